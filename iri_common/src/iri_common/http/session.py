@@ -1,0 +1,225 @@
+"""A request with credentials: budget, token, send, meaning, and the retry that the table allows."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from iri_common.auth.keeper import TokenKeeper
+from iri_common.http.budget import Budget
+from iri_common.model.errors import (
+    AmbiguousReply,
+    AuthError,
+    Conflict,
+    IriError,
+    NotFound,
+    NotOffered,
+    PermissionDenied,
+    RateLimited,
+    Refused,
+    ReplyError,
+    TooLarge,
+    TransientError,
+    Unreachable,
+)
+from iri_common.model.ports import Transport, WireRequest
+from iri_common.policy.classify import GENERAL, NotSent, Outcome, ReplyLost, Rules, Verdict, classify
+from iri_common.policy.retry import Action, Limits, Replay, decide
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request in an API's own terms; the session adds base URL, token and patience.
+
+    Attributes:
+        operation: The API's name for it, for errors, logs and rules.
+        method: HTTP verb.
+        path: Below the base URL, already percent-encoded.
+        replay: What a second arrival would do.
+        public: Needs no token.
+        params: Query, in order.
+        json: Body.
+        headers: Further ones.
+        files: Multipart fields: name to (file name, content).
+        limits: How patient to be with this request.
+    """
+
+    operation: str
+    method: str
+    path: str
+    replay: Replay = Replay.SAFE
+    public: bool = False
+    params: Sequence[tuple[str, str]] = ()
+    json: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, tuple[str, bytes]] | None = None
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A success: the decoded body and the headers (names in lower case)."""
+
+    value: Any
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    verdict: Verdict
+    headers: Mapping[str, str]
+    status: int | None = None
+
+
+class Session:
+    """Everything between a dialect and the wire.
+
+    Args:
+        base_url: Up to and including the API's version prefix.
+        transport: The wire.
+        tokens: Gives the bearer token, one refresh for all; None for a door without one.
+        budget: Shared by all sessions of one origin and principal.
+        rules: The API's oddities.
+        label: What errors call this facility.
+        limits: Patience of requests that name none.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        transport: Transport,
+        tokens: TokenKeeper | None,
+        budget: Budget,
+        *,
+        rules: Rules = GENERAL,
+        label: str = "",
+        limits: Limits | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.label = label or self.base_url
+        self._transport = transport
+        self._tokens = tokens
+        self._budget = budget
+        self._rules = rules
+        self._limits = limits or Limits()
+
+    async def send(self, request: Request) -> Reply:
+        """Make the request, again where the table allows, and give the answer of a success.
+
+        Raises:
+            IriError: the kind that fits what happened; AmbiguousReply where a request that must arrive
+                once may have had its effect.
+        """
+        limits = request.limits or self._limits
+        started = time.monotonic()
+        attempt, renewed = 0, False
+        while True:
+            attempt += 1
+            result = await self._once(request)
+            if result.verdict.outcome is Outcome.OK:
+                return Reply(result.verdict.value, result.headers)
+            decision = decide(
+                result.verdict.outcome,
+                request.replay,
+                attempt=attempt,
+                elapsed=time.monotonic() - started,
+                chance=random.random(),
+                renewed=renewed or request.public or not (self._tokens and self._tokens.renewable),
+                retry_after=result.verdict.retry_after,
+                limits=limits,
+            )
+            if result.verdict.retry_after is not None:
+                self._budget.slow_down(min(result.verdict.retry_after, limits.longest_delay))
+            if decision.action is Action.STOP:
+                raise self._error(request, result, attempt)
+            if decision.action is Action.RENEW:
+                renewed = True
+            await asyncio.sleep(decision.delay)
+
+    async def _once(self, request: Request) -> _Attempt:
+        headers = dict(request.headers)
+        token = None
+        if self._tokens and not request.public:
+            token = await self._tokens.token()
+            headers["authorization"] = f"Bearer {token.value}"
+        wire = WireRequest(
+            method=request.method,
+            url=self.base_url + request.path,
+            headers=headers,
+            params=request.params,
+            json=request.json,
+            files=request.files,
+        )
+        async with self._budget:
+            try:
+                reply = await self._transport.send(wire)
+            except NotSent as error:
+                return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
+            except ReplyLost as error:
+                return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
+        verdict = classify(
+            reply.status, reply.headers, reply.body, operation=request.operation, rules=self._rules
+        )
+        if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
+            self._tokens.refused(token)
+        return _Attempt(verdict, reply.headers, reply.status)
+
+    def _error(self, request: Request, result: _Attempt, attempts: int) -> IriError:
+        verdict = result.verdict
+        context: dict[str, Any] = {
+            "facility": self.label,
+            "operation": request.operation,
+            "request_id": result.headers.get("x-request-id"),
+            "status": result.status,
+        }
+        outcome = verdict.outcome
+        tried = f" after {attempts} attempts" if attempts > 1 else ""
+        if request.replay is Replay.ONCE and outcome.may_have_worked:
+            return AmbiguousReply(
+                f"the request was sent, and whether it took effect is unknown: {verdict.detail}", **context
+            )
+        if outcome is Outcome.BAD_TOKEN:
+            whose = f"the token of {self._tokens.identity}" if self._tokens else "a request without a token"
+            return AuthError(
+                f"the facility refused {whose}: {verdict.detail}. Get a new token and put it where the "
+                "profile points; jobs that run are not touched by this",
+                **context,
+            )
+        if outcome in {Outcome.NOT_SENT, Outcome.LOST}:
+            return Unreachable(
+                f"no answer from {self.base_url}{request.path}{tried}: {verdict.detail}. "
+                "Check the URL and the network, or wait if the facility is down",
+                **context,
+            )
+        kind = _KINDS[outcome]
+        return kind(f"{_LEAD[outcome]}{tried}: {verdict.detail}", **context)
+
+
+_KINDS: Mapping[Outcome, type[IriError]] = {
+    Outcome.FORBIDDEN: PermissionDenied,
+    Outcome.NOT_FOUND: NotFound,
+    Outcome.INVALID: Refused,
+    Outcome.CONFLICT: Conflict,
+    Outcome.TOO_LARGE: TooLarge,
+    Outcome.RATE_LIMITED: RateLimited,
+    Outcome.BROKEN: TransientError,
+    Outcome.AWAY: TransientError,
+    Outcome.NOT_OFFERED: NotOffered,
+    Outcome.UNREADABLE: ReplyError,
+}
+_LEAD: Mapping[Outcome, str] = {
+    Outcome.FORBIDDEN: "the token is accepted but lacks the right",
+    Outcome.NOT_FOUND: "the facility does not know it",
+    Outcome.INVALID: "the facility refused",
+    Outcome.CONFLICT: "the facility reports a conflict",
+    Outcome.TOO_LARGE: "too many bytes for this operation",
+    Outcome.RATE_LIMITED: "the facility asks for fewer requests",
+    Outcome.BROKEN: "the facility's service failed",
+    Outcome.AWAY: "the facility's service is away",
+    Outcome.NOT_OFFERED: "this facility does not offer it",
+    Outcome.UNREADABLE: "the facility's answer cannot be read",
+}

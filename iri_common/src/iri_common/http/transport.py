@@ -1,0 +1,81 @@
+"""One request, one reply, over httpx; every wait has a limit."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+
+import httpx
+
+from iri_common.model.ports import WireReply, WireRequest
+from iri_common.policy.classify import NotSent, ReplyLost
+
+
+@dataclass(frozen=True, slots=True)
+class WireSettings:
+    """How to reach a facility.
+
+    Attributes:
+        ca_file: A PEM file of certificate authorities to trust instead of the default ones.
+        proxy: URL of an HTTP proxy; None takes the environment's.
+        connect_seconds: Limit on opening a connection.
+        read_seconds: Limit on silence from the facility; a submit may take more than ten seconds
+            to be answered (IRI digest of NERSC's threads), so this is generous.
+        connections: The most open at once.
+    """
+
+    ca_file: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may carry a password
+    connect_seconds: float = 10.0
+    read_seconds: float = 60.0
+    connections: int = 10
+
+
+class HttpxTransport:
+    """The only place that knows httpx. Redirects are not followed: a token must not wander."""
+
+    def __init__(self, settings: WireSettings) -> None:
+        verify = ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
+        self._client = httpx.AsyncClient(
+            verify=verify,
+            proxy=settings.proxy,
+            timeout=httpx.Timeout(settings.read_seconds, connect=settings.connect_seconds, pool=120.0),
+            limits=httpx.Limits(max_connections=settings.connections, keepalive_expiry=30.0),
+            headers={"user-agent": "iri-workflows", "accept": "application/json"},
+            follow_redirects=False,
+        )
+
+    async def send(self, request: WireRequest) -> WireReply:
+        """Send once.
+
+        Raises:
+            NotSent: if no connection could be opened.
+            ReplyLost: if anything fails after that.
+        """
+        try:
+            reply = await self._client.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                params=list(request.params) or None,
+                json=request.json,
+                data=request.form,
+                files=request.files,
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise NotSent(_words(error)) from None
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError) as error:
+            raise NotSent(_words(error)) from None
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise ReplyLost(_words(error)) from None
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return WireReply(reply.status_code, headers, reply.content)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def _words(error: Exception) -> str:
+    kind = type(error).__name__
+    return f"{kind}: {error}" if str(error) else kind

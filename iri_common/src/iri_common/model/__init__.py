@@ -1,0 +1,1 @@
+"""Words, errors and ports: no input or output here."""

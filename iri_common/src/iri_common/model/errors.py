@@ -1,0 +1,215 @@
+"""The one exception tree of the project.
+
+```
+IriError
+├── UsageError                bad input; nothing was sent
+│   ├── ProfileError          a profile that does not exist or cannot be read
+│   └── NotOffered            this door has no such capability (says what could serve instead)
+├── AuthError                 the credential was refused; a person must act
+├── PermissionDenied          the credential is fine, the right is missing
+├── Refused                   the facility said no to this request
+│   ├── NotFound
+│   ├── Conflict              in use, or in flight under the same key
+│   └── TooLarge              over a size limit of the API
+├── TransientError            a retry is sensible
+│   ├── RateLimited
+│   └── Unreachable           no answer from the facility
+├── AmbiguousReply            sent, but whether it took effect is unknown
+│   └── SubmitUncertain       ... and it was a submit: carries the key and the way out
+├── ReplyError                the facility answered something that its API does not describe
+├── JobFailed                 the job ended without success
+├── JobLost                   the facility no longer knows the job and nothing tells how it ended
+├── WaitTimeout               the caller's own limit on a wait was reached; the job lives on
+└── TransferError             a file did not arrive whole
+```
+
+Every error says what happened, to which operation at which facility, and what to do. None carries a secret.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from iri_common.model.job import JobStatus
+    from iri_common.model.key import JobKey
+    from iri_common.model.ref import JobRef
+
+
+class IriError(Exception):
+    """Base of every error that this project raises on purpose.
+
+    Attributes:
+        message: What happened and what to do, for a person.
+        facility: The door it happened at (profile name or URL), where known.
+        operation: The operation in the API's own words, where one was asked for.
+        request_id: The facility's id of the request, for its support desk.
+        status: HTTP status of the reply, where there was one.
+        transient: Whether the same call may succeed later without anything being changed.
+    """
+
+    transient: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        facility: str | None = None,
+        operation: str | None = None,
+        request_id: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facility = facility
+        self.operation = operation
+        self.request_id = request_id
+        self.status = status
+
+    def __str__(self) -> str:
+        where = " ".join(
+            part
+            for part in (
+                self.operation and f"operation {self.operation}",
+                self.facility and f"at {self.facility}",
+                self.request_id and f"request {self.request_id}",
+            )
+            if part
+        )
+        return f"{self.message} ({where})" if where else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments: the default reduce would call cls(*args) and lose the context
+        # when an engine pickles the error between its processes.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(cls: type[IriError], args: tuple[object, ...], state: dict[str, object]) -> IriError:
+    error = cls.__new__(cls)
+    Exception.__init__(error, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(IriError):
+    """The request makes no sense as it stands; nothing was sent."""
+
+
+class ProfileError(UsageError):
+    """A profile that does not exist, or whose file cannot be read."""
+
+
+class NotOffered(UsageError):
+    """This facility, or this dialect, has no such capability."""
+
+
+class AuthError(IriError):
+    """The facility refused the credential, or the token service gave none."""
+
+
+class PermissionDenied(IriError):
+    """The credential is accepted, but does not carry this right."""
+
+
+class Refused(IriError):
+    """The facility read the request and said no."""
+
+
+class NotFound(Refused):
+    """The facility does not know this object."""
+
+
+class Conflict(Refused):
+    """The object is in use, or the same key is in flight or was used for something else."""
+
+
+class TooLarge(Refused):
+    """More bytes than this operation of the API takes."""
+
+
+class TransientError(IriError):
+    """Something that passes by itself; the call can be made again."""
+
+    transient = True
+
+
+class RateLimited(TransientError):
+    """The facility asks for fewer requests."""
+
+
+class Unreachable(TransientError):
+    """No answer from the facility: name, network, or service down."""
+
+
+class AmbiguousReply(IriError):
+    """The request left this machine, and no readable answer tells whether it took effect."""
+
+
+class SubmitUncertain(AmbiguousReply):
+    """A submit whose fate could not be settled by looking.
+
+    Attributes:
+        key: Submit again with the same key once the facility answers; a job found under it is adopted.
+    """
+
+    def __init__(self, message: str, *, key: JobKey, **context: str | int | None) -> None:
+        super().__init__(message, **context)  # type: ignore[arg-type]
+        self.key = key
+
+
+class ReplyError(IriError):
+    """The facility's reply does not fit the description of its API."""
+
+
+class JobFailed(IriError):
+    """The job ended, and not with success.
+
+    Attributes:
+        ref: Which job.
+        job_status: Its last status: state, exit code, message.
+        stderr_tail: The last lines of its standard error, where the facility lets us read them.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        ref: JobRef,
+        job_status: JobStatus,
+        stderr_tail: str = "",
+        facility: str | None = None,
+    ) -> None:
+        super().__init__(message, facility=facility)
+        self.ref = ref
+        self.job_status = job_status
+        self.stderr_tail = stderr_tail
+
+
+class JobLost(IriError):
+    """The facility no longer lists the job and nothing tells how it ended: neither success nor failure.
+
+    Attributes:
+        ref: Which job.
+    """
+
+    def __init__(self, message: str, *, ref: JobRef, facility: str | None = None) -> None:
+        super().__init__(message, facility=facility)
+        self.ref = ref
+
+
+class WaitTimeout(IriError):
+    """The caller's limit on a wait was reached; the job itself was left alone.
+
+    Attributes:
+        ref: Which job; wait for it again with this.
+    """
+
+    transient = True
+
+    def __init__(self, message: str, *, ref: JobRef | None = None, facility: str | None = None) -> None:
+        super().__init__(message, facility=facility)
+        self.ref = ref
+
+
+class TransferError(IriError):
+    """A file did not arrive whole; nothing was put in the place of the target."""

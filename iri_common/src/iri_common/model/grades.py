@@ -1,0 +1,24 @@
+"""How much of each promise a door can carry, declared in code per dialect and site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Grades:
+    """What stands behind the words "once" and "whole" at one door.
+
+    Attributes:
+        settle: How an uncertain submit is settled: by the facility's own idempotency, by looking for the
+            job's name, by comparing ids before and after, or not at all.
+        files: Whether files go through this API directly.
+        upload_limit: Bytes of one file that the API takes, None where it names no limit.
+        logs: Whether output can be followed, read at the end, or not at all.
+    """
+
+    settle: Literal["native", "lookup", "snapshot", "none"] = "none"
+    files: Literal["direct", "none"] = "none"
+    upload_limit: int | None = None
+    logs: Literal["follow", "end", "none"] = "none"

@@ -1,0 +1,75 @@
+"""What is known of a job at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from iri_common.model.state import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """One look at a job.
+
+    Attributes:
+        state: In our words; ``raw_state`` keeps the facility's.
+        exit_code: Of the job's process, where the facility tells.
+        message: The facility's explanation, for a person.
+        time: When the facility took note of this state, seconds since the epoch.
+        raw_state: The word the facility used.
+        meta: Whatever else the facility says about the job; its keys are the facility's own.
+    """
+
+    state: JobState
+    exit_code: int | None = None
+    message: str | None = None
+    time: float | None = None
+    raw_state: str | None = None
+    meta: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    @property
+    def succeeded(self) -> bool:
+        """Completed, with exit code 0 where one is known ("completed" alone is not "exit 0" everywhere)."""
+        return self.state is JobState.COMPLETED and self.exit_code in (None, 0)
+
+    def describe(self) -> str:
+        """One line for a log: state, exit code, the facility's message."""
+        parts = [str(self.state)]
+        if self.state is JobState.UNKNOWN and self.raw_state:
+            parts = [f"unknown state {self.raw_state!r}"]
+        if self.exit_code is not None:
+            parts.append(f"exit code {self.exit_code}")
+        line = ", ".join(parts)
+        return f"{line}: {self.message}" if self.message else line
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The facility's answer to a submit.
+
+    Attributes:
+        job_id: Opaque, and unique at one resource only.
+        status: Its state as the answer gives it; a replayed answer shows the state of long ago.
+        replayed: True if the facility recognised the idempotency key and ran nothing new, False if it
+            stored the key, None if it did not look at it (no ``Idempotency-Key-Reply`` header).
+    """
+
+    job_id: str
+    status: JobStatus
+    replayed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEntry:
+    """One row of a job list.
+
+    Attributes:
+        job_id: As in :class:`Accepted`.
+        status: At the moment of listing.
+        name: The job's name, where the list carries its specification.
+    """
+
+    job_id: str
+    status: JobStatus
+    name: str | None = None

@@ -1,0 +1,35 @@
+"""What a port method returns: the value, or the promise of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """The facility has answered.
+
+    Attributes:
+        value: The answer, translated.
+    """
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Generic[T]):
+    """The facility has taken the request and works on it; ask the dialect's operations for the end.
+
+    Attributes:
+        task_id: The facility's id of the operation.
+        operation: Its name in the API's words, for logs and errors.
+        read: Translates the finished operation's result.
+    """
+
+    task_id: str
+    operation: str
+    read: Callable[[object], T]

@@ -1,0 +1,271 @@
+"""What the upper floors may ask of a dialect, a ledger, a token source and a wire: small protocols.
+
+A port method makes one request and translates the answer; it neither retries nor sleeps nor loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from iri_common.model.facility import (
+    AccessEndpoint,
+    Allocation,
+    Capability,
+    Event,
+    FacilityInfo,
+    Incident,
+    Project,
+    Resource,
+    Site,
+    StorageLocation,
+)
+from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
+from iri_common.model.grades import Grades
+from iri_common.model.job import Accepted, JobEntry, JobStatus
+from iri_common.model.key import JobKey
+from iri_common.model.ledger import LedgerRecord
+from iri_common.model.outcome import Done, Pending
+
+T = TypeVar("T")
+Answer = Done[T] | Pending[T]
+
+
+class JobsApi(Protocol):
+    """Jobs at one facility."""
+
+    async def submit(
+        self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
+    ) -> Answer[Accepted]:
+        """Ask for a job once; an unreadable answer raises AmbiguousReply, it is never sent twice here."""
+        ...
+
+    async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
+        """Look at one job, ended ones included; state MISSING if the facility does not know it."""
+        ...
+
+    async def list(
+        self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool
+    ) -> Done[Sequence[JobEntry]]:
+        """One page of jobs: live ones, or with ``historical`` ended ones too; with ``names`` if asked."""
+        ...
+
+    async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
+        """Where the job's "stdout" and "stderr" are, as far as the facility tells."""
+        ...
+
+    async def cancel(self, resource_id: str, job_id: str) -> Done[None]:
+        """Ask for the end of a job; it is over only when its status says so."""
+        ...
+
+    async def update(
+        self, resource_id: str, job_id: str, changes: Mapping[str, Any], idempotency_key: str | None
+    ) -> Done[JobStatus]:
+        """Change fields of a job that has not started; which ones is the facility's choice."""
+        ...
+
+
+class FilesApi(Protocol):
+    """Files at one facility. Paths are the facility's, ``resource_id`` the file system's."""
+
+    async def ls(
+        self,
+        resource_id: str,
+        path: str,
+        *,
+        hidden: bool = False,
+        recursive: bool = False,
+        dereference: bool = False,
+    ) -> Answer[Sequence[FileEntry]]: ...
+    async def head(
+        self, resource_id: str, path: str, *, lines: int | None = None, size: int | None = None
+    ) -> Answer[FileText]: ...
+    async def tail(
+        self, resource_id: str, path: str, *, lines: int | None = None, size: int | None = None
+    ) -> Answer[FileText]: ...
+    async def view(self, resource_id: str, path: str, *, size: int, offset: int = 0) -> Answer[FileText]: ...
+    async def checksum(self, resource_id: str, path: str) -> Answer[Checksum]: ...
+    async def file_type(self, resource_id: str, path: str) -> Answer[str]: ...
+    async def stat(self, resource_id: str, path: str, *, dereference: bool = False) -> Answer[FileStat]: ...
+    async def download(self, resource_id: str, path: str) -> Answer[bytes]: ...
+    async def upload(self, resource_id: str, path: str, content: bytes) -> Answer[None]: ...
+    async def rm(self, resource_id: str, path: str) -> Answer[None]: ...
+    async def chmod(self, resource_id: str, path: str, mode: int) -> Answer[FileEntry | None]: ...
+    async def chown(
+        self, resource_id: str, path: str, *, owner: str = "", group: str = ""
+    ) -> Answer[FileEntry | None]: ...
+    async def mkdir(
+        self, resource_id: str, path: str, *, parents: bool = False
+    ) -> Answer[FileEntry | None]: ...
+    async def symlink(self, resource_id: str, target: str, link: str) -> Answer[FileEntry | None]: ...
+    async def cp(
+        self, resource_id: str, source: str, target: str, *, dereference: bool = False
+    ) -> Answer[FileEntry | None]: ...
+    async def mv(self, resource_id: str, source: str, target: str) -> Answer[FileEntry | None]: ...
+    async def compress(
+        self,
+        resource_id: str,
+        source: str,
+        target: str,
+        *,
+        pattern: str | None = None,
+        dereference: bool = False,
+        compression: Compression = Compression.GZIP,
+    ) -> Answer[FileEntry | None]: ...
+    async def extract(
+        self, resource_id: str, source: str, target: str, *, compression: Compression = Compression.GZIP
+    ) -> Answer[FileEntry | None]: ...
+
+
+class OperationsApi(Protocol):
+    """Operations that the facility works on in its own time."""
+
+    async def check(self, pending: Pending[T]) -> Answer[T]:
+        """Look once; Done with the value, the same Pending, or the operation's error raised."""
+        ...
+
+    async def forget(self, task_id: str) -> Done[None]:
+        """Tell the facility that the result is not needed any more; not a cancel."""
+        ...
+
+
+class StatusApi(Protocol):
+    """What a facility tells of its state, to anyone."""
+
+    async def facility(self) -> Done[FacilityInfo]: ...
+    async def sites(self) -> Done[Sequence[Site]]: ...
+    async def resources(self) -> Done[Sequence[Resource]]: ...
+    async def resource(self, resource_id: str) -> Done[Resource]: ...
+    async def incidents(self, *, resource_id: str | None = None) -> Done[Sequence[Incident]]: ...
+    async def events(
+        self, *, incident_id: str | None = None, resource_id: str | None = None
+    ) -> Done[Sequence[Event]]: ...
+
+
+class AccountsApi(Protocol):
+    """Who I am there and what I may use."""
+
+    async def whoami(self) -> Done[str]: ...
+    async def capabilities(self) -> Done[Sequence[Capability]]: ...
+    async def projects(self) -> Done[Sequence[Project]]: ...
+    async def project_allocations(self, project_id: str) -> Done[Sequence[Allocation]]: ...
+    async def user_allocations(self, project_id: str, allocation_id: str) -> Done[Sequence[Allocation]]: ...
+
+
+class StorageApi(Protocol):
+    """Where data belongs and how it gets there in bulk."""
+
+    async def locations(
+        self, resource_id: str, *, logical_name: str | None = None, project: str | None = None
+    ) -> Done[Sequence[StorageLocation]]: ...
+    async def access_endpoints(
+        self, resource_id: str, *, protocol: str | None = None
+    ) -> Done[Sequence[AccessEndpoint]]: ...
+
+
+class Dialect(Protocol):
+    """One facility API in our words. An API that it lacks raises NotOffered when asked for."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def grades(self) -> Grades: ...
+    @property
+    def jobs(self) -> JobsApi: ...
+    @property
+    def files(self) -> FilesApi: ...
+    @property
+    def operations(self) -> OperationsApi: ...
+    @property
+    def status(self) -> StatusApi: ...
+    @property
+    def accounts(self) -> AccountsApi: ...
+    @property
+    def storage(self) -> StorageApi: ...
+
+
+class Ledger(Protocol):
+    """Durable memory of what was asked for, shared by every process that may ask again."""
+
+    async def read(self, key: JobKey) -> LedgerRecord | None:
+        """The newest record of the key's identity, whatever its generation."""
+        ...
+
+    async def write(self, record: LedgerRecord) -> None:
+        """Store durably: after the return, a crash of this machine does not lose it."""
+        ...
+
+    async def claim(self, key: JobKey, owner: str, seconds: float) -> bool:
+        """Take the right to act on an identity for some time; False while somebody else holds it."""
+        ...
+
+    async def release(self, key: JobKey, owner: str) -> None:
+        """Give the claim back, if it is still the owner's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token.
+
+    Attributes:
+        value: The secret; never shown.
+        expires_at: Seconds since the epoch; None where its source does not say.
+    """
+
+    value: str = field(repr=False)
+    expires_at: float | None = None
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("a token is not pickled: hand over the name of its source instead")
+
+
+class TokenSource(Protocol):
+    """Where bearer tokens come from."""
+
+    @property
+    def identity(self) -> str:
+        """Names the credential without telling it; equal for equal credentials."""
+        ...
+
+    @property
+    def renewable(self) -> bool:
+        """Whether asking again can give another token."""
+        ...
+
+    async def fetch(self, send: TokenExchange) -> Token:
+        """Get a token, over the given wire if one is needed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """A request as a wire takes it. ``files`` maps a multipart field to (file name, content)."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    params: Sequence[tuple[str, str]] = ()
+    json: Any = None
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    files: Mapping[str, tuple[str, bytes]] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WireReply:
+    """A reply as a wire gives it; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+TokenExchange = Callable[[WireRequest], Awaitable[WireReply]]
+
+
+class Transport(Protocol):
+    """The wire: one request, one reply, or one of the two errors of :mod:`iri_common.policy.classify`."""
+
+    async def send(self, request: WireRequest) -> WireReply: ...
+    async def close(self) -> None: ...

@@ -1,0 +1,96 @@
+"""A job made findable from anywhere: one URI, no secret in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+from iri_common.model.errors import UsageError
+from iri_common.model.key import JobKey
+
+_SCHEME = "iri+job"
+
+
+def origin_of(url: str) -> str:
+    """``host[:port]`` of a URL in lower case, the default port left out.
+
+    Raises:
+        UsageError: if the URL is not an absolute http(s) one.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is not a URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UsageError(
+            f"{url!r} is not an http(s) URL; a facility's base URL looks like https://host/api/v2"
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return host if port in (None, default) else f"{host}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """Where a job is: ``iri+job://<origin>/<dialect>/<resource>/<key.generation>?job=…&dir=…&profile=…``.
+
+    The key is the identity, the job id a hint that saves a search.
+
+    Attributes:
+        origin: ``host[:port]`` of the facility; a profile of another origin is refused.
+        dialect: Which API, e.g. "iri".
+        resource_id: The facility's id of the resource; job ids are unique only there.
+        key: Identity and generation.
+        job_id: The facility's id of the job, once known.
+        directory: The job's directory at the facility, once known.
+        profile: Under which name this door is configured where the job was asked for; a hint.
+    """
+
+    origin: str
+    dialect: str
+    resource_id: str
+    key: JobKey
+    job_id: str | None = None
+    directory: str | None = None
+    profile: str | None = None
+
+    def __str__(self) -> str:
+        path = "/".join(quote(part, safe="") for part in (self.dialect, self.resource_id, str(self.key)))
+        hints = {"job": self.job_id, "dir": self.directory, "profile": self.profile}
+        query = urlencode({name: value for name, value in hints.items() if value}, quote_via=quote)
+        return f"{_SCHEME}://{self.origin}/{path}" + (f"?{query}" if query else "")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what ``str(ref)`` wrote.
+
+        Raises:
+            UsageError: if it is not such a URI.
+        """
+        parts = urlsplit(text)
+        path = [unquote(part) for part in parts.path.removeprefix("/").split("/")]
+        if parts.scheme != _SCHEME or not parts.netloc or len(path) != 3 or not all(path):
+            raise UsageError(
+                f"{text!r} is not a job reference: expected {_SCHEME}://<origin>/<dialect>/<resource>/<key>"
+            )
+        hints = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        return cls(
+            origin=parts.netloc,
+            dialect=path[0],
+            resource_id=path[1],
+            key=JobKey.parse(path[2]),
+            job_id=hints.get("job"),
+            directory=hints.get("dir"),
+            profile=hints.get("profile"),
+        )
+
+    def with_job(self, job_id: str) -> Self:
+        """The same reference with the facility's job id filled in."""
+        return replace(self, job_id=job_id)
+
+    def describe(self) -> str:
+        """For a sentence in a log or an error: "job 42 at nersc"."""
+        what = f"job {self.job_id}" if self.job_id else f"the job of key {self.key}"
+        return f"{what} at {self.profile or self.origin}"

@@ -1,0 +1,156 @@
+"""What a user asks to be run, in the vocabulary of PSI/J and the IRI Facility API v2 (schema JobSpec)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, ValidationError
+
+from iri_common.model.errors import UsageError
+
+# A NUL cannot be in a path, an argument or an environment value of any POSIX process.
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=r"^[^\x00]+$")]
+Argument = Annotated[str, StringConstraints(strict=True, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f/]+$")]
+VariableName = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Count = Annotated[StrictInt, Field(ge=1)]
+
+
+class _Words(BaseModel):
+    # Servers drop unknown keys of `attributes` and `resources` without a word (a typo in `duration` is
+    # accepted), so the client refuses them before anything is sent.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise _usage_error(type(self), error) from None
+
+
+def _usage_error(model: type[BaseModel], error: ValidationError) -> UsageError:
+    lines: list[str] = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in problem["loc"]) or model.__name__
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(_fields_at(model, problem["loc"][:-1]))
+            lines.append(f"{where}: no such field (known here: {known})")
+        else:
+            cause = problem.get("ctx", {}).get("error")
+            lines.append(f"{where}: {cause or problem['msg']}")
+    return UsageError(f"this {model.__name__} cannot be sent: " + "; ".join(lines))
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    nested = {"resources": ResourceSpec, "attributes": JobAttributes, "container": Container}
+    for step in path:
+        model = nested.get(str(step), model)
+    return sorted(model.model_fields)
+
+
+class VolumeMount(_Words):
+    """A directory of the facility shown inside a container."""
+
+    source: Text
+    target: Text
+    read_only: StrictBool = True
+
+
+class Container(_Words):
+    """A container image to run in; the executable is its entry point."""
+
+    image: Text
+    volume_mounts: tuple[VolumeMount, ...] = ()
+
+
+class ResourceSpec(_Words):
+    """What the job needs. Memory in bytes; the rest are counts."""
+
+    node_count: Count | None = None
+    process_count: Count | None = None
+    processes_per_node: Count | None = None
+    cpu_cores_per_process: Count | None = None
+    gpu_cores_per_process: Count | None = None
+    exclusive_node_use: StrictBool | None = None
+    memory: Count | None = None
+
+
+class JobAttributes(_Words):
+    """How the job is scheduled. Duration in whole seconds."""
+
+    duration: Count | None = None
+    queue_name: Text | None = None
+    account: Text | None = None
+    reservation_id: Text | None = None
+    custom_attributes: dict[Text, Argument] = Field(default_factory=dict)
+
+
+class JobSpec(_Words):
+    """One job: an executable with arguments; no shell unless you ask for one.
+
+    Example:
+        >>> JobSpec(executable="/bin/echo", arguments=["hello"], attributes=JobAttributes(duration=60))
+
+    Raises:
+        UsageError: on any unknown field, empty string, or value of another type; nothing is converted.
+    """
+
+    executable: Text
+    arguments: tuple[Argument, ...] = ()
+    name: Name | None = None
+    directory: Text | None = None
+    inherit_environment: StrictBool | None = None
+    environment: dict[VariableName, Argument] = Field(default_factory=dict)
+    stdin_path: Text | None = None
+    stdout_path: Text | None = None
+    stderr_path: Text | None = None
+    pre_launch: Text | None = None
+    post_launch: Text | None = None
+    launcher: Text | None = None
+    container: Container | None = None
+    resources: ResourceSpec | None = None
+    attributes: JobAttributes | None = None
+
+    @classmethod
+    def of(cls, spec: JobSpec | Mapping[str, Any]) -> JobSpec:
+        """Take a spec, or the same words as a mapping (from YAML, a template, an engine's arguments)."""
+        if isinstance(spec, JobSpec):
+            return spec
+        if not isinstance(spec, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"a job is described by a JobSpec or a mapping, not by {type(spec).__name__}")
+        return cls(**spec)
+
+    def sent(self) -> dict[str, Any]:
+        """The fields that the user set, as JSON values; unset ones are left out, servers refuse null."""
+        return _without_empty(self.model_dump(mode="json", exclude_none=True))
+
+    def digest(self) -> str:
+        """SHA-256 over what would be sent: equal digests are the same ask. One way, so no secret leaks."""
+        return hashlib.sha256(json.dumps(self.sent(), sort_keys=True).encode()).hexdigest()
+
+    def with_attributes(self, *, account: str | None = None, queue_name: str | None = None) -> Self:
+        """A copy whose account and queue take these values where the user set none."""
+        own = self.attributes or JobAttributes()
+        merged = own.model_copy(
+            update={"account": own.account or account, "queue_name": own.queue_name or queue_name}
+        )
+        return self if merged == own else self.model_copy(update={"attributes": merged})
+
+    def output_path(self, stream: str) -> str | None:
+        """Where ``stdout`` or ``stderr`` lands, absolute where the job's directory is known."""
+        path = self.stdout_path if stream == "stdout" else self.stderr_path
+        return posixpath.join(self.directory, path) if path and self.directory else path
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in {"resources", "attributes", "container"}:
+            value = _without_empty(value)
+        if value not in ({}, []):
+            kept[name] = value
+    return kept

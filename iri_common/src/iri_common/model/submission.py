@@ -1,0 +1,36 @@
+"""A job spec together with the words that no facility API has for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from iri_common.model.errors import UsageError
+from iri_common.model.key import JobKey
+from iri_common.model.spec import JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One ask: what to run, where, and in whose name it is the same ask.
+
+    Attributes:
+        spec: The job.
+        resource_id: The facility's id of the resource that shall run it.
+        key: Identity and generation.
+        seen_before: The engine knows that an earlier attempt with this key may have reached the facility
+            (its own store holds an intent without a job id): look before sending.
+    """
+
+    spec: JobSpec
+    resource_id: str
+    key: JobKey = field(default_factory=JobKey.random)
+    seen_before: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.resource_id:
+            raise UsageError("a submission needs a resource: which machine shall run the job?")
+
+    def wire_spec(self) -> dict[str, Any]:
+        """What is sent: the spec under the name by which the job is found again."""
+        return {**self.spec.sent(), "name": self.key.job_name(self.spec.name)}

@@ -1,0 +1,182 @@
+"""What a reply, or the lack of one, means: a closed list of outcomes and one pure function."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class NotSent(Exception):
+    """The wire could not be opened: the facility has seen nothing of the request."""
+
+
+class ReplyLost(Exception):
+    """The request went out, wholly or in part, and no complete reply came back."""
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    OK = "ok"
+    NOT_SENT = "not sent"
+    LOST = "reply lost"
+    BAD_TOKEN = "bad token"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not found"
+    INVALID = "invalid"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too large"
+    RATE_LIMITED = "rate limited"
+    BROKEN = "broken"  # the service failed while it worked on the request
+    AWAY = "away"  # the service, or a gateway before it, is not there
+    NOT_OFFERED = "not offered"
+    UNREADABLE = "unreadable"  # a success by its number, but the body is not what the API promises
+
+    @property
+    def may_have_worked(self) -> bool:
+        """Whether a request with an effect may have had it although no success was reported."""
+        return self in _MAY_HAVE_WORKED
+
+
+# A gateway that answers 503 may have passed the request on before it lost its patience, so AWAY is here.
+_MAY_HAVE_WORKED = frozenset({Outcome.LOST, Outcome.BROKEN, Outcome.AWAY, Outcome.UNREADABLE})
+
+_BY_STATUS: Mapping[int, Outcome] = {
+    401: Outcome.BAD_TOKEN,
+    403: Outcome.FORBIDDEN,
+    404: Outcome.NOT_FOUND,
+    408: Outcome.LOST,
+    409: Outcome.CONFLICT,
+    413: Outcome.TOO_LARGE,
+    429: Outcome.RATE_LIMITED,
+    500: Outcome.BROKEN,
+    501: Outcome.NOT_OFFERED,
+    502: Outcome.AWAY,
+    503: Outcome.AWAY,
+    504: Outcome.LOST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One API's oddities as data.
+
+    Attributes:
+        by_status: Statuses that mean something else here than in general.
+        empty_when_missing: Operations that answer 404 for an empty list.
+        absent_texts: Parts of a 400's detail which say that the object does not exist.
+    """
+
+    by_status: Mapping[int, Outcome]
+    empty_when_missing: frozenset[str] = frozenset()
+    absent_texts: tuple[str, ...] = ()
+
+
+GENERAL = Rules(by_status={})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The meaning of one reply.
+
+    Attributes:
+        outcome: What became of the request.
+        value: The decoded body of a success.
+        detail: The facility's words, for a person; HTML and long bodies are cut.
+        retry_after: Seconds the facility asks us to wait, where it says.
+    """
+
+    outcome: Outcome
+    value: Any = None
+    detail: str = ""
+    retry_after: float | None = None
+
+
+def classify(
+    status: int, headers: Mapping[str, str], body: bytes, *, operation: str = "", rules: Rules = GENERAL
+) -> Verdict:
+    """Decide what a complete reply means.
+
+    Args:
+        status: Of the reply.
+        headers: Names in lower case.
+        body: All of it.
+        operation: The API's name of it; rules may treat one apart.
+        rules: The API's oddities.
+    """
+    if 200 <= status < 300:
+        return _success(headers, body)
+    detail = _detail(headers, body) or f"HTTP {status}"
+    if status == 404 and operation in rules.empty_when_missing:
+        return Verdict(Outcome.OK, value=[])
+    if status == 400 and any(text in detail for text in rules.absent_texts):
+        return Verdict(Outcome.NOT_FOUND, detail=detail)
+    outcome = rules.by_status.get(status) or _BY_STATUS.get(status)
+    if outcome is None:
+        # 304 and other redirects to nowhere are replies that no operation here asks for.
+        outcome = (
+            Outcome.INVALID
+            if 400 <= status < 500
+            else Outcome.BROKEN
+            if status >= 500
+            else Outcome.UNREADABLE
+        )
+    return Verdict(outcome, detail=detail, retry_after=retry_after(headers))
+
+
+def _success(headers: Mapping[str, str], body: bytes) -> Verdict:
+    if not body:
+        return Verdict(Outcome.OK)
+    if "json" not in headers.get("content-type", ""):
+        return Verdict(Outcome.UNREADABLE, detail=f"the body is not JSON: {_shorten(body)}")
+    try:
+        return Verdict(Outcome.OK, value=json.loads(body))
+    except ValueError:
+        return Verdict(Outcome.UNREADABLE, detail=f"the JSON is cut or broken: {_shorten(body)}")
+
+
+def _detail(headers: Mapping[str, str], body: bytes) -> str:
+    if "json" not in headers.get("content-type", ""):
+        return _shorten(body)
+    try:
+        problem: Any = json.loads(body)
+    except ValueError:
+        return _shorten(body)
+    if not isinstance(problem, dict):
+        return _shorten(body)
+    fields: dict[str, Any] = problem  # pyright: ignore[reportUnknownVariableType]
+    text = str(fields.get("detail") or fields.get("title") or fields.get("error_description") or "")
+    reasons: Any = fields.get("invalid_params") or ()
+    named = [f"{each.get('name')}: {each.get('reason')}" for each in reasons if isinstance(each, dict)]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return _cut("; ".join([part for part in (text, *named) if part]))
+
+
+def _shorten(body: bytes) -> str:
+    text = body[:2000].decode("utf-8", "replace")
+    if text.lstrip()[:1] == "<":  # a gateway's HTML page says nothing that a person needs
+        return "an HTML page, probably from a gateway"
+    return _cut(" ".join(text.split()))
+
+
+def _cut(text: str, limit: int = 600) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, given as seconds or as a date (RFC 9110 §10.2.3)."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    if text.isdecimal():
+        return float(text)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    now = email.utils.parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
+    return max(0.0, moment.timestamp() - now)

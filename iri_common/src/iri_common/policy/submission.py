@@ -1,0 +1,107 @@
+"""The steps of one submission, as a pure function of what is known so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from iri_common.policy.classify import Outcome
+
+
+class Step(StrEnum):
+    """What to do next."""
+
+    SEND = "send"
+    DROP_KEY = "drop the idempotency key"  # this server keeps none; then decide anew
+    LOOK = "look"  # for a job of this name at the facility
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one generation's submit.
+
+    Attributes:
+        maybe_sent: A request with this key may have reached the facility before this process began.
+        last: Outcome of the last send of this process, None before the first.
+        sends: How many requests this process sent.
+        looks: How many times it looked since the last send without finding anything.
+        found: A job of this name is there.
+        lookup: The door can look jobs up by name.
+        keyed: Requests carry an idempotency key.
+        honoured: The door has proved that it keeps idempotency keys.
+    """
+
+    maybe_sent: bool = False
+    last: Outcome | None = None
+    sends: int = 0
+    looks: int = 0
+    found: bool = False
+    lookup: bool = True
+    keyed: bool = False
+    honoured: bool = False
+
+
+MOST_SENDS = 4
+LOOKS_BEFORE_VERDICT = 3  # a job may be listed late: look again before believing an empty list
+_PAUSES = (0.0, 1.0, 4.0, 8.0)
+
+
+def next_step(evidence: Evidence) -> Step:
+    """Decide the next step of a submission.
+
+    Sent again is only what certainly had no effect, or what the facility provably recognises by its key
+    *and* whose reply was lost on the way. A service that broke while it worked on the request is not
+    asked twice: its idempotency record is removed when it fails, also after the scheduler took the job
+    (IRI reference server, "adapter raised").
+    """
+    last = evidence.last
+    if evidence.found or last is Outcome.OK:
+        return Step.ACCEPT
+    if last is None:
+        return _before_first_send(evidence)
+    if last is Outcome.NOT_OFFERED and evidence.keyed:
+        return Step.DROP_KEY  # 501 is how a server without a store answers the header
+    if last is Outcome.CONFLICT and evidence.keyed:
+        return _in_flight(evidence)
+    if last.may_have_worked or (evidence.maybe_sent and not _looked_enough(evidence)):
+        return _after_ambiguous_send(evidence)
+    return Step.REFUSE
+
+
+def _looked_enough(evidence: Evidence) -> bool:
+    return not evidence.lookup or evidence.looks >= LOOKS_BEFORE_VERDICT
+
+
+def _before_first_send(evidence: Evidence) -> Step:
+    if not evidence.maybe_sent:
+        return Step.SEND
+    if not _looked_enough(evidence):
+        return Step.LOOK
+    return Step.SEND if evidence.lookup or evidence.honoured else Step.UNCERTAIN
+
+
+def _in_flight(evidence: Evidence) -> Step:
+    # Another request under our own key is being worked on; it shows up by name or as a replayed answer.
+    if evidence.lookup and evidence.looks == 0:
+        return Step.LOOK
+    return Step.SEND if evidence.sends < MOST_SENDS else Step.UNCERTAIN
+
+
+def _after_ambiguous_send(evidence: Evidence) -> Step:
+    if not _looked_enough(evidence):
+        return Step.LOOK
+    recognised = evidence.keyed and evidence.honoured and evidence.last is Outcome.LOST
+    return Step.SEND if recognised and evidence.sends < MOST_SENDS else Step.UNCERTAIN
+
+
+def look_pause(looks: int) -> float:
+    """Seconds before the next look: at once, then a little later each time."""
+    return _PAUSES[min(looks, len(_PAUSES) - 1)]
+
+
+def send_pause(sends: int) -> float:
+    """Seconds before the next send of the same request."""
+    return _PAUSES[min(sends, len(_PAUSES) - 1)]
