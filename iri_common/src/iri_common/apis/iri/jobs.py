@@ -1,0 +1,197 @@
+"""Jobs: submit, look, list, change, cancel."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from iri_common.apis.iri import unwrap
+from iri_common.apis.iri.states import NOT_BEGUN, job_state
+from iri_common.apis.iri.wire import JobReply, Reading, SpecReply, StatusReply, TaskSubmitReply, segment
+from iri_common.http.session import Reply, Request, Session
+from iri_common.model.errors import AmbiguousReply, NotFound, Refused, ReplyError
+from iri_common.model.job import Accepted, JobEntry, JobStatus
+from iri_common.model.outcome import Done, Pending
+from iri_common.model.ports import Answer
+from iri_common.model.state import JobState
+from iri_common.policy.retry import Replay
+
+# Header `Idempotency-Key-Reply`; no header means that the server did not look at the key.
+_REPLAYED: Mapping[str, bool] = {"hit": True, "miss": False}
+
+# ALCF answers a look at a job that has left the queue with a 400 "Job 42 not found".
+_JOB_NOT_FOUND = re.compile(r"\bjob\b.{0,200}?\bnot found\b", re.IGNORECASE | re.DOTALL)
+
+
+class IriJobs:
+    """The compute service. A job id is opaque and means something at its own resource only."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def submit(
+        self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
+    ) -> Answer[Accepted]:
+        """Ask for a job once. A facility may queue the ask itself; that answer is a Pending."""
+        reply = await self._session.send(
+            Request(
+                operation="launchJob",
+                method="POST",
+                path=f"/compute/job/{segment(resource_id, 'resource')}",
+                replay=Replay.ONCE,
+                json=dict(spec),
+                headers=_key_header(idempotency_key),
+            )
+        )
+        reading = self._reading("launchJob")
+        replayed = _REPLAYED.get(reply.headers.get("idempotency-key-reply", "").strip().lower())
+
+        def read(result: object) -> Accepted:
+            return _accepted(reading, unwrap.structure(result), replayed)
+
+        if _is_task(reply.value):
+            return Pending(reading.one(TaskSubmitReply, reply.value).task_id, "launchJob", read)
+        return Done(read(reply.value))
+
+    async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
+        """Look at one job, ended ones included; MISSING in each of the ways to say that it is not there."""
+        try:
+            reply = await self._get(resource_id, job_id, include_spec=False)
+        except NotFound as error:
+            return Done(JobStatus(JobState.MISSING, message=error.message))
+        except Refused as error:
+            if error.status == 400 and _JOB_NOT_FOUND.search(error.message):
+                return Done(JobStatus(JobState.MISSING, message=error.message))
+            raise
+        reading = self._reading("getJob")
+        if reply.value is None:  # a null instead of a 404
+            return Done(JobStatus(JobState.MISSING))
+        return Done(_status(reading, reading.one(JobReply, reply.value).status))
+
+    async def list(
+        self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool
+    ) -> Done[Sequence[JobEntry]]:
+        """One page of jobs. No filter is sent: its keys are undefined and ALCF answers any with 501."""
+        reply = await self._session.send(
+            Request(
+                operation="getJobs",
+                method="POST",
+                path=f"/compute/status/{segment(resource_id, 'resource')}",
+                params=(
+                    ("offset", str(offset)),
+                    ("limit", str(limit)),
+                    ("historical", _flag(historical)),
+                    ("include_spec", _flag(names)),
+                ),
+            )
+        )
+        reading = self._reading("getJobs")
+        return Done([_entry(reading, job) for job in reading.many(JobReply, reply.value)])
+
+    async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
+        """Where the job's output goes by its own specification; some sites put it elsewhere or say 501."""
+        reply = await self._get(resource_id, job_id, include_spec=True)
+        reading = self._reading("getJob")
+        if reply.value is None:
+            return Done({})
+        job = reading.one(JobReply, reply.value)
+        spec = reading.one(SpecReply, {} if job.job_spec is None else job.job_spec)
+        named = {"stdout": spec.stdout_path, "stderr": spec.stderr_path}
+        # An absolute path stays as it is; without a directory a relative one is the facility's to resolve.
+        return Done(
+            {stream: posixpath.join(spec.directory or "", path) for stream, path in named.items() if path}
+        )
+
+    async def cancel(self, resource_id: str, job_id: str) -> Done[None]:
+        """Ask for the end of a job. The 204 comes before the end, and a job may win the race."""
+        await self._session.send(
+            Request(
+                operation="cancelJob",
+                method="DELETE",
+                path=f"/compute/cancel/{segment(resource_id, 'resource')}/{segment(job_id, 'job')}",
+            )
+        )
+        return Done(None)
+
+    async def update(
+        self, resource_id: str, job_id: str, changes: Mapping[str, Any], idempotency_key: str | None
+    ) -> Done[JobStatus]:
+        """Change fields of a job; repeated only under a key."""
+        reply = await self._session.send(
+            Request(
+                operation="updateJob",
+                method="PUT",
+                path=f"/compute/job/{segment(resource_id, 'resource')}/{segment(job_id, 'job')}",
+                replay=Replay.SAFE if idempotency_key else Replay.ONCE,
+                json=dict(changes),
+                headers=_key_header(idempotency_key),
+            )
+        )
+        return Done(_accepted(self._reading("updateJob"), reply.value, None).status)
+
+    async def _get(self, resource_id: str, job_id: str, *, include_spec: bool) -> Reply:
+        # `historical` is always sent: its default differs between versions, and without it an ended job
+        # cannot be told from one that never was.
+        return await self._session.send(
+            Request(
+                operation="getJob",
+                method="GET",
+                path=f"/compute/status/{segment(resource_id, 'resource')}/{segment(job_id, 'job')}",
+                params=(("historical", "true"), ("include_spec", _flag(include_spec))),
+            )
+        )
+
+    def _reading(self, operation: str) -> Reading:
+        return Reading(self._session.label, operation)
+
+
+def _key_header(key: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": key} if key else {}
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _is_task(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    fields = cast("dict[str, object]", value)
+    return fields.get("task_id") is not None and fields.get("id") is None
+
+
+def _accepted(reading: Reading, value: object, replayed: bool | None) -> Accepted:
+    try:
+        job = reading.one(JobReply, value)
+    except ReplyError as error:
+        raise AmbiguousReply(
+            f"the facility reported success, but in an answer that names no job: {error.message}",
+            facility=reading.facility,
+            operation=reading.operation,
+        ) from None
+    try:
+        status = _status(reading, job.status)
+    except ReplyError:
+        # The job is there and has an id; what else the answer says can be asked for again.
+        status = JobStatus(JobState.UNKNOWN)
+    return Accepted(job.id, status, replayed)
+
+
+def _status(reading: Reading, value: object) -> JobStatus:
+    reply = reading.one(StatusReply, {} if value is None else value)
+    state = job_state(reply.state)
+    return JobStatus(
+        state=state,
+        exit_code=None if state in NOT_BEGUN else reply.exit_code,
+        message=reply.message,
+        time=reply.time,
+        raw_state=reply.state,
+        meta=reply.meta_data,
+    )
+
+
+def _entry(reading: Reading, job: JobReply) -> JobEntry:
+    spec = None if job.job_spec is None else reading.one(SpecReply, job.job_spec)
+    return JobEntry(job.id, _status(reading, job.status), spec.name if spec else None)
