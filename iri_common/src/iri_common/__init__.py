@@ -1,0 +1,153 @@
+"""One core for HPC facility APIs: a job asked for once runs once, and the workflow learns the truth.
+
+Names are loaded when they are first used: ``import iri_common`` loads neither httpx nor pydantic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iri_common.auth.client_credentials import ClientCredentials
+    from iri_common.auth.static import StaticToken, token_from_env, token_from_file
+    from iri_common.facility.facility import AsyncFacility, Facility
+    from iri_common.jobs.ledger import FileLedger
+    from iri_common.model.errors import (
+        AmbiguousReply,
+        AuthError,
+        Conflict,
+        IriError,
+        JobFailed,
+        JobLost,
+        NotFound,
+        NotOffered,
+        PermissionDenied,
+        ProfileError,
+        RateLimited,
+        Refused,
+        ReplyError,
+        SpecChanged,
+        SubmitUncertain,
+        TooLarge,
+        TransferError,
+        TransientError,
+        Unreachable,
+        UsageError,
+        WaitTimeout,
+    )
+    from iri_common.model.facility import Availability, Incident, Resource
+    from iri_common.model.files import FileEntry, FileStat
+    from iri_common.model.job import JobResult, JobStatus
+    from iri_common.model.key import JobKey
+    from iri_common.model.ports import TokenSource
+    from iri_common.model.ref import JobRef
+    from iri_common.model.spec import Container, JobAttributes, JobSpec, ResourceSpec, VolumeMount
+    from iri_common.model.state import JobState
+    from iri_common.policy.generation import GenerationFacts, GenerationStep, generation_step
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "facility.facility": ("Facility", "AsyncFacility"),
+    "model.spec": ("JobSpec", "ResourceSpec", "JobAttributes", "Container", "VolumeMount"),
+    "model.key": ("JobKey",),
+    "model.ref": ("JobRef",),
+    "model.state": ("JobState",),
+    "model.job": ("JobStatus", "JobResult"),
+    "model.facility": ("Availability", "Incident", "Resource"),
+    "model.files": ("FileEntry", "FileStat"),
+    "model.ports": ("TokenSource",),
+    "auth.static": ("StaticToken", "token_from_env", "token_from_file"),
+    "auth.client_credentials": ("ClientCredentials",),
+    "jobs.ledger": ("FileLedger",),
+    "policy.generation": ("GenerationFacts", "GenerationStep", "generation_step"),
+    "model.errors": (
+        "IriError",
+        "UsageError",
+        "ProfileError",
+        "SpecChanged",
+        "NotOffered",
+        "AuthError",
+        "PermissionDenied",
+        "Refused",
+        "NotFound",
+        "Conflict",
+        "TooLarge",
+        "TransientError",
+        "RateLimited",
+        "Unreachable",
+        "AmbiguousReply",
+        "SubmitUncertain",
+        "ReplyError",
+        "JobFailed",
+        "JobLost",
+        "WaitTimeout",
+        "TransferError",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "__version__",
+    "Facility",
+    "AsyncFacility",
+    "JobSpec",
+    "ResourceSpec",
+    "JobAttributes",
+    "Container",
+    "VolumeMount",
+    "JobKey",
+    "JobRef",
+    "JobState",
+    "JobStatus",
+    "JobResult",
+    "Availability",
+    "Incident",
+    "Resource",
+    "FileEntry",
+    "FileStat",
+    "TokenSource",
+    "StaticToken",
+    "token_from_env",
+    "token_from_file",
+    "ClientCredentials",
+    "FileLedger",
+    "GenerationFacts",
+    "GenerationStep",
+    "generation_step",
+    "IriError",
+    "UsageError",
+    "ProfileError",
+    "SpecChanged",
+    "NotOffered",
+    "AuthError",
+    "PermissionDenied",
+    "Refused",
+    "NotFound",
+    "Conflict",
+    "TooLarge",
+    "TransientError",
+    "RateLimited",
+    "Unreachable",
+    "AmbiguousReply",
+    "SubmitUncertain",
+    "ReplyError",
+    "JobFailed",
+    "JobLost",
+    "WaitTimeout",
+    "TransferError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

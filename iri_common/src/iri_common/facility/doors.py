@@ -1,0 +1,79 @@
+"""Open doors: connections, token, budget and pollers, shared by all facilities that mean the same one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from iri_common.apis.iri import RULES, IriDialect
+from iri_common.auth.keeper import TokenKeeper
+from iri_common.facility.loop import io_loop
+from iri_common.facility.settings import FacilitySettings
+from iri_common.http.budget import Budget
+from iri_common.http.session import Session
+from iri_common.http.transport import HttpxTransport
+from iri_common.jobs.submit import DoorMemory
+from iri_common.jobs.watch import Poller
+from iri_common.model.errors import UsageError
+from iri_common.model.facility import Resource
+from iri_common.model.ports import Dialect
+from iri_common.policy.pace import Pace
+
+RESOURCES_STAY_FRESH = 300.0  # seconds
+
+
+@dataclass(slots=True)
+class Door:
+    """What is shared; lives on the I/O loop and dies with it."""
+
+    dialect: Dialect
+    label: str
+    memory: DoorMemory = field(default_factory=DoorMemory)
+    _pollers: dict[tuple[str, Pace], Poller] = field(default_factory=dict[tuple[str, Pace], Poller])
+    _resources: Sequence[Resource] = ()
+    _resources_read_at: float | None = None
+
+    def poller(self, resource_id: str, pace: Pace) -> Poller:
+        """The one poller for this resource and pace."""
+        key = (resource_id, pace)
+        if key not in self._pollers:
+            self._pollers[key] = Poller(self.dialect.jobs, resource_id, pace, self.label)
+        return self._pollers[key]
+
+    async def resources(self) -> Sequence[Resource]:
+        """The facility's resources, as read within the last five minutes."""
+        now = time.monotonic()
+        if self._resources_read_at is None or now - self._resources_read_at > RESOURCES_STAY_FRESH:
+            self._resources = (await self.dialect.status.resources()).value
+            self._resources_read_at = now
+        return self._resources
+
+    async def resource(self, wanted: str | None, endpoint: str) -> Resource:
+        """The resource that a user means, by id or name, or the only one that fits.
+
+        Raises:
+            UsageError: naming those that could be meant.
+        """
+        offered = await self.resources()
+        fitting = [each for each in offered if each.offers(endpoint)]
+        if wanted is None and len(fitting) == 1:
+            return fitting[0]
+        for each in [*fitting, *offered]:
+            if wanted is not None and each.answers_to(wanted):
+                return each
+        names = ", ".join(each.name or each.id for each in fitting) or "none"
+        what = f"no resource {wanted!r}" if wanted else f"several resources (or none) for {endpoint}"
+        raise UsageError(f"{self.label} has {what}; name one of: {names}", facility=self.label)
+
+
+def open_door(settings: FacilitySettings) -> Door:
+    """The door for these settings; made once per process. Call it on the I/O loop."""
+    doors = io_loop().belongings
+    door = doors.get(settings.door)
+    if door is None:
+        transport = HttpxTransport(settings.wire)
+        tokens = TokenKeeper(settings.token, transport.send) if settings.token else None
+        session = Session(settings.url, transport, tokens, Budget(), rules=RULES, label=settings.label)
+        door = doors[settings.door] = Door(IriDialect(session), settings.label)
+    return door

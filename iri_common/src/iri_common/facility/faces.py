@@ -1,0 +1,208 @@
+"""Two faces of the same services: blocking for scripts, awaited for loops. Nothing is written twice."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import queue
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from iri_common.facility.loop import io_loop, run_awaited, run_blocking
+from iri_common.facility.services import (
+    AccountService,
+    FileService,
+    JobService,
+    Service,
+    StatusService,
+    StorageService,
+)
+from iri_common.model.job import JobStatus
+
+S = TypeVar("S", bound=Service)
+P = ParamSpec("P")
+T = TypeVar("T")
+Method = Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
+
+
+class Face(Generic[S]):
+    """Stands before one service."""
+
+    def __init__(self, service: S) -> None:
+        self._service = service
+
+
+def blocking(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], T]:
+    """The method as a plain call: waits for it on the I/O loop."""
+
+    @functools.wraps(method)
+    def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run_blocking(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    return call
+
+
+def awaited(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], Coroutine[Any, Any, T]]:
+    """The method for any event loop: runs on the I/O loop, is awaited on the caller's."""
+
+    @functools.wraps(method)
+    async def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await run_awaited(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    return call
+
+
+def blocking_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], T]:
+    """Like :func:`blocking`; ``on_change`` is called in the caller's thread while it waits."""
+
+    @functools.wraps(method)
+    def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        on_change: Any = kwargs.get("on_change")
+        if on_change is None:
+            return run_blocking(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+        seen: queue.SimpleQueue[JobStatus | Future[T]] = queue.SimpleQueue()
+        kwargs["on_change"] = seen.put
+        future = io_loop().start(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+        future.add_done_callback(seen.put)
+        try:
+            while not isinstance(each := seen.get(), Future):
+                on_change(each)
+            return each.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    return call
+
+
+def awaited_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], Coroutine[Any, Any, T]]:
+    """Like :func:`awaited`; ``on_change`` is called on the caller's loop."""
+
+    @functools.wraps(method)
+    async def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        on_change: Any = kwargs.get("on_change")
+        if on_change is not None:
+            loop = asyncio.get_running_loop()
+            kwargs["on_change"] = functools.partial(loop.call_soon_threadsafe, on_change)
+        return await run_awaited(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    return call
+
+
+class Jobs(Face[JobService]):
+    """Jobs, blocking."""
+
+    submit = blocking(JobService.submit)
+    status = blocking(JobService.status)
+    wait = blocking_watch(JobService.wait)
+    result = blocking_watch(JobService.result)
+    run = blocking_watch(JobService.run)
+    require_success = blocking(JobService.require_success)
+    tail = blocking(JobService.tail)
+    cancel = blocking(JobService.cancel)
+    update = blocking(JobService.update)
+
+
+class AsyncJobs(Face[JobService]):
+    """Jobs, awaited."""
+
+    submit = awaited(JobService.submit)
+    status = awaited(JobService.status)
+    wait = awaited_watch(JobService.wait)
+    result = awaited_watch(JobService.result)
+    run = awaited_watch(JobService.run)
+    require_success = awaited(JobService.require_success)
+    tail = awaited(JobService.tail)
+    cancel = awaited(JobService.cancel)
+    update = awaited(JobService.update)
+
+
+class Files(Face[FileService]):
+    """Files, blocking."""
+
+    put = blocking(FileService.put)
+    get = blocking(FileService.get)
+    ls = blocking(FileService.ls)
+    stat = blocking(FileService.stat)
+    checksum = blocking(FileService.checksum)
+    head = blocking(FileService.head)
+    tail = blocking(FileService.tail)
+    mkdir = blocking(FileService.mkdir)
+    rm = blocking(FileService.rm)
+    mv = blocking(FileService.mv)
+    cp = blocking(FileService.cp)
+    chmod = blocking(FileService.chmod)
+
+
+class AsyncFiles(Face[FileService]):
+    """Files, awaited."""
+
+    put = awaited(FileService.put)
+    get = awaited(FileService.get)
+    ls = awaited(FileService.ls)
+    stat = awaited(FileService.stat)
+    checksum = awaited(FileService.checksum)
+    head = awaited(FileService.head)
+    tail = awaited(FileService.tail)
+    mkdir = awaited(FileService.mkdir)
+    rm = awaited(FileService.rm)
+    mv = awaited(FileService.mv)
+    cp = awaited(FileService.cp)
+    chmod = awaited(FileService.chmod)
+
+
+class Status(Face[StatusService]):
+    """Resources and their state, blocking."""
+
+    facility = blocking(StatusService.facility)
+    sites = blocking(StatusService.sites)
+    resources = blocking(StatusService.resources)
+    resource = blocking(StatusService.resource)
+    incidents = blocking(StatusService.incidents)
+    events = blocking(StatusService.events)
+
+
+class AsyncStatus(Face[StatusService]):
+    """Resources and their state, awaited."""
+
+    facility = awaited(StatusService.facility)
+    sites = awaited(StatusService.sites)
+    resources = awaited(StatusService.resources)
+    resource = awaited(StatusService.resource)
+    incidents = awaited(StatusService.incidents)
+    events = awaited(StatusService.events)
+
+
+class Accounts(Face[AccountService]):
+    """Principal and allocations, blocking."""
+
+    whoami = blocking(AccountService.whoami)
+    capabilities = blocking(AccountService.capabilities)
+    projects = blocking(AccountService.projects)
+    allocations = blocking(AccountService.allocations)
+    user_allocations = blocking(AccountService.user_allocations)
+
+
+class AsyncAccounts(Face[AccountService]):
+    """Principal and allocations, awaited."""
+
+    whoami = awaited(AccountService.whoami)
+    capabilities = awaited(AccountService.capabilities)
+    projects = awaited(AccountService.projects)
+    allocations = awaited(AccountService.allocations)
+    user_allocations = awaited(AccountService.user_allocations)
+
+
+class Storage(Face[StorageService]):
+    """Places for data, blocking."""
+
+    locations = blocking(StorageService.locations)
+    access_endpoints = blocking(StorageService.access_endpoints)
+
+
+class AsyncStorage(Face[StorageService]):
+    """Places for data, awaited."""
+
+    locations = awaited(StorageService.locations)
+    access_endpoints = awaited(StorageService.access_endpoints)

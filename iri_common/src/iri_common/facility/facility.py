@@ -1,0 +1,105 @@
+"""``Facility``: one configured door, the object that scripts and engines hold."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from iri_common.facility import faces
+from iri_common.facility.profiles import load_profile, profile_names
+from iri_common.facility.services import (
+    AccountService,
+    FileService,
+    JobService,
+    StatusService,
+    StorageService,
+)
+from iri_common.facility.settings import FacilitySettings, make_settings
+from iri_common.jobs.ledger import FileLedger
+from iri_common.model.ports import Ledger, TokenSource
+
+
+class AsyncFacility:
+    """The same door for event loops: every method is awaited, on any loop."""
+
+    def __init__(self, settings: FacilitySettings, ledger: Ledger) -> None:
+        self.jobs = faces.AsyncJobs(JobService(settings, ledger))
+        self.files = faces.AsyncFiles(FileService(settings, ledger))
+        self.status = faces.AsyncStatus(StatusService(settings, ledger))
+        self.accounts = faces.AsyncAccounts(AccountService(settings, ledger))
+        self.storage = faces.AsyncStorage(StorageService(settings, ledger))
+
+
+class Facility:
+    """One configured door to a facility. Cheap to make; connections are shared and opened when needed.
+
+    Example:
+        >>> facility = Facility.from_profile("nersc")
+        >>> facility.jobs.run(JobSpec(executable="/bin/hostname"))
+
+    Args:
+        url: Base URL up to and including the API's version (".../api/v2").
+        token: A bearer token, or where tokens come from; None for what is public.
+        ledger: Where intents are kept; by default files in the user's state directory.
+        settings: Further words: name, resource, storage, account, queue, directory, pre_launch,
+            poll_seconds, ca_file, proxy, dialect.
+
+    Raises:
+        UsageError: for a URL or a word that makes no sense; nothing is sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | TokenSource | None = None,
+        ledger: Ledger | None = None,
+        **settings: Any,
+    ) -> None:
+        self._set_up(make_settings(url, token=token, **settings), ledger)
+
+    @classmethod
+    def from_profile(cls, name: str, *, ledger: Ledger | None = None, **overrides: Any) -> Self:
+        """The door of a profile (see :mod:`iri_common.facility.profiles`).
+
+        Raises:
+            ProfileError: if there is no such profile; names those that exist.
+        """
+        facility = cls.__new__(cls)
+        facility._set_up(load_profile(name, **overrides), ledger)
+        return facility
+
+    @staticmethod
+    def profiles() -> list[str]:
+        """Names that :meth:`from_profile` takes here."""
+        return profile_names()
+
+    def _set_up(self, settings: FacilitySettings, ledger: Ledger | None) -> None:
+        self._settings = settings
+        ledger = ledger or FileLedger()
+        self.jobs = faces.Jobs(JobService(settings, ledger))
+        self.files = faces.Files(FileService(settings, ledger))
+        self.status = faces.Status(StatusService(settings, ledger))
+        self.accounts = faces.Accounts(AccountService(settings, ledger))
+        self.storage = faces.Storage(StorageService(settings, ledger))
+        self.aio = AsyncFacility(settings, ledger)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self._settings.label
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return self._settings.url
+
+    def __repr__(self) -> str:
+        return f"Facility({self.name!r}, {self.url!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._settings.profile is None:
+            raise TypeError(
+                f"{self!r} cannot be pickled: its token would travel along. Make it from a profile, "
+                "or make it anew where it is needed"
+            )
+        return (Facility.from_profile, (self._settings.profile,))

@@ -1,0 +1,161 @@
+"""How one door is configured: where it is, whose credential, which defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from iri_common.auth.static import StaticToken
+from iri_common.http.transport import WireSettings
+from iri_common.model.errors import UsageError
+from iri_common.model.ports import TokenSource
+from iri_common.model.ref import JobRef, origin_of
+from iri_common.model.spec import JobSpec
+from iri_common.policy.pace import Pace
+
+DIALECTS = ("iri",)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceDefaults:
+    """What jobs at one resource take where their spec says nothing.
+
+    Attributes:
+        account: To charge.
+        queue: To wait in.
+        directory: To work in; relative paths of a spec are below it.
+        pre_launch: Shell text that sets up the environment.
+    """
+
+    account: str | None = None
+    queue: str | None = None
+    directory: str | None = None
+    pre_launch: str | None = None
+
+    def over(self, other: ResourceDefaults) -> ResourceDefaults:
+        """These, with ``other``'s values where there are none."""
+        return ResourceDefaults(
+            self.account or other.account,
+            self.queue or other.queue,
+            self.directory or other.directory,
+            self.pre_launch or other.pre_launch,
+        )
+
+    def applied(self, spec: JobSpec) -> JobSpec:
+        """The spec with these defaults filled in."""
+        spec = spec.with_attributes(account=self.account, queue_name=self.queue)
+        fills: dict[str, Any] = {
+            name: value
+            for name, value in (("directory", self.directory), ("pre_launch", self.pre_launch))
+            if value and getattr(spec, name) is None
+        }
+        return spec.model_copy(update=fills) if fills else spec
+
+
+@dataclass(frozen=True, slots=True)
+class FacilitySettings:
+    """One configured door.
+
+    Attributes:
+        url: Base URL up to and including the API's version (".../api/v2").
+        token: Where bearer tokens come from; None for what is public.
+        name: What messages call it; the profile's name where it has one.
+        profile: The profile it was read from.
+        dialect: Which API it speaks.
+        resource: Name or id of the resource that jobs go to if none is named.
+        storage: Name or id of the resource whose files are meant if none is named.
+        defaults: For every resource.
+        per_resource: By the resource's name or id; stronger than ``defaults``.
+        wire: Proxy, certificate authorities, time limits.
+        pace: How often a wait looks.
+    """
+
+    url: str
+    token: TokenSource | None = None
+    name: str = ""
+    profile: str | None = None
+    dialect: str = "iri"
+    resource: str | None = None
+    storage: str | None = None
+    defaults: ResourceDefaults = field(default_factory=ResourceDefaults)
+    per_resource: Mapping[str, ResourceDefaults] = field(default_factory=dict[str, ResourceDefaults])
+    wire: WireSettings = field(default_factory=WireSettings)
+    pace: Pace = field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        origin_of(self.url)
+        parts = urlsplit(self.url)
+        if parts.query or parts.fragment or parts.username or parts.password:
+            raise UsageError(f"a facility's URL has no query, fragment or password in it: {self.label}")
+        if self.dialect not in DIALECTS:
+            raise UsageError(f"no such dialect: {self.dialect!r} (known: {', '.join(DIALECTS)})")
+
+    @property
+    def label(self) -> str:
+        """What messages call this door."""
+        return self.name or origin_of(self.url)
+
+    @property
+    def door(self) -> tuple[object, ...]:
+        """Equal for settings that can share connections, token, budget and poller."""
+        return (self.url.rstrip("/"), self.dialect, self.token.identity if self.token else None, self.wire)
+
+    def defaults_for(self, *names: str | None) -> ResourceDefaults:
+        """The defaults of a resource known by any of these names."""
+        for name in names:
+            if name and name in self.per_resource:
+                return self.per_resource[name].over(self.defaults)
+        return self.defaults
+
+    def require_own(self, ref: JobRef) -> None:
+        """Refuse a job of another facility or API: an id means something only where it was given out.
+
+        Raises:
+            UsageError: naming both.
+        """
+        if ref.origin != origin_of(self.url) or ref.dialect != self.dialect:
+            raise UsageError(
+                f"{ref.describe()} belongs to {ref.dialect} at {ref.origin}; "
+                f"{self.label} is {self.dialect} at {origin_of(self.url)}"
+            )
+
+
+def make_settings(
+    url: str,
+    *,
+    token: str | TokenSource | None = None,
+    poll_seconds: float | None = None,
+    account: str | None = None,
+    queue: str | None = None,
+    directory: str | None = None,
+    pre_launch: str | None = None,
+    ca_file: str | None = None,
+    proxy: str | None = None,
+    **others: Any,
+) -> FacilitySettings:
+    """Settings from plain words, as a script, a connection form or a block gives them.
+
+    Raises:
+        UsageError: naming any word that is not known.
+    """
+    known = {"name", "profile", "dialect", "resource", "storage", "per_resource"}
+    if unknown := sorted(set(others) - known):
+        words = sorted(
+            known | {"url", "token", "poll_seconds", "account", "queue", "directory", "pre_launch"}
+        )
+        raise UsageError(f"unknown facility settings: {', '.join(unknown)} (known: {', '.join(words)})")
+    settings = FacilitySettings(
+        url=url,
+        token=StaticToken(token) if isinstance(token, str) else token,
+        defaults=ResourceDefaults(account, queue, directory, pre_launch),
+        wire=WireSettings(ca_file=ca_file, proxy=proxy),
+        **others,
+    )
+    if poll_seconds is None:
+        return settings
+    if poll_seconds <= 0:
+        raise UsageError(f"poll_seconds must be more than 0, not {poll_seconds}")
+    pace = Pace(quickest=poll_seconds, slowest=max(poll_seconds, Pace().slowest))
+    return replace(settings, pace=pace)

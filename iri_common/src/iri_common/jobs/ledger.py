@@ -1,0 +1,159 @@
+"""A ledger in files: one small JSON file an identity, written durably, claimed by one process at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from iri_common.model.errors import IriError
+from iri_common.model.key import JobKey
+from iri_common.model.ledger import LedgerRecord, Stage
+
+
+def default_directory() -> Path:
+    """``$XDG_STATE_HOME/iri/ledger``, by default under ``~/.local/state``."""
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "iri" / "ledger"
+
+
+class FileLedger:
+    """Records in a directory that only its owner may read.
+
+    Only link, rename and exclusive creation are used, which hold on NFS homes too; no byte-range locks.
+
+    Args:
+        directory: Created when first written to.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, directory: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._directory = directory or default_directory()
+        self._clock = clock
+
+    async def read(self, key: JobKey) -> LedgerRecord | None:
+        """The newest record of the key's identity, or None.
+
+        Raises:
+            IriError: if a record is there and cannot be understood: forgetting would run work twice.
+        """
+        return await asyncio.to_thread(self._read, key)
+
+    async def write(self, record: LedgerRecord) -> None:
+        """Store durably: the file and its directory entry are on disk when this returns."""
+        await asyncio.to_thread(self._write, record)
+
+    async def claim(self, key: JobKey, owner: str, seconds: float) -> bool:
+        """Take the identity for so long; a claim that ran out, or whose process died here, is broken."""
+        return await asyncio.to_thread(self._claim, key, owner, seconds)
+
+    async def release(self, key: JobKey, owner: str) -> None:
+        """Give it back if it is the owner's."""
+        await asyncio.to_thread(self._release, key, owner)
+
+    def _read(self, key: JobKey) -> LedgerRecord | None:
+        path = self._path(key, "json")
+        try:
+            fields: dict[str, Any] = json.loads(path.read_text())
+            fields["stage"] = Stage(fields["stage"])
+            record = LedgerRecord(**fields)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise IriError(
+                f"the ledger file {path} cannot be read ({error}); move it away if it is broken"
+            ) from None
+        if record.identity != key.identity:
+            raise IriError(f"the ledger file {path} belongs to {record.identity}, not to {key.identity}")
+        return record
+
+    def _write(self, record: LedgerRecord) -> None:
+        path = self._path(JobKey(record.identity), "json")
+        aside = path.with_suffix(f".{secrets.token_hex(4)}")
+        self._put(aside, asdict(record))
+        os.replace(aside, path)
+        directory = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _claim(self, key: JobKey, owner: str, seconds: float) -> bool:
+        path = self._path(key, "claim")
+        aside = path.with_suffix(f".{secrets.token_hex(4)}")
+        self._put(aside, {"owner": owner, "until": self._clock() + seconds})
+        try:
+            for _ in range(2):
+                try:
+                    os.link(aside, path)  # fails if there is one: link is atomic, also on NFS
+                    return True
+                except FileExistsError:
+                    if not self._break_dead(path):
+                        return False
+            return False
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def _break_dead(self, path: Path) -> bool:
+        held = _load_claim(path)
+        if held is not None and held["until"] > self._clock() and not _owner_died(str(held["owner"])):
+            return False
+        taken = path.with_suffix(f".{secrets.token_hex(4)}")
+        try:
+            os.rename(path, taken)
+        except FileNotFoundError:
+            return True
+        if _load_claim(taken) != held:  # somebody broke it first and holds it now: put theirs back
+            os.link(taken, path)
+        taken.unlink()
+        return True
+
+    def _release(self, key: JobKey, owner: str) -> None:
+        path = self._path(key, "claim")
+        held = _load_claim(path)
+        if held is not None and held["owner"] == owner:
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: JobKey, suffix: str) -> Path:
+        return self._directory / f"{key.digest}.{suffix}"
+
+    def _put(self, path: Path, content: dict[str, Any]) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def claim_owner() -> str:
+    """A name for this process and this moment: ``host:pid:random``."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def _load_claim(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _owner_died(owner: str) -> bool:
+    host, _, rest = owner.partition(":")
+    if host != socket.gethostname():
+        return False  # not to be known from here: its claim must run out
+    pid = rest.partition(":")[0]
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError):
+        return False
+    return False

@@ -1,0 +1,1 @@
+"""Whole files between this machine and a facility."""
