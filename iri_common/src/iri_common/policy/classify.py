@@ -47,10 +47,13 @@ class Outcome(StrEnum):
 _MAY_HAVE_WORKED = frozenset({Outcome.LOST, Outcome.BROKEN, Outcome.AWAY, Outcome.UNREADABLE})
 
 _BY_STATUS: Mapping[int, Outcome] = {
+    301: Outcome.INVALID,  # it lives elsewhere: nothing was done here, and no token follows it there
+    307: Outcome.INVALID,
+    308: Outcome.INVALID,
     401: Outcome.BAD_TOKEN,
     403: Outcome.FORBIDDEN,
     404: Outcome.NOT_FOUND,
-    408: Outcome.LOST,
+    408: Outcome.BROKEN,  # not LOST: the service answered, and forgets the idempotency key when it gives up
     409: Outcome.CONFLICT,
     413: Outcome.TOO_LARGE,
     429: Outcome.RATE_LIMITED,
@@ -58,7 +61,7 @@ _BY_STATUS: Mapping[int, Outcome] = {
     501: Outcome.NOT_OFFERED,
     502: Outcome.AWAY,
     503: Outcome.AWAY,
-    504: Outcome.LOST,
+    504: Outcome.AWAY,
 }
 
 
@@ -112,13 +115,15 @@ def classify(
     if 200 <= status < 300:
         return _success(headers, body)
     detail = _detail(headers, body) or f"HTTP {status}"
-    if status == 404 and operation in rules.empty_when_missing:
+    if 300 <= status < 400 and "location" in headers:
+        detail = _cut(f"HTTP {status}, redirected to {headers['location']}") + "; is the base URL right?"
+    if status == 404 and operation in rules.empty_when_missing and _is_json(headers):
         return Verdict(Outcome.OK, value=[])
     if status == 400 and any(text in detail for text in rules.absent_texts):
         return Verdict(Outcome.NOT_FOUND, detail=detail)
     outcome = rules.by_status.get(status) or _BY_STATUS.get(status)
     if outcome is None:
-        # 304 and other redirects to nowhere are replies that no operation here asks for.
+        # 304 and redirects to a result are replies that no operation here asks for.
         outcome = (
             Outcome.INVALID
             if 400 <= status < 500
@@ -132,28 +137,36 @@ def classify(
 def _success(headers: Mapping[str, str], body: bytes) -> Verdict:
     if not body:
         return Verdict(Outcome.OK)
-    if "json" not in headers.get("content-type", ""):
+    if not _is_json(headers):
         return Verdict(Outcome.UNREADABLE, detail=f"the body is not JSON: {_shorten(body)}")
     try:
         return Verdict(Outcome.OK, value=json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         return Verdict(Outcome.UNREADABLE, detail=f"the JSON is cut or broken: {_shorten(body)}")
 
 
+def _is_json(headers: Mapping[str, str]) -> bool:
+    return "json" in headers.get("content-type", "").lower()
+
+
 def _detail(headers: Mapping[str, str], body: bytes) -> str:
-    if "json" not in headers.get("content-type", ""):
+    if not _is_json(headers):
         return _shorten(body)
     try:
         problem: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _shorten(body)
     if not isinstance(problem, dict):
         return _shorten(body)
     fields: dict[str, Any] = problem  # pyright: ignore[reportUnknownVariableType]
     text = str(fields.get("detail") or fields.get("title") or fields.get("error_description") or "")
-    reasons: Any = fields.get("invalid_params") or ()
-    named = [f"{each.get('name')}: {each.get('reason')}" for each in reasons if isinstance(each, dict)]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return _cut("; ".join([part for part in (text, *named) if part]))
+    reasons: Any = fields.get("invalid_params")
+    named = [
+        f"{each.get('name')}: {each.get('reason')}"  # pyright: ignore[reportUnknownMemberType]
+        for each in (reasons if isinstance(reasons, list) else ())  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(each, dict)
+    ]
+    return _cut("; ".join([part for part in (text, *named) if part])) or _shorten(body)
 
 
 def _shorten(body: bytes) -> str:
@@ -174,9 +187,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     if text.isdecimal():
         return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    moment = _moment(text)
+    if moment is None:
         return None
-    now = email.utils.parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
-    return max(0.0, moment.timestamp() - now)
+    now = _moment(headers.get("date", ""))
+    return max(0.0, moment - (time.time() if now is None else now))
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None

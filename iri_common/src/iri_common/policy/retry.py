@@ -29,7 +29,7 @@ class Limits:
     """How patient a request is.
 
     Attributes:
-        attempts: The most sends of one request.
+        attempts: The most sends of one request; a renewed token gives it one more.
         total: Seconds after which no further attempt begins.
         first_delay: Seconds before the second attempt; doubled for each further one.
         longest_delay: Seconds; also what a larger ``Retry-After`` must not exceed to be waited for.
@@ -52,7 +52,7 @@ class Decision:
 STOP = Decision(Action.STOP)
 
 # Rows: what happened. Columns: a request that may be repeated, one that must arrive once.
-# NOT_SENT and RATE_LIMITED are the only outcomes after which a once-only request certainly had no effect.
+# A once-only request is made again only after outcomes that certainly had no effect and pass by themselves.
 TABLE: Mapping[Outcome, Mapping[Replay, Action]] = {
     Outcome.OK: {Replay.SAFE: Action.STOP, Replay.ONCE: Action.STOP},
     Outcome.NOT_SENT: {Replay.SAFE: Action.AGAIN, Replay.ONCE: Action.AGAIN},

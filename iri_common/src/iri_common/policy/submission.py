@@ -24,7 +24,9 @@ class Evidence:
     """What is known of one generation's submit.
 
     Attributes:
-        maybe_sent: A request with this key may have reached the facility before this process began.
+        maybe_sent: A request with this key may have reached the facility: one from before this process
+            began, or a send of this process that ended ambiguously. Once true it stays true, whatever the
+            later sends end with.
         last: Outcome of the last send of this process, None before the first.
         sends: How many requests this process sent.
         looks: How many times it looked since the last send without finding anything.
@@ -42,6 +44,15 @@ class Evidence:
     lookup: bool = True
     keyed: bool = False
     honoured: bool = False
+
+    def __post_init__(self) -> None:
+        if self.last and (self.last.may_have_worked or (self.keyed and self.last is Outcome.CONFLICT)):
+            object.__setattr__(self, "maybe_sent", True)
+
+    @property
+    def recognised(self) -> bool:
+        """Whether the facility would know the request again if it came a second time."""
+        return self.keyed and self.honoured
 
 
 MOST_SENDS = 4
@@ -66,9 +77,9 @@ def next_step(evidence: Evidence) -> Step:
         return Step.DROP_KEY  # 501 is how a server without a store answers the header
     if last is Outcome.CONFLICT and evidence.keyed:
         return _in_flight(evidence)
-    if last.may_have_worked or (evidence.maybe_sent and not _looked_enough(evidence)):
+    if last.may_have_worked:
         return _after_ambiguous_send(evidence)
-    return Step.REFUSE
+    return _after_refused_send(evidence)
 
 
 def _looked_enough(evidence: Evidence) -> bool:
@@ -80,7 +91,7 @@ def _before_first_send(evidence: Evidence) -> Step:
         return Step.SEND
     if not _looked_enough(evidence):
         return Step.LOOK
-    return Step.SEND if evidence.lookup or evidence.honoured else Step.UNCERTAIN
+    return Step.SEND if evidence.lookup or evidence.recognised else Step.UNCERTAIN
 
 
 def _in_flight(evidence: Evidence) -> Step:
@@ -93,8 +104,20 @@ def _in_flight(evidence: Evidence) -> Step:
 def _after_ambiguous_send(evidence: Evidence) -> Step:
     if not _looked_enough(evidence):
         return Step.LOOK
-    recognised = evidence.keyed and evidence.honoured and evidence.last is Outcome.LOST
-    return Step.SEND if recognised and evidence.sends < MOST_SENDS else Step.UNCERTAIN
+    lost = evidence.last is Outcome.LOST and evidence.recognised
+    return Step.SEND if lost and evidence.sends < MOST_SENDS else Step.UNCERTAIN
+
+
+def _after_refused_send(evidence: Evidence) -> Step:
+    # This send did nothing. That says nothing of an earlier one whose fate is open: the network may have
+    # gone away, or the token run out, after the job was taken.
+    if not evidence.maybe_sent:
+        return Step.REFUSE
+    if not _looked_enough(evidence):
+        return Step.LOOK
+    # A store that knew the key would not have judged the content anew.
+    unasked = evidence.recognised and evidence.last is not Outcome.INVALID
+    return Step.REFUSE if evidence.lookup and not unasked else Step.UNCERTAIN
 
 
 def look_pause(looks: int) -> float:
