@@ -63,12 +63,12 @@ class Resource:
         """Whether operations of this group can be expected to take the resource."""
         if self.endpoints:
             return endpoint in self.endpoints
-        kind = {"compute": ("compute", "system"), "filesystem": ("storage",)}[endpoint]
+        kind = {"compute": ("compute", "system"), "filesystem": ("storage",)}.get(endpoint, (endpoint,))
         return any(word in self.type.split(":") for word in kind)
 
     def answers_to(self, wanted: str) -> bool:
         """Whether a user who writes ``wanted`` means this resource: by id, or by name in any case."""
-        return wanted == self.id or wanted.casefold() == (self.name or "").casefold()
+        return wanted == self.id or (self.name is not None and wanted.casefold() == self.name.casefold())
 
 
 @dataclass(frozen=True, slots=True)

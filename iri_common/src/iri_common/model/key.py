@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Self
@@ -11,6 +12,7 @@ from urllib.parse import quote, unquote
 from iri_common.model.errors import UsageError
 
 _NAMESPACE = uuid.UUID("6f0c1a52-6f0a-5d1b-9d3e-3a1c7a1d4b60")  # ours; fixed for ever: keys depend on it
+_GENERATION = re.compile(r"[1-9][0-9]{0,17}")
 _TAG_LENGTH = 16  # hex characters: 64 bits, no collision in any ledger a person keeps
 
 
@@ -44,7 +46,10 @@ class JobKey:
         words = [str(segment) for segment in segments]
         if not words or not all(words):
             raise UsageError(f"a job key needs segments that are not empty, got {segments!r}")
-        return cls("/".join(quote(word, safe="") for word in words), generation)
+        try:
+            return cls("/".join(quote(word, safe="") for word in words), generation)
+        except UnicodeEncodeError:
+            raise UsageError(f"a job key's segments are text, got {segments!r}") from None
 
     @classmethod
     def random(cls) -> Self:
@@ -55,7 +60,7 @@ class JobKey:
     def parse(cls, text: str) -> Self:
         """Read what ``str(key)`` wrote."""
         identity, dot, generation = text.rpartition(".")
-        if not dot or not generation.isdecimal():
+        if not dot or not _GENERATION.fullmatch(generation):
             raise UsageError(f"{text!r} is not a job key: expected <identity>.<generation>")
         return cls(identity, int(generation))
 

@@ -69,15 +69,19 @@ class JobRef:
         Raises:
             UsageError: if it is not such a URI.
         """
-        parts = urlsplit(text)
+        expected = f"not a job reference: expected {_SCHEME}://<origin>/<dialect>/<resource>/<key>"
+        try:
+            parts = urlsplit(text)
+        except ValueError as error:
+            raise UsageError(f"{text!r} is {expected} ({error})") from None
+        if "@" in parts.netloc:  # not repeated here: it may be a password
+            raise UsageError(f"a reference with a user name or password is {expected}")
         path = [unquote(part) for part in parts.path.removeprefix("/").split("/")]
         if parts.scheme != _SCHEME or not parts.netloc or len(path) != 3 or not all(path):
-            raise UsageError(
-                f"{text!r} is not a job reference: expected {_SCHEME}://<origin>/<dialect>/<resource>/<key>"
-            )
+            raise UsageError(f"{text!r} is {expected}")
         hints = {name: values[0] for name, values in parse_qs(parts.query).items()}
         return cls(
-            origin=parts.netloc,
+            origin=parts.netloc.lower(),
             dialect=path[0],
             resource_id=path[1],
             key=JobKey.parse(path[2]),

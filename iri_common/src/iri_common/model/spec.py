@@ -8,7 +8,16 @@ import posixpath
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+)
 
 from iri_common.model.errors import UsageError
 
@@ -30,6 +39,8 @@ class _Words(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise _usage_error(type(self), error) from None
+        except TypeError as error:  # a nested mapping whose keys are not words
+            raise UsageError(f"this {type(self).__name__} cannot be sent: {error}") from None
 
 
 def _usage_error(model: type[BaseModel], error: ValidationError) -> UsageError:
@@ -37,7 +48,7 @@ def _usage_error(model: type[BaseModel], error: ValidationError) -> UsageError:
     for problem in error.errors(include_url=False, include_input=False):
         where = ".".join(str(part) for part in problem["loc"]) or model.__name__
         if problem["type"] == "extra_forbidden":
-            known = ", ".join(_fields_at(model, problem["loc"][:-1]))
+            known = ", ".join(sorted(model.model_fields))
             lines.append(f"{where}: no such field (known here: {known})")
         else:
             cause = problem.get("ctx", {}).get("error")
@@ -45,11 +56,8 @@ def _usage_error(model: type[BaseModel], error: ValidationError) -> UsageError:
     return UsageError(f"this {model.__name__} cannot be sent: " + "; ".join(lines))
 
 
-def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    nested = {"resources": ResourceSpec, "attributes": JobAttributes, "container": Container}
-    for step in path:
-        model = nested.get(str(step), model)
-    return sorted(model.model_fields)
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 class VolumeMount(_Words):
@@ -100,7 +108,8 @@ class JobSpec(_Words):
     """
 
     executable: Text
-    arguments: tuple[Argument, ...] = ()
+    # Strict: a set or a mapping has no order that could be meant.
+    arguments: Annotated[tuple[Argument, ...], BeforeValidator(_listed), Field(strict=True)] = ()
     name: Name | None = None
     directory: Text | None = None
     inherit_environment: StrictBool | None = None
@@ -122,6 +131,9 @@ class JobSpec(_Words):
             return spec
         if not isinstance(spec, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"a job is described by a JobSpec or a mapping, not by {type(spec).__name__}")
+        strays = [word for word in spec if not isinstance(word, str)]  # pyright: ignore[reportUnnecessaryIsInstance]
+        if strays:
+            raise UsageError(f"a job's fields have names, not {strays!r}")
         return cls(**spec)
 
     def sent(self) -> dict[str, Any]:
@@ -135,9 +147,12 @@ class JobSpec(_Words):
     def with_attributes(self, *, account: str | None = None, queue_name: str | None = None) -> Self:
         """A copy whose account and queue take these values where the user set none."""
         own = self.attributes or JobAttributes()
-        merged = own.model_copy(
-            update={"account": own.account or account, "queue_name": own.queue_name or queue_name}
-        )
+        words = own.model_dump()
+        words |= {
+            "account": own.account or account or None,
+            "queue_name": own.queue_name or queue_name or None,
+        }
+        merged = JobAttributes.model_validate(words)
         return self if merged == own else self.model_copy(update={"attributes": merged})
 
     def output_path(self, stream: str) -> str | None:
