@@ -49,6 +49,9 @@ class ClientCredentials:
     def __repr__(self) -> str:
         return f"ClientCredentials({self.identity})"
 
+    def __reduce__(self) -> str:
+        raise TypeError("a credential is not pickled: hand over the name of its source instead")
+
     async def fetch(self, send: TokenExchange) -> Token:
         """Ask the token endpoint.
 

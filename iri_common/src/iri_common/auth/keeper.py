@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Callable
+from typing import cast
 
 from iri_common.model.errors import AuthError, IriError
 from iri_common.model.ports import Token, TokenExchange, TokenSource
@@ -30,6 +32,8 @@ class TokenKeeper:
         self._clock = clock
         self._token: Token | None = None
         self._renew_at: float | None = None
+        self._failures = 0
+        self._failure: IriError | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -47,11 +51,29 @@ class TokenKeeper:
 
         Raises:
             AuthError: if the source gives none.
+            TransientError: if the source cannot be asked now, and there is no token that still counts.
         """
+        failures = self._failures
         async with self._lock:
-            if self._token is None or (self._renew_at is not None and self._clock() >= self._renew_at):
+            if self._token is not None and (self._renew_at is None or self._clock() < self._renew_at):
+                return self._token
+            if self._failure is not None and self._failures > failures:
+                raise copy.copy(self._failure)  # what the caller before us met while we waited for it
+            try:
                 self._token = await self._fetch()
-            return self._token
+            except IriError as error:
+                if not error.transient or not self._still_good():
+                    self._failures, self._failure = self._failures + 1, error
+                    raise
+            return cast("Token", self._token)
+
+    def _still_good(self) -> bool:
+        now = self._clock()
+        if self._token is None or self._token.expires_at is None or self._token.expires_at <= now:
+            return False
+        # Renewing failed ahead of time: use what is left, and try again before all of it has passed.
+        self._renew_at = now + min(30.0, (self._token.expires_at - now) / 2)
+        return True
 
     def refused(self, token: Token) -> None:
         """The facility did not take it. Ignored if another caller has replaced that one already."""
@@ -67,6 +89,8 @@ class TokenKeeper:
             raise AuthError(
                 f"no token from {self._source.identity}: {type(error).__name__}: {error}"
             ) from None
+        if not token.value or any(not 0x21 <= ord(letter) <= 0x7E for letter in token.value):
+            raise AuthError(f"what {self._source.identity} gave is not a bearer token")
         now = self._clock()
         self._renew_at = None
         if token.expires_at is not None and self._source.renewable:

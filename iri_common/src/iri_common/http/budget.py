@@ -26,10 +26,9 @@ class Budget:
     ) -> None:
         self._slots = asyncio.Semaphore(concurrent)
         self._interval = 1.0 / per_second
-        self._burst_seconds = burst * self._interval
+        self._burst_seconds = (burst - 1) * self._interval
         self._clock = clock
         self._next = clock() - self._burst_seconds
-        self._quiet_until = 0.0
 
     async def __aenter__(self) -> None:
         await self._slots.acquire()
@@ -50,13 +49,11 @@ class Budget:
             await asyncio.sleep(delay)
 
     def slow_down(self, seconds: float) -> None:
-        """Begin no request for so long: the facility said Retry-After, and it meant all of us."""
-        self._quiet_until = max(self._quiet_until, self._clock() + seconds)
+        """Begin no request for so long, and none in a burst after: the facility meant all of us."""
+        self._next = max(self._next, self._clock() + seconds)
 
     def _take(self) -> float:
         now = self._clock()
-        if now < self._quiet_until:
-            return self._quiet_until - now
         self._next = max(self._next, now - self._burst_seconds)
         if self._next > now:
             return self._next - now

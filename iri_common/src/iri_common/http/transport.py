@@ -66,6 +66,9 @@ class HttpxTransport:
             raise NotSent(_words(error)) from None
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError) as error:
             raise NotSent(_words(error)) from None
+        except httpx.LocalProtocolError:
+            # Its words repeat the header that cannot be written, which may be the one with the token.
+            raise ReplyLost("LocalProtocolError: the request breaks the rules of HTTP") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise ReplyLost(_words(error)) from None
         headers = {name.lower(): value for name, value in reply.headers.items()}
