@@ -1,0 +1,104 @@
+"""People of the facility: users, their projects and areas on disk, and their bearer tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import Missing
+from .paths import Areas
+from .settings import Settings
+from .store import Store
+
+CLIENT_ID = "local-client"
+
+
+class BadToken(Exception):
+    """A bearer token that does not identify a user; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class User:
+    """A user as the facility knows them."""
+
+    name: str
+    projects: tuple[str, ...]
+    areas: Areas
+
+
+class Accounts:
+    """Users, projects and tokens."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self._store = store
+        self.client_id = CLIENT_ID
+        self.client_secret = store.meta("client_secret", secrets.token_urlsafe(24))
+
+    def user(self, name: str) -> User:
+        """The user of that name.
+
+        Raises:
+            Missing: The facility has no such user.
+        """
+        projects = self.settings.users.get(name)
+        if projects is None:
+            raise Missing(f"User {name} not found")
+        return User(name, projects, self._areas(name, projects))
+
+    def _areas(self, name: str, projects: tuple[str, ...]) -> Areas:
+        root = self.settings.root
+        return Areas(
+            home=root / "home" / name,
+            scratch=root / "scratch" / name,
+            projects={project: root / "project" / project for project in projects},
+        )
+
+    def members(self, project: str) -> list[str]:
+        """Users of a project."""
+        return [user for user, projects in self.settings.users.items() if project in projects]
+
+    def issue(self, user: str, lifetime: float | None) -> str:
+        """A new token for a user; ``None`` is a token that does not expire."""
+        self.user(user)
+        token = "ilf_" + secrets.token_urlsafe(24)
+        now = time.time()
+        expires = None if lifetime is None else now + lifetime
+        self._store.insert("tokens", hash=_digest(token), user=user, expires=expires, created=now)
+        return token
+
+    def revoke(self, token: str) -> bool:
+        """Make a token worthless; says whether it existed."""
+        return self._store.run("UPDATE tokens SET revoked = 1 WHERE hash = ?", _digest(token)).rowcount > 0
+
+    def authenticate(self, token: str) -> User:
+        """The user a token stands for.
+
+        Raises:
+            BadToken: Unknown, expired or revoked.
+        """
+        row = self._store.row("SELECT * FROM tokens WHERE hash = ?", _digest(token))
+        if row is None:
+            raise BadToken("unknown token")
+        if row["revoked"]:
+            raise BadToken("the token was revoked")
+        if row["expires"] is not None and row["expires"] <= time.time():
+            raise BadToken(f"the token expired {time.time() - row['expires']:.0f} s ago")
+        try:
+            return self.user(row["user"])
+        except Missing as gone:
+            raise BadToken(str(gone)) from None
+
+    def client_matches(self, client_id: str, client_secret: str) -> bool:
+        """Whether these are the credentials of the facility's OAuth client."""
+        return secrets.compare_digest(client_id.encode(), self.client_id.encode()) and secrets.compare_digest(
+            client_secret.encode(), self.client_secret.encode()
+        )
+
+
+def _digest(token: str) -> str:
+    """Tokens are kept hashed, so that reading the database gives nobody access."""
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()

@@ -1,0 +1,98 @@
+"""Looking into the facility, and upsetting it on purpose: for tests and demos, from this machine only.
+
+No token is ever handed out here: other people on the machine can reach loopback as well.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import asdict
+from typing import Any, Literal
+
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+
+from .errors import Missing
+from .facility import Facility
+from .launch import output_paths
+
+PREFIX = "/_facility"
+_LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
+
+StatusName = Literal["up", "down", "degraded", "unknown"]
+
+
+class _Incident(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    resource: str = "cluster"
+    status: StatusName = "down"
+    type: Literal["planned", "unplanned", "reservation"] = "unplanned"
+    name: str = "Outage"
+    description: str = ""
+    resolution: Literal["unresolved", "cancelled", "completed", "extended", "pending"] = "unresolved"
+
+
+class _Resolution(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    status: StatusName = "up"
+    resolution: Literal["cancelled", "completed"] = "completed"
+
+
+class _Revocation(BaseModel):
+    token: str
+
+
+def _only_local(request: Request) -> None:
+    """Loopback clients that also call us by a loopback name, so that no web page can rebind its way in."""
+    client = request.client
+    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+    if client is None or not ipaddress.ip_address(client.host).is_loopback or host not in _LOCAL_NAMES:
+        raise HTTPException(403, "only from this machine")
+
+
+def make_app(facility: Facility) -> FastAPI:
+    """The application behind ``/_facility``."""
+    app = FastAPI(title="Control of a local facility", openapi_url=None, dependencies=[Depends(_only_local)])
+
+    @app.exception_handler(Missing)
+    async def _missing(request: Request, problem: Missing) -> JSONResponse:
+        return JSONResponse({"detail": str(problem)}, 404)
+
+    @app.get(f"{PREFIX}/requests")
+    async def requests(operation: str | None = None) -> list[dict[str, Any]]:
+        return facility.log.records(operation)
+
+    @app.delete(f"{PREFIX}/requests", status_code=204)
+    async def reset_requests() -> None:
+        facility.log.reset()
+
+    @app.get(f"{PREFIX}/summary")
+    async def summary() -> dict[str, dict[str, int]]:
+        return facility.log.summary()
+
+    @app.get(f"{PREFIX}/jobs")
+    async def jobs() -> list[dict[str, Any]]:
+        return [_what_ran(job) for job in facility.scheduler.jobs.where("1 ORDER BY id")]
+
+    @app.post(f"{PREFIX}/incidents", status_code=201)
+    async def declare(incident: _Incident) -> dict[str, Any]:
+        return facility.catalog.declare(**incident.model_dump())
+
+    @app.post(f"{PREFIX}/incidents/{{incident_id}}/resolve")
+    async def resolve(incident_id: str, resolution: _Resolution) -> dict[str, Any]:
+        return facility.catalog.resolve(incident_id, **resolution.model_dump())
+
+    @app.post(f"{PREFIX}/tokens/revoke")
+    async def revoke(revocation: _Revocation) -> dict[str, bool]:
+        return {"revoked": facility.accounts.revoke(revocation.token)}
+
+    return app
+
+
+def _what_ran(job: Any) -> dict[str, Any]:
+    record = asdict(job)
+    del record["document"]
+    stdout, stderr = output_paths(job)
+    return {**record, "id": str(job.id), "stdout_path": stdout, "stderr_path": stderr}

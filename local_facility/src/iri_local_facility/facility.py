@@ -1,0 +1,36 @@
+"""The whole of a facility behind its faces."""
+
+from __future__ import annotations
+
+from .accounts import Accounts
+from .catalog import Catalog
+from .requestlog import RequestLog
+from .scheduler import Scheduler
+from .settings import Settings
+from .store import Store
+from .tasks import Tasks
+
+
+class Facility:
+    """Scheduler, files, people, catalogue and log, over one store."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings.make_directories()
+        self.settings = settings
+        self.store = Store(settings.state / "facility.db")
+        self.accounts = Accounts(settings, self.store)
+        self.catalog = Catalog(settings, self.store)
+        self.scheduler = Scheduler(settings, self.store, self.accounts, self.catalog.cluster.id)
+        self.tasks = Tasks(self.store)
+        self.log = RequestLog(self.store)
+
+    def start(self) -> None:
+        """Begin to work; needs a running event loop."""
+        self.tasks.start()
+        self.scheduler.start()
+
+    async def stop(self) -> None:
+        """Stop in good order: no process stays behind."""
+        await self.scheduler.stop()
+        self.tasks.stop()
+        self.store.close()

@@ -1,0 +1,158 @@
+"""`/compute`: jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, HTTPException, Query, Response
+from starlette.requests import Request
+
+from ..accounts import User
+from ..facility import Facility as Core
+from ..jobs import Job as JobRecord
+from .fields import QueryBool
+from .idempotency import Idempotency
+from .jobspec import Job, JobSpec, to_changes, to_job, to_request
+from .links import Links
+from .models import Resource
+from .paging import Limit, Offset, page
+from .represent import Represent
+from .routing import CurrentUser, bearer_token, route_class
+
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
+Switch = Annotated[QueryBool, Query()]
+
+
+def make_router(core: Core) -> APIRouter:
+    """The routes."""
+    router = APIRouter(
+        tags=["compute"],
+        route_class=route_class(core.accounts, strict=True, tolerated=frozenset({"filters"})),
+    )
+    _add_changes(router, core, Idempotency(core.store))
+    _add_queries(router, core)
+    return router
+
+
+def _add_changes(router: APIRouter, core: Core, idempotency: Idempotency) -> None:
+    @router.post(
+        "/compute/job/{resource_id}",
+        operation_id="launchJob",
+        response_model=Job,
+        dependencies=[bearer_token],
+    )
+    async def launch_job(resource_id: str, spec: JobSpec, user: CurrentUser, key: IdempotencyKey = None):
+        async def submit() -> dict[str, Any]:
+            core.catalog.resource(resource_id, "compute")
+            document = spec.model_dump(exclude_unset=True)
+            return to_job(await core.scheduler.submit(user, to_request(spec), document))
+
+        return await idempotency.answer(f"{user.name}/launchJob", key, spec, submit)
+
+    @router.put(
+        "/compute/job/{resource_id}/{job_id}",
+        operation_id="updateJob",
+        response_model=Job,
+        dependencies=[bearer_token],
+    )
+    async def update_job(
+        resource_id: str, job_id: str, spec: JobSpec, user: CurrentUser, key: IdempotencyKey = None
+    ):
+        async def update() -> dict[str, Any]:
+            job = _job(core, user, resource_id, job_id)
+            changes, merged = to_changes(spec, JobSpec(**job.document))
+            document = merged.model_dump(exclude_unset=True)
+            return to_job(core.scheduler.update(user, job.id, changes, document))
+
+        return await idempotency.answer(f"{user.name}/updateJob/{job_id}", key, spec, update)
+
+    @router.delete(
+        "/compute/cancel/{resource_id}/{job_id}",
+        operation_id="cancelJob",
+        status_code=204,
+        dependencies=[bearer_token],
+    )
+    async def cancel_job(resource_id: str, job_id: str, user: CurrentUser) -> Response:
+        job = _job(core, user, resource_id, job_id)
+        core.scheduler.cancel(user, job.id)
+        return Response(status_code=204)
+
+
+def _add_queries(router: APIRouter, core: Core) -> None:
+    @router.get(
+        "/compute/resources",
+        operation_id="getComputeResources",
+        response_model=list[Resource],
+        response_model_exclude_none=True,
+    )
+    async def get_compute_resources(request: Request):
+        represent = Represent(core.catalog, Links(request))
+        return [represent.resource(item) for item in core.catalog.resources if "compute" in item.endpoints]
+
+    @router.get(
+        "/compute/status/{resource_id}/{job_id}",
+        operation_id="getJob",
+        response_model=Job,
+        response_model_exclude_unset=True,
+        dependencies=[bearer_token],
+    )
+    async def get_job(
+        resource_id: str,
+        job_id: str,
+        user: CurrentUser,
+        historical: Switch = True,
+        include_spec: Switch = False,
+    ):
+        job = _job(core, user, resource_id, job_id)
+        if job.finished and not historical:
+            raise HTTPException(404, f"Job {job_id} not found")
+        return to_job(job, include_spec=include_spec)
+
+    @router.post(
+        "/compute/status/{resource_id}",
+        operation_id="getJobs",
+        response_model=list[Job],
+        response_model_exclude_unset=True,
+        dependencies=[bearer_token],
+    )
+    async def get_jobs(
+        resource_id: str,
+        user: CurrentUser,
+        offset: Offset = 0,
+        limit: Limit = 100,
+        historical: Switch = False,
+        include_spec: Switch = False,
+        filters: Annotated[dict[str, Any] | None, Body()] = None,
+    ):
+        core.catalog.resource(resource_id, "compute")
+        found = [
+            job
+            for job in core.scheduler.jobs.where(
+                "user = ? AND resource_id = ? ORDER BY id", user.name, resource_id
+            )
+            if (historical or not job.finished) and _passes(job, filters or {})
+        ]
+        return [to_job(job, include_spec=include_spec) for job in page(found, offset, limit)]
+
+
+def _passes(job: JobRecord, filters: dict[str, Any]) -> bool:
+    """The keys of the filter map are up to the facility; a job has no other properties, so others match none."""
+    facts = {
+        "id": str(job.id),
+        "name": job.name,
+        "state": job.state,
+        "queue_name": job.queue,
+        "account": job.account,
+    }
+    return all(
+        facts.get(name) in (wanted if isinstance(wanted, list) else [wanted]) and name in facts
+        for name, wanted in filters.items()
+    )
+
+
+def _job(core: Core, user: User, resource_id: str, job_id: str) -> JobRecord:
+    core.catalog.resource(resource_id, "compute")
+    # Job ids are decimal numbers that fit SQLite's integers; whatever else a client asks for does not exist.
+    if not (job_id.isascii() and job_id.isdigit() and len(job_id) < 18):
+        raise HTTPException(404, f"Job {job_id} not found")
+    return core.scheduler.job_of(user, int(job_id))

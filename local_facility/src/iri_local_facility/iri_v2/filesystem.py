@@ -1,0 +1,156 @@
+"""`/filesystem`: every operation is a task; what can go wrong with files goes wrong in the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Query, UploadFile
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from .. import archives, excerpts, files
+from ..accounts import User
+from ..errors import Rejected, TooLarge
+from ..facility import Facility as Core
+from . import filerequests as bodies
+from .links import Links
+from .models import Resource, TaskSubmitResponse
+from .represent import Represent
+from .routing import CurrentUser, bearer_token, route_class
+
+Operation = Callable[..., Any]
+
+
+def make_router(core: Core) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["filesystem"], route_class=route_class(core.accounts, strict=False))
+
+    @router.post(
+        "/filesystem/resources",
+        operation_id="getFilesystemResources",
+        response_model=list[Resource],
+        response_model_exclude_none=True,
+    )
+    async def get_filesystem_resources(request: Request):
+        represent = Represent(core.catalog, Links(request))
+        return [represent.resource(item) for item in core.catalog.resources if "filesystem" in item.endpoints]
+
+    for name, (body, operation, status) in _operations(core.settings.size_limit).items():
+        _add(router, core, name, body, operation, status)
+    _add_upload(router, core)
+    return router
+
+
+def _operations(limit: int) -> dict[str, tuple[type[BaseModel], Operation, int]]:
+    """By name: the body, what is done, and the status of the answer to the submission."""
+    return {
+        "chmod": (bodies.PutFileChmodRequest, files.chmod, 200),
+        "chown": (bodies.PutFileChownRequest, files.chown, 200),
+        "file": (bodies.PostFileRequest, files.file_type, 200),
+        "stat": (bodies.PostStatRequest, files.stat_file, 200),
+        "mkdir": (bodies.PostMakeDirRequest, files.mkdir, 201),
+        "symlink": (bodies.PostFileSymlinkRequest, files.symlink, 201),
+        "ls": (bodies.PostLsRequest, files.ls, 200),
+        "head": (bodies.PostHeadRequest, _renamed(partial(excerpts.head, limit=limit)), 200),
+        "view": (bodies.PostViewRequest, partial(_view, limit=limit), 200),
+        "tail": (bodies.PostTailRequest, _renamed(partial(excerpts.tail, limit=limit)), 200),
+        "checksum": (bodies.PostChecksumRequest, files.checksum, 200),
+        "rm": (bodies.PostRmRequest, files.rm, 200),
+        "compress": (bodies.PostCompressRequest, _by_short_name(archives.compress), 201),
+        "extract": (bodies.PostExtractRequest, _by_short_name(archives.extract), 201),
+        "mv": (bodies.PostMoveRequest, files.mv, 201),
+        "cp": (bodies.PostCopyRequest, files.cp, 201),
+        "download": (bodies.PostDownloadRequest, partial(files.download, limit=limit), 200),
+    }
+
+
+def _add(
+    router: APIRouter, core: Core, name: str, body: type[BaseModel], operation: Operation, status: int
+) -> None:
+    async def submit(request: Request, resource_id: str, user: CurrentUser, what: Any):
+        core.catalog.resource(resource_id, "filesystem")
+        if name == "view" and what.size > core.settings.size_limit:
+            raise Rejected(f"size: more than the limit of {core.settings.size_limit}")
+        arguments = what.model_dump()
+        if arguments["path"] is None:
+            return _submit(core, request, user, resource_id, name, {}, _no_path)
+        shown = what.model_dump(by_alias=True, exclude_none=True)
+        return _submit(core, request, user, resource_id, name, shown, partial(operation, user, **arguments))
+
+    submit.__annotations__["what"] = body
+    router.add_api_route(
+        f"/filesystem/{name}/{{resource_id}}",
+        submit,
+        methods=["POST"],
+        operation_id=name,
+        status_code=status,
+        response_model=TaskSubmitResponse,
+        dependencies=[bearer_token],
+    )
+
+
+def _add_upload(router: APIRouter, core: Core) -> None:
+    limit = core.settings.size_limit
+
+    @router.post(
+        "/filesystem/upload/{resource_id}",
+        operation_id="upload",
+        response_model=TaskSubmitResponse,
+        dependencies=[bearer_token],
+    )
+    async def upload(
+        request: Request,
+        resource_id: str,
+        user: CurrentUser,
+        path: Annotated[str, Query()],
+        file: Annotated[UploadFile, File()],
+    ):
+        core.catalog.resource(resource_id, "filesystem")
+        if (size := file.size or 0) > limit:
+            raise TooLarge(f"{size} bytes are more than the limit of {limit}")
+        content = await file.read()
+        shown = {"path": path, "size": size}
+        return _submit(
+            core, request, user, resource_id, "upload", shown, partial(files.upload, user, path, content)
+        )
+
+
+def _submit(
+    core: Core,
+    request: Request,
+    user: User,
+    resource_id: str,
+    name: str,
+    args: dict[str, Any],
+    operation: Callable[[], Any],
+) -> dict[str, str]:
+    task_id = core.tasks.submit(user, resource_id, name, args, operation)
+    return {"task_id": task_id, "task_uri": Links(request)(f"/task/{task_id}")}
+
+
+def _no_path() -> None:
+    raise Rejected("no path given")
+
+
+def _view(user: User, path: str, size: int, offset: int, limit: int) -> excerpts.Excerpt:
+    return excerpts.view(user, path, limit, size, offset)
+
+
+def _renamed(operation: Operation) -> Operation:
+    """``bytes`` is a builtin, so the operation calls its count of them something else."""
+
+    def call(user: User, file_bytes: int | None, **others: Any) -> Any:
+        return operation(user, count_bytes=file_bytes, **others)
+
+    return call
+
+
+def _by_short_name(operation: Operation) -> Operation:
+    """Compressions are URNs on the wire and words inside."""
+
+    def call(user: User, compression: str, **others: Any) -> Any:
+        return operation(user, compression=compression.rpartition(":")[2], **others)
+
+    return call

@@ -1,0 +1,106 @@
+"""`/storage`: which directories serve which purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+
+from ..accounts import User
+from ..facility import Facility as Core
+from .models import AccessEndpoint, AccessProtocol, LogicalName, StorageInstance, StorageIntent
+from .routing import CurrentUser, bearer_token, route_class
+
+_SERVES = {
+    "read": {"home", "scratch", "project"},
+    "write": {"home", "scratch", "project"},
+    "staging": {"scratch"},
+    "long-term-storage": {"home", "project"},
+}
+
+
+def make_router(core: Core) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["storage"], route_class=route_class(core.accounts, strict=True))
+
+    @router.get(
+        "/storage/locations/{resource_id}",
+        operation_id="getStorageLocations",
+        response_model=list[StorageInstance],
+        dependencies=[bearer_token],
+    )
+    async def get_locations(
+        resource_id: str,
+        user: CurrentUser,
+        logicalpath: Annotated[LogicalName | None, Query()] = None,
+        project: Annotated[str | None, Query()] = None,
+        allocation: Annotated[str | None, Query()] = None,
+        intent: Annotated[StorageIntent | None, Query()] = None,
+    ):
+        core.catalog.resource(resource_id)
+        projects = _projects(core, user, project, allocation)
+        found = [
+            place
+            for place in _places(user, projects)
+            if logicalpath in (None, place["logical_name"])
+            and (intent is None or place["logical_name"] in _SERVES[intent])
+        ]
+        if logicalpath is not None and not found:
+            raise HTTPException(404, f"no {logicalpath} location")
+        return found
+
+    @router.get(
+        "/storage/access-endpoints/{resource_id}",
+        operation_id="getStorageAccessEndpoints",
+        response_model=list[AccessEndpoint],
+        response_model_exclude_none=True,
+        dependencies=[bearer_token],
+    )
+    async def get_endpoints(
+        resource_id: str,
+        user: CurrentUser,
+        protocol: Annotated[AccessProtocol | None, Query()] = None,
+        endpoint_id: Annotated[str | None, Query()] = None,
+    ):
+        # Data comes in through the filesystem operations only: there is no other way to list.
+        core.catalog.resource(resource_id)
+        return []
+
+    return router
+
+
+def _projects(core: Core, user: User, project: str | None, allocation: str | None) -> tuple[str, ...]:
+    """The projects whose directories are asked for, given by name or id, or by an allocation's id."""
+    make_id = core.catalog.make_id
+    chosen = user.projects
+    if project is not None:
+        chosen = tuple(name for name in chosen if project in (name, make_id("project", name)))
+    if allocation is not None:
+        names = [capability.name for capability in core.catalog.capabilities]
+        chosen = tuple(
+            name
+            for name in chosen
+            if allocation in {make_id("allocation", f"{name}/{kind}") for kind in names}
+        )
+    if not chosen:
+        raise HTTPException(403, f"{user.name} is not a member of that project")
+    return chosen
+
+
+def _places(user: User, projects: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    yield _place("home", str(user.areas.home), shared=False)
+    yield _place("scratch", str(user.areas.scratch), shared=False)
+    for project in projects:
+        yield _place("project", str(user.areas.projects[project]), shared=True)
+
+
+def _place(logical_name: str, path: str, *, shared: bool) -> dict[str, Any]:
+    return {
+        "logical_name": logical_name,
+        "path": path,
+        "filesystem": "local",
+        "performance_tier": "high",
+        "shared": shared,
+        "access": {"read": True, "write": True, "execute": True},
+    }

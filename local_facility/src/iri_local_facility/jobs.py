@@ -1,0 +1,155 @@
+"""What a job is: the request that made it, the record that is kept, and the table of records."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .errors import Missing
+from .store import Store
+
+WAITING = ("new", "queued", "held")
+FINISHED = ("completed", "failed", "canceled")
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a user asks for, in the scheduler's terms and in no face's."""
+
+    executable: str
+    arguments: list[str] = field(default_factory=list)
+    directory: str | None = None
+    name: str | None = None
+    inherit_environment: bool = True
+    environment: dict[str, str] = field(default_factory=dict)
+    stdin: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    pre_launch: str | None = None
+    post_launch: str | None = None
+    launcher: str | None = None
+    node_count: int = 1
+    process_count: int = 1
+    queue: str | None = None
+    account: str | None = None
+    duration: int | None = None
+    hold: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as recorded.
+
+    Attributes:
+        document: The job as the face received it, to be echoed on demand.
+        ending: Why the facility is ending it (``canceled``, ``time limit``, ``shutdown``), if it is.
+        birth: Start time of process ``pid``, so that a recycled pid is not mistaken for the job.
+    """
+
+    id: int
+    resource_id: str
+    user: str
+    account: str
+    queue: str
+    name: str
+    node_count: int
+    duration: int
+    request: JobRequest
+    document: dict[str, Any]
+    state: str
+    message: str | None
+    exit_code: int | None
+    ending: str | None
+    submitted: float
+    started: float | None
+    ended: float | None
+    changed: float
+    pid: int | None
+    birth: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has reached a state it will not leave."""
+        return self.state in FINISHED
+
+    @property
+    def node_hours(self) -> float:
+        """Node hours used so far."""
+        if self.started is None:
+            return 0.0
+        return self.node_count * ((self.ended or time.time()) - self.started) / 3600
+
+
+class JobTable:
+    """Jobs in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, *, request: JobRequest, document: dict[str, Any], **values: Any) -> Job:
+        """Record a new job."""
+        now = time.time()
+        number = self._store.insert(
+            "jobs",
+            request=json.dumps(asdict(request)),
+            document=json.dumps(document),
+            submitted=now,
+            changed=now,
+            **values,
+        )
+        return self.get(number)
+
+    def get(self, number: int) -> Job:
+        """The job of that number.
+
+        Raises:
+            Missing: There is none.
+        """
+        row = self._store.row("SELECT * FROM jobs WHERE id = ?", number)
+        if row is None:
+            raise Missing(f"Job {number} not found")
+        return _job(row)
+
+    def change(self, number: int, **values: Any) -> Job:
+        """Change columns; a change of state is stamped."""
+        if "request" in values:
+            values["request"] = json.dumps(asdict(values["request"]))
+        if "document" in values:
+            values["document"] = json.dumps(values["document"])
+        if "state" in values:
+            values.setdefault("changed", time.time())
+        self._store.update("jobs", number, **values)
+        return self.get(number)
+
+    def where(self, condition: str, *params: Any) -> list[Job]:
+        """Jobs that satisfy an SQL condition, oldest first."""
+        return [_job(row) for row in self._store.rows(f"SELECT * FROM jobs WHERE {condition}", *params)]
+
+    def in_states(self, states: Iterable[str]) -> list[Job]:
+        """Jobs in any of these states, oldest first."""
+        states = tuple(states)
+        return self.where(f"state IN ({', '.join('?' * len(states))}) ORDER BY id", *states)
+
+    def next_waiting(self, resource_id: str) -> Job | None:
+        """The head of the queue: strictly first in, first out."""
+        found = self.where("resource_id = ? AND state = 'queued' ORDER BY id LIMIT 1", resource_id)
+        return found[0] if found else None
+
+    def nodes_in_use(self, resource_id: str) -> int:
+        """Nodes that active jobs hold."""
+        row = self._store.row(
+            "SELECT COALESCE(SUM(node_count), 0) AS n FROM jobs WHERE resource_id = ? AND state = 'active'",
+            resource_id,
+        )
+        return row["n"] if row else 0
+
+
+def _job(row: sqlite3.Row) -> Job:
+    values = dict(row)
+    values["request"] = JobRequest(**json.loads(values["request"]))
+    values["document"] = json.loads(values["document"])
+    return Job(**values)

@@ -1,0 +1,115 @@
+"""The log of every request, kept so that a test can assert on what the facility saw."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .store import Store
+
+
+class RequestLog:
+    """Reads the log."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def records(self, operation: str | None = None) -> list[dict[str, Any]]:
+        """Requests in order of arrival at the log, optionally of one operation only."""
+        if operation is None:
+            rows = self._store.rows("SELECT * FROM requests ORDER BY number")
+        else:
+            rows = self._store.rows("SELECT * FROM requests WHERE operation = ? ORDER BY number", operation)
+        return [dict(row) for row in rows]
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """How often each operation was answered with each status."""
+        counts: dict[str, dict[str, int]] = {}
+        for row in self._store.rows(
+            "SELECT COALESCE(operation, '-') AS operation, status, COUNT(*) AS n FROM requests GROUP BY 1, 2"
+        ):
+            counts.setdefault(row["operation"], {})[str(row["status"])] = row["n"]
+        return counts
+
+    def reset(self) -> None:
+        """Forget all requests so far."""
+        self._store.run("DELETE FROM requests")
+
+
+class LogRequests:
+    """ASGI middleware that gives every response an ``X-Request-Id`` and records it.
+
+    The record is written before the last bytes leave: a client that has its answer finds it in the log.
+    """
+
+    def __init__(self, app: ASGIApp, store: Store) -> None:
+        self._app = app
+        self._store = store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, self._store)
+
+        async def counted_receive() -> Message:
+            message = await receive()
+            exchange.bytes_in += len(message.get("body", b""))
+            return message
+
+        async def counted_send(message: Message) -> None:
+            exchange.see(message)
+            await send(message)
+
+        try:
+            await self._app(scope, counted_receive, counted_send)
+        finally:
+            exchange.record()
+
+
+class _Exchange:
+    def __init__(self, scope: Scope, store: Store) -> None:
+        self._scope = scope
+        self._store = store
+        self._began = time.time()
+        self._request_id = uuid.uuid4().hex
+        self._status = 0
+        self._recorded = False
+        self.bytes_in = 0
+        self._bytes_out = 0
+
+    def see(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = [*message.get("headers", []), (b"x-request-id", self._request_id.encode())]
+        elif message["type"] == "http.response.body":
+            self._bytes_out += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                self.record()
+
+    def record(self) -> None:
+        path = self._scope["path"]
+        if self._recorded or path.startswith("/_facility"):
+            return  # looking at the facility is no use of it
+        self._recorded = True
+        principal = self._scope.get("principal")
+        with contextlib.suppress(UnicodeEncodeError):
+            self._store.insert(
+                "requests",
+                time=self._began,
+                method=self._scope["method"],
+                path=path,
+                query=self._scope["query_string"].decode("latin-1"),
+                operation=getattr(self._scope.get("route"), "operation_id", None),
+                status=self._status,
+                principal=principal,
+                request_id=self._request_id,
+                bytes_in=self.bytes_in,
+                bytes_out=self._bytes_out,
+                seconds=time.time() - self._began,
+            )

@@ -1,0 +1,252 @@
+"""The scheduler: queues, node slots, first in first out, wall time, hold, cancel.
+
+Everything here runs on the event loop of the server, so there are no locks; one thread per running job blocks
+until the job's process ends and then calls back. Nothing polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import processes
+from .accounts import Accounts, User
+from .admission import Admission
+from .errors import Conflict, FacilityError, Missing
+from .jobs import FINISHED, WAITING, Job, JobRequest, JobTable
+from .launch import launch
+from .settings import Settings
+from .store import Store
+
+
+class Scheduler:
+    """Runs the jobs of one compute resource."""
+
+    def __init__(self, settings: Settings, store: Store, accounts: Accounts, resource_id: str) -> None:
+        self.settings = settings
+        self.jobs = JobTable(store)
+        self.resource_id = resource_id
+        self._accounts = accounts
+        self._admission = Admission(settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._ended: dict[int, asyncio.Event] = {}
+        self._stopping = False
+
+    # -- what users ask for ------------------------------------------------------------------------------------
+
+    async def submit(self, user: User, request: JobRequest, document: dict[str, Any]) -> Job:
+        """Accept a job or refuse it; it starts as soon as nodes are free."""
+        admitted = self._admission.admit(user, request)
+        if self.settings.submit_delay:
+            await asyncio.sleep(self.settings.submit_delay)
+        job = self.jobs.add(
+            resource_id=self.resource_id,
+            user=user.name,
+            account=admitted.account,
+            queue=admitted.queue,
+            name=admitted.name,
+            node_count=admitted.node_count,
+            duration=admitted.duration,
+            request=admitted,
+            document=document,
+            state="held" if admitted.hold else "new",
+            message="held by user" if admitted.hold else None,
+        )
+        self._wake()
+        return job
+
+    def update(self, user: User, number: int, changes: dict[str, Any], document: dict[str, Any]) -> Job:
+        """Change a job that has not started: its name, duration, queue or hold."""
+        job = self.job_of(user, number)
+        if job.state not in WAITING:
+            raise Conflict(f"Job {number} is {job.state}: only jobs that have not started can be changed")
+        request = self._admission.admit(user, dataclasses.replace(job.request, **changes))
+        state, message = job.state, job.message
+        if "hold" in changes:
+            state = "held" if request.hold else ("new" if job.state == "held" else job.state)
+            message = "held by user" if request.hold else None
+        job = self.jobs.change(
+            number,
+            request=request,
+            document=document,
+            name=request.name,
+            queue=request.queue,
+            duration=request.duration,
+            state=state,
+            message=message,
+        )
+        self._wake()
+        return job
+
+    def cancel(self, user: User, number: int) -> Job:
+        """End a job: at once if it waits, otherwise as soon as its processes are gone."""
+        job = self.job_of(user, number)
+        if job.state in WAITING:
+            job = self._finish(number, "canceled", "canceled by user", None)
+            self._wake()
+        elif not job.finished:
+            self._end(job, "canceled")
+        return job
+
+    def job_of(self, user: User, number: int) -> Job:
+        """A user's job; those of others are none of their business.
+
+        Raises:
+            Missing: There is none of that number.
+        """
+        found = self.jobs.where(
+            "id = ? AND user = ? AND resource_id = ?", number, user.name, self.resource_id
+        )
+        if not found:
+            raise Missing(f"Job {number} not found")
+        return found[0]
+
+    # -- life of the scheduler ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take over the jobs of an earlier server, then start what can start."""
+        self._loop = asyncio.get_running_loop()
+        for job in self.jobs.in_states(["active"]):
+            self._adopt(job)
+        self._wake()
+
+    async def stop(self) -> None:
+        """End every running job and leave no process behind; waiting jobs stay for the next start."""
+        self._stopping = True
+        running = self.jobs.in_states(["active"])
+        for job in running:
+            self._end(job, "shutdown")
+        for job in running:
+            if job.id in self._ended:
+                await self._ended[job.id].wait()
+
+    # -- starting ----------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._loop and not self._stopping:
+            self._loop.call_soon(self._pass)
+
+    def _pass(self) -> None:
+        """Start jobs in order of submission while nodes are free."""
+        for job in self.jobs.in_states(["new"]):
+            self.jobs.change(job.id, state="queued", message="waiting for nodes")
+        free = self.settings.nodes - self.jobs.nodes_in_use(self.resource_id)
+        while free and not self._stopping:
+            job = self.jobs.next_waiting(self.resource_id)
+            if job is None or job.node_count > free:
+                return
+            if self._start(job):
+                free -= job.node_count
+
+    def _start(self, job: Job) -> bool:
+        # Recorded as active before the process exists: a server that dies here never starts the job twice.
+        job = self.jobs.change(job.id, state="active", message=None, started=time.time())
+        try:
+            process = launch(job, self._accounts.user(job.user), self.job_dir(job.id))
+        except (OSError, ValueError, FacilityError, subprocess.SubprocessError) as problem:
+            self._finish(job.id, "failed", f"could not start: {problem}", None)
+            return False
+        job = self.jobs.change(job.id, pid=process.pid, birth=processes.birth(process.pid))
+        self._watch(job, lambda: processes.wait_child(process))
+        return True
+
+    def job_dir(self, number: int) -> Path:
+        """Where the facility keeps a job's script, pid and exit status."""
+        return self.settings.state / "jobs" / str(number)
+
+    # -- running and ending ------------------------------------------------------------------------------------
+
+    def _adopt(self, job: Job) -> None:
+        """A job that an earlier server started: watch it if it still runs, else learn how it ended."""
+        pid = job.pid or processes.recorded_pid(self.job_dir(job.id))
+        born = processes.birth(pid) if pid else None
+        if pid and born and (job.birth or born) == born:
+            job = self.jobs.change(job.id, pid=pid, birth=born)
+            self._watch(job, lambda: processes.wait_adopted(pid, born))
+            if job.ending:
+                self._end(job, job.ending)
+        else:
+            self._settle(job.id, None)
+
+    def _watch(self, job: Job, wait: Callable[[], int | None]) -> None:
+        loop = self._loop
+        assert loop is not None
+        self._ended[job.id] = asyncio.Event()
+        remaining = (job.started or time.time()) + job.duration - time.time()
+        self._timers[job.id] = loop.call_later(max(0.0, remaining), self._end, job, "time limit")
+
+        def watch() -> None:
+            code = wait()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._settle, job.id, code)
+
+        threading.Thread(target=watch, name=f"job-{job.id}", daemon=True).start()
+
+    def _end(self, job: Job, reason: str) -> None:
+        """Ask a running job to go, and insist after the grace period."""
+        if (current := self.jobs.get(job.id)).finished or job.pid is None:
+            return
+        if current.ending is None:
+            self.jobs.change(job.id, ending=reason)
+        processes.signal_group(job.pid, signal.SIGTERM)
+        if (timer := self._timers.pop(job.id, None)) is not None:
+            timer.cancel()
+        assert self._loop is not None
+        self._timers[job.id] = self._loop.call_later(
+            self.settings.kill_grace, processes.signal_group, job.pid, signal.SIGKILL
+        )
+
+    def _settle(self, number: int, code: int | None) -> None:
+        """The process is gone: decide what became of the job."""
+        if (timer := self._timers.pop(number, None)) is not None:
+            timer.cancel()
+        job = self.jobs.get(number)
+        written = processes.recorded_exit(self.job_dir(number))
+        ended = None
+        if written is not None:
+            code, ended = written
+        state, message = _verdict(job, code)
+        self._finish(number, state, message, code, ended)
+        if (event := self._ended.pop(number, None)) is not None:
+            event.set()
+        self._wake()
+
+    def _finish(
+        self, number: int, state: str, message: str | None, code: int | None, ended: float | None = None
+    ) -> Job:
+        assert state in FINISHED
+        now = ended or time.time()
+        return self.jobs.change(number, state=state, message=message, exit_code=code, ended=now, changed=now)
+
+
+def _verdict(job: Job, code: int | None) -> tuple[str, str | None]:
+    if job.ending == "canceled":
+        return "canceled", "canceled by user"
+    if job.ending == "shutdown":
+        return "canceled", "canceled: the facility was shut down"
+    if job.ending == "time limit":
+        return "failed", f"time limit of {job.duration} s reached"
+    if code is None:
+        return "failed", "node failure"
+    if code == 0:
+        return "completed", None
+    if code < 0:
+        return "failed", f"killed by {signal.Signals(-code).name}"
+    return "failed", f"exit code {code}"
+
+
+def reap(settings: Settings, store: Store) -> None:
+    """Kill what a killed server left running; for when no server will come back to adopt it."""
+    for job in JobTable(store).in_states(["active"]):
+        pid = job.pid or processes.recorded_pid(settings.state / "jobs" / str(job.id))
+        if pid and pid != os.getpid() and (born := processes.birth(pid)) and (job.birth or born) == born:
+            processes.signal_group(pid, signal.SIGKILL)

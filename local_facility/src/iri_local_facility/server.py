@@ -1,0 +1,134 @@
+"""Running a facility: bind to loopback, say where it is, serve until told to stop, leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from .app import make_app
+from .facility import Facility
+from .settings import Settings
+
+HOST = "127.0.0.1"
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`: uvicorn's own handling would end the process before the jobs are ended."""
+        yield
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What someone needs to know to use a facility that has just started."""
+
+    url: str
+    base_url: str
+    token: str
+    client_id: str
+    client_secret: str
+    token_url: str
+    pid: int
+    root: str
+    user: str
+
+
+def serve(
+    settings: Settings, port: int, announce: Callable[[Listening], None], *, until_stdin_closes: bool = False
+) -> None:
+    """Serve until SIGTERM or SIGINT, or the end of standard input.
+
+    Args:
+        settings: The facility.
+        port: TCP port, 0 for any.
+        announce: Called once requests are accepted.
+        until_stdin_closes: Stop when whoever started us is gone, however they went.
+    """
+    asyncio.run(_serve(settings, port, announce, until_stdin_closes))
+
+
+async def _serve(
+    settings: Settings, port: int, announce: Callable[[Listening], None], until_stdin_closes: bool
+) -> None:
+    # With the protocol named, asyncio turns Nagle's algorithm off: it costs 40 ms per answer otherwise.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port))
+    facility = Facility(settings)
+    server = _Server(
+        uvicorn.Config(
+            make_app(facility),
+            loop="asyncio",
+            lifespan="off",
+            log_level=logging.WARNING,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if until_stdin_closes:
+        threading.Thread(target=_wait_for_stdin, args=(loop, stop), daemon=True).start()
+    facility.start()
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.005)
+    try:
+        if server.started:
+            announce(_listening(facility, listener.getsockname()[1]))
+        await serving
+    finally:
+        await facility.stop()
+
+
+def _listening(facility: Facility, port: int) -> Listening:
+    url = f"http://{HOST}:{port}"
+    user = facility.settings.default_user
+    return Listening(
+        url=url,
+        base_url=f"{url}/api/v2",
+        token=facility.accounts.issue(user, None),
+        client_id=facility.accounts.client_id,
+        client_secret=facility.accounts.client_secret,
+        token_url=f"{url}/oauth/token",
+        pid=os.getpid(),
+        root=str(facility.settings.root),
+        user=user,
+    )
+
+
+def _wait_for_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(stop)
+
+
+def write_ready_file(path: Path, listening: dict[str, Any]) -> None:
+    """Write the announcement for a program to read: all of it or nothing, and for its owner only."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(listening, file, indent=2)
+    partial.replace(path)

@@ -1,0 +1,86 @@
+"""Everything about a facility that can be chosen when it starts."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue and its limits."""
+
+    name: str
+    max_nodes: int
+    max_duration: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One facility: its place on disk, its size and its people.
+
+    Attributes:
+        root: Directory that holds all of it; user-visible paths are real paths below it.
+        nodes: Node slots of the compute resource.
+        default_duration: Wall time in seconds of a job that asks for none.
+        kill_grace: Seconds between SIGTERM and SIGKILL.
+        submit_delay: Seconds the scheduler takes to accept a job, to rehearse slow submission.
+        token_lifetime: Lifetime in seconds of tokens from the token endpoint.
+        size_limit: Most bytes that upload, view and download move.
+        users: Users and the projects each belongs to; the first user is the default one.
+    """
+
+    root: Path
+    name: str = "local"
+    nodes: int = 4
+    default_duration: int = 600
+    kill_grace: float = 2.0
+    submit_delay: float = 0.0
+    token_lifetime: float = 3600.0
+    size_limit: int = 5 * MIB
+    users: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"alice": ("demo", "beamline"), "bob": ("demo",)}
+    )
+
+    @property
+    def state(self) -> Path:
+        """The facility's own files: database, job scripts, server log. Users cannot reach it."""
+        return self.root / ".facility"
+
+    @property
+    def default_user(self) -> str:
+        """Who a token is for when nobody is named."""
+        return next(iter(self.users))
+
+    @property
+    def projects(self) -> list[str]:
+        """All projects, in a stable order."""
+        return sorted({project for projects in self.users.values() for project in projects})
+
+    @property
+    def queues(self) -> dict[str, Queue]:
+        """The queues; jobs that name none go to ``regular``."""
+        return {
+            "regular": Queue("regular", self.nodes, 24 * 3600),
+            "debug": Queue("debug", math.ceil(self.nodes / 2), 1800),
+        }
+
+    def make_directories(self) -> None:
+        """Create the areas of all users and projects, and the state directory."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        for user in self.users:
+            (self.root / "home" / user).mkdir(parents=True, exist_ok=True)
+            (self.root / "scratch" / user).mkdir(parents=True, exist_ok=True)
+        for project in self.projects:
+            (self.root / "project" / project).mkdir(parents=True, exist_ok=True)
+
+
+def default_root() -> Path:
+    """Where a facility lives when nobody says: the user's state directory."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "iri-local-facility"
