@@ -38,6 +38,9 @@ class StaticToken:
     def __repr__(self) -> str:
         return f"StaticToken({self._origin})"
 
+    def __reduce__(self) -> str:
+        raise TypeError("a token is not pickled: hand over the name of its source instead")
+
 
 class TokenReader:
     """A token read anew each time one is needed: replacing the file or variable is noticed.
@@ -50,7 +53,7 @@ class TokenReader:
     renewable = True
 
     def __init__(self, read: Callable[[], str], origin: str) -> None:
-        self._read = read
+        self.read = read
         self._origin = origin
 
     @property
@@ -60,7 +63,7 @@ class TokenReader:
 
     async def fetch(self, send: TokenExchange) -> Token:
         """Read it."""
-        return Token(_clean(self._read(), self._origin))
+        return Token(_clean(self.read(), self._origin))
 
     def __repr__(self) -> str:
         return f"TokenReader({self._origin})"
@@ -90,6 +93,8 @@ def token_from_file(path: str | Path) -> TokenReader:
             return file.read_text().strip()
         except OSError as error:
             raise AuthError(f"the token file {file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise AuthError(f"the token file {file} holds no text") from None
 
     return TokenReader(read, f"the token file {file}")
 

@@ -62,9 +62,32 @@ class Door:
         for each in [*fitting, *offered]:
             if wanted is not None and each.answers_to(wanted):
                 return each
-        names = ", ".join(each.name or each.id for each in fitting) or "none"
-        what = f"no resource {wanted!r}" if wanted else f"several resources (or none) for {endpoint}"
-        raise UsageError(f"{self.label} has {what}; name one of: {names}", facility=self.label)
+        names = ", ".join(each.name or each.id for each in fitting)
+        if not fitting:
+            problem = f"{self.label} offers no resource for {endpoint}"
+        elif wanted is None:
+            problem = f"{self.label} has several resources for {endpoint}; name one of: {names}"
+        else:
+            problem = f"{self.label} has no resource {wanted!r}; for {endpoint} it has: {names}"
+        raise UsageError(problem)
+
+    async def file_system(self, storage: str | None, near: str | None) -> Resource:
+        """The resource whose files are meant: the named one, else the machine's own, else the only one.
+
+        Args:
+            storage: Name or id of a file system, if the user named one.
+            near: Name or id of the compute resource whose files these are; its own view is the one
+                that jobs share.
+        """
+        if storage is None and near is not None:
+            machine = await self.resource(near, "compute")
+            if machine.offers("filesystem"):
+                return machine
+        elif storage is None:
+            machines = [each for each in await self.resources() if each.offers("compute")]
+            if len(machines) == 1 and machines[0].offers("filesystem"):
+                return machines[0]
+        return await self.resource(storage, "filesystem")
 
 
 def open_door(settings: FacilitySettings) -> Door:

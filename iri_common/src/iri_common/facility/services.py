@@ -167,7 +167,7 @@ class JobService(Service):
             raise UsageError(f"tail reads lines of stdout or stderr, not {lines} of {stream!r}")
         ref = self._ref(job)
         try:
-            file_system = await self._file_system(ref)
+            file_system = (await self.door.file_system(self.settings.storage, ref.resource_id)).id
         except IriError:
             return ""
         return await tail(self.door.dialect, ref, file_system, stream, lines)
@@ -186,13 +186,6 @@ class JobService(Service):
         ref = JobRef.parse(job) if isinstance(job, str) else job
         self.settings.require_own(ref)
         return ref
-
-    async def _file_system(self, ref: JobRef) -> str:
-        resources = await self.door.resources()
-        own = next((each for each in resources if each.id == ref.resource_id), None)
-        if self.settings.storage is None and own is not None and own.offers("filesystem"):
-            return own.id
-        return (await self.door.resource(self.settings.storage, "filesystem")).id
 
 
 def _id(ref: JobRef) -> str:
@@ -271,7 +264,8 @@ class FileService(Service):
         await self._settled(await self.door.dialect.files.chmod(await self._id(storage), path, mode))
 
     async def _id(self, storage: str | None) -> str:
-        return (await self.door.resource(storage or self.settings.storage, "filesystem")).id
+        settings = self.settings
+        return (await self.door.file_system(storage or settings.storage, settings.resource)).id
 
     async def _settled(self, answer: Answer[T]) -> T:
         return (
@@ -351,5 +345,6 @@ class StorageService(Service):
         self, resource: str | None = None, *, protocol: str | None = None
     ) -> Sequence[AccessEndpoint]:
         """Ways to move data in bulk."""
-        resource_id = (await self.door.resource(resource or self.settings.storage, "filesystem")).id
+        settings = self.settings
+        resource_id = (await self.door.file_system(resource or settings.storage, settings.resource)).id
         return (await self.door.dialect.storage.access_endpoints(resource_id, protocol=protocol)).value

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iri_common.auth.keeper import TokenKeeper
@@ -134,6 +134,8 @@ class Session:
             )
             if result.verdict.retry_after is not None:
                 self._budget.slow_down(min(result.verdict.retry_after, limits.longest_delay))
+            elif result.verdict.outcome is Outcome.RATE_LIMITED:  # the IRI framework drops Retry-After
+                self._budget.slow_down(decision.delay or limits.first_delay)
             if decision.action is Action.STOP:
                 raise self._error(request, result, attempt)
             if decision.action is Action.RENEW:
@@ -166,6 +168,8 @@ class Session:
         )
         if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
             self._tokens.refused(token)
+        if token and token.value in verdict.detail:  # some services repeat what they refuse
+            verdict = replace(verdict, detail=verdict.detail.replace(token.value, "[token]"))
         return _Attempt(verdict, reply.headers, reply.status)
 
     def _error(self, request: Request, result: _Attempt, attempts: int) -> IriError:
@@ -175,6 +179,7 @@ class Session:
             "operation": request.operation,
             "request_id": result.headers.get("x-request-id"),
             "status": result.status,
+            "outcome": str(verdict.outcome),
         }
         outcome = verdict.outcome
         tried = f" after {attempts} attempts" if attempts > 1 else ""

@@ -110,12 +110,22 @@ class Submitter:
             pause = min(2.0, pause * 2)
 
     def _check_spec(self, submission: Submission, record: LedgerRecord) -> None:
-        if record.stage is not Stage.REFUSED and record.spec_digest != self._digest(submission):
-            raise SpecChanged(
-                f"the key {submission.key} was used for another job ({record.ref}); "
-                "ask for its next generation, or under another identity",
-                facility=self._label,
-            )
+        if record.stage is Stage.REFUSED:
+            return  # nothing ran under this key yet
+        then, now = JobRef.parse(record.ref), self._ref(submission)
+        same_place = (then.origin, then.dialect, then.resource_id) == (
+            now.origin,
+            now.dialect,
+            now.resource_id,
+        )
+        if record.spec_digest == self._digest(submission) and same_place:
+            return
+        what = "another job" if same_place else f"a job at {then.profile or then.origin}"
+        raise SpecChanged(
+            f"the key {submission.key} was used for {what} ({record.ref}); "
+            "ask for its next generation, or under another identity",
+            facility=self._label,
+        )
 
     async def _drive(self, submission: Submission, owner: str, *, maybe_sent: bool) -> JobRef:
         evidence = Evidence(

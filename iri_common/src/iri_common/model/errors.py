@@ -4,6 +4,7 @@
 IriError
 ├── UsageError                bad input; nothing was sent
 │   ├── ProfileError          a profile that does not exist or cannot be read
+│   ├── SpecChanged           the key belongs to another spec
 │   └── NotOffered            this door has no such capability (says what could serve instead)
 ├── AuthError                 the credential was refused; a person must act
 ├── PermissionDenied          the credential is fine, the right is missing
@@ -45,6 +46,7 @@ class IriError(Exception):
         operation: The operation in the API's own words, where one was asked for.
         request_id: The facility's id of the request, for its support desk.
         status: HTTP status of the reply, where there was one.
+        outcome: What became of the request, a word of :class:`iri_common.policy.classify.Outcome`.
         transient: Whether the same call may succeed later without anything being changed.
     """
 
@@ -58,6 +60,7 @@ class IriError(Exception):
         operation: str | None = None,
         request_id: str | None = None,
         status: int | None = None,
+        outcome: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -65,6 +68,7 @@ class IriError(Exception):
         self.operation = operation
         self.request_id = request_id
         self.status = status
+        self.outcome = outcome
 
     def __str__(self) -> str:
         where = " ".join(
@@ -97,6 +101,10 @@ class UsageError(IriError):
 
 class ProfileError(UsageError):
     """A profile that does not exist, or whose file cannot be read."""
+
+
+class SpecChanged(UsageError):
+    """A key was used before, for something else: another spec under one key cannot be "the same job"."""
 
 
 class NotOffered(UsageError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
 
 
@@ -73,3 +74,11 @@ class JobEntry:
     job_id: str
     status: JobStatus
     name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """A job that ended with success: which one, and its last status."""
+
+    ref: JobRef
+    status: JobStatus

@@ -32,5 +32,11 @@ class Submission:
             raise UsageError("a submission needs a resource: which machine shall run the job?")
 
     def wire_spec(self) -> dict[str, Any]:
-        """What is sent: the spec under the name by which the job is found again."""
-        return {**self.spec.sent(), "name": self.key.job_name(self.spec.name)}
+        """What is sent: the spec under the name by which the job is found again, its output named too.
+
+        Both output paths are always given: ALCF refuses a job without, and elsewhere nobody would know
+        afterwards where the output went (the API does not tell it).
+        """
+        name = self.key.job_name(self.spec.name)
+        output = {"stdout_path": f"{name}.out", "stderr_path": f"{name}.err"}
+        return {**output, **self.spec.sent(), "name": name}

@@ -8,7 +8,7 @@ from enum import StrEnum
 from iri_common.model.state import JobState
 
 
-class Next(StrEnum):
+class GenerationStep(StrEnum):
     """What a new try of the same ask does."""
 
     SUBMIT = "submit"  # nothing was asked before: submit this generation
@@ -18,7 +18,7 @@ class Next(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class GenerationFacts:
     """What an engine and the facility tell of the time before.
 
     Attributes:
@@ -37,7 +37,7 @@ class Facts:
     again: bool = False
 
 
-def next_step(facts: Facts) -> Next:
+def generation_step(facts: GenerationFacts) -> GenerationStep:
     """Decide between attaching and raising.
 
     A crash, a lost reply or a job that still runs keeps the generation. Only a reported end without
@@ -45,9 +45,9 @@ def next_step(facts: Facts) -> Next:
     may live. A reported success is attached to: asking again for done work gives its result.
     """
     if not facts.asked_before:
-        return Next.SUBMIT
+        return GenerationStep.SUBMIT
     if facts.cleared or facts.spec_changed or facts.again:
-        return Next.REPLACE
+        return GenerationStep.REPLACE
     if facts.reported in {JobState.FAILED, JobState.CANCELED}:
-        return Next.RAISE
-    return Next.ATTACH
+        return GenerationStep.RAISE
+    return GenerationStep.ATTACH
