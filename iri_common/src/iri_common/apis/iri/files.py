@@ -21,7 +21,7 @@ from iri_common.apis.iri.wire import (
     segment,
 )
 from iri_common.http.session import Request, Session
-from iri_common.model.errors import AmbiguousReply, ReplyError, UsageError
+from iri_common.model.errors import ReplyError, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import Answer
@@ -212,11 +212,7 @@ def _begun(reading: Reading, value: object, read: _Read[T], replay: Replay) -> A
     except ReplyError as error:
         if replay is Replay.SAFE:
             raise
-        raise AmbiguousReply(
-            f"the request was accepted, but whether it took effect is unknown: {error.message}",
-            facility=reading.facility,
-            operation=reading.operation,
-        ) from None
+        raise reading.ambiguous(error.message) from None
 
 
 def _extent(lines: int | None, size: int | None) -> dict[str, int]:

@@ -11,7 +11,7 @@ from iri_common.apis.iri import unwrap
 from iri_common.apis.iri.states import NOT_BEGUN, job_state
 from iri_common.apis.iri.wire import JobReply, Reading, SpecReply, StatusReply, TaskSubmitReply, segment
 from iri_common.http.session import Reply, Request, Session
-from iri_common.model.errors import AmbiguousReply, NotFound, Refused, ReplyError
+from iri_common.model.errors import NotFound, Refused, ReplyError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import Answer
@@ -166,11 +166,7 @@ def _accepted(reading: Reading, value: object, replayed: bool | None) -> Accepte
     try:
         job = reading.one(JobReply, value)
     except ReplyError as error:
-        raise AmbiguousReply(
-            f"the facility reported success, but in an answer that names no job: {error.message}",
-            facility=reading.facility,
-            operation=reading.operation,
-        ) from None
+        raise reading.ambiguous(error.message) from None
     try:
         status = _status(reading, job.status)
     except ReplyError:

@@ -23,14 +23,15 @@ from iri_common.model.errors import (
 )
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import Answer
+from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
 
 T = TypeVar("T")
 
 # What a task failed of is told by nothing but a text, mostly the words of strerror(3) or of the tool.
-_CAUSES: tuple[tuple[re.Pattern[str], type[IriError]], ...] = (
-    (re.compile(r"no such file|not found|does not exist", re.IGNORECASE), NotFound),
-    (re.compile(r"permission|not permitted", re.IGNORECASE), PermissionDenied),
+_CAUSES: tuple[tuple[re.Pattern[str], type[IriError], Outcome], ...] = (
+    (re.compile(r"no such file|not found|does not exist", re.IGNORECASE), NotFound, Outcome.NOT_FOUND),
+    (re.compile(r"permission|not permitted", re.IGNORECASE), PermissionDenied, Outcome.FORBIDDEN),
     # A quota that is exceeded is no limit of this API, so the word alone is not enough.
     (
         re.compile(
@@ -38,8 +39,11 @@ _CAUSES: tuple[tuple[re.Pattern[str], type[IriError]], ...] = (
             re.IGNORECASE | re.DOTALL,
         ),
         TooLarge,
+        Outcome.TOO_LARGE,
     ),
 )
+_UNTOLD: tuple[type[IriError], Outcome] = (Refused, Outcome.INVALID)
+
 # Names of files may hold any of those words.
 _NAMES = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|/\S+")
 
@@ -81,11 +85,11 @@ class IriTasks:
     def _failure(self, operation: str, state: TaskState, result: object) -> IriError:
         text = failure_text(result)
         if state is TaskState.CANCELED:
-            kind, lead = Refused, "the facility canceled the operation"
+            (kind, outcome), lead = _UNTOLD, "the facility canceled the operation"
         else:
-            kind, lead = cause(text), "the operation failed"
+            (kind, outcome), lead = cause(text), "the operation failed"
         told = text or "it gives no reason"
-        return kind(f"{lead}: {told}", facility=self._session.label, operation=operation)
+        return kind(f"{lead}: {told}", facility=self._session.label, operation=operation, outcome=outcome)
 
     def _forgotten(self, task_id: str, operation: str, error: NotFound) -> IriError:
         lead = f"the facility no longer knows task {task_id}"
@@ -99,6 +103,7 @@ class IriTasks:
             operation=operation,
             request_id=error.request_id,
             status=error.status,
+            outcome=Outcome.LOST,
         )
 
 
@@ -115,7 +120,8 @@ def _error_field(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def cause(text: str) -> type[IriError]:
-    """The error that the words of a failed task name; Refused where they name none that we know."""
+def cause(text: str) -> tuple[type[IriError], Outcome]:
+    """What the words of a failed task name; a refusal where they name nothing that we know."""
     bare = _NAMES.sub(" ", text)
-    return next((kind for pattern, kind in _CAUSES if pattern.search(bare)), Refused)
+    told = ((kind, outcome) for pattern, kind, outcome in _CAUSES if pattern.search(bare))
+    return next(told, _UNTOLD)

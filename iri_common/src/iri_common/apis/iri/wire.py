@@ -22,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from iri_common.model.errors import ReplyError, UsageError
+from iri_common.model.errors import AmbiguousReply, ReplyError, UsageError
+from iri_common.policy.classify import Outcome
 
 
 class WireModel(BaseModel):
@@ -82,6 +83,16 @@ class Reading:
             f"the facility's answer does not fit its API: {what}",
             facility=self.facility,
             operation=self.operation,
+            outcome=Outcome.UNREADABLE,
+        )
+
+    def ambiguous(self, what: str) -> AmbiguousReply:
+        """The error for a request with an effect whose answer says success and nothing else."""
+        return AmbiguousReply(
+            f"the request was accepted, but whether it took effect is unknown: {what}",
+            facility=self.facility,
+            operation=self.operation,
+            outcome=Outcome.UNREADABLE,
         )
 
 
