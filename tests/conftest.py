@@ -1,0 +1,80 @@
+"""What every test stands on: the installed package, nobody's configuration, no network."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import iri_common
+
+# From the root of an uninstalled checkout `import iri_common` finds the directory of that name, an empty
+# namespace package, and every later import fails with words that mislead.
+assert iri_common.__file__ is not None, (
+    "iri_common is not installed: run `make setup` and use .venv/bin/pytest"
+)
+
+settings.register_profile("iri", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("iri")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_home(tmp_path_factory: pytest.TempPathFactory):
+    """Configuration, state and IRI_* variables of the person who runs the tests stay out of them."""
+    home = tmp_path_factory.mktemp("home")
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith("IRI_")]:
+        patch.delenv(name)
+    for name, folder in {
+        "XDG_CONFIG_HOME": "config",
+        "XDG_STATE_HOME": "state",
+        "XDG_DATA_HOME": "data",
+        "XDG_CACHE_HOME": "cache",
+    }.items():
+        (home / folder).mkdir()
+        patch.setenv(name, str(home / folder))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        patch.delenv(name, raising=False)
+    yield home
+    patch.undo()
+
+
+def _is_here(host: object) -> bool:
+    if host in (None, "", "localhost", b"localhost", socket.gethostname()):
+        return True
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback or str(host) in ("0.0.0.0", "::")
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network():
+    """A name to look up or an address beyond loopback fails at once and says so."""
+    patch = pytest.MonkeyPatch()
+    lookup, connect = socket.getaddrinfo, socket.socket.connect
+
+    def guarded_lookup(host, *args, **kwargs):
+        if not _is_here(host):
+            raise socket.gaierror(socket.EAI_NONAME, f"tests do not use the network ({host})")
+        return lookup(host, *args, **kwargs)
+
+    def guarded_connect(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_here(address[0]):
+            raise OSError(f"tests do not use the network ({address[0]})")
+        return connect(self, address)
+
+    patch.setattr(socket, "getaddrinfo", guarded_lookup)
+    patch.setattr(socket.socket, "connect", guarded_connect)
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def config_home(nobodys_home: Path) -> Path:
+    """Where profiles would be read from."""
+    return nobodys_home / "config"
