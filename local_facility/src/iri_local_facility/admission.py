@@ -31,8 +31,8 @@ class Admission:
             )
         if request.node_count > self._settings.nodes:
             raise Rejected(
-                f"Job submit failed: requested node configuration is not available: {request.node_count} nodes "
-                f"asked for, the resource has {self._settings.nodes}"
+                f"Job submit failed: requested node configuration is not available: "
+                f"{request.node_count} nodes asked for, the resource has {self._settings.nodes}"
             )
         if request.node_count > queue.max_nodes:
             raise Rejected(f"Job submit failed: queue {queue.name} allows {queue.max_nodes} nodes at most")

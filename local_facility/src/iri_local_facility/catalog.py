@@ -97,7 +97,8 @@ class Catalog:
     def resource_state(self, resource: Resource) -> tuple[str, float]:
         """A resource's status, which is that of its last event, and when it last changed."""
         row = self._store.row(
-            "SELECT status, occurred FROM events WHERE resource_id = ? ORDER BY occurred DESC, rowid DESC LIMIT 1",
+            "SELECT status, occurred FROM events WHERE resource_id = ? "
+            "ORDER BY occurred DESC, rowid DESC LIMIT 1",
             resource.id,
         )
         return (row["status"], row["occurred"]) if row else ("up", self.opened)

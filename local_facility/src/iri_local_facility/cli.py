@@ -49,9 +49,8 @@ def serve(
     ] = False,
 ) -> None:
     """Run a facility until Ctrl-C. Its running jobs end with it; its state is there again next time."""
-    from .server import Listening
+    from .server import Listening, write_ready_file
     from .server import serve as run
-    from .server import write_ready_file
 
     settings = Settings(
         root=(root or default_root()).expanduser().resolve(),

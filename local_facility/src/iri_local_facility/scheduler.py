@@ -41,7 +41,7 @@ class Scheduler:
         self._ended: dict[int, asyncio.Event] = {}
         self._stopping = False
 
-    # -- what users ask for ------------------------------------------------------------------------------------
+    # -- what users ask for
 
     async def submit(self, user: User, request: JobRequest, document: dict[str, Any]) -> Job:
         """Accept a job or refuse it; it starts as soon as nodes are free."""
@@ -110,7 +110,7 @@ class Scheduler:
             raise Missing(f"Job {number} not found")
         return found[0]
 
-    # -- life of the scheduler ---------------------------------------------------------------------------------
+    # -- life of the scheduler
 
     def start(self) -> None:
         """Take over the jobs of an earlier server, then start what can start."""
@@ -129,7 +129,7 @@ class Scheduler:
             if job.id in self._ended:
                 await self._ended[job.id].wait()
 
-    # -- starting ----------------------------------------------------------------------------------------------
+    # -- starting
 
     def _wake(self) -> None:
         if self._loop and not self._stopping:
@@ -163,7 +163,7 @@ class Scheduler:
         """Where the facility keeps a job's script, pid and exit status."""
         return self.settings.state / "jobs" / str(number)
 
-    # -- running and ending ------------------------------------------------------------------------------------
+    # -- running and ending
 
     def _adopt(self, job: Job) -> None:
         """A job that an earlier server started: watch it if it still runs, else learn how it ended."""
@@ -228,20 +228,22 @@ class Scheduler:
         return self.jobs.change(number, state=state, message=message, exit_code=code, ended=now, changed=now)
 
 
+_ENDINGS = {
+    "canceled": ("canceled", "canceled by user"),
+    "shutdown": ("canceled", "canceled: the facility was shut down"),
+}
+
+
 def _verdict(job: Job, code: int | None) -> tuple[str, str | None]:
-    if job.ending == "canceled":
-        return "canceled", "canceled by user"
-    if job.ending == "shutdown":
-        return "canceled", "canceled: the facility was shut down"
+    if job.ending in _ENDINGS:
+        return _ENDINGS[job.ending]
     if job.ending == "time limit":
         return "failed", f"time limit of {job.duration} s reached"
     if code is None:
         return "failed", "node failure"
-    if code == 0:
-        return "completed", None
     if code < 0:
         return "failed", f"killed by {signal.Signals(-code).name}"
-    return "failed", f"exit code {code}"
+    return ("failed", f"exit code {code}") if code else ("completed", None)
 
 
 def reap(settings: Settings, store: Store) -> None:

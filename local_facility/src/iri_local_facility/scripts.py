@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from .accounts import User
 from .jobs import Job, JobRequest
 
-# Launchers of parallel programs: a laptop has none of the machines behind them, so the facility plays the part.
+# Launchers of parallel programs: a laptop lacks the machines behind them, so the facility plays the part.
 _PARALLEL = {"srun", "mpirun", "mpiexec", "aprun", "jsrun", "flux"}
 
 # What a login gives, and no more: a job must not see the environment of whoever happens to run the server.

@@ -26,9 +26,17 @@ HOST = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
+    on_ready: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept requests, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self.on_ready()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `serve`: uvicorn's own handling would end the process before the jobs are ended."""
+        """Leave signals to `serve`: uvicorn would end the process before the jobs are ended."""
         yield
 
 
@@ -90,13 +98,9 @@ async def _serve(
     if until_stdin_closes:
         threading.Thread(target=_wait_for_stdin, args=(loop, stop), daemon=True).start()
     facility.start()
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not (server.started or serving.done()):
-        await asyncio.sleep(0.005)
+    server.on_ready = lambda: announce(_listening(facility, listener.getsockname()[1]))
     try:
-        if server.started:
-            announce(_listening(facility, listener.getsockname()[1]))
-        await serving
+        await server.serve(sockets=[listener])
     finally:
         await facility.stop()
 

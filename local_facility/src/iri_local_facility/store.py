@@ -13,15 +13,16 @@ CREATE TABLE IF NOT EXISTS tokens (
     hash TEXT PRIMARY KEY, user TEXT NOT NULL, expires REAL, revoked INTEGER NOT NULL DEFAULT 0,
     created REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS jobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, resource_id TEXT NOT NULL, user TEXT NOT NULL, account TEXT NOT NULL,
-    queue TEXT NOT NULL, name TEXT NOT NULL, node_count INTEGER NOT NULL, duration INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, resource_id TEXT NOT NULL, user TEXT NOT NULL,
+    account TEXT NOT NULL, queue TEXT NOT NULL, name TEXT NOT NULL,
+    node_count INTEGER NOT NULL, duration INTEGER NOT NULL,
     request TEXT NOT NULL, document TEXT NOT NULL, state TEXT NOT NULL, message TEXT, exit_code INTEGER,
     ending TEXT, submitted REAL NOT NULL, started REAL, ended REAL, changed REAL NOT NULL,
     pid INTEGER, birth TEXT);
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state);
 CREATE TABLE IF NOT EXISTS tasks (
-    id TEXT PRIMARY KEY, user TEXT NOT NULL, resource_id TEXT NOT NULL, command TEXT NOT NULL, args TEXT NOT NULL,
-    status TEXT NOT NULL, result TEXT, created REAL NOT NULL);
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, resource_id TEXT NOT NULL, command TEXT NOT NULL,
+    args TEXT NOT NULL, status TEXT NOT NULL, result TEXT, created REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS idempotency (
     scope TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, response TEXT, created REAL NOT NULL,
     PRIMARY KEY (scope, key));
@@ -30,11 +31,12 @@ CREATE TABLE IF NOT EXISTS requests (
     query TEXT NOT NULL, operation TEXT, status INTEGER NOT NULL, principal TEXT, request_id TEXT NOT NULL,
     bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, seconds REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS incidents (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL, status TEXT NOT NULL, type TEXT NOT NULL,
-    resolution TEXT NOT NULL, start REAL NOT NULL, "end" REAL, modified REAL NOT NULL, resources TEXT NOT NULL);
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL, status TEXT NOT NULL,
+    type TEXT NOT NULL, resolution TEXT NOT NULL, start REAL NOT NULL, "end" REAL, modified REAL NOT NULL,
+    resources TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
-    id TEXT PRIMARY KEY, incident_id TEXT, resource_id TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL,
-    status TEXT NOT NULL, occurred REAL NOT NULL);
+    id TEXT PRIMARY KEY, incident_id TEXT, resource_id TEXT NOT NULL, name TEXT NOT NULL,
+    description TEXT NOT NULL, status TEXT NOT NULL, occurred REAL NOT NULL);
 """
 
 

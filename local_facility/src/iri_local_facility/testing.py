@@ -1,4 +1,4 @@
-"""A facility as a context manager, for tests and demos: started as a child process, gone when the parent is."""
+"""A facility as a context manager, for tests and demos: a child process that is gone when its parent is."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class LocalFacility:
         self._ready: dict[str, Any] = {}
         self.root = self._given_root or Path()
 
-    # -- life --------------------------------------------------------------------------------------------------
+    # -- life
 
     def start(self) -> Self:
         """Start the server and wait until it answers."""
@@ -188,7 +188,7 @@ class LocalFacility:
         """Stop."""
         self.stop()
 
-    # -- what it is --------------------------------------------------------------------------------------------
+    # -- what it is
 
     @property
     def url(self) -> str:
@@ -240,7 +240,7 @@ class LocalFacility:
         """Scratch directory of the default user."""
         return self.root / "scratch" / self.user
 
-    # -- seeing and upsetting it -------------------------------------------------------------------------------
+    # -- seeing and upsetting it
 
     def new_token(self, user: str | None = None, lifetime: float | None = None) -> str:
         """A new token; ``lifetime`` in seconds, or ``None`` for one that does not expire."""
@@ -268,7 +268,11 @@ class LocalFacility:
         return self._control("GET", "/jobs")
 
     def incident(self, **facts: str) -> dict[str, Any]:
-        """Declare an incident: ``resource``, ``status``, ``type``, ``name``, ``description``, ``resolution``."""
+        """Declare an incident.
+
+        Args:
+            facts: ``resource`` (name or id), ``status``, ``type``, ``name``, ``description``, ``resolution``.
+        """
         return self._control("POST", "/incidents", facts)
 
     def resolve_incident(self, incident_id: str, **facts: str) -> dict[str, Any]:

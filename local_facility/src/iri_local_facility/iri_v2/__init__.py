@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from ..facility import Facility
+from iri_local_facility.facility import Facility
+
 from . import account, compute, facility, filesystem, problems, status, storage, task
 from .links import PREFIX, origin
 from .openapi import document

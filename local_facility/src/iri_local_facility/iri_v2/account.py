@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException
 from starlette.requests import Request
 
-from ..accounts import User
-from ..catalog import Capability as CoreCapability
-from ..facility import Facility as Core
-from .fields import QueryInt
+from iri_local_facility.accounts import User
+from iri_local_facility.catalog import Capability as CoreCapability
+from iri_local_facility.facility import Facility as Core
+
+from .fields import Limit, ShortOffset
 from .grants import Grants
 from .links import Links
 from .models import Capability, Project, ProjectAllocation, UserAllocation, WhoAmI
-from .paging import Limit, ModifiedSince, TextFilter, changed_since, not_modified, page
+from .paging import ModifiedSince, TextFilter, changed_since, not_modified, page
 from .represent import Represent
 from .routing import CurrentUser, bearer_token, route_class
 
@@ -43,7 +42,7 @@ def _add_capabilities(router: APIRouter, core: Core) -> None:
         request: Request,
         name: TextFilter = None,
         modified_since: ModifiedSince = None,
-        offset: Annotated[QueryInt, Query(ge=0, le=1000)] = 0,
+        offset: ShortOffset = 0,
         limit: Limit = 100,
     ):
         represent = Represent(core.catalog, Links(request))

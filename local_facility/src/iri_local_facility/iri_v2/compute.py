@@ -7,15 +7,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, HTTPException, Query, Response
 from starlette.requests import Request
 
-from ..accounts import User
-from ..facility import Facility as Core
-from ..jobs import Job as JobRecord
-from .fields import QueryBool
+from iri_local_facility.accounts import User
+from iri_local_facility.facility import Facility as Core
+from iri_local_facility.jobs import Job as JobRecord
+
+from .fields import Limit, Offset, QueryBool
 from .idempotency import Idempotency
 from .jobspec import Job, JobSpec, to_changes, to_job, to_request
 from .links import Links
 from .models import Resource
-from .paging import Limit, Offset, page
+from .paging import page
 from .represent import Represent
 from .routing import CurrentUser, bearer_token, route_class
 
@@ -136,7 +137,7 @@ def _add_queries(router: APIRouter, core: Core) -> None:
 
 
 def _passes(job: JobRecord, filters: dict[str, Any]) -> bool:
-    """The keys of the filter map are up to the facility; a job has no other properties, so others match none."""
+    """Which keys a filter map has is up to the facility; on one that is not a job's, no job agrees."""
     facts = {
         "id": str(job.id),
         "name": job.name,

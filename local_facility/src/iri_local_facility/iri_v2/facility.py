@@ -5,10 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException
 from starlette.requests import Request
 
-from ..facility import Facility as Core
+from iri_local_facility.facility import Facility as Core
+
+from .fields import Limit, Offset
 from .links import Links
 from .models import Facility, Site
-from .paging import Limit, ModifiedSince, Offset, TextFilter, changed_since, not_modified, page
+from .paging import ModifiedSince, TextFilter, changed_since, not_modified, page
 from .represent import Represent
 from .routing import route_class
 

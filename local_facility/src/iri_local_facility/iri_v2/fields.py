@@ -52,10 +52,14 @@ def _zulu(moment: float) -> str:
 _DATE_TIME = {"type": "string", "format": "date-time"}
 
 QueryBool = Annotated[bool, BeforeValidator(_boolean), WithJsonSchema({"type": "boolean"})]
-QueryInt = Annotated[int, BeforeValidator(_digits)]
+# Bounds come before the validators: the OpenAPI document shows only those next to the type.
+Offset = Annotated[int, Field(ge=0), BeforeValidator(_digits)]
+ShortOffset = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_digits)]
+Limit = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_digits)]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(_DATE_TIME)]
 Timestamp = Annotated[float, PlainSerializer(_zulu, return_type=str), WithJsonSchema(_DATE_TIME)]
 Text = Annotated[str, Field(min_length=1)]
 Whole = Annotated[StrictInt, BeforeValidator(_whole)]
-Count = Annotated[StrictInt, BeforeValidator(_whole), Field(ge=1)]
+Natural = Annotated[StrictInt, Field(ge=0), BeforeValidator(_whole)]
+Count = Annotated[StrictInt, Field(ge=1), BeforeValidator(_whole)]
 Flag = StrictBool

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
-from .fields import COMPRESSION_URN, Count, Flag, Text, Whole
+from .fields import COMPRESSION_URN, Count, Flag, Natural, Text, Whole
 
 _GZIP = "urn:doe-iri:compression:gzip"
 
@@ -59,7 +59,14 @@ class PostRmRequest(OfPath):
     """Remove."""
 
 
+def _only(name: str, other: str) -> dict[str, Any]:
+    properties = {name: {"type": "integer"}, other: {"type": "null"}}
+    return {"required": [name], "properties": properties}
+
+
 class _BytesOrLines(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_only("bytes", "lines"), _only("lines", "bytes")]})
+
     @model_validator(mode="after")
     def _one_of_both(self) -> Any:
         if (getattr(self, "file_bytes", None) is None) == (getattr(self, "lines", None) is None):
@@ -92,7 +99,7 @@ class PostViewRequest(OfPath):
     """A piece of a file; the default size is the API's, and shows nothing."""
 
     size: Count = 0
-    offset: Annotated[Whole, Field(ge=0)] = 0
+    offset: Natural = 0
 
 
 class PutFileChmodRequest(FromPath):

@@ -10,10 +10,11 @@ from fastapi import APIRouter, File, Query, UploadFile
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from .. import archives, excerpts, files
-from ..accounts import User
-from ..errors import Rejected, TooLarge
-from ..facility import Facility as Core
+from iri_local_facility import archives, excerpts, files
+from iri_local_facility.accounts import User
+from iri_local_facility.errors import Rejected, TooLarge
+from iri_local_facility.facility import Facility as Core
+
 from . import filerequests as bodies
 from .links import Links
 from .models import Resource, TaskSubmitResponse

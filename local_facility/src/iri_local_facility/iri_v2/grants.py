@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..catalog import NODE_HOURS, Capability
-from ..facility import Facility as Core
+from iri_local_facility.catalog import NODE_HOURS, Capability
+from iri_local_facility.facility import Facility as Core
+
 from .links import Links
 
 _NODE_HOURS_GRANTED = 1000.0

@@ -12,7 +12,7 @@ from fastapi import HTTPException
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from ..store import Store
+from iri_local_facility.store import Store
 
 REPLY = "Idempotency-Key-Reply"
 _LOCKED_FOR = 60.0

@@ -1,4 +1,4 @@
-"""Jobs on the wire: the specification a client sends, the job it gets back, and the way into the scheduler."""
+"""Jobs on the wire: what a client sends, what it gets back, and the way into the scheduler."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from ..errors import Rejected, Unsupported
-from ..jobs import Job as JobRecord
-from ..jobs import JobRequest
-from ..launch import output_paths
+from iri_local_facility.errors import Rejected, Unsupported
+from iri_local_facility.jobs import Job as JobRecord
+from iri_local_facility.jobs import JobRequest
+from iri_local_facility.launch import output_paths
+
 from .fields import Count, Flag, Text
 from .models import Base
 

@@ -9,10 +9,8 @@ from typing import Annotated, Any
 from fastapi import Query
 from starlette.responses import Response
 
-from .fields import Moment, QueryInt
+from .fields import Moment
 
-Offset = Annotated[QueryInt, Query(ge=0)]
-Limit = Annotated[QueryInt, Query(ge=0, le=1000)]
 TextFilter = Annotated[str | None, Query(min_length=1)]
 ModifiedSince = Annotated[Moment | None, Query()]
 

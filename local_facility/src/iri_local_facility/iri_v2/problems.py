@@ -7,11 +7,21 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from ..errors import Conflict, Denied, FacilityError, Missing, Rejected, TooLarge, Unsupported
+from iri_local_facility.errors import (
+    Conflict,
+    Denied,
+    FacilityError,
+    Missing,
+    Rejected,
+    TooLarge,
+    Unsupported,
+)
+
 from .links import origin
 
 MEDIA_TYPE = "application/problem+json"
@@ -62,7 +72,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         detail = str(error.detail or HTTPStatus(error.status_code).phrase)
-        return problem(request, error.status_code, detail, headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            # The framework names only the methods of the first route with this path.
+            headers["Allow"] = ", ".join(_methods(app, request.url.path))
+        return problem(request, error.status_code, detail, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -76,3 +90,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _fault(request: Request, error: Exception) -> JSONResponse:
         return problem(request, 500, f"internal error: {type(error).__name__}")
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import catalog as core
+from iri_local_facility import catalog as core
+
 from .links import Links
 
 
@@ -22,7 +23,7 @@ class Represent:
         return {
             "id": self._catalog.facility_id,
             "name": f"Local facility {self._catalog.name}",
-            "description": "A facility on one machine, for demos, tests and development; no production service",
+            "description": "A facility on one machine, for demos and tests; no production service",
             "last_modified": self._catalog.opened,
             "short_name": self._catalog.name,
             "organization_name": "This machine",

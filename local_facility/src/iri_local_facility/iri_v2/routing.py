@@ -1,4 +1,4 @@
-"""What every route of the face has in common: who is asking comes first, then which parameters they may use."""
+"""What all routes of the face share: who is asking comes first, then which parameters they may use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from fastapi.security import HTTPBearer
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..accounts import Accounts, BadToken, User
+from iri_local_facility.accounts import Accounts, BadToken, User
+
 from .problems import problem
 
 _bearer = HTTPBearer(auto_error=False)

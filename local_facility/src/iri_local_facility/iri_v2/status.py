@@ -9,11 +9,12 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import Field
 from starlette.requests import Request
 
-from ..facility import Facility as Core
-from .fields import ALLOCATION_URN, RESOURCE_URN, Moment
+from iri_local_facility.facility import Facility as Core
+
+from .fields import ALLOCATION_URN, RESOURCE_URN, Limit, Moment, Offset
 from .links import Links
 from .models import Event, Incident, IncidentType, Resolution, Resource, Status
-from .paging import Limit, ModifiedSince, Offset, TextFilter, changed_since, page
+from .paging import ModifiedSince, TextFilter, changed_since, page
 from .represent import Represent
 from .routing import route_class
 

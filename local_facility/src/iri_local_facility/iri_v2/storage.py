@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 
-from ..accounts import User
-from ..facility import Facility as Core
+from iri_local_facility.accounts import User
+from iri_local_facility.facility import Facility as Core
+
 from .models import AccessEndpoint, AccessProtocol, LogicalName, StorageInstance, StorageIntent
 from .routing import CurrentUser, bearer_token, route_class
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from ..facility import Facility as Core
-from ..tasks import Task as TaskRecord
+from iri_local_facility.facility import Facility as Core
+from iri_local_facility.tasks import Task as TaskRecord
+
 from .models import Task
 from .routing import CurrentUser, bearer_token, route_class
 
