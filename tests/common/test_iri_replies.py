@@ -275,6 +275,7 @@ FAILURES = [
     ("[Errno 13] Permission denied: '/x/not found'", PermissionDenied),
     ("chown: changing group of '/x': Operation not permitted", PermissionDenied),
     ("File size 9 exceeds limit of 5 bytes", TooLarge),
+    ("/x/a b: 9 bytes are more than the limit of 5", TooLarge),
     ("file too large to download", TooLarge),
     ("Disk quota exceeded", Refused),
     ("File exists", Refused),

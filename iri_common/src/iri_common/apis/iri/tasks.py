@@ -32,10 +32,11 @@ T = TypeVar("T")
 _CAUSES: tuple[tuple[re.Pattern[str], type[IriError], Outcome], ...] = (
     (re.compile(r"no such file|not found|does not exist", re.IGNORECASE), NotFound, Outcome.NOT_FOUND),
     (re.compile(r"permission|not permitted", re.IGNORECASE), PermissionDenied, Outcome.FORBIDDEN),
-    # A quota that is exceeded is no limit of this API, so the word alone is not enough.
+    # A quota that is exceeded is no limit of this API, so neither word is enough alone.
     (
         re.compile(
-            r"\btoo (large|big)\b|\bexceed\w*\b.*\b(size|limit|bytes)\b|\b(size|limit|bytes)\b.*\bexceed",
+            r"\btoo (large|big)\b"
+            r"|\b(size|bytes)\b.*\b(limit|exceed)|\b(limit|exceed)\w*\b.*\b(size|bytes)\b",
             re.IGNORECASE | re.DOTALL,
         ),
         TooLarge,
