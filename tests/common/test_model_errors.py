@@ -65,7 +65,7 @@ def test_what_passes_by_itself_says_so() -> None:
 def test_an_error_keeps_everything_when_it_is_pickled_or_copied(kind: type[IriError], again) -> None:
     context = {"facility": "here"}
     if "ref" not in EXTRAS.get(kind, {}):
-        context |= {"operation": "launchJob", "request_id": "r-1", "status": 500}
+        context |= {"operation": "launchJob", "request_id": "r-1", "status": 500, "outcome": "broken"}
     error = kind("it broke", **context, **EXTRAS.get(kind, {}))
     error.add_note("seen by the worker")
     twin = again(error)

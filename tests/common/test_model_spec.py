@@ -277,7 +277,9 @@ def test_a_submission_needs_a_resource() -> None:
 
 def test_the_wire_carries_the_name_by_which_the_job_is_found_again() -> None:
     key = JobKey.of("test", 1)
-    named = Submission(JobSpec(executable="x", name="fit"), "r", key)
-    assert named.wire_spec() == {"executable": "x", "name": f"fit.{key.tag}"}
+    named = Submission(JobSpec(executable="x", name="fit", stderr_path="mine"), "r", key)
+    name = f"fit.{key.tag}"
+    wire = {"executable": "x", "name": name, "stdout_path": f"{name}.out", "stderr_path": "mine"}
+    assert named.wire_spec() == wire
     assert Submission(JobSpec(executable="x"), "r", key).wire_spec()["name"] == f"iri.{key.tag}"
     assert Submission(JobSpec(executable="x"), "r").key != Submission(JobSpec(executable="x"), "r").key

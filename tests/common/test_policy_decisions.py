@@ -1,0 +1,315 @@
+"""The pure decisions: what a reply means, whether to ask again, how often to look, what a new try is."""
+
+from __future__ import annotations
+
+import email.utils
+import itertools
+import json
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from iri_common.model.state import JobState
+from iri_common.policy.classify import GENERAL, Outcome, Rules, classify, retry_after
+from iri_common.policy.generation import GenerationFacts, GenerationStep, generation_step
+from iri_common.policy.pace import Pace, next_tick, still_missing
+from iri_common.policy.retry import TABLE, Action, Limits, Replay, backoff, decide
+
+JSON = {"content-type": "application/json"}
+PROBLEM = {"content-type": "application/problem+json"}
+HTML = {"content-type": "text/html; charset=utf-8"}
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+problems = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("detail", "title", "error_description", "invalid_params"), json_values)
+)
+bodies = st.binary() | json_values.map(json.dumps).map(str.encode) | problems.map(json.dumps).map(str.encode)
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        "content-type": st.sampled_from(["application/json", "application/problem+json", "text/html", ""]),
+        "retry-after": st.text() | st.sampled_from(["120", "Wed, 21 Oct 2015 07:28:00 GMT"]),
+        "date": st.text() | st.just("Wed, 21 Oct 2015 07:27:00 GMT"),
+        "location": st.text(),
+    },
+)
+CERTAINLY_NOT = {
+    Outcome.NOT_SENT, Outcome.BAD_TOKEN, Outcome.FORBIDDEN, Outcome.NOT_FOUND, Outcome.INVALID,
+    Outcome.CONFLICT, Outcome.TOO_LARGE, Outcome.RATE_LIMITED, Outcome.NOT_OFFERED,
+}  # fmt: skip
+
+
+@given(st.integers(100, 599), headers, bodies)
+@example(200, JSON, b"[" * 100_000)
+@example(500, PROBLEM, b'{"detail":"x","invalid_params":5}')
+@example(503, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT", "date": "soon"}, b"")
+@example(429, {"retry-after": "Wed, 21 Oct 99999999999999999999999 07:28:00 -0000"}, b"")
+def test_no_reply_is_too_odd_for_a_verdict(status: int, sent: dict[str, str], body: bytes) -> None:
+    verdict = classify(status, sent, body)
+    assert (verdict.outcome is Outcome.OK) <= (200 <= status < 300)
+    assert len(verdict.detail) < 700
+    assert verdict.retry_after is None or verdict.retry_after >= 0
+
+
+@pytest.mark.parametrize("status", range(100, 600))
+def test_every_status_has_one_meaning(status: int) -> None:
+    known = {
+        301: Outcome.INVALID, 307: Outcome.INVALID, 308: Outcome.INVALID,
+        401: Outcome.BAD_TOKEN, 403: Outcome.FORBIDDEN, 404: Outcome.NOT_FOUND, 408: Outcome.BROKEN,
+        409: Outcome.CONFLICT, 413: Outcome.TOO_LARGE, 429: Outcome.RATE_LIMITED, 501: Outcome.NOT_OFFERED,
+        502: Outcome.AWAY, 503: Outcome.AWAY, 504: Outcome.AWAY,
+    }  # fmt: skip
+    by_hundred = {
+        1: Outcome.UNREADABLE,
+        2: Outcome.OK,
+        3: Outcome.UNREADABLE,
+        4: Outcome.INVALID,
+        5: Outcome.BROKEN,
+    }
+    expected = known.get(status, by_hundred[status // 100])
+    assert classify(status, JSON, b"{}").outcome is expected
+    assert classify(status, {}, b"").outcome is expected
+    assert status >= 300 or classify(status, HTML, b"<p>hi").outcome is Outcome.UNREADABLE
+
+
+def test_only_a_wire_without_a_reply_is_lost() -> None:
+    # A submit is sent again after LOST, never after a reply of a service that forgets the key as it fails.
+    assert Outcome.LOST not in {classify(status, JSON, b"{}").outcome for status in range(100, 600)}
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_may_have_worked(outcome: Outcome) -> None:
+    assert outcome.may_have_worked == (outcome not in CERTAINLY_NOT and outcome is not Outcome.OK)
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "outcome", "value"),
+    [
+        (JSON, b'{"id": "42"}', Outcome.OK, {"id": "42"}),
+        ({"content-type": "Application/JSON; charset=UTF-8"}, b"[]", Outcome.OK, []),
+        ({"content-type": "application/hal+json"}, b"null", Outcome.OK, None),
+        ({}, b"", Outcome.OK, None),
+        (JSON, b'{"id": "4', Outcome.UNREADABLE, None),
+        (JSON, b"\xff\xfe\x00", Outcome.UNREADABLE, None),
+        (HTML, b"<html>login</html>", Outcome.UNREADABLE, None),
+        ({}, b'{"id": "42"}', Outcome.UNREADABLE, None),
+    ],
+)
+def test_a_success_is_one_only_when_it_can_be_read(sent, body, outcome, value) -> None:
+    verdict = classify(200, sent, body)
+    assert (verdict.outcome, verdict.value) == (outcome, value)
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "detail"),
+    [
+        (PROBLEM, {"title": "Not Found", "detail": "Job 42 not found"}, "Job 42 not found"),
+        (PROBLEM, {"title": "Error", "detail": ""}, "Error"),
+        (
+            PROBLEM,
+            {"detail": "bad", "invalid_params": [{"name": "duration", "reason": "long"}, "?", {"name": "x"}]},
+            "bad; duration: long; x: None",
+        ),
+        (JSON, {"error_description": "expired"}, "expired"),
+        (JSON, {"error": "queue is closed"}, '{"error": "queue is closed"}'),
+        (JSON, ["a", "b"], '["a", "b"]'),
+        (HTML, None, "an HTML page, probably from a gateway"),
+        ({}, None, "an HTML page, probably from a gateway"),
+    ],
+)  # fmt: skip
+def test_the_facilitys_words_reach_a_person(sent, body, detail) -> None:
+    raw = b" \n<html>Bad Gateway</html>" if body is None else json.dumps(body).encode()
+    assert classify(400, sent, raw).detail == detail
+
+
+def test_a_long_answer_is_cut_and_an_empty_one_has_its_number() -> None:
+    assert len(classify(500, {}, b"word " * 10_000).detail) == 600
+    assert len(classify(500, PROBLEM, json.dumps({"detail": "x" * 10_000}).encode()).detail) == 600
+    assert classify(503, {}, b"").detail == "HTTP 503"
+
+
+def test_a_redirect_says_where_to() -> None:
+    verdict = classify(308, {"location": "https://elsewhere/api"}, b"")
+    assert "https://elsewhere/api" in verdict.detail
+    assert "base URL" in verdict.detail
+
+
+def test_rules_turn_the_oddities_of_an_api() -> None:
+    rules = Rules({500: Outcome.INVALID}, frozenset({"getSites"}), ("no such job",))
+    assert classify(500, JSON, b"{}", rules=rules).outcome is Outcome.INVALID
+    empty = classify(404, PROBLEM, b'{"detail":"none"}', operation="getSites", rules=rules)
+    assert (empty.outcome, empty.value) == (Outcome.OK, [])
+    assert classify(404, PROBLEM, b"{}", operation="getSite", rules=rules).outcome is Outcome.NOT_FOUND
+    absent = PROBLEM, b'{"detail":"there is no such job"}'
+    assert classify(400, *absent, rules=rules).outcome is Outcome.NOT_FOUND
+    assert classify(400, *absent, rules=GENERAL).outcome is Outcome.INVALID
+
+
+def test_a_404_that_is_no_answer_of_the_api_is_no_empty_list() -> None:
+    rules = Rules({}, frozenset({"getSites"}))
+    verdict = classify(404, HTML, b"<h1>nginx</h1>", operation="getSites", rules=rules)
+    assert verdict.outcome is Outcome.NOT_FOUND, "a wrong base URL would look like a facility without sites"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120.0), (" 0 ", 0.0), ("", None), ("-1", None), ("soon", None), ("1e3", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 60.0), ("Wed, 21 Oct 2015 07:26:00 GMT", 0.0),
+        ("Wednesday, 21-Oct-15 07:28:00 GMT", 60.0),
+    ],
+)  # fmt: skip
+def test_retry_after_in_seconds_and_as_a_date(text: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": text, "date": "Wed, 21 Oct 2015 07:27:00 GMT"}) == seconds
+
+
+def test_a_date_without_the_servers_clock_is_read_by_ours() -> None:
+    soon = email.utils.formatdate(time.time() + 100, usegmt=True)
+    for date in ({}, {"date": "noon"}):
+        assert 90 < (retry_after({"retry-after": soon, **date}) or 0) < 110
+
+
+def test_the_retry_table_is_complete() -> None:
+    assert set(TABLE) == set(Outcome)
+    assert all(set(row) == set(Replay) for row in TABLE.values())
+    assert [outcome for outcome in Outcome if TABLE[outcome][Replay.ONCE] is Action.AGAIN] == [
+        Outcome.NOT_SENT,
+        Outcome.RATE_LIMITED,
+    ]
+
+
+limits = st.builds(
+    Limits,
+    attempts=st.integers(1, 8),
+    total=st.floats(0, 1000),
+    first_delay=st.floats(0.001, 10),
+    longest_delay=st.floats(0.001, 100),
+)
+chances = st.floats(0, 1, exclude_max=True)
+
+
+one_reply = st.tuples(st.sampled_from(Outcome), chances, st.none() | st.floats(0, 200))
+
+
+@given(st.lists(one_reply, min_size=40, max_size=40), st.sampled_from(Replay), limits, st.floats(0, 5))
+def test_a_request_ends_in_bounded_time_and_never_doubles_an_effect(replies, replay, limits, service) -> None:
+    elapsed, renewed, began_last = 0.0, False, 0.0
+    for attempt, (outcome, chance, wanted) in enumerate(replies, start=1):
+        elapsed += service
+        decision = decide(
+            outcome, replay, attempt=attempt, elapsed=elapsed, chance=chance,
+            renewed=renewed, retry_after=wanted, limits=limits,
+        )  # fmt: skip
+        if decision.action is Action.STOP:
+            break
+        assert outcome is not Outcome.OK
+        if replay is Replay.ONCE:
+            assert not outcome.may_have_worked
+        if decision.action is Action.RENEW:
+            assert outcome is Outcome.BAD_TOKEN
+            assert not renewed
+            renewed = True
+        else:
+            assert decision.delay >= (wanted or 0.0)
+            assert decision.delay <= limits.longest_delay
+            assert elapsed + decision.delay <= limits.total
+        elapsed += decision.delay
+        began_last = elapsed
+    assert attempt <= limits.attempts + renewed
+    assert began_last <= limits.total + service * 2
+
+
+@given(st.integers(1, 10_000), chances, limits)
+def test_a_backoff_doubles_to_its_cap_and_is_spread_over_the_upper_half(attempt, chance, limits) -> None:
+    full = min(limits.longest_delay, limits.first_delay * 2.0 ** min(attempt - 1, 32))
+    delay = backoff(attempt, chance, limits)
+    assert full / 2 <= delay <= full
+    assert backoff(attempt + 1, chance, limits) >= delay
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("replay", Replay)
+def test_a_token_is_renewed_once(outcome: Outcome, replay: Replay) -> None:
+    first = decide(outcome, replay, attempt=1, elapsed=0, chance=0)
+    second = decide(outcome, replay, attempt=2, elapsed=0, chance=0, renewed=True)
+    assert (first.action is Action.RENEW) == (outcome is Outcome.BAD_TOKEN)
+    assert second.action is not Action.RENEW
+
+
+def test_a_facility_that_asks_for_too_long_a_wait_is_not_waited_for() -> None:
+    for wanted, action in ((15.0, Action.AGAIN), (15.1, Action.STOP), (float("inf"), Action.STOP)):
+        decision = decide(
+            Outcome.RATE_LIMITED, Replay.ONCE, attempt=1, elapsed=0, chance=0, retry_after=wanted
+        )
+        assert decision.action is action
+
+
+paces = st.builds(
+    Pace,
+    quickest=st.floats(0.01, 10),
+    slowest=st.floats(10, 600),
+    fraction=st.floats(0.01, 1),
+)
+ages = st.floats(0, 10**6)
+
+
+@given(paces, ages, ages)
+def test_the_pace_stays_in_its_bounds_and_slows_with_age(pace: Pace, one: float, other: float) -> None:
+    young, old = sorted((one, other))
+    assert pace.quickest <= pace.delay(young) <= pace.delay(old) <= pace.slowest
+
+
+@given(paces, st.lists(ages), st.integers(0, 10**6))
+def test_the_liveliest_job_sets_the_tick_and_failures_stretch_it(
+    pace: Pace, since: list[float], failures: int
+) -> None:
+    calm = next_tick(pace, since)
+    assert calm == min(map(pace.delay, since), default=pace.slowest)
+    assert (
+        calm <= next_tick(pace, since, failures) <= next_tick(pace, since, failures + 1) <= 2 * pace.slowest
+    )
+    assert failures == 0 or next_tick(pace, since, failures) >= min(2 * calm, 2 * pace.slowest)
+
+
+def test_the_pace_of_a_day_long_job_costs_few_requests() -> None:
+    clock, looks = 0.0, 0
+    while clock < 86_400:
+        clock, looks = clock + next_tick(Pace(), [clock]), looks + 1
+    assert looks < 86_400 / 30 + 60
+
+
+@pytest.mark.parametrize(
+    ("seconds", "last", "late"),
+    [
+        (0, None, True),
+        (119, None, True),
+        (120, None, False),
+        (59, JobState.ACTIVE, True),
+        (60, JobState.ACTIVE, False),
+    ],
+)
+def test_an_unlisted_job_is_late_before_it_is_gone(seconds: float, last: JobState | None, late: bool) -> None:
+    assert still_missing(seconds, last) is late
+
+
+@pytest.mark.parametrize("reported", [None, *JobState])
+@pytest.mark.parametrize(
+    ("asked", "cleared", "changed", "again"), list(itertools.product([False, True], repeat=4))
+)
+def test_when_an_ask_is_a_new_ask(asked, cleared, changed, again, reported) -> None:
+    step = generation_step(GenerationFacts(asked, reported, cleared, changed, again))
+    if not asked:
+        assert step is GenerationStep.SUBMIT
+    elif cleared or changed or again:
+        assert step is GenerationStep.REPLACE
+    elif reported in ("failed", "canceled"):
+        assert step is GenerationStep.RAISE
+    else:
+        assert step is GenerationStep.ATTACH, (
+            "a crash, a lost reply, a running or a done job keep the generation"
+        )
