@@ -49,9 +49,16 @@ def extract(user: User, path: str, target_path: str, compression: str = "gzip") 
     source = user.areas.resolve(path)
     target = user.areas.resolve(target_path)
     target.mkdir(exist_ok=True)
+
+    def safe(member: tarfile.TarInfo, destination: str) -> tarfile.TarInfo:
+        if not member.issym():
+            return tarfile.data_filter(member, destination)
+        # The data filter has no mercy on absolute links, but here they are fine while they stay the user's.
+        user.areas.resolve(member.linkname, base=Path(destination, member.name).parent)
+        return tarfile.tar_filter(member, destination)
+
     with tarfile.open(source, f"r:{suffix}") as archive:
-        # The "data" filter refuses members that would land outside the target.
-        archive.extractall(target, filter="data")
+        archive.extractall(target, filter=safe)
     return describe(target)
 
 

@@ -40,7 +40,7 @@ def _whole(value: Any) -> Any:
 def _digits(value: Any) -> int:
     if isinstance(value, int):  # a default: what a client sends arrives as text
         return value
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,4000}", value, re.ASCII):
         return int(value)
     raise ValueError("not an integer")
 
