@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from iri_common.model.errors import AuthError
 from iri_common.model.ports import Token, TokenExchange
+
+_PREFIX = re.compile(r"^bearer(\s+|$)", re.IGNORECASE)  # copied from a header, with or without a token
 
 
 class StaticToken:
@@ -100,7 +103,7 @@ def token_from_file(path: str | Path) -> TokenReader:
 
 
 def _clean(value: str, origin: str) -> str:
-    token = value.strip().removeprefix("Bearer ").strip()
+    token = _PREFIX.sub("", value.strip())
     if not token or any(not 0x21 <= ord(letter) <= 0x7E for letter in token):
         raise AuthError(
             f"{origin} is not a bearer token: it is empty or has blanks or control characters in it"
