@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
+import selectors
 import socket
 from pathlib import Path
 
@@ -78,3 +80,43 @@ def no_network():
 def config_home(nobodys_home: Path) -> Path:
     """Where profiles would be read from."""
     return nobodys_home / "config"
+
+
+class VirtualTime:
+    """An event loop whose clock jumps to the next timer instead of waiting for it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        outer = self
+
+        class Selector(selectors.SelectSelector):
+            def select(self, timeout=None):
+                ready = super().select(0)
+                if not ready and timeout is not None and timeout > 0:
+                    outer.now += timeout
+                return ready
+
+        class Loop(asyncio.SelectorEventLoop):
+            def time(self) -> float:
+                return outer.now
+
+        self._loop = Loop(Selector())
+
+    def time(self) -> float:
+        """Seconds, as this loop counts them."""
+        return self.now
+
+    def run(self, main):
+        """Run a coroutine to its end."""
+        return self._loop.run_until_complete(main)
+
+    def close(self) -> None:
+        self._loop.close()
+
+
+@pytest.fixture
+def virtual():
+    """Virtual time: ``virtual.run(coroutine)`` costs no waiting, ``virtual.time()`` is its clock."""
+    time = VirtualTime()
+    yield time
+    time.close()
