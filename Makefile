@@ -27,7 +27,7 @@ $(READY): $(UV) pyproject.toml constraints.txt $(MEMBERS:%=%/pyproject.toml)
 	@touch $@
 
 demo: $(READY)  ## the example workflow through Prefect, Airflow and Parsl against a local facility
-	@$(VENV)/bin/python examples/demo.py
+	@$(VENV)/bin/python examples/demo
 
 test: $(READY)  ## what CI runs: lint, pure tests, contracts, one pytest process per engine
 	@.ci/test
