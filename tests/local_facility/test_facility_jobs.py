@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -56,7 +57,7 @@ def test_default_output_file_holds_both_streams(alice, facility: LocalFacility) 
     job = alice.sh("echo out; echo err >&2")
     path = alice.wait(job)["meta_data"]["stdout_path"]
     assert path == str(facility.home / f"job-{job}.out")
-    assert open(path).read() == "out\nerr\n"
+    assert Path(path).read_text() == "out\nerr\n"
 
 
 def test_the_servers_environment_does_not_leak(alice, client_of) -> None:
@@ -64,7 +65,7 @@ def test_the_servers_environment_does_not_leak(alice, client_of) -> None:
         client = client_of(other)
         for inherit in (True, False):
             job = client.sh("env; sleep 0", inherit_environment=inherit)
-            text = open(client.wait(job)["meta_data"]["stdout_path"]).read()
+            text = Path(client.wait(job)["meta_data"]["stdout_path"]).read_text()
             assert "SECRET" not in text
             assert ("LANG=C" in text) == inherit
 
@@ -90,6 +91,7 @@ def test_what_is_not_there_fails_the_job(alice, spec: dict) -> None:
         ({"attributes": {"account": "other"}}, "invalid account"),
         ({"attributes": {"reservation_id": "r"}}, "reservation"),
         ({"attributes": {"custom_attributes": {"hold": "perhaps"}}}, "hold"),
+        ({"resources": {"process_count": 65}}, "processes per node"),
         ({"directory": "/etc"}, "Permission denied"),
         ({"stdout_path": "../bob/x"}, "Permission denied"),
         ({"arguments": ["a\0b"]}, "NUL"),

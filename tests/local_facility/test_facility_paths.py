@@ -58,8 +58,11 @@ def test_paths_inside(areas: Areas, path: str, meant: str) -> None:
         "out/passwd",
         "bobs/x",
         "../../.facility/facility.db",
-    ]
-    + ["d/../../bob", "/proc/self/root/etc", "../../project", "../../project/other"],
+        "d/../../bob",
+        "/proc/self/root/etc",
+        "../../project",
+        "../../project/other",
+    ],
 )
 @pytest.mark.parametrize("follow", [True, False])
 def test_paths_outside(areas: Areas, path: str, follow: bool) -> None:

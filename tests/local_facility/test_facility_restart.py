@@ -33,7 +33,7 @@ def test_jobs_outlive_a_killed_server(client_of) -> None:
     with LocalFacility(nodes=8, kill_grace=0.2) as facility:
         client = client_of(facility)
         ends_while_down = client.sh("sleep 0.3; exit 5")
-        ends_later = client.sh("sleep 1.2; echo done")
+        ends_later = client.sh("while [ ! -e go ]; do sleep 0.05; done")
         doomed = client.launch("/bin/sleep", "60")
         lost = client.launch("/bin/sleep", "60")
         overdue = client.launch("/bin/sleep", "60", attributes={"duration": 1})
@@ -47,6 +47,7 @@ def test_jobs_outlive_a_killed_server(client_of) -> None:
         assert facility.url == url
         assert client.wait(ends_while_down)["exit_code"] == 5
         assert client.status(ends_later)["state"] == "active"
+        (facility.home / "go").touch()
         assert client.wait(lost)["message"] == "node failure"
         assert client.wait(overdue)["message"] == "time limit of 1 s reached"
         assert client.wait(ends_later)["exit_code"] == 0

@@ -9,6 +9,8 @@ from .errors import Denied, Rejected
 from .jobs import JobRequest
 from .settings import Settings
 
+_PROCESSES_PER_NODE = 64
+
 
 class Admission:
     """Checks a request against the queues, the size of the machine and the user's rights."""
@@ -23,6 +25,8 @@ class Admission:
             Rejected: The machine or the queue cannot run this.
             Denied: A path or an account that is not the user's.
         """
+        if request.process_count > request.node_count * _PROCESSES_PER_NODE:
+            raise Rejected(f"Job submit failed: more than {_PROCESSES_PER_NODE} processes per node")
         queue = self._settings.queues.get(request.queue or "regular")
         if queue is None:
             known = ", ".join(self._settings.queues)

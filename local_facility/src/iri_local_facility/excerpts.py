@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def tail(
         size = real.stat().st_size
         start = min(count_bytes, size) if skip_heading else max(0, size - count_bytes)
         return _excerpt(_read(real, start, size, limit), "bytes", start, size)
-    count = lines or 0
+    count = min(lines or 0, sys.maxsize)
     total = 0
     kept: deque[bytes] = deque(maxlen=None if skip_heading else count)
     with real.open("rb") as file:

@@ -32,7 +32,7 @@ def _moment(value: Any) -> datetime:
         raise ValueError("out of range") from None
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """JSON knows no integers: 60.0 is one, "60" and true are not."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -59,7 +59,7 @@ Limit = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_digits)]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(_DATE_TIME)]
 Timestamp = Annotated[float, PlainSerializer(_zulu, return_type=str), WithJsonSchema(_DATE_TIME)]
 Text = Annotated[str, Field(min_length=1)]
-Whole = Annotated[StrictInt, BeforeValidator(_whole)]
-Natural = Annotated[StrictInt, Field(ge=0), BeforeValidator(_whole)]
-Count = Annotated[StrictInt, Field(ge=1), BeforeValidator(_whole)]
+Whole = Annotated[StrictInt, BeforeValidator(whole)]
+Natural = Annotated[StrictInt, Field(ge=0), BeforeValidator(whole)]
+Count = Annotated[StrictInt, Field(ge=1), BeforeValidator(whole)]
 Flag = StrictBool

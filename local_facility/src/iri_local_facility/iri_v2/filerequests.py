@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    create_model,
+    model_validator,
+)
 
-from .fields import COMPRESSION_URN, Count, Flag, Natural, Text, Whole
+from .fields import COMPRESSION_URN, Count, Flag, Natural, Text, Whole, whole
 
 _GZIP = "urn:doe-iri:compression:gzip"
 
@@ -100,6 +109,12 @@ class PostViewRequest(OfPath):
 
     size: Count = 0
     offset: Natural = 0
+
+
+def limited_view(limit: int) -> type[PostViewRequest]:
+    """The body of a view at a facility with this limit, which the OpenAPI document then shows."""
+    size = Annotated[StrictInt, Field(ge=1, le=limit), BeforeValidator(whole)]
+    return create_model("PostViewRequest", __base__=PostViewRequest, size=(size, 0))
 
 
 class PutFileChmodRequest(FromPath):

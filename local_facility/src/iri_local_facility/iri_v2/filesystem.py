@@ -55,7 +55,7 @@ def _operations(limit: int) -> dict[str, tuple[type[BaseModel], Operation, int]]
         "symlink": (bodies.PostFileSymlinkRequest, files.symlink, 201),
         "ls": (bodies.PostLsRequest, files.ls, 200),
         "head": (bodies.PostHeadRequest, _renamed(partial(excerpts.head, limit=limit)), 200),
-        "view": (bodies.PostViewRequest, partial(_view, limit=limit), 200),
+        "view": (bodies.limited_view(limit), partial(_view, limit=limit), 200),
         "tail": (bodies.PostTailRequest, _renamed(partial(excerpts.tail, limit=limit)), 200),
         "checksum": (bodies.PostChecksumRequest, files.checksum, 200),
         "rm": (bodies.PostRmRequest, files.rm, 200),
@@ -72,8 +72,6 @@ def _add(
 ) -> None:
     async def submit(request: Request, resource_id: str, user: CurrentUser, what: Any):
         core.catalog.resource(resource_id, "filesystem")
-        if name == "view" and what.size > core.settings.size_limit:
-            raise Rejected(f"size: more than the limit of {core.settings.size_limit}")
         arguments = what.model_dump()
         if arguments["path"] is None:
             return _submit(core, request, user, resource_id, name, {}, _no_path)

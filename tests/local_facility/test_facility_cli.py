@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+COMMAND = [str(Path(sys.executable).with_name("iri-local-facility"))]
+
+
+def status_of(base_url: str, token: str) -> int:
+    request = urllib.request.Request(
+        f"{base_url}/account/whoami", headers={"Authorization": f"Bearer {token}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refused:
+        with contextlib.closing(refused):
+            return refused.code
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_ready_file_token_and_ctrl_c(tmp_path: Path) -> None:
+    root, ready = tmp_path / "f", tmp_path / "ready.json"
+    server = subprocess.Popen([*COMMAND, "serve", "--root", str(root), "--ready-file", str(ready)])
+    try:
+        deadline = time.monotonic() + 20
+        while not ready.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        facts = json.loads(ready.read_text())
+        assert stat.S_IMODE(ready.stat().st_mode) == 0o600
+        assert stat.S_IMODE((root / ".facility").stat().st_mode) == 0o700
+        assert facts["pid"] == server.pid
+        assert facts["base_url"] == facts["url"] + "/api/v2"
+        assert status_of(facts["base_url"], facts["token"]) == 200
+        made = run("token", "--root", str(root), "--user", "bob", "--lifetime", "60")
+        assert status_of(facts["base_url"], made.stdout.strip()) == 200
+        unknown = run("token", "--root", str(root), "--user", "eve")
+        assert (unknown.returncode, unknown.stderr.strip()) == (1, "iri-local-facility: User eve not found")
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+
+
+def test_what_a_person_sees(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    server = subprocess.Popen([*COMMAND, "serve"], stdout=subprocess.PIPE, text=True, env=environment)
+    assert server.stdout is not None
+    lines = []
+    while not lines or "client_secret" not in lines[-1]:
+        lines.append(server.stdout.readline())
+        assert lines[-1] or server.poll() is None
+    server.terminate()
+    text = "".join(lines) + server.stdout.read()
+    server.stdout.close()
+    assert server.wait(20) == 0
+    assert "demos, tests and development only" in text
+    assert str(tmp_path / "iri-local-facility") in text
+    assert "Stopped; no job was left running." in text
+    assert "[local]" in text
+
+
+def test_no_facility_no_token(tmp_path: Path) -> None:
+    made = run("token", "--root", str(tmp_path))
+    assert made.returncode == 1
+    assert "there is no facility" in made.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["serve", "--help"], ["token", "--help"]])
+def test_help(words: list[str]) -> None:
+    assert run(*words).returncode == 0
