@@ -94,6 +94,7 @@ class Jobs(Face[JobService]):
     """Jobs, blocking."""
 
     submit = blocking(JobService.submit)
+    find = blocking(JobService.find)
     status = blocking(JobService.status)
     wait = blocking_watch(JobService.wait)
     result = blocking_watch(JobService.result)
@@ -108,6 +109,7 @@ class AsyncJobs(Face[JobService]):
     """Jobs, awaited."""
 
     submit = awaited(JobService.submit)
+    find = awaited(JobService.find)
     status = awaited(JobService.status)
     wait = awaited_watch(JobService.wait)
     result = awaited_watch(JobService.result)

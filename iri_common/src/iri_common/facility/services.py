@@ -12,9 +12,10 @@ from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
 from iri_common.jobs.operations import settled
 from iri_common.jobs.output import tail
+from iri_common.jobs.search import find_job
 from iri_common.jobs.submit import Submitter
 from iri_common.jobs.watch import OnChange
-from iri_common.model.errors import IriError, JobFailed, UsageError, WaitTimeout
+from iri_common.model.errors import IriError, JobFailed, NotOffered, UsageError, WaitTimeout
 from iri_common.model.facility import (
     AccessEndpoint,
     Allocation,
@@ -91,6 +92,29 @@ class JobService(Service):
             profile=self.settings.profile,
         )
         return await submitter.submit(Submission(full, where.id, key or JobKey.random(), seen_before))
+
+    async def find(
+        self, key: JobKey, *, name: str | None = None, resource: str | None = None
+    ) -> JobRef | None:
+        """The job of a key whose id was never learned, by the name it was given; None if there is none.
+
+        Args:
+            key: Who asked.
+            name: The name in its spec.
+            resource: As in :meth:`submit`.
+
+        Raises:
+            NotOffered: if this facility does not show the names of its jobs.
+        """
+        where = await self.door.resource(resource or self.settings.resource, "compute")
+        dialect = self.door.dialect
+        found, conclusive = await find_job(dialect.jobs, where.id, key.job_name(name))
+        if found is not None:
+            origin = origin_of(self.settings.url)
+            return JobRef(origin, dialect.name, where.id, key, found.job_id, profile=self.settings.profile)
+        if not conclusive:
+            raise NotOffered(f"{self.settings.label} does not show all jobs by name: look for {key} there")
+        return None
 
     async def status(self, job: JobRef | str) -> JobStatus:
         """Look at a job once; state ``missing`` if the facility does not know it."""
