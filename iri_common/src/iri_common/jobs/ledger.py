@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -11,11 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from iri_common.model.errors import IriError
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def default_directory() -> Path:
@@ -44,25 +48,44 @@ class FileLedger:
         Raises:
             IriError: if a record is there and cannot be understood: forgetting would run work twice.
         """
-        return await asyncio.to_thread(self._read, key)
+        return await self._do(self._read, key)
 
     async def write(self, record: LedgerRecord) -> None:
         """Store durably: the file and its directory entry are on disk when this returns."""
-        await asyncio.to_thread(self._write, record)
+        await self._do(self._write, record)
 
     async def claim(self, key: JobKey, owner: str, seconds: float) -> bool:
-        """Take the identity for so long; a claim that ran out, or whose process died here, is broken."""
-        return await asyncio.to_thread(self._claim, key, owner, seconds)
+        """Take the identity for so long, or keep it for so long again.
+
+        A claim that ran out, or whose process died on this machine, is broken.
+        """
+        return await self._do(self._claim, key, owner, seconds)
 
     async def release(self, key: JobKey, owner: str) -> None:
         """Give it back if it is the owner's."""
-        await asyncio.to_thread(self._release, key, owner)
+        await self._do(self._release, key, owner)
+
+    async def _do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        # A cancelled caller leaves only when its thread is through: a claim taken after the release would
+        # stay for minutes, and an old record written late would hide that the job was accepted.
+        running = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+        except OSError as error:
+            raise IriError(
+                f"the ledger in {self._directory} cannot be used ({error}); a job could run twice "
+                "without it. Make the directory writable, or point XDG_STATE_HOME to one that is"
+            ) from None
 
     def _read(self, key: JobKey) -> LedgerRecord | None:
         path = self._path(key, "json")
         try:
             fields: dict[str, Any] = json.loads(path.read_text())
             fields["stage"] = Stage(fields["stage"])
+            fields["generation"] = int(fields["generation"])
             record = LedgerRecord(**fields)
         except FileNotFoundError:
             return None
@@ -95,6 +118,10 @@ class FileLedger:
                     os.link(aside, path)  # fails if there is one: link is atomic, also on NFS
                     return True
                 except FileExistsError:
+                    held = _load_claim(path)
+                    if held is not None and held["owner"] == owner and held["until"] > self._clock():
+                        os.replace(aside, path)
+                        return True
                     if not self._break_dead(path):
                         return False
             return False
@@ -103,7 +130,7 @@ class FileLedger:
 
     def _break_dead(self, path: Path) -> bool:
         held = _load_claim(path)
-        if held is not None and held["until"] > self._clock() and not _owner_died(str(held["owner"])):
+        if held is not None and held["until"] > self._clock() and not _owner_died(held["owner"]):
             return False
         taken = path.with_suffix(f".{secrets.token_hex(4)}")
         try:
@@ -111,7 +138,10 @@ class FileLedger:
         except FileNotFoundError:
             return True
         if _load_claim(taken) != held:  # somebody broke it first and holds it now: put theirs back
-            os.link(taken, path)
+            # If a third one was quicker still, the one in the middle learns it when it renews its claim,
+            # which it does before it sends.
+            with contextlib.suppress(FileExistsError):
+                os.link(taken, path)
         taken.unlink()
         return True
 
@@ -119,7 +149,8 @@ class FileLedger:
         path = self._path(key, "claim")
         held = _load_claim(path)
         if held is not None and held["owner"] == owner:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it runs out by itself
+                path.unlink()
 
     def _path(self, key: JobKey, suffix: str) -> Path:
         return self._directory / f"{key.digest}.{suffix}"
@@ -127,33 +158,48 @@ class FileLedger:
     def _put(self, path: Path, content: dict[str, Any]) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def claim_owner() -> str:
-    """A name for this process and this moment: ``host:pid:random``."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    """A name for this process and this moment: ``machine:pid:random``."""
+    return f"{_machine()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def _machine() -> str:
+    """Where a process id means something: this host, and on Linux this container of it.
+
+    Containers may share a host name and a home, and do not see each other's processes.
+    """
+    try:
+        return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _load_claim(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        held = json.loads(path.read_text())
+        return {"owner": str(held["owner"]), "until": float(held["until"])}
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def _owner_died(owner: str) -> bool:
-    host, _, rest = owner.partition(":")
-    if host != socket.gethostname():
+    machine, _, rest = owner.partition(":")
+    if machine != _machine():
         return False  # not to be known from here: its claim must run out
-    pid = rest.partition(":")[0]
     try:
-        os.kill(int(pid), 0)
+        os.kill(int(rest.partition(":")[0]), 0)
     except ProcessLookupError:
         return True
-    except (PermissionError, ValueError):
+    except (PermissionError, ValueError, OverflowError):
         return False
     return False

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.operations import settled
-from iri_common.model.errors import IriError, SpecChanged, SubmitUncertain, UsageError, WaitTimeout
+from iri_common.jobs.search import find_job
+from iri_common.model.errors import (
+    AmbiguousReply,
+    IriError,
+    NotOffered,
+    SpecChanged,
+    SubmitUncertain,
+    UsageError,
+    WaitTimeout,
+)
 from iri_common.model.job import Accepted
 from iri_common.model.ledger import LedgerRecord, Stage
-from iri_common.model.ports import Dialect, Ledger
+from iri_common.model.outcome import Pending
+from iri_common.model.ports import Answer, Dialect, Ledger
 from iri_common.model.ref import JobRef
 from iri_common.model.submission import Submission
 from iri_common.policy.classify import Outcome
-from iri_common.policy.submission import Evidence, Step, look_pause, next_step, send_pause
+from iri_common.policy.submission import (
+    LOOKS_BEFORE_VERDICT,
+    Evidence,
+    Step,
+    look_pause,
+    next_step,
+    send_pause,
+)
 
 log = logging.getLogger(__name__)
 
-CLAIM_SECONDS = 180.0  # longer than one step takes at its slowest; renewed by every step
-PAGE = 1000  # the most that the IRI list gives at once
-MOST_PAGES = 10
+CLAIM_SECONDS = 180.0  # renewed all the while, so this long only after the process is gone
+LISTED_WITHIN = 30.0  # seconds from a request to its job's place in the list: some submits take over ten
 
 
 @dataclass(slots=True)
@@ -76,25 +94,52 @@ class Submitter:
             IriError: if the facility certainly did not take the job.
         """
         owner = claim_owner()
-        await self._claim(submission, owner)
+        while True:
+            async with self._claimed(submission, owner):
+                ref = await self._recorded_or_driven(submission, owner)
+            if ref is not None:
+                return ref
+            log.info("another process took over %s; reading what it wrote", submission.key)
+
+    async def _recorded_or_driven(self, submission: Submission, owner: str) -> JobRef | None:
+        key = submission.key
+        record = await self._ledger.read(key)
+        if record is not None and record.generation > key.generation:
+            raise UsageError(
+                f"generation {record.generation} of {key.identity} was asked for already; "
+                f"generation {key.generation} is in the past",
+                facility=self._label,
+            )
+        asked_at = None
+        if record is not None and record.generation == key.generation:
+            self._check_spec(submission, record)
+            if record.stage is Stage.ACCEPTED:
+                log.info("%s was submitted before: %s", key, record.ref)
+                return JobRef.parse(record.ref)
+            if record.stage in {Stage.SENT, Stage.UNCERTAIN}:
+                asked_at = record.written_at
+        return await self._drive(submission, owner, asked_at)
+
+    @contextlib.asynccontextmanager
+    async def _claimed(self, submission: Submission, owner: str) -> AsyncGenerator[None, None]:
+        keeping: asyncio.Task[None] | None = None
         try:
-            record = await self._ledger.read(submission.key)
-            if record is not None and record.generation == submission.key.generation:
-                self._check_spec(submission, record)
-                if record.stage is Stage.ACCEPTED:
-                    log.info("%s was submitted before: %s", submission.key, record.ref)
-                    return JobRef.parse(record.ref)
-            elif record is not None and record.generation > submission.key.generation:
-                raise UsageError(
-                    f"generation {record.generation} of {submission.key.identity} was asked for already; "
-                    f"generation {submission.key.generation} is in the past",
-                    facility=self._label,
-                )
-            sent = record is not None and record.stage in {Stage.SENT, Stage.UNCERTAIN}
-            same = record is not None and record.generation == submission.key.generation
-            return await self._drive(submission, owner, maybe_sent=(sent and same) or submission.seen_before)
+            await self._claim(submission, owner)
+            keeping = asyncio.create_task(self._keep_claim(submission, owner))
+            yield
         finally:
-            await self._ledger.release(submission.key, owner)
+            try:
+                if keeping is not None:
+                    keeping.cancel()
+                    await asyncio.wait([keeping])  # a claim renewed after the release would stay
+            finally:
+                await self._ledger.release(submission.key, owner)
+
+    async def _keep_claim(self, submission: Submission, owner: str) -> None:
+        while True:
+            await asyncio.sleep(CLAIM_SECONDS / 3)
+            with contextlib.suppress(IriError):  # asked once more before anything is sent
+                await self._ledger.claim(submission.key, owner, CLAIM_SECONDS)
 
     async def _claim(self, submission: Submission, owner: str) -> None:
         deadline = time.monotonic() + CLAIM_SECONDS
@@ -127,14 +172,15 @@ class Submitter:
             facility=self._label,
         )
 
-    async def _drive(self, submission: Submission, owner: str, *, maybe_sent: bool) -> JobRef:
+    async def _drive(self, submission: Submission, owner: str, asked_at: float | None) -> JobRef | None:
+        """Step to the end; None if the claim was lost on the way, before anything more was sent."""
         evidence = Evidence(
-            maybe_sent=maybe_sent,
+            maybe_sent=asked_at is not None or submission.seen_before,
             keyed=self._memory.keeps_keys and self._dialect.grades.settle == "native",
             honoured=self._memory.honours_keys,
             lookup=self._dialect.grades.settle in {"native", "lookup"},
         )
-        if not maybe_sent:
+        if not evidence.maybe_sent:
             await self._note(submission, Stage.INTENT)
         accepted: Accepted | None = None
         error: IriError | None = None
@@ -142,14 +188,16 @@ class Submitter:
             step = next_step(evidence)
             if step is Step.SEND:
                 await asyncio.sleep(send_pause(evidence.sends))
+                if not await self._ledger.claim(submission.key, owner, CLAIM_SECONDS):
+                    return None  # this process slept too long: the identity is somebody else's now
                 await self._note(submission, Stage.SENT)
                 evidence, accepted, error = await self._send(submission, evidence)
             elif step is Step.DROP_KEY:
                 self._memory.keeps_keys = False
                 evidence = replace(evidence, keyed=False, last=None)
             elif step is Step.LOOK:
-                await asyncio.sleep(look_pause(evidence.looks))
-                evidence, found = await self._look(submission, evidence)
+                await asyncio.sleep(_before_look(evidence, asked_at))
+                evidence, found = await self._look(submission, evidence, error)
                 accepted = found or accepted
             elif step is Step.ACCEPT and accepted is not None:
                 return await self._accept(submission, accepted)
@@ -164,46 +212,57 @@ class Submitter:
     ) -> tuple[Evidence, Accepted | None, IriError | None]:
         key = submission.key.idempotency_key(submission.resource_id) if evidence.keyed else None
         evidence = replace(evidence, sends=evidence.sends + 1, looks=0)
+        answer: Answer[Accepted] | None = None
         try:
             answer = await self._dialect.jobs.submit(submission.resource_id, submission.wire_spec(), key)
             accepted = await settled(answer, self._dialect.operations)
         except IriError as error:
-            last = Outcome(error.outcome) if error.outcome else Outcome.LOST
+            last = _outcome_of_ask(error) if answer is None else _outcome_of_wait(error, answer)
             return replace(evidence, last=last), None, error
         if accepted.replayed is not None:
             self._memory.honours_keys = True
-        return replace(evidence, last=Outcome.OK), accepted, None
+        return replace(evidence, last=Outcome.OK, honoured=self._memory.honours_keys), accepted, None
 
-    async def _look(self, submission: Submission, evidence: Evidence) -> tuple[Evidence, Accepted | None]:
-        found = await self._find(submission)
-        return replace(evidence, looks=evidence.looks + 1, found=found is not None), found
+    async def _look(
+        self, submission: Submission, evidence: Evidence, error: IriError | None
+    ) -> tuple[Evidence, Accepted | None]:
+        """Look once by name.
 
-    async def _find(self, submission: Submission) -> Accepted | None:
-        wanted = submission.key.job_name(submission.spec.name)
-        for historical in (False, True):  # a live job is found in the short list
-            for page in range(MOST_PAGES):
-                entries = await self._dialect.jobs.list(
-                    submission.resource_id, offset=page * PAGE, limit=PAGE, historical=historical, names=True
-                )
-                for entry in entries.value:
-                    if entry.name == wanted:
-                        log.info("%s found at %s as job %s", submission.key, self._label, entry.job_id)
-                        return Accepted(entry.job_id, entry.status)
-                if len(entries.value) < PAGE:
-                    break
-        return None
+        Raises:
+            SubmitUncertain: if a request is out and the facility cannot be looked at.
+        """
+        name = submission.key.job_name(submission.spec.name)
+        try:
+            found, conclusive = await find_job(self._dialect.jobs, submission.resource_id, name)
+        except NotOffered:
+            found, conclusive = None, False
+        except IriError as failure:
+            # Not seeing anything is not seeing nothing: no verdict may rest on it.
+            if evidence.sends == 0:
+                raise
+            raise await self._uncertain(submission, error, failure) from failure
+        evidence = replace(evidence, looks=evidence.looks + 1, lookup=evidence.lookup and conclusive)
+        if found is None:
+            return evidence, None
+        log.info("%s found at %s as job %s", submission.key, self._label, found.job_id)
+        return replace(evidence, found=True), Accepted(found.job_id, found.status)
 
     async def _accept(self, submission: Submission, accepted: Accepted) -> JobRef:
         ref = self._ref(submission).with_job(accepted.job_id)
         await self._note(submission, Stage.ACCEPTED, ref=ref)
         return ref
 
-    async def _uncertain(self, submission: Submission, error: IriError | None) -> SubmitUncertain:
+    async def _uncertain(
+        self, submission: Submission, error: IriError | None, unseen: IriError | None = None
+    ) -> SubmitUncertain:
         cause = error.message if error else "an earlier attempt may have reached the facility"
         await self._note(submission, Stage.UNCERTAIN, detail=cause)
         name = submission.key.job_name(submission.spec.name)
+        seen = (
+            f"Its jobs cannot be seen now: {unseen.message}" if unseen else f"No job {name!r} was seen there"
+        )
         return SubmitUncertain(
-            f"whether the facility took the job is unknown: {cause}. No job named {name!r} was seen there. "
+            f"whether the facility took the job is unknown: {cause}. {seen}. "
             f"Submit again with the same key ({submission.key}) when the facility answers: "
             "a job that appears is adopted, not repeated",
             key=submission.key,
@@ -240,3 +299,34 @@ class Submitter:
     @staticmethod
     def _digest(submission: Submission) -> str:
         return submission.spec.digest()
+
+
+def _before_look(evidence: Evidence, asked_at: float | None) -> float:
+    """Seconds before the next look.
+
+    When the request was another process's, the last look comes no sooner than its job must be listed:
+    whoever crashed may have been restarted while the facility was still at it.
+    """
+    pause = look_pause(evidence.looks)
+    if asked_at is None or evidence.sends or evidence.looks < LOOKS_BEFORE_VERDICT - 1:
+        return pause
+    age = max(0.0, time.time() - asked_at)  # another host's clock may be ahead
+    return max(pause, LISTED_WITHIN - age)
+
+
+def _outcome_of_ask(error: IriError) -> Outcome:
+    """What became of a submit that raised."""
+    if error.outcome:
+        return Outcome(error.outcome)
+    # Whatever is asked of the facility has an operation; an error without one was there before: no token.
+    ambiguous = isinstance(error, AmbiguousReply) or error.operation is not None
+    return Outcome.LOST if ambiguous else Outcome.NOT_SENT
+
+
+def _outcome_of_wait(error: IriError, answer: Answer[Accepted]) -> Outcome:
+    """What became of a submit that the facility took as a task, when waiting for the task raised.
+
+    What a look at the task met (no network, no token) says nothing of the submit itself.
+    """
+    own = isinstance(answer, Pending) and error.operation == answer.operation
+    return Outcome(error.outcome) if own and error.outcome else Outcome.LOST

@@ -197,7 +197,10 @@ class Ledger(Protocol):
         ...
 
     async def claim(self, key: JobKey, owner: str, seconds: float) -> bool:
-        """Take the right to act on an identity for some time; False while somebody else holds it."""
+        """Take the right to act on an identity for some time; False while somebody else holds it.
+
+        Taken again by its owner, it counts from then on.
+        """
         ...
 
     async def release(self, key: JobKey, owner: str) -> None:
