@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from iri_common.model.errors import AuthError, IriError, JobLost, NotOffered, PermissionDenied
+from iri_common.model.errors import AuthError, IriError, JobLost, NotOffered, PermissionDenied, Refused
 from iri_common.model.job import JobStatus
 from iri_common.model.ports import JobsApi
 from iri_common.model.ref import JobRef
@@ -35,6 +36,7 @@ class _Watched:
     changed_at: float
     status: JobStatus | None = None
     missing_since: float | None = None
+    complained: bool = False
     waiters: list[_Waiter] = field(default_factory=list[_Waiter])
 
 
@@ -43,7 +45,7 @@ class Poller:
 
     Live jobs are read from the facility's list of live jobs, one request however many there are; a job
     that is not in it has ended or is late, and is asked for by its id. Nothing that goes wrong in a look
-    loses a waiter: an outage is waited out, only a refused credential is told to them.
+    loses a waiter: an outage is waited out, only a refused credential or a missing right is told to them.
 
     Args:
         jobs: The dialect's jobs.
@@ -84,13 +86,14 @@ class Poller:
         Raises:
             JobLost: if the job stays unlisted beyond the grace.
             AuthError: if the credential is refused; the job is not touched by that.
+            PermissionDenied: if the principal may not see this job.
         """
         job_id = ref.job_id or ""
         waiter = _Waiter(asyncio.get_running_loop().create_future(), on_change)
         watched = self._watched.setdefault(job_id, _Watched(ref, self._clock()))
         watched.waiters.append(waiter)
-        if on_change and watched.status:
-            on_change(watched.status)
+        if watched.status:
+            _tell(waiter, watched.status)
         self._joined.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"watch {self._label}/{self._resource_id}")
@@ -115,48 +118,52 @@ class Poller:
         while self._watched:
             await self._pause()
             if self._watched:
-                self._last_look = self._clock()
                 await self._look()
+                # From the end of the look: one that took minutes to fail is no reason to hurry.
+                self._last_look = self._clock()
 
     async def _pause(self) -> None:
+        while True:
+            self._joined.clear()
+            try:
+                await asyncio.wait_for(self._joined.wait(), self._delay())
+            except TimeoutError:
+                return
+
+    def _delay(self) -> float:
+        """Seconds until the next look, as of now."""
+        if self._last_look is None:
+            return 0.0
         now = self._clock()
-        delay = next_tick(
-            self._pace, (now - each.changed_at for each in self._watched.values()), self._failures
-        )
-        since = now - self._last_look if self._last_look is not None else None
-        fresh = any(each.status is None for each in self._watched.values())
-        if fresh and not self._failures:
+        if not self._failures and any(each.status is None for each in self._watched.values()):
             # Whoever has just joined is looked at soon, and so are the others that join with it.
-            delay = 0.0 if since is None else max(0.0, self._pace.quickest - since)
-        elif since is not None:
-            delay = max(0.0, delay - since)
-        if fresh or delay == 0.0:
-            await asyncio.sleep(delay)
-            return
-        self._joined.clear()
-        try:
-            await asyncio.wait_for(self._joined.wait(), delay)
-        except TimeoutError:
-            return
-        await self._pause()
+            pause = self._pace.quickest
+        else:
+            since_changes = (now - each.changed_at for each in self._watched.values())
+            pause = next_tick(self._pace, since_changes, self._failures)
+        return max(0.0, self._last_look + pause - now)
 
     async def _look(self) -> None:
         try:
-            rest = await self._look_at_list() if self._bulk() else list(self._watched)
-            answered = await self._look_one_by_one(rest)
-        except (AuthError, PermissionDenied) as error:
+            wanted = list(self._watched)
+            rest = await self._look_at_list() if self._bulk() else None
+            errors = await self._look_one_by_one(wanted if rest is None else rest)
+        except AuthError as error:
             self._reject_all(error)
         except Exception as error:
             self._count_failure(error)
         else:
-            if answered:
-                self._failures = 0
+            listed = rest is not None
+            if listed or len(errors) < len(wanted):
+                self._answered(errors)
+            else:
+                self._count_failure(next(iter(errors.values())))
 
     def _bulk(self) -> bool:
         return self._lists and len(self._watched) >= BULK_FROM
 
-    async def _look_at_list(self) -> list[str]:
-        """See what the list of live jobs shows; gives the ids that it does not show."""
+    async def _look_at_list(self) -> list[str] | None:
+        """See what the list of live jobs shows; gives the ids that it does not show, None without a list."""
         wanted = set(self._watched)
         try:
             for page in range(MOST_PAGES):
@@ -169,36 +176,58 @@ class Poller:
                         self._saw(entry.job_id, entry.status)
                 if len(entries.value) < PAGE or not wanted:
                     break
-        except NotOffered:
+        except (NotOffered, PermissionDenied):
             self._lists = False  # a site without the list: one by one from now on
-        except (AuthError, PermissionDenied):
+            return None
+        except AuthError:
             raise
         except IriError as error:
             # Some sites' lists time out where single looks work (iri-facility-api-python issue 55).
             log.info("the job list of %s is not to be had now (%s); asking one by one", self._label, error)
+            return None
         return sorted(wanted)
 
-    async def _look_one_by_one(self, job_ids: Iterable[str]) -> bool:
-        """Ask for each; True unless every single question went unanswered."""
-        ids = list(job_ids)
+    async def _look_one_by_one(self, job_ids: Iterable[str]) -> dict[str, BaseException]:
+        """Ask for each; gives the questions that went unanswered."""
+        ids = [job_id for job_id in job_ids if job_id in self._watched]
         results = await asyncio.gather(*(self._look_at(job_id) for job_id in ids), return_exceptions=True)
-        errors = [result for result in results if isinstance(result, BaseException)]
-        for error in errors:
-            if isinstance(error, AuthError | PermissionDenied):
+        errors = {
+            job_id: result
+            for job_id, result in zip(ids, results, strict=True)
+            if isinstance(result, BaseException)
+        }
+        for error in errors.values():
+            if isinstance(error, AuthError):
                 raise error
-        if errors:
-            self._count_failure(errors[0])
-        return len(errors) < max(1, len(ids))
+        return errors
 
     async def _look_at(self, job_id: str) -> None:
-        self._saw(job_id, (await self._jobs.status(self._resource_id, job_id)).value)
+        try:
+            status = (await self._jobs.status(self._resource_id, job_id)).value
+        except PermissionDenied as error:  # speaks of this job; the others may be seen
+            if job_id in self._watched:
+                self._reject(self._watched[job_id], error)
+        except Refused as error:  # asked again it would say the same: as good as not listed
+            self._saw(job_id, JobStatus(JobState.MISSING, message=error.message))
+        else:
+            self._saw(job_id, status)
+
+    def _answered(self, errors: Mapping[str, BaseException]) -> None:
+        if self._failures:
+            log.info("%s answers again", self._label)
+        self._failures = 0
+        for job_id, error in errors.items():
+            watched = self._watched.get(job_id)
+            if watched is not None and not watched.complained:
+                watched.complained = True
+                log.warning("how %s is cannot be learned now (%s)", watched.ref.describe(), error)
 
     def _saw(self, job_id: str, status: JobStatus) -> None:
         watched = self._watched.get(job_id)
         if watched is None:
             return
         if status.state is JobState.MISSING:
-            self._saw_nothing(watched)
+            self._saw_nothing(watched, status.message)
             return
         watched.missing_since = None
         if status.state is JobState.UNKNOWN and status.raw_state and status.raw_state not in self._strange:
@@ -207,8 +236,7 @@ class Poller:
         if watched.status is None or watched.status.raw_state != status.raw_state:
             watched.changed_at = self._clock()
             for waiter in list(watched.waiters):
-                if waiter.on_change:
-                    waiter.on_change(status)
+                _tell(waiter, status)
         watched.status = status
         if status.state.terminal:
             for waiter in watched.waiters:
@@ -216,15 +244,16 @@ class Poller:
                     waiter.future.set_result(status)
             del self._watched[job_id]
 
-    def _saw_nothing(self, watched: _Watched) -> None:
+    def _saw_nothing(self, watched: _Watched, words: str | None) -> None:
         now = self._clock()
         watched.missing_since = watched.missing_since if watched.missing_since is not None else now
         last = watched.status.state if watched.status else None
         if still_missing(now - watched.missing_since, last):
             return
         seen = watched.status.describe() if watched.status else "never"
+        said = f": {words}" if words else ""
         error = JobLost(
-            f"{watched.ref.describe()} is no longer known there (last seen: {seen}); "
+            f"{watched.ref.describe()} is no longer known there (last seen: {seen}{said}); "
             "whether it did its work is unknown. "
             "Look at its output, then ask again with the next generation if it must run",
             ref=watched.ref,
@@ -240,7 +269,7 @@ class Poller:
         self._watched.pop(watched.ref.job_id or "", None)
         for waiter in watched.waiters:
             if not waiter.future.done():
-                waiter.future.set_exception(error)
+                waiter.future.set_exception(copy.copy(error))  # raised in several threads
 
     def _count_failure(self, error: BaseException) -> None:
         self._failures += 1
@@ -250,3 +279,14 @@ class Poller:
                 self._label,
                 error,
             )
+
+
+def _tell(waiter: _Waiter, status: JobStatus) -> None:
+    if waiter.on_change is None:
+        return
+    try:
+        waiter.on_change(status)
+    except Exception:
+        # Its loop may be closed. The others that wait for this job must learn of it all the same.
+        log.warning("telling a waiter that its job is %s failed", status.describe(), exc_info=True)
+        waiter.on_change = None
