@@ -7,7 +7,9 @@ import signal
 import stat
 import subprocess
 import sys
+import textwrap
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -47,6 +49,10 @@ def test_ready_file_token_and_ctrl_c(tmp_path: Path) -> None:
         assert facts["pid"] == server.pid
         assert facts["base_url"] == facts["url"] + "/api/v2"
         assert status_of(facts["base_url"], facts["token"]) == 200
+        secret = Path(facts["token_file"])
+        assert (secret.read_text(), stat.S_IMODE(secret.stat().st_mode)) == (facts["token"], 0o600)
+        second = run("serve", "--root", str(root))
+        assert (second.returncode, "is running already" in second.stderr) == (1, True)
         made = run("token", "--root", str(root), "--user", "bob", "--lifetime", "60")
         assert status_of(facts["base_url"], made.stdout.strip()) == 200
         unknown = run("token", "--root", str(root), "--user", "eve")
@@ -61,7 +67,7 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     server = subprocess.Popen([*COMMAND, "serve"], stdout=subprocess.PIPE, text=True, env=environment)
     assert server.stdout is not None
     lines = []
-    while not lines or "client_secret" not in lines[-1]:
+    while not lines or "client-secret" not in lines[-1]:
         lines.append(server.stdout.readline())
         assert lines[-1] or server.poll() is None
     server.terminate()
@@ -71,7 +77,8 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     assert "demos, tests and development only" in text
     assert str(tmp_path / "iri-local-facility") in text
     assert "Stopped; no job was left running." in text
-    assert "[local]" in text
+    profile = textwrap.dedent(text[text.index("  [local]") : text.index("For tokens")])
+    assert tomllib.loads(profile)["local"]["resource"] == "cluster"
 
 
 def test_no_facility_no_token(tmp_path: Path) -> None:

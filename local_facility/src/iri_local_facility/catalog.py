@@ -121,7 +121,7 @@ class Catalog:
         hit = next((r for r in self.resources if resource in (r.id, r.name)), None)
         if hit is None:
             raise Missing(f"Resource {resource} not found")
-        now = time.time()
+        now = _now()
         incident_id = str(uuid.uuid4())
         self._store.insert(
             "incidents",
@@ -143,7 +143,7 @@ class Catalog:
     ) -> dict[str, Any]:
         """End an incident: its resources get an event with the new status."""
         incident = self.incident(incident_id)
-        now = time.time()
+        now = _now()
         self._store.update(
             "incidents", incident_id, end=now, modified=now, resolution=resolution, status=status
         )
@@ -191,3 +191,8 @@ class Catalog:
     def events(self) -> list[dict[str, Any]]:
         """All events, oldest first."""
         return [dict(row) for row in self._store.rows("SELECT * FROM events ORDER BY occurred, rowid")]
+
+
+def _now() -> float:
+    """The time in whole milliseconds, which is as much as faces write: what they say can be asked for."""
+    return round(time.time(), 3)

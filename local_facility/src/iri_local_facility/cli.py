@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .settings import MIB, Settings, default_root
+
+if TYPE_CHECKING:
+    from .server import Listening
 
 app = typer.Typer(
     add_completion=False,
@@ -18,7 +23,7 @@ app = typer.Typer(
 )
 
 Root = Annotated[
-    Path | None, typer.Option(help="Directory of the facility [default: in your state directory].")
+    Path | None, typer.Option(help="Directory of the facility.", show_default="in your state directory")
 ]
 
 
@@ -26,7 +31,9 @@ Root = Annotated[
 def serve(
     port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1; 0 takes a free one.")] = 0,
     root: Root = None,
-    name: Annotated[str, typer.Option(help="Name of the facility; ids derive from it.")] = "local",
+    name: Annotated[
+        str, typer.Option(help="Name of the facility (letters, digits, dashes); ids derive from it.")
+    ] = "local",
     nodes: Annotated[int, typer.Option(min=1, help="Node slots of the cluster.")] = 4,
     default_duration: Annotated[
         int, typer.Option(min=1, help="Wall time in seconds of a job that asks for none.")
@@ -49,7 +56,9 @@ def serve(
     ] = False,
 ) -> None:
     """Run a facility until Ctrl-C. Its running jobs end with it; its state is there again next time."""
-    from .server import Listening, write_ready_file
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        raise typer.BadParameter("letters, digits and dashes only", param_hint="--name")
+    from .server import AlreadyServed, write_private
     from .server import serve as run
 
     settings = Settings(
@@ -67,12 +76,15 @@ def serve(
         if ready_file is None:
             typer.echo(_for_people(listening))
         else:
-            write_ready_file(ready_file, asdict(listening))
+            write_private(ready_file, json.dumps(asdict(listening), indent=2))
 
     try:
         run(settings, port, announce, until_stdin_closes=until_stdin_closes)
     except OSError as problem:
         typer.echo(f"iri-local-facility: cannot serve on port {port}: {problem}", err=True)
+        sys.exit(1)
+    except AlreadyServed as problem:
+        typer.echo(f"iri-local-facility: {problem}", err=True)
         sys.exit(1)
     if ready_file is None:
         typer.echo("Stopped; no job was left running.")
@@ -81,7 +93,9 @@ def serve(
 @app.command()
 def token(
     user: Annotated[str, typer.Option(help="Whom the token is for.")] = "alice",
-    lifetime: Annotated[float | None, typer.Option(help="Seconds it is good for [default: no end].")] = None,
+    lifetime: Annotated[
+        float | None, typer.Option(help="Seconds it is good for.", show_default="no end")
+    ] = None,
     root: Root = None,
 ) -> None:
     """Print a new bearer token. Works while the facility runs and while it does not."""
@@ -99,29 +113,33 @@ def token(
         sys.exit(1)
 
 
-def _for_people(listening: object) -> str:
-    facts = asdict(listening)  # type: ignore[call-overload]
-    return """\
+def _for_people(listening: Listening) -> str:
+    return f"""\
 A local facility is up. It is for demos, tests and development only: whoever has a
 token runs programs on this machine as you. Ctrl-C stops it and all its jobs.
 
-  API       {base_url}   (OpenAPI document: {base_url}/openapi.json)
-  files     {root}
-  user      {user}
-  log       curl {url}/_facility/requests
+  API        {listening.base_url}
+  OpenAPI    {listening.base_url}/openapi.json
+  token      {listening.token}
+  user       {listening.user}
+  files      {listening.root}
+  requests   curl {listening.url}/_facility/requests
 
-A profile to paste:
+A profile to paste into ~/.config/iri/facilities.toml:
 
-  [local]
-  url = "{base_url}"
-  token = "{token}"
+  [{listening.name}]
+  url = "{listening.base_url}"
+  token = {{ file = {json.dumps(listening.token_file)} }}
+  resource = "cluster"
+  storage = "scratch"
 
-or, for tokens that expire and are renewed (OAuth 2 client credentials):
+For tokens that expire and are renewed (OAuth 2 client credentials), in place of token:
 
-  token_url = "{token_url}"
-  client_id = "{client_id}"
-  client_secret = "{client_secret}"
-""".format(**facts)
+  [{listening.name}.client]
+  id = "{listening.client_id}"
+  token_url = "{listening.token_url}"
+  secret = {{ file = {json.dumps(listening.client_secret_file)} }}
+"""
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import fcntl
 import logging
 import os
 import signal
@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -23,6 +22,10 @@ from .facility import Facility
 from .settings import Settings
 
 HOST = "127.0.0.1"
+
+
+class AlreadyServed(Exception):
+    """Another server runs this facility."""
 
 
 class _Server(uvicorn.Server):
@@ -53,6 +56,9 @@ class Listening:
     pid: int
     root: str
     user: str
+    name: str
+    token_file: str
+    client_secret_file: str
 
 
 def serve(
@@ -76,7 +82,28 @@ async def _serve(
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((HOST, port))
-    facility = Facility(settings)
+    settings.make_directories()
+    with _only_server(settings):
+        await _serve_facility(Facility(settings), listener, announce, until_stdin_closes)
+
+
+@contextlib.contextmanager
+def _only_server(settings: Settings) -> Iterator[None]:
+    """Two servers over one state would both start its jobs."""
+    with (settings.state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyServed(f"a facility in {settings.root} is running already") from None
+        yield
+
+
+async def _serve_facility(
+    facility: Facility,
+    listener: socket.socket,
+    announce: Callable[[Listening], None],
+    until_stdin_closes: bool,
+) -> None:
     server = _Server(
         uvicorn.Config(
             make_app(facility),
@@ -108,16 +135,24 @@ async def _serve(
 def _listening(facility: Facility, port: int) -> Listening:
     url = f"http://{HOST}:{port}"
     user = facility.settings.default_user
+    token = facility.accounts.issue(user, None)
+    state = facility.settings.state
+    # Profiles point to secrets instead of holding them.
+    write_private(state / "token", token)
+    write_private(state / "client-secret", facility.accounts.client_secret)
     return Listening(
         url=url,
         base_url=f"{url}/api/v2",
-        token=facility.accounts.issue(user, None),
+        token=token,
         client_id=facility.accounts.client_id,
         client_secret=facility.accounts.client_secret,
         token_url=f"{url}/oauth/token",
         pid=os.getpid(),
         root=str(facility.settings.root),
         user=user,
+        name=facility.settings.name,
+        token_file=str(state / "token"),
+        client_secret_file=str(state / "client-secret"),
     )
 
 
@@ -129,10 +164,10 @@ def _wait_for_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -
         loop.call_soon_threadsafe(stop)
 
 
-def write_ready_file(path: Path, listening: dict[str, Any]) -> None:
-    """Write the announcement for a program to read: all of it or nothing, and for its owner only."""
+def write_private(path: Path, text: str) -> None:
+    """Write a file that holds secrets: all of it or nothing, and for its owner only."""
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(listening, file, indent=2)
+        file.write(text)
     partial.replace(path)
