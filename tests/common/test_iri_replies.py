@@ -149,6 +149,8 @@ async def test_a_job_that_is_not_there_is_missing_however_it_is_said(reply):
 async def test_another_400_is_not_a_missing_job():
     with pytest.raises(Refused):
         await dialect(problem(400, "resource abc not found")).jobs.status("abc", "42")
+    with pytest.raises(Refused):
+        await dialect(problem(422, "the filter of job 42 was not found")).jobs.status("abc", "42")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from iri_common.http.budget import Budget
 from iri_common.http.session import Session
 from iri_common.http.transport import HttpxTransport, WireSettings
 from iri_common.model.errors import AuthError, NotFound, PermissionDenied, Refused, TooLarge
-
 from iri_common.model.facility import Availability
 from iri_common.model.files import Compression
 from iri_common.model.outcome import Done, Pending
