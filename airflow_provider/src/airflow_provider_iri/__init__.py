@@ -1,0 +1,34 @@
+"""HPC jobs as Airflow tasks: the ``iri`` connection, its hook, the job operator and its trigger.
+
+Names are loaded when they are first used: a DAG file pays only for what it imports, and the discovery of
+providers imports nothing but :mod:`airflow_provider_iri.get_provider_info`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_iri.hooks import IriHook
+    from airflow_provider_iri.operators import IriJobOperator
+    from airflow_provider_iri.triggers import IriJobTrigger
+
+__version__ = "0.1.0"
+
+_HOME_OF = {"IriHook": "hooks", "IriJobOperator": "operators", "IriJobTrigger": "triggers"}
+
+__all__ = ["__version__", "IriHook", "IriJobOperator", "IriJobTrigger"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,91 @@
+"""From an Airflow connection to the core's Facility."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from iri_common import ClientCredentials, Facility, ProfileError, UsageError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+_WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file")
+_KNOWN = (*_WORDS, "profile", "token_url", "scope", "poll_seconds")
+
+
+def facility_of(connection: Connection) -> Facility:
+    """The door that a connection describes; nothing is sent, secrets are read here and now.
+
+    Raises:
+        UsageError: naming the connection and the field that makes no sense.
+        AuthError: if the password cannot be a token.
+    """
+    extra = _extra(connection)
+    profile = extra.pop("profile", None)
+    settings: dict[str, Any] = {name: extra[name] for name in _WORDS if name in extra}
+    if "poll_seconds" in extra:
+        settings["poll_seconds"] = _seconds(connection, extra["poll_seconds"])
+    if connection.host:
+        settings["url"] = _url(connection)
+    if (token := _token(connection, extra)) is not None:
+        settings["token"] = token
+    try:
+        if profile:
+            return Facility.from_profile(profile, **settings)
+        if "url" not in settings:
+            raise UsageError("it needs a base URL (host), or the name of a profile in its extras")
+        return Facility(settings.pop("url"), name=connection.conn_id, **settings)
+    except UsageError as error:
+        kind = ProfileError if isinstance(error, ProfileError) else UsageError
+        raise kind(f"the connection {connection.conn_id!r} cannot be used: {error}") from None
+
+
+def _extra(connection: Connection) -> dict[str, Any]:
+    """The extras that say something; a form sends its empty fields as "" or null."""
+    # Connection.extra_dejson would talk to Airflow's supervisor to mask what is in it, which blocks the
+    # event loop of a triggerer. There is no secret among our extras: token and secret are the password.
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise UsageError(f"the extras of the connection {connection.conn_id!r} are no JSON object")
+    if unknown := sorted(set(extra) - set(_KNOWN)):
+        raise UsageError(
+            f"the connection {connection.conn_id!r} has unknown extras: {', '.join(unknown)} "
+            f"(known: {', '.join(_KNOWN)})"
+        )
+    return {name: value for name, value in extra.items() if value not in ("", None)}
+
+
+def _url(connection: Connection) -> str:
+    # As a URI (AIRFLOW_CONN_…) a connection splits the address: iri://https://host:8000/api/v2 arrives as
+    # host "https://host", port 8000, schema "api/v2".
+    host = (connection.host or "").rstrip("/")
+    url = host if "://" in host else f"https://{host}"
+    if connection.port:
+        url = f"{url}:{connection.port}"
+    return f"{url}/{connection.schema.strip('/')}" if connection.schema else url
+
+
+def _token(connection: Connection, extra: dict[str, Any]) -> str | ClientCredentials | None:
+    if "token_url" not in extra:
+        return connection.password or None
+    if not connection.login or not connection.password:
+        raise UsageError(
+            f"the connection {connection.conn_id!r} has a token endpoint: it needs a client id (login) and "
+            "the secret of the client (password)"
+        )
+    return ClientCredentials(
+        extra["token_url"], connection.login, connection.password, scope=extra.get("scope", "")
+    )
+
+
+def _seconds(connection: Connection, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]  # a URI's extras are all text
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"the connection {connection.conn_id!r}: poll_seconds is a number of seconds, not {value!r}"
+        ) from None

@@ -1,0 +1,73 @@
+"""What Airflow learns of this package without importing the rest of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAME = "IRI Facility API"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The answer to Airflow's entry point ``apache_airflow_provider``."""
+    return {
+        "package-name": "airflow-provider-iri",
+        "name": NAME,
+        "description": "Runs jobs at HPC facilities through the IRI Facility API.",
+        "integrations": [{"integration-name": NAME, "tags": ["service"]}],
+        "hooks": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.hooks"]}],
+        "operators": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.operators"]}],
+        "triggers": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.triggers"]}],
+        "connection-types": [_connection_type()],
+    }
+
+
+def _connection_type() -> dict[str, Any]:
+    return {
+        "connection-type": "iri",
+        "hook-class-name": "airflow_provider_iri.hooks.IriHook",
+        "hook-name": NAME,
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema", "port"],
+            "relabeling": {
+                "host": "Base URL",
+                "login": "Client id",
+                "password": "Token or client secret",
+            },
+            "placeholders": {
+                "host": "https://api.example.org/api/v2",
+                "login": "only with a token endpoint",
+                "password": "a bearer token, or the secret of the client",
+            },
+        },
+        "conn-fields": {
+            "profile": _text(
+                "Profile",
+                "A profile of ~/.config/iri/facilities.toml or IRI_FACILITY_<NAME>_URL on the workers, the "
+                "triggerer and the API server; the other fields override it.",
+            ),
+            "token_url": _text(
+                "Token endpoint",
+                "OAuth2 client credentials: login is the client id and password its secret.",
+                "url",
+            ),
+            "scope": _text("Scope", "For the token endpoint, blank-separated, where it wants any."),
+            "resource": _text("Resource", "Name or id; where jobs go if the task names none."),
+            "storage": _text("Storage", "Name or id of the resource whose files are meant."),
+            "account": _text("Account", "Charged if the job names none."),
+            "queue": _text("Queue", "Used if the job names none."),
+            "directory": _text("Directory", "Where jobs work if they do not say; absolute."),
+            "poll_seconds": {
+                "label": "Seconds between polls",
+                "description": "The least time between two looks at running jobs.",
+                "schema": {"type": ["number", "null"], "minimum": 0.1},
+            },
+            "ca_file": _text("CA file", "Certificate authorities in PEM, where the facility has its own."),
+        },
+    }
+
+
+def _text(label: str, description: str, text_format: str | None = None) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": ["string", "null"]}
+    if text_format:
+        schema["format"] = text_format
+    return {"label": label, "description": description, "schema": schema}

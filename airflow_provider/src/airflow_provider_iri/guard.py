@@ -1,0 +1,87 @@
+"""Was a task ended by a person, or only its process by the infrastructure?"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iri_common import Facility, JobRef
+
+log = logging.getLogger(__name__)
+
+STILL_WANTED = frozenset({"deferred", "up_for_retry", "up_for_reschedule"})
+"""States in which the task will ask for its job again: whoever stops its trigger does not mean the job."""
+
+HELD_BY_A_WORKER = STILL_WANTED | {"scheduled", "queued", "running"}
+"""The same for a task whose worker is being stopped: one of these is a shutdown, or the next try."""
+
+
+def task_state(ti: Any) -> str | None:
+    """The state that Airflow has for a task instance now; None for none, as right after a clear.
+
+    It blocks, and it may be called in any process that has Airflow's supervisor behind it.
+
+    Raises:
+        Exception: whatever keeps Airflow from telling; then nothing is to be concluded.
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
+    name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+    return states.get(ti.run_id, {}).get(name)
+
+
+class JobKiller(threading.Thread):
+    """Cancels a job from a signal handler if its task was ended by a person.
+
+    A thread of its own, because the handler may have interrupted its own process in the middle of a message
+    to Airflow's supervisor, whose lock the main thread then holds: asking from there would wait for ever.
+
+    Args:
+        ti: The task instance.
+        facility: Where the job is; open already.
+        ref: The job.
+    """
+
+    def __init__(self, ti: Any, facility: Facility, ref: JobRef) -> None:
+        super().__init__(name="iri-kill", daemon=True)
+        self._ti = ti
+        self._facility = facility
+        self._ref = ref
+        self._may_act = threading.Lock()
+        self._looked = threading.Event()
+
+    def run(self) -> None:
+        """Look, and act on it."""
+        try:
+            state = task_state(self._ti)
+        except Exception as error:
+            log.warning(
+                "%s is left alone: the state of its task is not told (%s)", self._ref.describe(), error
+            )
+            return
+        finally:
+            self._looked.set()
+        if state in HELD_BY_A_WORKER:
+            log.info("%s is left alone: its task is %s", self._ref.describe(), state)
+        elif self._may_act.acquire(blocking=False):
+            self._cancel(state)
+
+    def finish(self, seconds: float) -> None:
+        """Give it so long to decide, and as long again to act; after that it does nothing more."""
+        if self._looked.wait(seconds):
+            self.join(seconds)
+        else:
+            self._may_act.acquire(blocking=False)  # too late: whoever decides by now leaves the job alone
+
+    def _cancel(self, state: str | None) -> None:
+        try:
+            self._facility.jobs.cancel(self._ref)
+        except Exception as error:
+            log.warning("%s could not be cancelled: %s", self._ref.describe(), error)
+        else:
+            log.info("cancelled %s, because its task is %s", self._ref.describe(), state or "cleared")

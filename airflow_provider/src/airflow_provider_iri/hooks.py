@@ -1,0 +1,87 @@
+"""The hook of the ``iri`` connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from airflow.sdk import BaseHook
+
+if TYPE_CHECKING:
+    from iri_common import Facility
+
+PROJECTS_SHOWN = 5
+
+
+class IriHook(BaseHook):
+    """Opens the facility that an ``iri`` connection describes.
+
+    Example:
+        >>> IriHook("iri_default").facility.files.put("in.dat", "/scratch/alice/in.dat")
+
+    Args:
+        iri_conn_id: The connection.
+    """
+
+    conn_name_attr: ClassVar[str] = "iri_conn_id"
+    default_conn_name: ClassVar[str] = "iri_default"
+    conn_type: ClassVar[str] = "iri"
+    hook_name: ClassVar[str] = "IRI Facility API"
+
+    def __init__(self, iri_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.iri_conn_id = iri_conn_id
+
+    @cached_property
+    def facility(self) -> Facility:
+        """The facility, blocking and awaited (``facility.aio``); nothing is sent to open it."""
+        from airflow_provider_iri.connection import facility_of
+
+        return facility_of(self.get_connection(self.iri_conn_id))
+
+    async def open(self) -> Facility:
+        """Like :attr:`facility`, for event loops: a triggerer must not block on its connections."""
+        if "facility" not in self.__dict__:
+            from airflow_provider_iri.connection import facility_of
+
+            self.__dict__["facility"] = facility_of(await self.aget_connection(self.iri_conn_id))
+        return self.facility
+
+    def get_conn(self) -> Facility:
+        """Airflow's name for :attr:`facility`."""
+        return self.facility
+
+    def test_connection(self) -> tuple[bool, str]:
+        """For the button of the connection form: who I am there, what is up, what is left to use."""
+        from iri_common import IriError
+
+        try:
+            facility = self.facility
+            who = facility.accounts.whoami()
+            lines = [f"{who} at {facility.url}", _resources(facility), *_allocations(facility)]
+        except IriError as error:
+            return False, str(error)
+        return True, "; ".join(lines)
+
+
+def _resources(facility: Facility) -> str:
+    return "resources: " + ", ".join(
+        f"{resource.name or resource.id} {resource.status}" for resource in facility.status.resources()
+    )
+
+
+def _allocations(facility: Facility) -> Iterator[str]:
+    """What is left, as far as the facility tells; a connection works without it."""
+    from iri_common import IriError
+
+    try:
+        projects = facility.accounts.projects()
+        for project in projects[:PROJECTS_SHOWN]:
+            entries = [entry for each in facility.accounts.allocations(project.id) for entry in each.entries]
+            left = ", ".join(f"{entry.left:,.10g} {entry.unit.rpartition(':')[2]}" for entry in entries)
+            yield f"left in {project.name}: {left or 'nothing allocated'}"
+        if len(projects) > PROJECTS_SHOWN:
+            yield f"and {len(projects) - PROJECTS_SHOWN} more projects"
+    except IriError as error:
+        yield f"allocations are not shown: {error}"

@@ -1,0 +1,116 @@
+"""What a task remembers of its job from one try to the next."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from iri_common import JobKey, JobRef, JobSpec, JobState
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+STORE_KEY = "iri_job"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One task instance's ask, written before it is sent and kept over retries and clears.
+
+    Attributes:
+        nonce: Makes the ask unique: the id of the task instance's first try. Run ids are not enough, since
+            two deployments, or a run that was deleted and made again, have the same ones.
+        generation: Of the key.
+        max_tries: Airflow's at the latest try. A clear raises it, a retry does not.
+        digest: Of what is asked: spec, resource and connection. A mapped task's index can come to mean
+            another input.
+        iri_conn_id: Through which connection it was asked.
+        resource: As the task names it.
+        name: The job's own, by which it is found again if its id was never learned.
+        ref: The job's reference, once there is one.
+        reported: The end of the job that a try ended on.
+        left: The last try ended with a trouble of its own and left its job alive.
+    """
+
+    nonce: str
+    generation: int
+    max_tries: int
+    digest: str
+    iri_conn_id: str
+    resource: str | None = None
+    name: str | None = None
+    ref: str | None = None
+    reported: str | None = None
+    left: bool = False
+
+    @property
+    def job(self) -> JobRef | None:
+        """The job, if its id is known."""
+        return JobRef.parse(self.ref) if self.ref else None
+
+    @property
+    def reported_state(self) -> JobState | None:
+        """The end that Airflow was told of."""
+        return JobState(self.reported) if self.reported else None
+
+    def key(self, ti: Any) -> JobKey:
+        """Who asks: this task instance, for this time."""
+        return JobKey.of(
+            "airflow",
+            ti.dag_id,
+            ti.run_id,
+            ti.task_id,
+            ti.map_index,
+            self.nonce,
+            generation=self.generation,
+        )
+
+    def asks_for(self, ask: JobRecord) -> Self:
+        """The next generation, with what is asked now."""
+        return replace(self, **(asdict(ask) | {"nonce": self.nonce, "generation": self.generation + 1}))
+
+
+def new_ask(ti: Any, spec: JobSpec, resource: str | None, iri_conn_id: str) -> JobRecord:
+    """The record of a first ask."""
+    return JobRecord(
+        nonce=str(ti.id),
+        generation=1,
+        max_tries=ti.max_tries,
+        digest=f"{spec.digest()} {resource or ''} {iri_conn_id}",
+        iri_conn_id=iri_conn_id,
+        resource=resource,
+        name=spec.name,
+    )
+
+
+class Memory:
+    """The record in Airflow's task state store (Airflow 3.3 and newer).
+
+    XCom would not do: it is emptied when a new try begins. Without a store, every try asks anew.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._store: Any = context.get("task_state_store")
+        if self._store is None:
+            log.warning("this Airflow has no task state store (3.3 has): a retry will ask for a new job")
+
+    def read(self) -> JobRecord | None:
+        """What is remembered."""
+        found = self._store.get(STORE_KEY) if self._store is not None else None
+        return JobRecord(**found) if found else None
+
+    def write(self, record: JobRecord) -> JobRecord:
+        """Remember, for as long as the run exists: a job can wait longer than the store's default."""
+        if self._store is not None:
+            from airflow.sdk import NEVER_EXPIRE
+
+            self._store.set(STORE_KEY, asdict(record), retention=NEVER_EXPIRE)
+        return record
+
+    def note(self, **changes: Any) -> None:
+        """Change the record, if there is one."""
+        if (record := self.read()) is not None:
+            self.write(replace(record, **changes))
