@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from iri_common.jobs.operations import settled
-from iri_common.model.errors import IriError, NotOffered, TooLarge, TransferError, UsageError
+from iri_common.model.errors import IriError, NotFound, NotOffered, TooLarge, TransferError, UsageError
 from iri_common.model.ports import Dialect
 
 
@@ -19,15 +20,13 @@ async def put(dialect: Dialect, file_system: str, source: Path, target: str) -> 
     The bytes go to a name beside the target, are compared there, and take the target's name only then.
 
     Raises:
-        UsageError: if the source is no readable file.
+        UsageError: if the source is no readable file, or the target is a directory.
         TooLarge: if it is over the API's limit; nothing was sent.
         TransferError: if what arrived is not what was sent; the target is as it was.
     """
     _require_files(dialect)
-    content = await asyncio.to_thread(_read, source)
-    limit = dialect.grades.upload_limit
-    if limit is not None and len(content) > limit:
-        raise TooLarge(f"{source} has {len(content)} bytes; this facility's API takes {limit} in one file")
+    content = await asyncio.to_thread(_read, source, dialect.grades.upload_limit)
+    await _require_no_directory(dialect, file_system, target)
     digest = await asyncio.to_thread(_sha256, content)
     aside = f"{target}.{secrets.token_hex(4)}.part"
     try:
@@ -78,16 +77,36 @@ async def _discard(dialect: Dialect, file_system: str, aside: str) -> None:
         return  # the error that led here is the one to tell
 
 
+async def _require_no_directory(dialect: Dialect, file_system: str, target: str) -> None:
+    # A rename onto a directory succeeds: it puts the file inside, under the name it had until then.
+    said = f"{target!r} is a directory; say the name of the file too"
+    if not target or target.endswith("/"):
+        raise UsageError(said)
+    try:
+        answer = await dialect.files.stat(file_system, target, dereference=True)
+        there = await settled(answer, dialect.operations)
+    except (NotFound, NotOffered):
+        return
+    if stat.S_ISDIR(there.mode):
+        raise UsageError(said)
+
+
 def _require_place(target: Path) -> None:
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"{target} must be a file name in a directory that exists")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"{target.parent} cannot be written to")
 
 
-def _read(source: Path) -> bytes:
+def _read(source: Path, limit: int | None) -> bytes:
     try:
-        return source.read_bytes()
+        with source.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if limit is None or size <= limit:
+                return file.read()
     except OSError as error:
         raise UsageError(f"{source} cannot be read: {error.strerror}") from None
+    raise TooLarge(f"{source} has {size} bytes; this facility's API takes {limit} in one file")
 
 
 def _sha256(content: bytes) -> str:
