@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Door:
     _pollers: dict[tuple[str, Pace], Poller] = field(default_factory=dict[tuple[str, Pace], Poller])
     _resources: Sequence[Resource] = ()
     _resources_read_at: float | None = None
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def poller(self, resource_id: str, pace: Pace) -> Poller:
         """The one poller for this resource and pace."""
@@ -42,12 +44,13 @@ class Door:
         return self._pollers[key]
 
     async def resources(self) -> Sequence[Resource]:
-        """The facility's resources, as read within the last five minutes."""
-        now = time.monotonic()
-        if self._resources_read_at is None or now - self._resources_read_at > RESOURCES_STAY_FRESH:
-            self._resources = (await self.dialect.status.resources()).value
-            self._resources_read_at = now
-        return self._resources
+        """The facility's resources, as read within the last five minutes; once for all who ask."""
+        async with self._reading:
+            now = time.monotonic()
+            if self._resources_read_at is None or now - self._resources_read_at > RESOURCES_STAY_FRESH:
+                self._resources = (await self.dialect.status.resources()).value
+                self._resources_read_at = now
+            return self._resources
 
     async def resource(self, wanted: str | None, endpoint: str) -> Resource:
         """The resource that a user means, by id or name, or the only one that fits.
@@ -91,12 +94,30 @@ class Door:
 
 
 def open_door(settings: FacilitySettings) -> Door:
-    """The door for these settings; made once per process. Call it on the I/O loop."""
+    """The door for these settings; made once per process. Call it on the I/O loop.
+
+    Raises:
+        UsageError: if the certificates cannot be read, or the proxy's URL makes no sense.
+    """
     doors = io_loop().belongings
     door = doors.get(settings.door)
     if door is None:
-        transport = HttpxTransport(settings.wire)
+        transport = _transport(settings)
         tokens = TokenKeeper(settings.token, transport.send) if settings.token else None
         session = Session(settings.url, transport, tokens, Budget(), rules=RULES, label=settings.label)
         door = doors[settings.door] = Door(IriDialect(session), settings.label)
     return door
+
+
+def _transport(settings: FacilitySettings) -> HttpxTransport:
+    try:
+        return HttpxTransport(settings.wire)
+    except OSError as error:
+        raise UsageError(
+            f"the ca_file of {settings.label}, {settings.wire.ca_file}, cannot be used: {error}"
+        ) from None
+    except ValueError:
+        # Its words repeat the proxy's URL, which may carry a password.
+        raise UsageError(
+            f"the proxy of {settings.label} is not a URL that can be used, such as http://host:3128"
+        ) from None

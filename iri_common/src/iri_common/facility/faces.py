@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from iri_common.facility.loop import io_loop, run_awaited, run_blocking
+from iri_common.facility.loop import run_awaited, run_blocking, start_blocking
 from iri_common.facility.services import (
     AccountService,
     FileService,
@@ -63,7 +63,7 @@ def blocking_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P],
             return run_blocking(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
         seen: queue.SimpleQueue[JobStatus | Future[T]] = queue.SimpleQueue()
         kwargs["on_change"] = seen.put
-        future = io_loop().start(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+        future = start_blocking(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
         future.add_done_callback(seen.put)
         try:
             while not isinstance(each := seen.get(), Future):

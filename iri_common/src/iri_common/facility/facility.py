@@ -55,7 +55,7 @@ class Facility:
         ledger: Ledger | None = None,
         **settings: Any,
     ) -> None:
-        self._set_up(make_settings(url, token=token, **settings), ledger)
+        self._set_up(make_settings(url, token=token, **settings), ledger, None)
 
     @classmethod
     def from_profile(cls, name: str, *, ledger: Ledger | None = None, **overrides: Any) -> Self:
@@ -65,7 +65,7 @@ class Facility:
             ProfileError: if there is no such profile; names those that exist.
         """
         facility = cls.__new__(cls)
-        facility._set_up(load_profile(name, **overrides), ledger)
+        facility._set_up(load_profile(name, **overrides), ledger, {"ledger": ledger, **overrides})
         return facility
 
     @staticmethod
@@ -73,8 +73,11 @@ class Facility:
         """Names that :meth:`from_profile` takes here."""
         return profile_names()
 
-    def _set_up(self, settings: FacilitySettings, ledger: Ledger | None) -> None:
+    def _set_up(
+        self, settings: FacilitySettings, ledger: Ledger | None, of_profile: dict[str, Any] | None
+    ) -> None:
         self._settings = settings
+        self._of_profile = of_profile  # what was said beside the profile's name, if it was made from one
         ledger = ledger or FileLedger()
         self.jobs = faces.Jobs(JobService(settings, ledger))
         self.files = faces.Files(FileService(settings, ledger))
@@ -97,9 +100,14 @@ class Facility:
         return f"Facility({self.name!r}, {self.url!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._settings.profile is None:
+        words = self._of_profile
+        if words is None or words.get("token") is not None or words.get("proxy") is not None:
             raise TypeError(
-                f"{self!r} cannot be pickled: its token would travel along. Make it from a profile, "
-                "or make it anew where it is needed"
+                f"{self!r} cannot be pickled: its token or its proxy's password would travel along. "
+                "Make it from a profile that holds them, or make it anew where it is needed"
             )
-        return (Facility.from_profile, (self._settings.profile,))
+        return (_from_profile, (type(self), self._settings.profile, words))
+
+
+def _from_profile(kind: type[Facility], name: str, words: dict[str, Any]) -> Facility:
+    return kind.from_profile(name, **words)

@@ -33,6 +33,7 @@ class IoLoop:
 
 _lock = threading.Lock()
 _current: IoLoop | None = None
+_of_parents: list[IoLoop] = []  # kept, so that no collection in a child closes what a parent still uses
 
 
 def io_loop() -> IoLoop:
@@ -43,7 +44,10 @@ def io_loop() -> IoLoop:
     """
     global _current
     with _lock:
-        if _current is None or _current.pid != os.getpid():
+        if _current is not None and _current.pid != os.getpid():
+            _of_parents.append(_current)
+            _current = None
+        if _current is None:
             _current = IoLoop()
         return _current
 
@@ -57,13 +61,22 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def run_blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work on the I/O loop; an interrupt of the caller cancels the work."""
+def start_blocking(work: Coroutine[Any, Any, T]) -> Future[T]:
+    """Begin work that the calling thread is going to wait for.
+
+    Raises:
+        RuntimeError: if the caller is the I/O loop, which would wait for itself.
+    """
     loop = io_loop()
     if loop.runs_here():
         work.close()
         raise RuntimeError("a blocking call was made on the I/O loop itself; await the async face there")
-    future = loop.start(work)
+    return loop.start(work)
+
+
+def run_blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work on the I/O loop; an interrupt of the caller cancels the work."""
+    future = start_blocking(work)
     try:
         return future.result()
     except BaseException:

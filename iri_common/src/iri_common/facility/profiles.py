@@ -31,6 +31,7 @@ from iri_common.model.errors import AuthError, ProfileError, UsageError
 from iri_common.model.ports import TokenSource
 
 PREFIX = "IRI_FACILITY_"
+_POINT = 'must point to a secret, as { env = "NAME" } or { file = "path" }; no secret is written here'
 
 
 class _Words(BaseModel):
@@ -43,10 +44,17 @@ class _Secret(_Words):
     env: str | None = None
     file: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _not_inline(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            raise ValueError(_POINT)
+        return value  # pyright: ignore[reportUnknownVariableType]
+
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.env is None) == (self.file is None):
-            raise ValueError('must point to a secret, as { env = "NAME" } or { file = "path" }')
+            raise ValueError(_POINT)
         return self
 
     def reader(self) -> TokenReader:
@@ -86,6 +94,12 @@ class _Profile(_Words):
     proxy: str | None = None
     poll_seconds: float | None = Field(default=None, gt=0)
     resources: dict[str, _Resource] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.token and self.client:
+            raise ValueError("has both a token and a client; only one can be used")
+        return self
 
     def token_source(self) -> TokenSource | None:
         if self.token:
@@ -131,7 +145,10 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
             has a word that is not known.
     """
     sections = _sections()
-    words = {**sections.get(name, {}), **_from_env(name)}
+    words, stronger = dict(sections.get(name, {})), _from_env(name)
+    if "token" in stronger or "client" in stronger:  # another credential, not a second one
+        words = {word: value for word, value in words.items() if word not in {"token", "client"}}
+    words |= stronger
     if name not in sections and "url" not in words:
         raise ProfileError(_no_such(name))
     profile = _parsed(name, words)
@@ -193,7 +210,6 @@ def _from_env(name: str) -> dict[str, Any]:
     elif "token_file" in found:
         words["token"] = {"file": found["token_file"]}
     elif "client_id" in found:
-        client = {"id": found["client_id"], "scope": found.get("scope", "")}
-        secret = {"env": f"{prefix}CLIENT_SECRET"}
-        words["client"] = {**client, "token_url": found.get("token_url", ""), "secret": secret}
+        words["client"] = {"id": found["client_id"], "secret": {"env": f"{prefix}CLIENT_SECRET"}}
+        words["client"] |= {word: found[word] for word in ("token_url", "scope") if word in found}
     return words

@@ -80,6 +80,10 @@ class JobService(Service):
             IriError: if the facility did not take the job.
         """
         checked = JobSpec.of(spec)
+        if key is not None and not isinstance(key, JobKey):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(
+                f"a key is a JobKey, as JobKey.of(...) or JobKey.parse(text) make it, not {key!r}"
+            )
         where = await self.door.resource(resource or self.settings.resource, "compute")
         full = self.settings.defaults_for(where.name, where.id, resource).applied(checked)
         door = self.door
@@ -202,9 +206,19 @@ class JobService(Service):
         await self.door.dialect.jobs.cancel(ref.resource_id, _id(ref))
 
     async def update(self, job: JobRef | str, changes: Mapping[str, Any]) -> JobStatus:
-        """Change fields of a job that has not started, in the words of JobSpec."""
+        """Change fields of a job that has not started, in the words of JobSpec.
+
+        Raises:
+            UsageError: for a word that no spec has, or if nothing is to be changed; nothing is sent.
+        """
         ref = self._ref(job)
-        return (await self.door.dialect.jobs.update(ref.resource_id, _id(ref), changes, None)).value
+        # Servers drop unknown words silently, so they are refused here; only a spec needs an executable.
+        words = JobSpec.of({"executable": "unchanged", **changes}).sent()
+        if "executable" not in changes:
+            del words["executable"]
+        if not words:
+            raise UsageError("an update changes at least one field")
+        return (await self.door.dialect.jobs.update(ref.resource_id, _id(ref), words, None)).value
 
     def _ref(self, job: JobRef | str) -> JobRef:
         ref = JobRef.parse(job) if isinstance(job, str) else job

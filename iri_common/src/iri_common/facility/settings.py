@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -126,13 +127,14 @@ def make_settings(
     url: str,
     *,
     token: str | TokenSource | None = None,
-    poll_seconds: float | None = None,
+    poll_seconds: float | str | None = None,
     account: str | None = None,
     queue: str | None = None,
     directory: str | None = None,
     pre_launch: str | None = None,
     ca_file: str | None = None,
     proxy: str | None = None,
+    per_resource: Mapping[str, ResourceDefaults | Mapping[str, str | None]] | None = None,
     **others: Any,
 ) -> FacilitySettings:
     """Settings from plain words, as a script, a connection form or a block gives them.
@@ -140,22 +142,35 @@ def make_settings(
     Raises:
         UsageError: naming any word that is not known.
     """
-    known = {"name", "profile", "dialect", "resource", "storage", "per_resource"}
+    known = {"name", "profile", "dialect", "resource", "storage"}
     if unknown := sorted(set(others) - known):
-        words = sorted(
-            known | {"url", "token", "poll_seconds", "account", "queue", "directory", "pre_launch"}
-        )
+        words = sorted(known | set(make_settings.__kwdefaults__ or ()))
         raise UsageError(f"unknown facility settings: {', '.join(unknown)} (known: {', '.join(words)})")
     settings = FacilitySettings(
         url=url,
         token=StaticToken(token) if isinstance(token, str) else token,
         defaults=ResourceDefaults(account, queue, directory, pre_launch),
+        per_resource={each: _resource_defaults(each, words) for each, words in (per_resource or {}).items()},
         wire=WireSettings(ca_file=ca_file, proxy=proxy),
         **others,
     )
     if poll_seconds is None:
         return settings
-    if poll_seconds <= 0:
-        raise UsageError(f"poll_seconds must be more than 0, not {poll_seconds}")
-    pace = Pace(quickest=poll_seconds, slowest=max(poll_seconds, Pace().slowest))
-    return replace(settings, pace=pace)
+    try:
+        quickest = float(poll_seconds)  # a connection form or a template gives a text
+    except (TypeError, ValueError):
+        quickest = 0.0
+    if not 0 < quickest < math.inf:
+        raise UsageError(f"poll_seconds must be a number of seconds and more than 0, not {poll_seconds!r}")
+    return replace(settings, pace=Pace(quickest=quickest, slowest=max(quickest, Pace().slowest)))
+
+
+def _resource_defaults(resource: str, words: ResourceDefaults | Mapping[str, str | None]) -> ResourceDefaults:
+    if isinstance(words, ResourceDefaults):
+        return words
+    known = [each.name for each in fields(ResourceDefaults)]
+    if unknown := sorted(set(words) - set(known)):
+        raise UsageError(
+            f"unknown defaults of resource {resource!r}: {', '.join(unknown)} (known: {', '.join(known)})"
+        )
+    return ResourceDefaults(**words)
