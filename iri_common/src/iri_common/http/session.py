@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,11 @@ from iri_common.model.errors import (
     TransientError,
     Unreachable,
 )
-from iri_common.model.ports import Transport, WireRequest
+from iri_common.model.ports import Transport, WireReply, WireRequest
 from iri_common.policy.classify import GENERAL, NotSent, Outcome, ReplyLost, Rules, Verdict, classify
 from iri_common.policy.retry import Action, Limits, Replay, decide
+
+LARGE = 256 * 1024  # bytes of a reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +166,19 @@ class Session:
                 return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
             except ReplyLost as error:
                 return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
-        verdict = classify(
-            reply.status, reply.headers, reply.body, operation=request.operation, rules=self._rules
-        )
+        verdict = await self._classified(request.operation, reply)
         if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
             self._tokens.refused(token)
         if token and token.value in verdict.detail:  # some services repeat what they refuse
             verdict = replace(verdict, detail=verdict.detail.replace(token.value, "[token]"))
         return _Attempt(verdict, reply.headers, reply.status)
+
+    async def _classified(self, operation: str, reply: WireReply) -> Verdict:
+        meaning = functools.partial(
+            classify, reply.status, reply.headers, reply.body, operation=operation, rules=self._rules
+        )
+        # Megabytes of JSON (a download) are parsed off the loop that every wait lives on.
+        return await asyncio.to_thread(meaning) if len(reply.body) > LARGE else meaning()
 
     def _error(self, request: Request, result: _Attempt, attempts: int) -> IriError:
         verdict = result.verdict

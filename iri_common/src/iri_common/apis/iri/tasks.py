@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Mapping
@@ -72,7 +73,8 @@ class IriTasks:
         if state is TaskState.WORKING:
             return pending
         if state is TaskState.COMPLETED:
-            return Done(pending.read(task.result))
+            # A download is megabytes of base64: decoding leaves the loop that every wait lives on.
+            return Done(await asyncio.to_thread(pending.read, task.result))
         raise self._failure(pending.operation, state, task.result)
 
     async def forget(self, task_id: str) -> Done[None]:
