@@ -10,6 +10,8 @@ from .settings import Settings
 from .store import Store
 from .tasks import Tasks
 
+_REQUESTS_KEPT = 100_000
+
 
 class Facility:
     """Scheduler, files, people, catalogue and log, over one store."""
@@ -26,6 +28,7 @@ class Facility:
 
     def start(self) -> None:
         """Begin to work; needs a running event loop."""
+        self.log.trim(_REQUESTS_KEPT)
         self.tasks.start()
         self.scheduler.start()
 

@@ -35,6 +35,12 @@ class RequestLog:
             counts.setdefault(row["operation"], {})[str(row["status"])] = row["n"]
         return counts
 
+    def trim(self, keep: int) -> None:
+        """Forget all but the last requests."""
+        self._store.run(
+            "DELETE FROM requests WHERE number <= (SELECT COALESCE(MAX(number), 0) FROM requests) - ?", keep
+        )
+
     def reset(self) -> None:
         """Forget all requests so far."""
         self._store.run("DELETE FROM requests")

@@ -97,6 +97,13 @@ class Scheduler:
             self._end(job, "canceled")
         return job
 
+    def jobs_of(self, user: User, *, finished: bool) -> list[Job]:
+        """A user's jobs, oldest first: those not finished, or all."""
+        states = (*WAITING, "active", *(FINISHED if finished else ()))
+        marks = ", ".join("?" * len(states))
+        condition = f"user = ? AND resource_id = ? AND state IN ({marks}) ORDER BY id"
+        return self.jobs.where(condition, user.name, self.resource_id, *states)
+
     def job_of(self, user: User, number: int) -> Job:
         """A user's job; those of others are none of their business.
 
@@ -210,10 +217,9 @@ class Scheduler:
         if (timer := self._timers.pop(number, None)) is not None:
             timer.cancel()
         job = self.jobs.get(number)
-        written = processes.recorded_exit(self.job_dir(number))
-        ended = None
-        if written is not None:
-            code, ended = written
+        ended = time.time()
+        if code is None and (written := processes.recorded_exit(self.job_dir(number))) is not None:
+            code, ended = written[0], max(written[1], job.started or 0.0)
         state, message = _verdict(job, code)
         self._finish(number, state, message, code, ended)
         if (event := self._ended.pop(number, None)) is not None:
@@ -224,8 +230,10 @@ class Scheduler:
         self, number: int, state: str, message: str | None, code: int | None, ended: float | None = None
     ) -> Job:
         assert state in FINISHED
-        now = ended or time.time()
-        return self.jobs.change(number, state=state, message=message, exit_code=code, ended=now, changed=now)
+        when = ended or time.time()
+        return self.jobs.change(
+            number, state=state, message=message, exit_code=code, ended=when, changed=when
+        )
 
 
 _ENDINGS = {

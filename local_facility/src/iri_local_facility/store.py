@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     request TEXT NOT NULL, document TEXT NOT NULL, state TEXT NOT NULL, message TEXT, exit_code INTEGER,
     ending TEXT, submitted REAL NOT NULL, started REAL, ended REAL, changed REAL NOT NULL,
     pid INTEGER, birth TEXT);
-CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state);
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, resource_id);
 CREATE TABLE IF NOT EXISTS tasks (
     id TEXT PRIMARY KEY, user TEXT NOT NULL, resource_id TEXT NOT NULL, command TEXT NOT NULL,
     args TEXT NOT NULL, status TEXT NOT NULL, result TEXT, created REAL NOT NULL);

@@ -137,7 +137,7 @@ class LocalFacility:
         if (self.root / ".facility" / "facility.db").exists():
             self._reap_jobs()
         if self._given_root is None and self._ready:
-            shutil.rmtree(self.root, onerror=_insist)
+            _remove(self.root)
             self._ready = {}
 
     def kill(self) -> None:
@@ -295,6 +295,13 @@ class LocalFacility:
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _remove(root: Path) -> None:
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(root, onexc=_insist)
+    else:
+        shutil.rmtree(root, onerror=_insist)
 
 
 def _insist(function: Callable[[str], Any], path: str, _: Any) -> None:

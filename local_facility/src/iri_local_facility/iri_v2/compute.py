@@ -126,13 +126,8 @@ def _add_queries(router: APIRouter, core: Core) -> None:
         filters: Annotated[dict[str, Any] | None, Body()] = None,
     ):
         core.catalog.resource(resource_id, "compute")
-        found = [
-            job
-            for job in core.scheduler.jobs.where(
-                "user = ? AND resource_id = ? ORDER BY id", user.name, resource_id
-            )
-            if (historical or not job.finished) and _passes(job, filters or {})
-        ]
+        jobs = core.scheduler.jobs_of(user, finished=historical)
+        found = [job for job in jobs if _passes(job, filters or {})]
         return [to_job(job, include_spec=include_spec) for job in page(found, offset, limit)]
 
 
