@@ -1,0 +1,148 @@
+"""The block ``IriFacility``: one door to a facility, with its secret, kept by Prefect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prefect.blocks.abstract import CredentialsBlock
+from pydantic import ConfigDict, Field, HttpUrl, SecretStr, model_validator
+
+from iri_common import ClientCredentials, Facility, StaticToken, UsageError
+
+if TYPE_CHECKING:
+    from iri_common import TokenSource
+
+# What Prefect itself puts beside the fields when it stores or moves a block.
+_PREFECTS_OWN = {"block_type_slug", "_block_document_id", "_block_document_name", "_is_anonymous"}
+_DEFAULTS = ("resource", "storage", "account", "queue", "directory", "poll_seconds", "ca_file")
+_CLIENT = ("client_id", "client_secret", "token_url")
+
+
+class IriFacility(CredentialsBlock):
+    """A door to a computing facility that speaks the IRI Facility API.
+
+    Either `url`, with a `token` or with `client_id`, `client_secret` and `token_url`; or the name of a
+    `profile` that every machine running the tasks has. The other fields are defaults for jobs and files.
+
+    Example:
+        Load a saved block and run a job:
+
+        ```python
+        from prefect import flow
+        from prefect_iri import IriFacility, run_job
+
+        @flow
+        def hello():
+            facility = IriFacility.load("BLOCK_NAME")
+            return run_job(facility, {"executable": "/bin/hostname"})
+        ```
+    """
+
+    _block_type_name = "IRI Facility"
+    _block_type_slug = "iri-facility"  # for ever: another slug would orphan every saved block
+    _description = "A door to an HPC facility that speaks the IRI Facility API."
+    _documentation_url = HttpUrl("https://github.com/doe-iri/iri-facility-api-docs")
+    # The icon of Prefect's own Webhook block: whoever sees Prefect's icons sees this one.
+    _logo_url = HttpUrl(
+        "https://cdn.sanity.io/images/3ugk85nk/production/c7247cb359eb6cf276734d4b1fbf00fb8930e89e-250x250.png"
+    )
+
+    # Prefect's base class takes unknown fields in silence, and pydantic repeats the input in its errors:
+    # a misspelt `token` would be ignored first and printed next.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    # The order is part of the schema's checksum: append only.
+    url: str | None = Field(
+        default=None,
+        title="URL",
+        description="Base URL up to and including the version, such as https://host/api/v2.",
+    )
+    token: SecretStr | None = Field(default=None, description="Bearer token that somebody got for you.")
+    client_id: str | None = Field(
+        default=None, title="Client ID", description="OAuth2 client that fetches tokens by itself."
+    )
+    client_secret: SecretStr | None = Field(default=None, description="Secret of that client.")
+    token_url: str | None = Field(
+        default=None, title="Token URL", description="Token endpoint that the client asks."
+    )
+    profile: str | None = Field(
+        default=None, description="Profile to use in place of a URL; read where the tasks run."
+    )
+    resource: str | None = Field(default=None, description="Name or id of the resource that jobs go to.")
+    storage: str | None = Field(default=None, description="Name or id of the resource whose files are meant.")
+    account: str | None = Field(default=None, description="Account that jobs are charged to.")
+    queue: str | None = Field(default=None, description="Queue that jobs wait in.")
+    directory: str | None = Field(default=None, description="Directory at the facility that jobs work in.")
+    poll_seconds: float | None = Field(
+        default=None, description="Seconds between two looks at the jobs, at the least."
+    )
+    ca_file: str | None = Field(
+        default=None, title="CA file", description="Certificate authorities to trust, a PEM file."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_words(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if unknown := sorted(set(values) - set(cls.model_fields) - _PREFECTS_OWN):
+            known = ", ".join(cls.model_fields)
+            raise UsageError(f"{cls.__name__} has no such field: {', '.join(unknown)} (fields: {known})")
+        if empty := sorted(name for name, value in values.items() if value == ""):
+            raise UsageError(f"{cls.__name__}: {', '.join(empty)} must not be empty; leave it out instead")
+        return values
+
+    @model_validator(mode="after")
+    def _one_door(self) -> IriFacility:
+        given = [name for name in _CLIENT if getattr(self, name) is not None]
+        if (self.url is None) == (self.profile is None):
+            raise UsageError("IriFacility needs either a url or the name of a profile")
+        if self.profile is not None and (self.token or given):
+            raise UsageError("IriFacility: a profile has its own credential; give a url, or no token")
+        if given and len(given) < len(_CLIENT):
+            missing = ", ".join(name for name in _CLIENT if name not in given)
+            raise UsageError(f"IriFacility: with {', '.join(given)} belongs {missing}")
+        if self.token and given:
+            raise UsageError("IriFacility needs either a token or a client that fetches tokens, not both")
+        if self.poll_seconds is not None and self.poll_seconds <= 0:
+            raise UsageError(f"IriFacility: poll_seconds must be more than 0, not {self.poll_seconds}")
+        return self
+
+    def facility(self) -> Facility:
+        """The core's Facility behind this block: jobs, files, status, accounts; ``.aio`` for async code.
+
+        Raises:
+            UsageError: for a URL that makes no sense.
+            ProfileError: if there is no such profile here; names those that exist.
+        """
+        words = {name: value for name in _DEFAULTS if (value := getattr(self, name)) is not None}
+        if self.profile is not None:
+            return Facility.from_profile(self.profile, **words)
+        name = self._block_document_name or ""
+        return Facility(self.url or "", token=self._token_source(), name=name, **words)
+
+    def get_client(self, *args: Any, **kwargs: Any) -> Facility:
+        """The same, in Prefect's word for it."""
+        return self.facility()
+
+    def _token_source(self) -> TokenSource | None:
+        if self.token is not None:
+            named = (
+                f"block {self._block_document_name!r}" if self._block_document_name else "an unsaved block"
+            )
+            return StaticToken(self.token.get_secret_value(), origin=f"the token of {named}")
+        if self.client_id and self.client_secret and self.token_url:
+            return ClientCredentials(self.token_url, self.client_id, self.client_secret.get_secret_value())
+        return None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._block_document_name is None or self._is_anonymous:
+            raise TypeError(
+                "an unsaved IriFacility is not pickled, its secret would travel along: "
+                "save it and pass the block, or its name"
+            )
+        return (_saved, (self._block_document_name,))
+
+
+def _saved(name: str) -> IriFacility:
+    return IriFacility.load(name, _sync=True)
