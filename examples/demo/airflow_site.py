@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
 import json
 import os
@@ -348,16 +349,12 @@ def _kill_all() -> None:
     deadline = time.monotonic() + GRACE
     while (rest := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
         for each in rest:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
-            except psutil.NoSuchProcess:
-                pass
         time.sleep(0.05)
-        try:
+        with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
-        except ChildProcessError:
-            pass
 
 
 if __name__ == "__main__":
