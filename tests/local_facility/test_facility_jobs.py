@@ -27,6 +27,7 @@ def test_start_and_end_are_noticed_at_once(alice) -> None:
         ("exit 0", "completed", 0, None),
         ("exit 3", "failed", 3, "exit code 3"),
         ("kill -9 $$", "failed", 137, "exit code 137"),
+        ("kill -9 0", "failed", 137, "killed by SIGKILL"),
         ("no-such-command", "failed", 127, "exit code 127"),
     ],
 )
@@ -174,6 +175,24 @@ def test_hold_update_release(alice) -> None:
     assert alice.update(job, name="late").status_code == 409
     spec = alice.http.get(f"/compute/status/{alice.cluster}/{job}?include_spec=true").json()["job_spec"]
     assert (spec["name"], spec["attributes"]["duration"]) == ("other", 77)
+
+
+def test_a_queued_job_can_be_held_and_changed(client_of) -> None:
+    with LocalFacility(nodes=1, kill_grace=0.2) as small:
+        client = client_of(small)
+        first = client.launch("/bin/sleep", "30")
+        second = client.launch("/bin/true")
+        client.wait(second, "queued")
+        held = client.update(second, attributes={"custom_attributes": {"hold": "true"}}).json()
+        assert (held["status"]["state"], held["status"]["message"]) == ("held", "held by user")
+        assert client.update(first, name="too-late").status_code == 409
+        client.cancel(first)
+        client.wait(first)
+        assert client.status(second)["state"] == "held"
+        client.update(second, attributes={"custom_attributes": {"hold": "false"}})
+        assert client.wait(second)["state"] == "completed"
+        assert client.cancel(second) == 204
+        assert client.status(second)["state"] == "completed"
 
 
 def test_jobs_are_private_and_belong_to_a_resource(alice, bob) -> None:

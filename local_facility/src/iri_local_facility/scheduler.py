@@ -221,6 +221,8 @@ class Scheduler:
         if code is None and (written := processes.recorded_exit(self.job_dir(number))) is not None:
             code, ended = written[0], max(written[1], job.started or 0.0)
         state, message = _verdict(job, code)
+        if code is not None and code < 0:
+            code = 128 - code  # as shells report a death by signal
         self._finish(number, state, message, code, ended)
         if (event := self._ended.pop(number, None)) is not None:
             event.set()
