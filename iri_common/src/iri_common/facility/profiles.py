@@ -35,7 +35,8 @@ _POINT = 'must point to a secret, as { env = "NAME" } or { file = "path" }; no s
 
 
 class _Words(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Hidden: what is written in a wrong place may be a secret.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class _Secret(_Words):

@@ -32,7 +32,8 @@ Count = Annotated[StrictInt, Field(ge=1)]
 class _Words(BaseModel):
     # Servers drop unknown keys of `attributes` and `resources` without a word (a typo in `duration` is
     # accepted), so the client refuses them before anything is sent.
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Hidden: the environment of a job may hold a secret.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     def __init__(self, **data: Any) -> None:
         try:
