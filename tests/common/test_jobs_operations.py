@@ -1,0 +1,117 @@
+"""Operations that take their time, and the last lines of a job's output."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from jobs_world import ScriptedDialect, Tasks, ref, seconds, timeless
+
+from iri_common import AuthError, JobKey, NotFound, Refused, Unreachable, WaitTimeout
+from iri_common.jobs.operations import Patience, settled
+from iri_common.jobs.output import tail
+from iri_common.model.files import FileText
+from iri_common.model.outcome import Done, Pending
+
+
+def pending(task_id: str = "t", read=lambda result: result) -> Pending:
+    return Pending(task_id, "checksum", read)
+
+
+def settle(answer, *looks, patience: Patience | None = None):
+    tasks = Tasks()
+    tasks.looks["t"] = list(looks)
+
+    async def wait():
+        value = await settled(answer, tasks, patience)
+        return value, tasks.asked, seconds()
+
+    return timeless(wait)
+
+
+def test_what_is_done_costs_no_look() -> None:
+    assert settle(Done(7)) == (7, 0, 0.0)
+
+
+def test_what_is_pending_is_looked_at_until_it_is_done() -> None:
+    value, looks, _ = settle(pending(read=int), None, None, "7")
+    assert (value, looks) == (7, 3)
+
+
+def test_the_pauses_grow_up_to_the_longest() -> None:
+    _, looks, took = settle(
+        pending(), *[None] * 9, "end", patience=Patience(first=1, growth=2, longest=5, total=1e9)
+    )
+    assert (looks, took) == (10, 1 + 2 + 4 + 7 * 5)
+
+
+def test_its_failure_is_raised() -> None:
+    with pytest.raises(Refused):
+        settle(pending(), None, Refused("no"))
+
+
+def test_patience_has_an_end_and_says_what_goes_on(monkeypatch) -> None:
+    with pytest.raises(WaitTimeout, match=r"still works on checksum after 0 s .its task t."):
+        settle(pending(), *[None] * 5, patience=Patience(total=0.05))
+
+
+class Output:
+    """A dialect's jobs and files in one, with what a test wants them to tell."""
+
+    def __init__(self, paths=None, content="last words\n") -> None:
+        self.paths, self.content, self.asked = paths, content, []
+
+    async def output_paths(self, resource_id, job_id):
+        if isinstance(self.paths, Exception):
+            raise self.paths
+        return Done(self.paths or {})
+
+    async def tail(self, resource_id, path, *, lines):
+        self.asked.append((resource_id, path, lines))
+        if isinstance(self.content, Exception):
+            raise self.content
+        return Done(FileText(self.content))
+
+
+def read_tail(output: Output, stream="stderr", file_system="files", job=None, grade="direct") -> str:
+    dialect = ScriptedDialect(output, output)
+    dialect.grades = replace(dialect.grades, files=grade)
+    return timeless(lambda: tail(dialect, job or ref("42"), file_system, stream, 20))
+
+
+def test_the_last_lines() -> None:
+    output = Output({"stderr": "/home/a/job.err"})
+    assert read_tail(output) == "last words\n"
+    assert output.asked == [("files", "/home/a/job.err", 20)]
+
+
+def test_the_facility_may_take_its_time_for_them() -> None:
+    output = Output({"stderr": "/home/a/job.err"})
+    dialect = ScriptedDialect(output, SimpleNamespace(tail=lambda *args, **kwargs: later()))
+    dialect.operations.looks["t"] = [None, FileText("slow words")]
+
+    async def later():
+        return pending()
+
+    assert timeless(lambda: tail(dialect, ref("42"), "files", "stderr", 3)) == "slow words"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"output": Output({})},
+        {"output": Output({"stdout": "/only/this"})},
+        {"output": Output({"stderr": "/e"}), "file_system": None},
+        {"output": Output({"stderr": "/e"}), "grade": "none"},
+        {"output": Output({"stderr": "/e"}), "job": ref("", JobKey.of("unsent"))},
+        {"output": Output(Unreachable("no answer"))},
+        {"output": Output({"stderr": "/e"}, NotFound("no such file"))},
+        {"output": Output({"stderr": "/e"}, AuthError("refused"))},
+    ],
+    ids=["no path", "other path", "no files", "no files there", "no id", "away", "no file", "refused"],
+)
+def test_no_text_is_no_error(case, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    assert read_tail(**case) == ""
