@@ -1,0 +1,297 @@
+"""One file there and back: whole or not at all, at a facility that really keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jobs_world import ScriptedDialect
+
+from iri_common import (
+    AmbiguousReply,
+    Facility,
+    NotFound,
+    NotOffered,
+    TooLarge,
+    TransferError,
+    Unreachable,
+    UsageError,
+)
+from iri_common.model.files import Checksum, FileStat
+from iri_common.model.outcome import Done
+from iri_common.transfers import direct
+from iri_local_facility import LocalFacility
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalFacility]:
+    with LocalFacility() as facility:
+        yield facility
+
+
+@pytest.fixture
+def facility(place: LocalFacility) -> Facility:
+    place.reset_requests()
+    return Facility(place.base_url, token=place.token)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text\n", bytes(range(256)) * 40, os.urandom(2 * MIB)],
+    ids=["empty", "text", "all", "2M"],
+)
+def test_there_and_back(facility: Facility, place: LocalFacility, tmp_path: Path, content: bytes) -> None:
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.write_bytes(content)
+    there = place.home / "data.h5"
+    assert facility.files.put(source, str(there)) == sha256(content)
+    assert there.read_bytes() == content
+    assert facility.files.get(str(there), back) == sha256(content)
+    assert back.read_bytes() == content
+    assert [path.name for path in place.home.iterdir() if path.name.endswith(".part")] == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "source"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['it\'s "in" blanks', "Überführung→ß", "$HOME;a&b|c", "#1?x=y%20", "-rf \\n"],
+)
+def test_any_name(facility: Facility, place: LocalFacility, tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    source.write_text(name)
+    there = place.home / "names" / name
+    there.parent.mkdir(exist_ok=True)
+    facility.files.put(str(source), str(there))
+    assert there.read_text() == name
+    back = tmp_path / "back" / name
+    back.parent.mkdir()
+    facility.files.get(str(there), str(back))
+    assert back.read_text() == name
+
+
+def test_a_target_that_is_there_is_replaced(facility: Facility, place: LocalFacility, tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("new")
+    there, here = place.home / "old.txt", tmp_path / "old.txt"
+    there.write_text("old")
+    facility.files.put(tmp_path / "new", str(there))
+    assert there.read_text() == "new"
+    here.write_text("old")
+    before = here.stat().st_ino
+    facility.files.get(str(there), here)
+    assert here.read_text() == "new"
+    assert here.stat().st_ino != before, "renamed over it, not written into it"
+
+
+def test_too_large_a_file_is_not_even_begun(facility: Facility, place, tmp_path: Path) -> None:
+    huge = tmp_path / "huge"
+    with huge.open("wb") as file:
+        file.truncate(500 * 1024 * MIB)  # nothing on the disk, and more than fits into memory
+    with pytest.raises(TooLarge, match=str(500 * 1024 * MIB)):
+        facility.files.put(huge, str(place.home / "huge"))
+    limit = tmp_path / "limit"
+    limit.write_bytes(b"\0" * (5 * MIB + 1))
+    with pytest.raises(TooLarge):
+        facility.files.put(limit, str(place.home / "huge"))
+    assert not place.requests("upload")
+    assert not (place.home / "huge").exists()
+
+
+def test_the_largest_file_goes_and_comes(facility: Facility, place: LocalFacility, tmp_path: Path) -> None:
+    source = tmp_path / "largest"
+    source.write_bytes(os.urandom(5 * MIB))
+    facility.files.put(source, str(place.scratch / "largest"))
+    facility.files.get(str(place.scratch / "largest"), tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == source.read_bytes()
+
+
+def test_what_the_facility_finds_too_large_leaves_nothing(facility: Facility, place, tmp_path: Path) -> None:
+    (place.home / "big").write_bytes(b"\0" * (6 * MIB))
+    with pytest.raises(TooLarge):
+        facility.files.get(str(place.home / "big"), tmp_path / "big")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("source", ["missing", "."])
+def test_a_source_that_is_no_file_sends_nothing(facility: Facility, place, tmp_path: Path, source) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        facility.files.put(tmp_path / source, str(place.home / "x"))
+    assert not place.requests("upload")
+
+
+@pytest.mark.parametrize("target", ["missing/file", ".", "file/below"])
+def test_a_target_without_a_place_sends_nothing(facility: Facility, place, tmp_path: Path, target) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UsageError, match="directory that exists"):
+        facility.files.get(str(place.home / "x"), tmp_path / target)
+    assert not place.requests("download")
+
+
+def test_a_directory_at_the_facility_is_no_target(facility: Facility, place, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("x")
+    inside = place.home / "folder"
+    inside.mkdir(exist_ok=True)
+    for target in (str(inside), f"{inside}/", f"{place.home}/nowhere/", ""):
+        with pytest.raises(UsageError, match="is a directory"):
+            facility.files.put(tmp_path / "source", target)
+    assert not list(inside.iterdir())
+    assert not place.requests("upload")
+
+
+def test_a_file_that_is_not_there(facility: Facility, place: LocalFacility, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        facility.files.get(str(place.home / "not here"), tmp_path / "x")
+    (tmp_path / "source").write_text("x")
+    with pytest.raises(NotFound):
+        facility.files.put(tmp_path / "source", str(place.home / "no directory" / "x"))
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+# ----------------------------------------------------------------------- what a real one does not do
+
+
+class Shelf:
+    """Files in a dict, with a fault of one's choice in one operation."""
+
+    def __init__(self, fault: str = "", error: Exception | None = None, algorithm="SHA-256", **files) -> None:
+        self.files: dict[str, bytes] = dict(files)
+        self.fault, self.error, self.algorithm = fault, error, algorithm
+        self.done: list[str] = []
+
+    def _begin(self, operation: str) -> None:
+        self.done.append(operation)
+        if self.error and self.fault == operation:
+            raise self.error
+
+    async def stat(self, file_system, path, *, dereference=False):
+        self._begin("stat")
+        if path not in self.files:
+            raise NotFound(path)
+        return Done(FileStat(len(self.files[path]), 0o100644))
+
+    async def upload(self, file_system, path, content):
+        self.files[path] = content[:-1] if self.fault == "cut" else content
+        self._begin("upload")
+        return Done(None)
+
+    async def download(self, file_system, path):
+        self._begin("download")
+        content = self.files[path]
+        return Done(content[:-1] if self.fault == "cut" else content)
+
+    async def checksum(self, file_system, path):
+        self._begin("checksum")
+        return Done(Checksum(self.algorithm, sha256(self.files[path]).upper()))
+
+    async def mv(self, file_system, source, target):
+        if self.fault == "mv after":
+            self.files[target] = self.files.pop(source)
+            raise AmbiguousReply("reply lost")
+        self._begin("mv")
+        self.files[target] = self.files.pop(source)
+        return Done(None)
+
+    async def rm(self, file_system, path):
+        self._begin("rm")
+        if path not in self.files:
+            raise NotFound(path)
+        del self.files[path]
+        return Done(None)
+
+
+def put(shelf: Shelf, source: Path, **grades) -> str:
+    return asyncio.run(direct.put(ScriptedDialect(files=shelf, **grades), "fs", source, "target"))
+
+
+def get(shelf: Shelf, target: Path) -> str:
+    return asyncio.run(direct.get(ScriptedDialect(files=shelf), "fs", "source", target))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source"
+    path.write_bytes(b"all of it")
+    return path
+
+
+def test_what_arrives_cut_does_not_take_the_targets_name(source: Path) -> None:
+    shelf = Shelf("cut", target=b"old")
+    with pytest.raises(TransferError, match="did not arrive whole"):
+        put(shelf, source)
+    assert shelf.files == {"target": b"old"}
+
+
+def test_what_comes_back_cut_does_not_take_the_targets_name(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("old")
+    with pytest.raises(TransferError, match="did not arrive whole"):
+        get(Shelf("cut", source=b"all of it"), target)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("operation", ["upload", "checksum", "mv"])
+def test_a_fault_on_the_way_leaves_nothing_beside_the_target(source: Path, operation: str) -> None:
+    shelf = Shelf(operation, Unreachable("no answer"), target=b"old")
+    with pytest.raises(Unreachable):
+        put(shelf, source)
+    assert shelf.files == {"target": b"old"}
+
+
+def test_what_cannot_be_cleared_away_does_not_hide_the_error(source: Path) -> None:
+    shelf = Shelf("mv after", target=b"old")
+    with pytest.raises(AmbiguousReply):
+        put(shelf, source)
+    assert shelf.files == {"target": b"all of it"}, "the rename had happened; nothing else was taken away"
+
+
+def test_a_digest_of_another_kind_says_nothing(source: Path) -> None:
+    shelf = Shelf(algorithm="MD5")
+    put(shelf, source)
+    assert shelf.files == {"target": b"all of it"}
+
+
+def test_a_facility_that_cannot_tell_of_a_file_takes_it_all_the_same(source: Path) -> None:
+    put(Shelf("stat", NotOffered("no stat")), source)
+
+
+def test_an_api_without_files_says_so(source: Path) -> None:
+    dialect = ScriptedDialect()
+    dialect.grades = type(dialect.grades)(files="none")
+    for work in (
+        lambda: direct.put(dialect, "fs", source, "target"),
+        lambda: direct.get(dialect, "fs", "source", source),
+    ):
+        with pytest.raises(NotOffered):
+            asyncio.run(work())
+
+
+def test_a_disk_that_fills_up_keeps_the_old_file(tmp_path: Path, monkeypatch) -> None:
+    target = tmp_path / "target"
+    target.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TransferError, match="No space left"):
+        get(Shelf(source=b"all of it"), target)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_directory_that_may_not_be_written_to_sends_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    shelf = Shelf(source=b"all of it")
+    with pytest.raises(UsageError, match="cannot be written to"):
+        get(shelf, tmp_path / "target")
+    assert not shelf.done
