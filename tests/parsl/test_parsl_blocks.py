@@ -167,14 +167,6 @@ def test_cancel_of_what_has_ended_or_is_not_ours(demo: LocalFacility, providers:
     assert state_of(provider, job_id) is JobState.COMPLETED
 
 
-def test_a_block_that_dies_of_its_cancel_has_not_failed(demo: LocalFacility, providers: Make):
-    provider = providers(launcher=SimpleLauncher())
-    job_id = provider.submit("trap 'exit 7' TERM; sleep 60 & wait", 1)
-    until_state(provider, job_id, JobState.RUNNING)
-    assert provider.cancel([job_id]) == [True]
-    until_state(provider, job_id, JobState.CANCELLED)
-
-
 def test_blocks_of_two_runs_are_two_jobs(demo: LocalFacility, providers: Make):
     one, other = providers(), providers()
     ids = {each.submit("true", 1, "parsl.x.block-0") for each in (one, one, other)}

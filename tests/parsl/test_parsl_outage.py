@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from parsl.jobs.states import JobState
+from parsl.launchers import SimpleLauncher
 from parsl_waiting import lead_to, state_of, until, until_state
 
 from iri_local_facility import LocalFacility
@@ -88,6 +89,22 @@ def test_cancel_in_an_outage_is_made_good_after_it(away: LocalFacility, provider
     assert state_of(provider, job_id) is JobState.RUNNING
     away.restart()
     until_state(provider, job_id, JobState.CANCELLED, seconds=60)
+
+
+def test_a_block_that_ends_badly_after_its_cancel_has_not_failed(
+    away: LocalFacility, providers: Make, caplog: pytest.LogCaptureFixture
+):
+    provider = providers("away", cmd_timeout=1, launcher=SimpleLauncher())
+    job_id = provider.submit("sleep 2; exit 7", 1)
+    until_state(provider, job_id, JobState.RUNNING)
+    away.kill()
+    assert provider.cancel([job_id]) == [False]
+    time.sleep(2)
+    away.restart()
+    until_state(provider, job_id, JobState.CANCELLED, JobState.FAILED, seconds=60)
+    assert state_of(provider, job_id) is JobState.CANCELLED
+    assert [(job["state"], job["exit_code"]) for job in away.jobs()] == [("failed", 7)]
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 def test_last_lines_are_not_waited_for_in_an_outage(away: LocalFacility, providers: Make):

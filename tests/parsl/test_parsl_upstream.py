@@ -33,5 +33,5 @@ def test_upstream_suite_passes(demo: LocalFacility, monkeypatch: pytest.MonkeyPa
     passed = re.search(r"(\d+) passed", run.stdout)
     assert passed, run.stdout[-2000:]
     assert int(passed[1]) >= 130, run.stdout[-2000:]
-    (job,) = [job for job in demo.jobs() if job["name"].startswith("parsl.facility.block-")]
+    (job,) = [job for job in demo.jobs() if job["name"].startswith("parsl.upstream.block-")]
     assert job["state"] in {"active", "canceled"}

@@ -81,6 +81,7 @@ class Block:
         self._active: tuple[Status, float] | None = None  # as first seen, and when by our clock
         self._unwanted = asyncio.Event()
         self._submitted = asyncio.Event()  # or given up: the fate of the submit is known
+        self._life: Future[None] | None = None  # kept, because a loop alone does not keep its tasks alive
         self._cancelling: Future[bool] | None = None
         self._tails: dict[str, str] = {}
 
@@ -93,7 +94,7 @@ class Block:
 
     def start(self) -> None:
         """Begin to submit and to watch."""
-        background.start(self._live())
+        self._life = background.start(self._live())
 
     def cancel(self) -> Future[bool]:
         """Begin to cancel: what waits is not submitted, what is on its way is cancelled on arrival.

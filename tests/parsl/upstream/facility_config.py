@@ -17,6 +17,6 @@ def fresh_config() -> Config:
         directory=os.getcwd(),  # some tests name files relative to it, on both sides
     )
     executor = HighThroughputExecutor(
-        label="facility", provider=provider, address="127.0.0.1", max_workers_per_node=2
+        label="upstream", provider=provider, address="127.0.0.1", max_workers_per_node=2
     )
     return Config(executors=[executor], strategy="none")
