@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -40,11 +41,14 @@ class ClientCredentials:
         self._secret = secret
         self._scope = scope
         self._clock = clock
+        digest = "" if callable(secret) else hashlib.sha256(secret.encode()).hexdigest()[:8]
+        self._digest = f" (…{digest})" if digest else ""
 
     @property
     def identity(self) -> str:
-        """Client and endpoint."""
-        return f"client {self._client_id} of {self._token_url}"
+        """Client, endpoint and scope, and a short digest of a secret in hand: a corrected one is another."""
+        scope = f" for {self._scope}" if self._scope else ""
+        return f"client {self._client_id} of {self._token_url}{scope}{self._digest}"
 
     def __repr__(self) -> str:
         return f"ClientCredentials({self.identity})"
