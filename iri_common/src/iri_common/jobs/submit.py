@@ -95,38 +95,45 @@ class Submitter:
         """
         owner = claim_owner()
         while True:
-            async with self._claimed(submission, owner):
-                ref = await self._recorded_or_driven(submission, owner)
+            async with self._claimed(submission, owner) as known:
+                ref = known or await self._recorded_or_driven(submission, owner)
             if ref is not None:
                 return ref
             log.info("another process took over %s; reading what it wrote", submission.key)
 
     async def _recorded_or_driven(self, submission: Submission, owner: str) -> JobRef | None:
+        record = await self._recorded(submission)
+        if record is not None:
+            self._check_spec(submission, record)
+            if record.stage is Stage.ACCEPTED:
+                return JobRef.parse(record.ref)
+        asked = record is not None and record.stage in {Stage.SENT, Stage.UNCERTAIN}
+        return await self._drive(submission, owner, record.written_at if record and asked else None)
+
+    async def _recorded(self, submission: Submission) -> LedgerRecord | None:
+        """What is on record of this generation."""
         key = submission.key
         record = await self._ledger.read(key)
-        if record is not None and record.generation > key.generation:
+        if record is None or record.generation < key.generation:
+            return None
+        if record.generation > key.generation:
             raise UsageError(
                 f"generation {record.generation} of {key.identity} was asked for already; "
                 f"generation {key.generation} is in the past",
                 facility=self._label,
             )
-        asked_at = None
-        if record is not None and record.generation == key.generation:
-            self._check_spec(submission, record)
-            if record.stage is Stage.ACCEPTED:
-                log.info("%s was submitted before: %s", key, record.ref)
-                return JobRef.parse(record.ref)
-            if record.stage in {Stage.SENT, Stage.UNCERTAIN}:
-                asked_at = record.written_at
-        return await self._drive(submission, owner, asked_at)
+        if record.stage is Stage.ACCEPTED:
+            log.info("%s was submitted before: %s", key, record.ref)
+        return record
 
     @contextlib.asynccontextmanager
-    async def _claimed(self, submission: Submission, owner: str) -> AsyncGenerator[None, None]:
+    async def _claimed(self, submission: Submission, owner: str) -> AsyncGenerator[JobRef | None, None]:
+        """Hold the claim; gives the job if another process had it accepted while this one waited."""
         keeping: asyncio.Task[None] | None = None
         try:
-            await self._claim(submission, owner)
-            keeping = asyncio.create_task(self._keep_claim(submission, owner))
-            yield
+            known = await self._claim(submission, owner)
+            keeping = asyncio.create_task(self._keep_claim(submission, owner)) if known is None else None
+            yield known
         finally:
             try:
                 if keeping is not None:
@@ -141,7 +148,7 @@ class Submitter:
             with contextlib.suppress(IriError):  # asked once more before anything is sent
                 await self._ledger.claim(submission.key, owner, CLAIM_SECONDS)
 
-    async def _claim(self, submission: Submission, owner: str) -> None:
+    async def _claim(self, submission: Submission, owner: str) -> JobRef | None:
         deadline = time.monotonic() + CLAIM_SECONDS
         pause = 0.05
         while not await self._ledger.claim(submission.key, owner, CLAIM_SECONDS):
@@ -153,6 +160,11 @@ class Submitter:
                 )
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 2)
+            record = await self._recorded(submission)  # of a crowd, only the first needs the claim
+            if record is not None and record.stage is Stage.ACCEPTED:
+                self._check_spec(submission, record)
+                return JobRef.parse(record.ref)
+        return None
 
     def _check_spec(self, submission: Submission, record: LedgerRecord) -> None:
         if record.stage is Stage.REFUSED:
