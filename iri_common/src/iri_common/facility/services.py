@@ -218,6 +218,8 @@ class JobService(Service):
             del words["executable"]
         if not words:
             raise UsageError("an update changes at least one field")
+        if "name" in words:
+            words["name"] = ref.key.job_name(words["name"])  # it must be found by its key afterwards too
         return (await self.door.dialect.jobs.update(ref.resource_id, _id(ref), words, None)).value
 
     def _ref(self, job: JobRef | str) -> JobRef:
