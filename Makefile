@@ -1,5 +1,4 @@
 # `make demo` and `make test` do all their own set-up: Python 3.11-3.13 with pip, make and git is enough.
-PYTHON ?= $(shell .ci/find-python)
 VENV   := .venv
 READY  := $(VENV)/.ready
 MEMBERS := iri_common local_facility airflow_provider prefect_collection parsl_provider
@@ -15,16 +14,16 @@ setup: $(READY)  ## an environment of its own in .venv (no root, no uv needed)
 
 # uv lands in .tools by `pip --target`: works without the venv module and on externally managed Pythons.
 $(UV):
-	@test -n "$(PYTHON)" || .ci/find-python
-	@echo "setting up: uv"
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --target .tools uv 2>.tools.log \
-	  || { cat .tools.log; rm -rf .tools .tools.log; exit 1; }; rm -f .tools.log
+	@python="$$(.ci/find-python $(PYTHON))" && echo "setting up: uv" && \
+	  { "$$python" -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
+	      --target .tools uv 2>.tools.log || { cat .tools.log; rm -rf .tools .tools.log; exit 1; }; } && rm -f .tools.log
 
 $(READY): $(UV) pyproject.toml constraints.txt $(MEMBERS:%=%/pyproject.toml)
-	@echo "setting up: $(VENV) with Airflow, Prefect, Parsl and this project (a few minutes the first time)"
-	@test -x $(VENV)/bin/python || PYTHONPATH= $(UV) venv --quiet --python "$(PYTHON)" $(VENV)
-	@$(UV) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group dev $(MEMBERS:%=-e ./%)
-	@touch $@
+	@python="$$(.ci/find-python $(PYTHON))" && \
+	  echo "setting up: $(VENV) with Airflow, Prefect, Parsl and this project (minutes, the first time)" && \
+	  { test -x $(VENV)/bin/python || $(UV) venv --quiet --no-python-downloads --python "$$python" $(VENV); } && \
+	  $(UV) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group dev $(MEMBERS:%=-e ./%) && \
+	  touch $@
 
 demo: $(READY)  ## the example workflow through Prefect, Airflow and Parsl against a local facility
 	@$(VENV)/bin/python examples/demo
