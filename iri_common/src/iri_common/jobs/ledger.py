@@ -170,7 +170,7 @@ class FileLedger:
 
 def claim_owner() -> str:
     """A name for this process and this moment: ``machine:pid:random``."""
-    return f"{_machine()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return f"{_MACHINE}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _machine() -> str:
@@ -184,6 +184,9 @@ def _machine() -> str:
         return socket.gethostname()
 
 
+_MACHINE = _machine()  # read here, because owners are named on the I/O loop, which must not touch the disk
+
+
 def _load_claim(path: Path) -> dict[str, Any] | None:
     try:
         held = json.loads(path.read_text())
@@ -194,7 +197,7 @@ def _load_claim(path: Path) -> dict[str, Any] | None:
 
 def _owner_died(owner: str) -> bool:
     machine, _, rest = owner.partition(":")
-    if machine != _machine():
+    if machine != _MACHINE:
         return False  # not to be known from here: its claim must run out
     try:
         os.kill(int(rest.partition(":")[0]), 0)
