@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -65,7 +66,9 @@ class ClientCredentials:
         """
         asked_at = self._clock()
         form = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
-        request = WireRequest("POST", self._token_url, headers={"authorization": self._basic()}, form=form)
+        request = WireRequest(
+            "POST", self._token_url, headers={"authorization": await self._basic()}, form=form
+        )
         try:
             reply = await send(request)
         except (NotSent, ReplyLost) as error:
@@ -75,8 +78,8 @@ class ClientCredentials:
         expires_at = asked_at + float(lifetime) if isinstance(lifetime, int | float) else None
         return Token(str(answer["access_token"]), expires_at)
 
-    def _basic(self) -> str:
-        secret = self._secret() if callable(self._secret) else self._secret
+    async def _basic(self) -> str:
+        secret = await asyncio.to_thread(self._secret) if callable(self._secret) else self._secret
         # RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
         pair = f"{quote(self._client_id, safe='')}:{quote(secret, safe='')}"
         return "Basic " + base64.b64encode(pair.encode()).decode()

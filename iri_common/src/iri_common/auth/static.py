@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
@@ -65,8 +66,8 @@ class TokenReader:
         return self._origin
 
     async def fetch(self, send: TokenExchange) -> Token:
-        """Read it."""
-        return Token(_clean(self.read(), self._origin))
+        """Read it; a file may lie on a slow disk, and the loop has others to serve."""
+        return Token(_clean(await asyncio.to_thread(self.read), self._origin))
 
     def __repr__(self) -> str:
         return f"TokenReader({self._origin})"
