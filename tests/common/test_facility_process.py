@@ -1,0 +1,191 @@
+"""One I/O loop per process: threads, loops, forks, and a loop that never blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from blockbuster import blockbuster_ctx
+
+from iri_common import Facility, FileLedger, JobKey, JobState
+from iri_common.facility.loop import io_loop
+from iri_local_facility import LocalFacility
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalFacility]:
+    with LocalFacility(nodes=16) as facility:
+        yield facility
+
+
+@pytest.fixture
+def facility(place: LocalFacility, tmp_path: Path) -> Facility:
+    place.reset_requests()
+    return Facility(
+        place.base_url,
+        token=place.token,
+        poll_seconds=0.1,
+        directory=str(place.home),
+        ledger=FileLedger(tmp_path / "ledger"),
+    )
+
+
+def shell(text: str) -> dict:
+    return {"executable": "/bin/sh", "arguments": ["-c", text]}
+
+
+def test_threads_share_one_loop(facility: Facility) -> None:
+    ends: list[bool] = []
+
+    def work() -> None:
+        ends.append(facility.jobs.run(shell("true")).status.succeeded)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert ends == [True] * 8
+    assert [thread.name for thread in threading.enumerate()].count("iri-io") == 1
+
+
+def test_any_event_loop_may_await_it_at_the_same_time(facility: Facility) -> None:
+    ends: list[bool] = []
+
+    async def work() -> None:
+        results = await asyncio.gather(*(facility.aio.jobs.run(shell("sleep 0.2")) for _ in range(3)))
+        ends.extend(result.status.succeeded for result in results)
+
+    threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert ends == [True] * 9
+    asyncio.run(work())
+    assert len(ends) == 12, "a new loop after others have ended"
+
+
+async def test_it_can_be_awaited_on_the_io_loop_itself(facility: Facility) -> None:
+    future = io_loop().start(facility.aio.jobs.run(shell("true")))
+    assert (await asyncio.wrap_future(future)).status.succeeded
+
+
+def test_a_loop_that_was_closed_in_the_middle_takes_nobody_along(facility: Facility) -> None:
+    ref = facility.jobs.submit(shell("sleep 1"))
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(facility.aio.jobs.wait(ref, on_change=lambda status: None))
+    loop.run_until_complete(asyncio.sleep(0.1))
+    loop.close()
+    assert facility.jobs.wait(ref, timeout=10).succeeded
+    waiting._log_destroy_pending = False  # what the test did on purpose is no news
+
+
+def _use(facility: Facility, text: str, results) -> None:
+    result = facility.jobs.run(shell(text), timeout=20)
+    results.put((os.getpid(), result.status.state, result.ref.job_id))
+
+
+def test_a_fork_in_the_middle_of_a_wait_disturbs_neither(facility: Facility, place: LocalFacility) -> None:
+    """What Airflow does: the parent has a loop, connections and a wait, and forks."""
+    ref = facility.jobs.submit(shell("sleep 2.5"))
+    ends: list[JobState] = []
+    waiting = threading.Thread(target=lambda: ends.append(facility.jobs.wait(ref).state))
+    waiting.start()
+    time.sleep(0.3)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    children = [context.Process(target=_use, args=(facility, "sleep 0.2", results)) for _ in range(4)]
+    for child in children:
+        child.start()
+    told = [results.get(timeout=20) for _ in children]
+    assert {state for _, state, _ in told} == {JobState.COMPLETED}
+    assert len({job_id for _, _, job_id in told}) == 4
+    for child in children:
+        child.join(20)
+        assert child.exitcode == 0
+    assert facility.jobs.run(shell("true")).status.succeeded, "the parent's loop works on"
+    waiting.join(20)
+    assert ends == [JobState.COMPLETED]
+
+
+def test_a_child_may_collect_what_its_parent_left_without_closing_it(facility: Facility) -> None:
+    facility.status.resources()
+
+    def child() -> None:
+        import gc
+
+        facility.status.resources()
+        gc.collect()
+        facility.status.resources()
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(20)
+    assert process.exitcode == 0
+    began = time.monotonic()
+    facility.status.resources()
+    assert time.monotonic() - began < 5
+
+
+def test_a_fork_of_a_fork_works_too(facility: Facility) -> None:
+    facility.status.resources()
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+
+    def child() -> None:
+        facility.status.resources()
+        grandchild = context.Process(target=_use, args=(facility, "true", results))
+        grandchild.start()
+        grandchild.join(20)
+
+    process = context.Process(target=child)
+    process.start()
+    assert results.get(timeout=20)[1] is JobState.COMPLETED
+    process.join(20)
+    assert process.exitcode == 0
+
+
+def test_the_io_loop_never_blocks(place: LocalFacility, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("IRI_FACILITY_CALM_URL", place.base_url)
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(300_000))
+
+    async def everything(round_: int) -> None:
+        monkeypatch.setenv("IRI_FACILITY_CALM_TOKEN_FILE", str(tmp_path / f"token {round_}"))
+        facility = Facility.from_profile(
+            "calm", poll_seconds=0.1, directory=str(place.home), ledger=FileLedger(tmp_path / "ledger")
+        )
+        aio = facility.aio
+        assert await aio.accounts.whoami() == place.user
+        result = await aio.jobs.run(shell("echo out"), key=JobKey.of("calm", round_))
+        assert await aio.jobs.submit(shell("echo out"), key=JobKey.of("calm", round_)) == result.ref
+        assert await aio.jobs.tail(result.ref) == "out\n"
+        await aio.files.put(source, str(place.home / "calm"))
+        await aio.files.get(str(place.home / "calm"), tmp_path / "back")
+
+    for round_ in (1, 2):
+        secret = tmp_path / f"token {round_}"  # another one is another door
+        secret.write_text(place.new_token())
+        secret.chmod(0o600)
+    asyncio.run(everything(1))  # what is imported on the way is read from the disk
+    with blockbuster_ctx("iri_common"):
+        asyncio.run(everything(2))
+
+
+def test_nothing_is_left_running(facility: Facility) -> None:
+    facility.jobs.run(shell("true"))
+    others = [
+        child
+        for child in psutil.Process().children()
+        if "iri_local_facility" not in " ".join(child.cmdline())
+    ]
+    assert [child for child in others if "sleep" in child.name()] == []
+    assert len([thread for thread in threading.enumerate() if thread.name == "iri-io"]) == 1
