@@ -115,13 +115,19 @@ class AirflowSite:
         """Stop."""
         self.stop()
 
-    def start_component(self, name: str) -> None:
-        """Start one component under a keeper, which sees to it that nothing of it outlives us."""
+    def start_component(self, name: str, alias: str | None = None) -> None:
+        """Start one component under a keeper, which sees to it that nothing of it outlives us.
+
+        Args:
+            name: Of the component.
+            alias: What :meth:`stop_component` calls it, where there are two of a kind.
+        """
         command = [sys.executable, __file__, sys.executable, "-m", "airflow", name, *COMPONENTS[name]]
         if name == "api-server":
             command += ["--port", self.url.rpartition(":")[2]]
-        with (self.home / f"{name}.log").open("ab") as log:
-            self._keepers[name] = subprocess.Popen(
+        alias = alias or name
+        with (self.home / f"{alias}.log").open("ab") as log:
+            self._keepers[alias] = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # its end is the end of this process
                 stdout=log,

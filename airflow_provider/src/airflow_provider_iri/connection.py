@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 _WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file")
-_KNOWN = (*_WORDS, "profile", "token_url", "scope", "poll_seconds")
+KNOWN_EXTRAS = (*_WORDS, "profile", "token_url", "scope", "poll_seconds")
 
 
 def facility_of(connection: Connection) -> Facility:
@@ -51,10 +51,10 @@ def _extra(connection: Connection) -> dict[str, Any]:
         extra = None
     if not isinstance(extra, dict):
         raise UsageError(f"the extras of the connection {connection.conn_id!r} are no JSON object")
-    if unknown := sorted(set(extra) - set(_KNOWN)):
+    if unknown := sorted(set(extra) - set(KNOWN_EXTRAS)):
         raise UsageError(
             f"the connection {connection.conn_id!r} has unknown extras: {', '.join(unknown)} "
-            f"(known: {', '.join(_KNOWN)})"
+            f"(known: {', '.join(KNOWN_EXTRAS)})"
         )
     return {name: value for name, value in extra.items() if value not in ("", None)}
 

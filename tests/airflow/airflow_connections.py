@@ -1,0 +1,19 @@
+"""Connections to local facilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iri_local_facility import LocalFacility
+
+
+def connection_to(facility: LocalFacility, **words: Any) -> dict[str, Any]:
+    """An Airflow connection in Airflow's words."""
+    extra = {"directory": str(facility.scratch), "poll_seconds": 0.5, **words.pop("extra", {})}
+    return {
+        "conn_type": "iri",
+        "host": facility.base_url,
+        "password": facility.token,
+        "extra": extra,
+        **words,
+    }

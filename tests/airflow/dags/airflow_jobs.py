@@ -1,0 +1,37 @@
+"""DAGs with one job each, whose script a test gives; they differ in how Airflow treats them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_iri import IriJobOperator
+
+PARAMS = {
+    "script": Param("true", type="string"),
+    "name": Param("job", type="string"),
+    "dir": Param("/", type="string"),
+    "connection": Param("iri_default", type="string"),
+}
+SHELL = {"executable": "/bin/sh", "name": "{{ params.name }}", "directory": "{{ params.dir }}"}
+JOB = {**SHELL, "arguments": ["-c", "{{ params.script }}"]}
+
+
+def dag(dag_id: str, *, job: dict[str, Any] = JOB, **words: Any) -> None:
+    with DAG(dag_id, schedule=None, params=PARAMS, render_template_as_native_obj=False):
+        IriJobOperator(task_id="job", job=job, iri_conn_id="{{ params.connection }}", **words)
+
+
+again = {"retries": 2, "retry_delay": timedelta(seconds=1)}
+dag("once")
+dag("retried", **again)
+dag("in_worker", deferrable=False, **again)
+dag("limited", execution_timeout=timedelta(seconds=6))
+dag("misspelt", job={**JOB, "environment": {"{{ params.name }} X": "1"}}, **again)
+
+with DAG("mapped", schedule=None, params=PARAMS):
+    IriJobOperator.partial(task_id="job").expand(
+        job=[{**SHELL, "arguments": ["-c", f"sleep 15; exit {index // 11}"]} for index in range(12)]
+    )

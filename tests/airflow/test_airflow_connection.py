@@ -1,0 +1,128 @@
+"""An ``iri`` connection, however it was written down, leads to the facility."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_iri import IriHook
+from iri_common import AuthError, Facility, ProfileError, UsageError
+
+
+def opened(conn_id: str = "iri_test") -> Facility:
+    return IriHook(conn_id).facility
+
+
+def test_from_json(facility, connect) -> None:
+    connect("iri_test", {"conn_type": "iri", "host": facility.base_url, "password": facility.token})
+    assert opened().url == facility.base_url
+    assert opened().name == "iri_test"
+    assert opened().accounts.whoami() == facility.user
+
+
+def test_from_a_uri(facility, connect) -> None:
+    host, _, port = facility.base_url.removeprefix("http://").partition("/")[0].partition(":")
+    connect(
+        "iri_test", f"iri://http://:{facility.token}@{host}:{port}/api/v2?resource=cluster&poll_seconds=0.5"
+    )
+    assert opened().url == facility.base_url
+    assert opened().accounts.whoami() == facility.user
+
+
+def test_survives_airflows_own_uri(facility, connect) -> None:
+    """Airflow hands connections from one process to another as URIs."""
+    from airflow.sdk import Connection
+
+    from airflow_provider_iri.connection import facility_of
+
+    extra = json.dumps({"resource": "cluster", "directory": "/scratch/a b", "poll_seconds": 3})
+    first = Connection(
+        conn_id="c", conn_type="iri", host=facility.base_url, password=facility.token, extra=extra
+    )
+    second = Connection.from_uri(first.get_uri(), conn_id="c")
+    assert facility_of(second).url == facility.base_url
+    assert facility_of(second).accounts.whoami() == facility.user
+
+
+def test_a_host_alone_means_https(connect) -> None:
+    connect("iri_test", {"conn_type": "iri", "host": "api.example.org", "schema": "api/v2"})
+    assert opened().url == "https://api.example.org/api/v2"
+
+
+def test_client_credentials(facility, connect) -> None:
+    words = {"login": facility.client_id, "password": facility.client_secret}
+    connect(
+        "iri_test",
+        {"conn_type": "iri", "host": facility.base_url, **words, "extra": {"token_url": facility.token_url}},
+    )
+    assert opened().accounts.whoami() == facility.user
+
+
+def test_a_profile_is_shared_with_scripts(facility, connect, monkeypatch) -> None:
+    monkeypatch.setenv("IRI_FACILITY_DESK_URL", facility.base_url)
+    monkeypatch.setenv("IRI_FACILITY_DESK_TOKEN", facility.token)
+    connect("iri_test", {"conn_type": "iri", "extra": {"profile": "desk", "resource": "", "queue": None}})
+    assert opened().name == "desk"
+    assert opened().accounts.whoami() == facility.user
+
+
+def test_a_profile_that_does_not_exist_names_those_that_do(facility, connect, monkeypatch) -> None:
+    monkeypatch.setenv("IRI_FACILITY_DESK_URL", facility.base_url)
+    connect("iri_test", {"conn_type": "iri", "extra": {"profile": "dusk"}})
+    with pytest.raises(ProfileError, match=r"'iri_test' cannot be used: .*'dusk'.*exist: desk"):
+        opened()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({}, "needs a base URL"),
+        ({"host": "ftp://example.org"}, "not an http"),
+        ({"host": "example.org", "extra": {"resorce": "x"}}, "unknown extras: resorce .known: resource,"),
+        ({"host": "example.org", "extra": {"poll_seconds": "often"}}, "number of seconds, not 'often'"),
+        ({"host": "example.org", "extra": {"poll_seconds": -1}}, "more than 0"),
+        ({"host": "example.org", "extra": "[1]"}, "no JSON object"),
+        ({"host": "example.org", "extra": {"token_url": "https://example.org/t"}}, "client id"),
+    ],
+)
+def test_what_makes_no_sense_is_said(connect, words: dict[str, Any], says: str) -> None:
+    connect("iri_test", {"conn_type": "iri", **words})
+    with pytest.raises(UsageError, match=says) as caught:
+        opened()
+    assert "iri_test" in str(caught.value)
+
+
+def test_a_password_that_cannot_be_a_token_is_not_repeated(connect) -> None:
+    connect("iri_test", {"conn_type": "iri", "host": "example.org", "password": "two words"})
+    with pytest.raises(AuthError) as caught:
+        opened()
+    assert "two words" not in str(caught.value)
+
+
+def test_opens_on_an_event_loop(facility, connect) -> None:
+    connect("iri_test", {"conn_type": "iri", "host": facility.base_url, "password": facility.token})
+
+    async def whoami() -> str:
+        opened = await IriHook("iri_test").open()
+        return await opened.aio.accounts.whoami()
+
+    assert asyncio.run(whoami()) == facility.user
+
+
+def test_the_test_button_tells_who_what_and_how_much(demo) -> None:
+    works, says = IriHook().test_connection()
+    assert works
+    assert f"{demo.user} at {demo.base_url}" in says
+    assert "cluster up" in says
+    assert "left in demo: 1,000 node-hours" in says
+
+
+def test_the_test_button_tells_why_not(demo, connect) -> None:
+    connect("iri_test", {"conn_type": "iri", "host": demo.base_url, "password": "nobody"})
+    works, says = IriHook("iri_test").test_connection()
+    assert not works
+    assert "token" in says
+    assert "nobody" not in says

@@ -1,0 +1,144 @@
+"""A job is cancelled when a person ends its task, and for nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+import uuid
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, TaskDeferred
+
+from airflow_provider_iri import IriJobOperator, guard
+
+
+def job(script: str = "true", **words: Any) -> dict[str, Any]:
+    return {"executable": "/bin/sh", "arguments": ["-c", script], "name": f"t{uuid.uuid4().hex[:8]}", **words}
+
+
+def operator(words: Any, **more: Any) -> IriJobOperator:
+    return IriJobOperator(task_id="task", job=words, **more)
+
+
+def jobs(facility, words: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in facility.jobs() if each["name"].startswith(words["name"] + ".")]
+
+
+def sent(facility) -> list[str]:
+    return [each["operation"] for each in facility.requests()]
+
+
+@pytest.fixture
+def airflow_says(monkeypatch):
+    """What Airflow answers when it is asked for the state of a task."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    def answer(state: Any) -> None:
+        def get_task_states(dag_id: str, run_ids: list[str], **_: Any) -> dict[str, Any]:
+            if isinstance(state, Exception):
+                raise state
+            if callable(state):
+                state()
+            return {run_ids[0]: {"task": state, "task_3": "deferred"}}
+
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("state", "cancels"),
+    [
+        ("failed", True),
+        ("success", True),
+        ("skipped", True),
+        (None, True),  # just cleared
+        ("running", True),  # cleared; the new try has begun, and has a job of its own
+        ("deferred", False),  # Airflow thinks the trigger is dead; another one waits in its place
+        ("up_for_retry", False),
+        (ConnectionError("no answer"), False),
+    ],
+)
+async def test_a_trigger_cancels_only_for_a_person(demo, task, airflow_says, state, cancels: bool) -> None:
+    trigger, running = _deferred(task)
+    airflow_says(state)
+    await trigger.on_kill()
+    cancelled = "cancelJob" in sent(demo)
+    await running.jobs.cancel(trigger.ref)
+    assert cancelled is cancels
+
+
+async def test_a_mapped_task_is_known_by_its_index(demo, task, airflow_says) -> None:
+    trigger, running = _deferred(task)
+    trigger.task_instance = dataclasses.replace(task.ti, map_index=3)
+    airflow_says("failed")  # that is "task"; "task_3" is deferred
+    await trigger.on_kill()
+    assert "cancelJob" not in sent(demo)
+    await running.jobs.cancel(trigger.ref)
+
+
+async def test_a_trigger_that_has_fired_does_nothing_more(demo, task, airflow_says) -> None:
+    trigger, _ = _deferred(task, "true")
+    assert [event.payload["state"] async for event in trigger.run()] == ["completed"]
+    airflow_says("failed")
+    await trigger.on_kill()
+    assert "cancelJob" not in sent(demo)
+
+
+def _deferred(task, script: str = "sleep 60") -> tuple[Any, Any]:
+    from airflow_provider_iri import IriHook
+
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(job(script)))
+    trigger = deferred.value.trigger
+    trigger.task_instance = task.ti
+    return trigger, IriHook().facility.aio
+
+
+@pytest.mark.parametrize(
+    ("state", "cancels"),
+    [("failed", True), ("success", True), ("restarting", True), ("running", False), ("up_for_retry", False)],
+)
+def test_a_worker_that_is_stopped_is_no_reason_to_cancel(
+    demo, task, airflow_says, wait_until, state: str, cancels: bool
+) -> None:
+    airflow_says(state)
+    words = job("sleep 3")
+    worker = operator(words, deferrable=False)
+    waiting = threading.Thread(target=lambda: _quietly(task, worker))
+    waiting.start()
+    wait_until(lambda: worker._running is not None)
+    worker.on_kill()
+    waiting.join()
+    assert jobs(demo, words)[0]["state"] == ("canceled" if cancels else "completed")
+
+
+def test_on_kill_returns_though_airflow_never_answers(demo, task, airflow_says, wait_until) -> None:
+    answer = threading.Event()
+    airflow_says(answer.wait)
+    words = job("sleep 5")
+    worker = operator(words, deferrable=False)
+    waiting = threading.Thread(target=lambda: _quietly(task, worker))
+    waiting.start()
+    wait_until(lambda: worker._running is not None)
+    started = time.monotonic()
+    worker.on_kill()
+    assert time.monotonic() - started < 4.0  # Airflow kills after 5
+    answer.set()
+    waiting.join()
+    assert jobs(demo, words)[0]["state"] == "completed"
+
+
+def _quietly(task, worker: IriJobOperator) -> None:
+    with contextlib.suppress(AirflowException):
+        task.begin(worker)
+
+
+def test_states_in_which_a_task_is_wanted() -> None:
+    from airflow.sdk.api.datamodels._generated import TaskInstanceState
+
+    known = {str(state.value) for state in TaskInstanceState}
+    assert known >= guard.HELD_BY_A_WORKER >= guard.STILL_WANTED

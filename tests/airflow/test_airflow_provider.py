@@ -1,0 +1,76 @@
+"""What Airflow learns of the package, and what importing it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+import airflow_provider_iri
+from airflow_provider_iri.connection import KNOWN_EXTRAS
+from airflow_provider_iri.get_provider_info import get_provider_info
+
+
+@pytest.mark.parametrize("schema", ["provider_info.schema.json", "provider.yaml.schema.json"])
+def test_provider_info_satisfies_airflows_schemas(schema: str) -> None:
+    content = json.loads(files("airflow").joinpath(schema).read_text())
+    info = get_provider_info()
+    if schema.startswith("provider.yaml"):  # written for Airflow's own files, but the only one with forms
+        form = content["properties"]["connection-types"]
+        jsonschema.validate(info["connection-types"], {**form, "definitions": content.get("definitions", {})})
+    else:
+        jsonschema.validate(info, content)
+
+
+def test_every_module_named_to_airflow_exists() -> None:
+    from importlib import import_module
+
+    info = get_provider_info()
+    for group in ("hooks", "operators", "triggers"):
+        for entry in info[group]:
+            for module in entry["python-modules"]:
+                import_module(module)
+    module, _, name = info["connection-types"][0]["hook-class-name"].rpartition(".")
+    assert getattr(import_module(module), name).conn_type == "iri"
+
+
+def test_the_form_has_a_field_for_every_word_that_is_understood() -> None:
+    assert set(get_provider_info()["connection-types"][0]["conn-fields"]) == set(KNOWN_EXTRAS)
+
+
+def test_public_names_are_loaded_on_first_use() -> None:
+    assert set(airflow_provider_iri.__all__) == {"__version__", "IriHook", "IriJobOperator", "IriJobTrigger"}
+    for name in airflow_provider_iri.__all__:
+        assert getattr(airflow_provider_iri, name)
+    with pytest.raises(AttributeError, match="IriSensor"):
+        airflow_provider_iri.IriSensor  # noqa: B018
+
+
+IMPORT = """
+import sys, time
+import airflow.sdk
+from airflow.sdk import BaseOperator
+before = set(sys.modules)
+start = time.perf_counter()
+from airflow_provider_iri import IriJobOperator
+imported = time.perf_counter()
+IriJobOperator(task_id="a", job={"executable": "x"})
+made = time.perf_counter()
+print(imported - start, made - imported, "httpx" in set(sys.modules) - before)
+"""
+
+
+def test_the_operator_adds_little_to_the_parsing_of_a_dag() -> None:
+    measured = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
+        imported, made, http = done.stdout.split()[-3:]
+        measured.append((float(imported) + float(made), float(imported)))
+        assert http == "False"
+    total, imported = min(measured)
+    assert imported < 0.050
+    assert total < 0.100  # with the first operator, whose spec is checked

@@ -1,0 +1,252 @@
+"""Jobs through a real Airflow: api-server, scheduler, dag-processor and triggerer as separate processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+
+import psutil
+import pytest
+from airflow_connections import connection_to
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_success_with_deferral(start) -> None:
+    run = start("once", "echo hello from $PWD")
+    assert run.wait() == "success"
+    (job,) = run.jobs()
+    log = run.log()
+    assert "Pausing task as DEFERRED" in log
+    assert f"submitted job {job['id']} at" in log
+    assert "the job is completed, exit code 0" in log  # the triggerer's word, in the task's log
+    assert f"hello from {run.facility.scratch}/{run.name}" in log
+    value = run.site.xcom(run.dag_id, run.run_id, "job")
+    assert value["state"] == "completed"
+    assert value["exit_code"] == 0
+    assert run.site.xcom(run.dag_id, run.run_id, "job", key="iri_job") == value["ref"]
+    assert run.facility.token not in log
+
+
+def test_failure_is_explained_and_a_retry_asks_anew(start) -> None:
+    run = start("retried", "if [ -e ran ]; then exit 0; fi; touch ran; echo the reason >&2; exit 3")
+    assert run.wait() == "success"
+    assert run.states() == ["failed", "completed"]
+    log = run.log(1)
+    assert "exit code 3" in log
+    assert "the last lines of its stderr:\nthe reason" in log
+
+
+def test_a_bad_spec_fails_once_before_anything_is_sent(start, facility) -> None:
+    facility.reset_requests()
+    run = start("misspelt", "true")
+    assert run.wait() == "failed"
+    assert run.instance()["try_number"] == 1  # of three
+    assert "environment" in run.log()
+    assert facility.requests() == []
+
+
+def test_a_worker_killed_between_request_and_reply_costs_nothing(start, slow_facility, wait_until) -> None:
+    """The facility takes 4 s to accept the job; its answer finds nobody."""
+    run = start("retried", "sleep 1; echo once", at=slow_facility, connection="iri_slow")
+    wait_until(lambda: _remembered(run), 30, "the intent")
+    assert run.jobs() == []
+    time.sleep(1.0)  # the request is on its way
+    os.kill(_process_of(run), signal.SIGKILL)
+    assert run.wait() == "success"
+    assert run.instance()["try_number"] == 2
+    assert run.states() == ["completed"]
+    assert "looking for it" in run.log(2)
+
+
+def test_a_worker_killed_while_it_waits_is_followed_by_one_that_attaches(start) -> None:
+    run = start("in_worker", "sleep 12; echo once")
+    run.await_job(0, "active")
+    wait_for_ref(run)
+    os.kill(_process_of(run), signal.SIGKILL)
+    assert run.wait() == "success"
+    assert run.instance()["try_number"] == 2
+    assert run.states() == ["completed"]
+    assert "going on with job" in run.log(2)
+
+
+def test_a_worker_asked_to_end_leaves_its_job(start) -> None:
+    run = start("in_worker", "sleep 8")
+    run.await_job(0, "active")
+    wait_for_ref(run)
+    os.kill(_process_of(run), signal.SIGTERM)
+    assert run.wait() == "success"
+    assert run.states() == ["completed"]
+    assert "left alone: its task is running" in run.log(1)
+
+
+def test_marking_a_running_task_failed_cancels_its_job(start) -> None:
+    run = start("in_worker", "sleep 60")
+    run.await_job(0, "active")
+    wait_for_ref(run)
+    run.site.mark(run.dag_id, run.run_id, "job", "failed")
+    run.await_job(0, "canceled")
+    assert len(run.jobs()) == 1
+
+
+def test_clearing_a_running_task_replaces_its_job(start) -> None:
+    run = start("in_worker", "if [ -e ran ]; then exit 0; fi; touch ran; sleep 60")
+    run.await_job(0, "active")
+    wait_for_ref(run)
+    run.site.clear(run.dag_id, run.run_id, "job")
+    run.await_job(1, "completed")
+    assert run.wait() == "success"
+    assert run.states() == ["canceled", "completed"]
+
+
+def test_marking_a_deferred_task_cancels_its_job(start) -> None:
+    run = start("once", "sleep 60")
+    run.await_trigger()
+    run.site.mark(run.dag_id, run.run_id, "job", "failed")
+    run.await_job(0, "canceled")
+    assert "because its task is failed" in run.log()
+
+
+def test_clearing_a_deferred_task_cancels_and_asks_anew(start) -> None:
+    run = start("once", "if [ -e ran ]; then exit 0; fi; touch ran; sleep 60")
+    run.await_trigger()
+    run.site.clear(run.dag_id, run.run_id, "job")
+    run.await_job(1, "completed")
+    assert run.wait() == "success"
+    assert run.states() == ["canceled", "completed"]
+
+
+def test_jobs_survive_a_restart_of_the_triggerer(start, site) -> None:
+    run = start("once", "sleep 15; echo through it all")
+    run.await_trigger()
+    site.stop_component("triggerer")
+    time.sleep(2.0)
+    assert run.states() == ["active"]
+    site.start_component("triggerer")
+    assert run.wait() == "success"
+    assert run.states() == ["completed"]
+    assert "through it all" in run.log()
+
+
+def test_a_triggerer_that_slept_while_another_took_over_cancels_nothing(start, site, wait_until) -> None:
+    """Airflow 3.3 calls on_kill for every trigger of such a triggerer (apache/airflow thread 73454)."""
+    run = start("once", "sleep 24")
+    run.await_trigger()
+    (supervisor,) = psutil.Process(site.keeper_pid("triggerer")).children()
+    supervisor.suspend()
+    site.start_component("triggerer", "triggerer-2")
+    try:
+        wait_until(lambda: run.log().count("the job is active") == 2, 30, "the takeover")
+        supervisor.resume()
+        wait_until(lambda: "left alone: its task is deferred" in run.log(), 20, "the false alarm")
+        assert run.wait() == "success"
+    finally:
+        supervisor.resume()
+        site.stop_component("triggerer-2")
+    assert run.states() == ["completed"]
+
+
+def test_execution_timeout_counts_while_deferred(start) -> None:
+    run = start("limited", "sleep 60")
+    assert run.wait() == "failed"
+    assert run.states() == ["canceled"]
+    assert "Timeout" in run.log()
+
+
+def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site, facility) -> None:
+    token = facility.new_token()
+    words = connection_to(facility, password=token)
+    words["extra"] = json.dumps(words["extra"])
+    site.call("POST", "/connections", {"connection_id": "iri_rotating", **words})
+    run = start("retried", "sleep 20; echo still there", connection="iri_rotating")
+    run.await_task("deferred")
+    facility.revoke(token)
+    run.await_task("failed")
+    assert run.instance()["try_number"] == 1  # of three: no retry mends it
+    assert "'iri_rotating'" in run.log(1)
+    assert run.states() == ["active"]
+    words["password"] = facility.new_token()
+    site.call("PATCH", "/connections/iri_rotating", {"connection_id": "iri_rotating", **words})
+    site.clear(run.dag_id, run.run_id, "job")
+    assert run.wait() == "success"
+    assert run.states() == ["completed"]
+
+
+def test_mapped_tasks_poll_like_one(start, facility) -> None:
+    facility.reset_requests()
+    run = start("mapped", "")
+    assert run.wait() == "failed"
+    states = site_states(run)
+    assert [state for name, state in sorted(states.items()) if state != "success"] == ["failed"]
+    assert states["job[11]"] == "failed"
+    asked = [each["operation"] for each in facility.requests()]
+    assert asked.count("launchJob") == 12
+    # One waiter that looks every 0.5 s for the 15 to 45 s that this takes would send 30 to 90 requests;
+    # twelve would send 360 and more. Each job is asked for by its id once more when it has left the list.
+    assert asked.count("getJobs") + asked.count("getJob") <= 120
+
+
+def test_the_connection_form_is_served(site) -> None:
+    (form,) = [
+        each
+        for each in site._client.get("/ui/connections/hook_meta").json()
+        if each["connection_type"] == "iri"
+    ]
+    assert {"profile", "token_url", "resource", "poll_seconds"} <= set(form["extra_fields"])
+    assert form["standard_fields"]["password"]["title"] == "Token or client secret"
+
+
+def test_the_test_button_works(site, facility) -> None:
+    body = {"connection_id": "tried", "conn_type": "iri", "host": facility.base_url}
+    answer = site.call("POST", "/connections/test", {**body, "password": facility.token})
+    assert answer["status"] is True
+    assert f"{facility.user} at {facility.base_url}" in answer["message"]
+    answer = site.call("POST", "/connections/test", {**body, "password": "nobody"})
+    assert answer["status"] is False
+
+
+def test_nothing_listens_beyond_loopback(site) -> None:
+    pids = set()
+    for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
+        pids |= {each.pid for each in psutil.Process(site.keeper_pid(name)).children(recursive=True)}
+    open_to = {
+        each.laddr.ip
+        for each in psutil.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN and each.pid in pids
+    }
+    assert open_to == {"127.0.0.1"}
+
+
+def test_the_example_draws_its_picture(site, tmp_path) -> None:
+    """The DAG that scientists copy, as it stands."""
+    output = tmp_path / "tomography"
+    run_id = site.trigger("tomography", {"output": str(output), "python": sys.executable, "parts": 2})
+    assert site.wait("tomography", run_id, timeout=150) == "success"
+    assert site.xcom("tomography", run_id, "look") == pytest.approx(0.042, abs=0.005)
+    assert (output / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def site_states(run) -> dict[str, str | None]:
+    return run.site.task_states(run.dag_id, run.run_id)
+
+
+def _remembered(run) -> dict | None:
+    """What the task's state store holds."""
+    path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/job/state-store"
+    entries = run.site.call("GET", path)["task_state_store"]
+    return next((each["value"] for each in entries if each["key"] == "iri_job"), None)
+
+
+def wait_for_ref(run) -> None:
+    deadline = time.monotonic() + 20
+    while not (_remembered(run) or {}).get("ref"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _process_of(run) -> int:
+    """The process that runs the task."""
+    return run.instance()["pid"]
