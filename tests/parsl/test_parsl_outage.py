@@ -37,6 +37,23 @@ def test_submit_into_an_outage_is_one_job_afterwards(away: LocalFacility, provid
     assert [job["name"] for job in away.jobs()] == [job_id]
 
 
+def test_a_lost_reply_neither_fails_the_block_nor_lets_a_cancel_forget_it(
+    monkeypatch: pytest.MonkeyPatch, providers: Make, caplog: pytest.LogCaptureFixture
+):
+    with LocalFacility(submit_delay=1.5, kill_grace=0.5) as slow:
+        lead_to(monkeypatch, "slow", slow)
+        provider = providers("slow", cmd_timeout=2, submit_retry_time=20)
+        job_id = provider.submit("sleep 60", 1)
+        time.sleep(1.0)
+        slow.kill()  # in the middle of it: there may be a job, or not
+        slow.restart()
+        until(lambda: "is not submitted yet" in caplog.text)
+        assert "whether the facility took the job is unknown" in caplog.text
+        assert state_of(provider, job_id) is JobState.PENDING
+        assert provider.cancel([job_id]) == [False]  # not as long as there may be one
+        assert state_of(provider, job_id) is JobState.PENDING
+
+
 def test_after_the_retry_time_the_block_has_failed_and_says_why(
     away: LocalFacility, providers: Make, caplog: pytest.LogCaptureFixture
 ):

@@ -182,7 +182,7 @@ class Block:
         state = final_state(status, self._ran_for(status), self._ask.walltime)
         message = f"{ref.describe()} ended: {status.describe()}"
         if state is JobState.FAILED and not self._unwanted.is_set():
-            said = self._tails["stderr"] = await self._tail("stderr")
+            said = await self._tail("stderr")
             log.error(
                 "%s: %s%s", self.id, message, f"\nthe last lines of its stderr:\n{said}" if said else ""
             )
