@@ -156,6 +156,9 @@ def test_pages_are_read_until_all_watched_jobs_were_seen() -> None:
     machine = Machine(**others, **{name: {0: "active", 2: "completed"} for name in "xyz"})
     watch(machine, *"xyz")
     assert machine.at(0.0, "list") == 3
+    first_page = Machine(**{name: {0: "active", 2: "completed"} for name in "xyz"}, **others)
+    watch(first_page, *"xyz")
+    assert first_page.at(0.0, "list") == 1
 
 
 def test_a_thousand_waiters_of_one_job_are_one_job() -> None:
@@ -442,6 +445,19 @@ def test_one_job_that_cannot_be_looked_at_is_told_once_and_slows_nobody(caplog) 
     assert when <= 60 + 6
     assert odd.succeeded
     assert len(caplog.records) == 1
+
+
+def test_where_the_list_answers_and_no_single_look_does_it_is_asked_less_and_less(caplog) -> None:
+    machine = Machine(**{name: {0: "completed"} for name in "abc"})
+    machine.trouble[0, 3000] = Unreachable("no answer")
+
+    async def listed(*args, **words):
+        return Done([])
+
+    machine.list = listed
+    watch(machine, *"abc")
+    assert machine.counted["status"] < 3 * (3000 / PACE.slowest)
+    assert caplog.text.count("does not tell how its jobs are") == 1
 
 
 def test_a_bug_in_a_look_ends_no_wait(caplog) -> None:

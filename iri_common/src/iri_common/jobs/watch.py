@@ -153,8 +153,7 @@ class Poller:
         except Exception as error:
             self._count_failure(error)
         else:
-            listed = rest is not None
-            if listed or len(errors) < len(wanted):
+            if len(errors) < len(wanted):
                 self._answered(errors)
             else:
                 self._count_failure(next(iter(errors.values())))
