@@ -6,14 +6,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import ctypes
 import json
 import os
 import secrets
-import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +19,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from keeper import Keeper
 
 COMPONENTS = {
     "api-server": ["--host", "127.0.0.1", "--workers", "1"],
@@ -64,7 +62,7 @@ class AirflowSite:
         self._connections = dict(connections or {})
         self._more_env = dict(env or {})
         self._parallelism = parallelism
-        self._keepers: dict[str, subprocess.Popen[bytes]] = {}
+        self._keepers: dict[str, Keeper] = {}
         self._client: Any = None
         self.home = Path()
         self.url = ""
@@ -98,9 +96,9 @@ class AirflowSite:
         if self._client is not None:
             self._client.close()
         for keeper in self._keepers.values():
-            keeper.terminate()  # all at once: each has its time of grace
+            keeper.tell()  # all at once: each has its time of grace
         for keeper in self._keepers.values():
-            _end(keeper)
+            keeper.stop()
         self._keepers.clear()
         if self.home != Path():
             shutil.rmtree(self.home, ignore_errors=True)
@@ -122,26 +120,15 @@ class AirflowSite:
             name: Of the component.
             alias: What :meth:`stop_component` calls it, where there are two of a kind.
         """
-        command = [sys.executable, __file__, sys.executable, "-m", "airflow", name, *COMPONENTS[name]]
+        command = [sys.executable, "-m", "airflow", name, *COMPONENTS[name]]
         if name == "api-server":
             command += ["--port", self.url.rpartition(":")[2]]
         alias = alias or name
-        with (self.home / f"{alias}.log").open("ab") as log:
-            self._keepers[alias] = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,  # its end is the end of this process
-                stdout=log,
-                stderr=log,
-                env=self.env,
-                cwd=self.home,
-                start_new_session=True,  # Ctrl-C at the terminal is for us; we end the components
-            )
+        self._keepers[alias] = Keeper(command, self.env, self.home / f"{alias}.log", cwd=self.home)
 
     def stop_component(self, name: str) -> None:
         """End one component with all its children."""
-        keeper = self._keepers.pop(name)
-        keeper.terminate()
-        _end(keeper)
+        self._keepers.pop(name).stop()
 
     def keeper_pid(self, name: str) -> int:
         """The process above one component."""
@@ -311,57 +298,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _end(keeper: subprocess.Popen[bytes]) -> None:
-    assert keeper.stdin is not None
-    keeper.stdin.close()
-    keeper.wait()  # bounded: it kills whatever has not ended after its grace
-
-
-# -- the keeper: a small process above each component -----------------------------------------------------
-
-GRACE = 5.0  # seconds between SIGTERM and SIGKILL
-
-
-def keep(command: list[str]) -> int:
-    """Run a command until it ends, or until stdin or SIGTERM says so; leave none of its processes behind.
-
-    Airflow's components fork, make process groups of their own, and lose children when they are killed.
-    Orphans become children of this process (on Linux), so that it finds them all.
-    """
-    told: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    while child.poll() is None and not told:
-        if select.select([sys.stdin], [], [], 0.2)[0] and not os.read(sys.stdin.fileno(), 1):
-            break
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-    _kill_all()
-    return child.wait()
-
-
-def _kill_all() -> None:
-    import psutil
-
-    deadline = time.monotonic() + GRACE
-    while (rest := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
-        for each in rest:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        time.sleep(0.05)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                pass
-
-
-if __name__ == "__main__":
-    sys.exit(keep(sys.argv[1:]))
