@@ -42,7 +42,8 @@ class JobStatus:
         if self.exit_code is not None:
             parts.append(f"exit code {self.exit_code}")
         line = ", ".join(parts)
-        return f"{line}: {self.message}" if self.message else line
+        # Some facilities say "exit code 3" in words as well; once is enough.
+        return f"{line}: {self.message}" if self.message and self.message.casefold() not in line else line
 
 
 @dataclass(frozen=True, slots=True)
