@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -37,6 +37,25 @@ def facility(place: LocalFacility, tmp_path: Path) -> Facility:
     )
 
 
+@pytest.fixture
+def fork() -> Iterator[Callable[..., multiprocessing.Process]]:
+    """Start a forked child; whatever it does, it is gone after the test."""
+    children: list[multiprocessing.Process] = []
+
+    def start(target: Callable[..., None], *args: object) -> multiprocessing.Process:
+        children.append(multiprocessing.get_context("fork").Process(target=target, args=args))
+        children[-1].start()
+        return children[-1]
+
+    yield start
+    for child in children:
+        if child.is_alive():
+            for each in psutil.Process(child.pid).children(recursive=True):
+                each.kill()
+            child.kill()
+        child.join(5)
+
+
 def shell(text: str) -> dict:
     return {"executable": "/bin/sh", "arguments": ["-c", text]}
 
@@ -47,7 +66,7 @@ def test_threads_share_one_loop(facility: Facility) -> None:
     def work() -> None:
         ends.append(facility.jobs.run(shell("true")).status.succeeded)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -63,7 +82,7 @@ def test_any_event_loop_may_await_it_at_the_same_time(facility: Facility) -> Non
         results = await asyncio.gather(*(facility.aio.jobs.run(shell("sleep 0.2")) for _ in range(3)))
         ends.extend(result.status.succeeded for result in results)
 
-    threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(3)]
+    threads = [threading.Thread(target=asyncio.run, args=(work(),), daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -93,18 +112,15 @@ def _use(facility: Facility, text: str, results) -> None:
     results.put((os.getpid(), result.status.state, result.ref.job_id))
 
 
-def test_a_fork_in_the_middle_of_a_wait_disturbs_neither(facility: Facility, place: LocalFacility) -> None:
+def test_a_fork_in_the_middle_of_a_wait_disturbs_neither(facility: Facility, fork) -> None:
     """What Airflow does: the parent has a loop, connections and a wait, and forks."""
     ref = facility.jobs.submit(shell("sleep 2.5"))
     ends: list[JobState] = []
-    waiting = threading.Thread(target=lambda: ends.append(facility.jobs.wait(ref).state))
+    waiting = threading.Thread(target=lambda: ends.append(facility.jobs.wait(ref).state), daemon=True)
     waiting.start()
     time.sleep(0.3)
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    children = [context.Process(target=_use, args=(facility, "sleep 0.2", results)) for _ in range(4)]
-    for child in children:
-        child.start()
+    results = multiprocessing.get_context("fork").Queue()
+    children = [fork(_use, facility, "sleep 0.2", results) for _ in range(4)]
     told = [results.get(timeout=20) for _ in children]
     assert {state for _, state, _ in told} == {JobState.COMPLETED}
     assert len({job_id for _, _, job_id in told}) == 4
@@ -116,7 +132,7 @@ def test_a_fork_in_the_middle_of_a_wait_disturbs_neither(facility: Facility, pla
     assert ends == [JobState.COMPLETED]
 
 
-def test_a_child_may_collect_what_its_parent_left_without_closing_it(facility: Facility) -> None:
+def test_a_child_may_collect_what_its_parent_left_without_closing_it(facility: Facility, fork) -> None:
     facility.status.resources()
 
     def child() -> None:
@@ -126,8 +142,7 @@ def test_a_child_may_collect_what_its_parent_left_without_closing_it(facility: F
         gc.collect()
         facility.status.resources()
 
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
+    process = fork(child)
     process.join(20)
     assert process.exitcode == 0
     began = time.monotonic()
@@ -135,7 +150,7 @@ def test_a_child_may_collect_what_its_parent_left_without_closing_it(facility: F
     assert time.monotonic() - began < 5
 
 
-def test_a_fork_of_a_fork_works_too(facility: Facility) -> None:
+def test_a_fork_of_a_fork_works_too(facility: Facility, fork) -> None:
     facility.status.resources()
     context = multiprocessing.get_context("fork")
     results = context.Queue()
@@ -146,8 +161,7 @@ def test_a_fork_of_a_fork_works_too(facility: Facility) -> None:
         grandchild.start()
         grandchild.join(20)
 
-    process = context.Process(target=child)
-    process.start()
+    process = fork(child)
     assert results.get(timeout=20)[1] is JobState.COMPLETED
     process.join(20)
     assert process.exitcode == 0

@@ -60,6 +60,13 @@ def record_of(place: LocalFacility, ref: JobRef) -> dict:
     return record
 
 
+def nobody_asks_any_more(place: LocalFacility) -> None:
+    time.sleep(0.3)
+    seen = len(place.requests("getJob"))
+    time.sleep(0.4)
+    assert len(place.requests("getJob")) == seen
+
+
 def await_state(facility: Facility, ref: JobRef, *states: str) -> None:
     deadline = time.monotonic() + 10
     while facility.jobs.status(ref).state not in states:
@@ -113,14 +120,16 @@ async def test_states_are_told_on_the_callers_loop(facility: Facility) -> None:
 
 
 def test_an_error_of_the_caller_while_it_is_told_ends_the_wait_not_the_job(facility, place) -> None:
-    ref = facility.jobs.submit(shell("sleep 0.6"))
+    ref = facility.jobs.submit(FOREVER)
 
     def fail(status) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         facility.jobs.wait(ref, on_change=fail)
-    assert facility.jobs.wait(ref).succeeded
+    nobody_asks_any_more(place)
+    assert record_of(place, ref)["state"] == "active"
+    facility.jobs.cancel(ref)
 
 
 def test_a_wait_has_a_limit_and_the_job_does_not_notice(facility: Facility, place: LocalFacility) -> None:
@@ -148,10 +157,7 @@ def test_an_interrupted_wait_leaves_the_job(facility: Facility, place: LocalFaci
             facility.jobs.wait(ref)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    time.sleep(0.3)
-    seen = len(place.requests("getJob"))
-    time.sleep(0.4)
-    assert len(place.requests("getJob")) == seen, "nobody waits, nobody asks"
+    nobody_asks_any_more(place)
     assert record_of(place, ref)["state"] == "active"
     assert not place.requests("cancelJob")
     facility.jobs.cancel(ref)
@@ -301,7 +307,9 @@ def test_two_facilities_that_mean_the_same_share_the_poller(place: LocalFacility
     def wait(facility: Facility, ref: JobRef) -> None:
         ends.append(facility.jobs.wait(ref).succeeded)
 
-    threads = [threading.Thread(target=wait, args=(each, ref)) for each in (one, two) for ref in refs]
+    threads = [
+        threading.Thread(target=wait, args=(each, ref), daemon=True) for each in (one, two) for ref in refs
+    ]
     began = time.monotonic()
     for thread in threads:
         thread.start()

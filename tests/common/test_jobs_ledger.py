@@ -353,7 +353,8 @@ def test_of_twenty_processes_one_gets_it(place: Path, before: str) -> None:
             assert asyncio.run(ledger.claim(JobKey.of("race", round_), "another-host:1:old", 1))
     context = multiprocessing.get_context("fork")
     ready, go, results = context.Semaphore(0), context.Event(), context.Queue()
-    children = [context.Process(target=_grab, args=(str(place), ready, go, results)) for _ in range(20)]
+    words = (str(place), ready, go, results)
+    children = [context.Process(target=_grab, args=words, daemon=True) for _ in range(20)]
     for child in children:
         child.start()
     for _ in children:

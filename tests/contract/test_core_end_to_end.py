@@ -291,7 +291,8 @@ def test_a_facility_that_restarts_does_not_fail_the_wait(own_place: LocalFacilit
     refs = [facility.jobs.submit({"executable": "/bin/sleep", "arguments": ["1.5"]}) for _ in range(4)]
     ends: list[JobState] = []
     threads = [
-        threading.Thread(target=lambda ref=ref: ends.append(facility.jobs.wait(ref).state)) for ref in refs
+        threading.Thread(target=lambda ref=ref: ends.append(facility.jobs.wait(ref).state), daemon=True)
+        for ref in refs
     ]
     for thread in threads:
         thread.start()
