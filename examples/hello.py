@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from iri_common import Facility, JobFailed, JobSpec
+from iri_common import Facility, IriError, JobSpec
 
-facility = Facility.from_profile(sys.argv[1] if len(sys.argv) > 1 else "local")
 try:
-    job = facility.jobs.run(
-        JobSpec(executable="/bin/hostname"), on_change=lambda status: print(status.describe())
-    )
-except JobFailed as failure:
-    sys.exit(str(failure))
-print(facility.jobs.tail(job.ref), end="")
+    facility = Facility.from_profile(sys.argv[1] if len(sys.argv) > 1 else "local")
+    hello = JobSpec(executable="/bin/hostname")
+    job = facility.jobs.run(hello, on_change=lambda status: print(status.describe()))
+    print(facility.jobs.tail(job.ref), end="")
+except IriError as error:
+    sys.exit(str(error))
