@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +11,7 @@ from uuid import uuid4
 import psutil
 import pytest
 from prefect.testing.utilities import prefect_test_harness
+from prefect_seeing import until
 
 from iri_local_facility import LocalFacility
 from prefect import settings
@@ -21,11 +22,16 @@ from prefect_iri import IriFacility
 def nothing_left() -> Iterator[None]:
     """No server, no flow, no job outlives the tests."""
     yield
-    deadline = time.monotonic() + 15
-    while left := [each for each in psutil.Process().children(recursive=True) if each.is_running()]:
-        lines = [f"{each.pid}: {' '.join(each.cmdline())[:200]}" for each in left]
-        assert time.monotonic() < deadline, f"left running: {lines}"
-        time.sleep(0.1)
+
+    def left() -> list[str]:
+        found = []
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(f"{child.pid}: {' '.join(child.cmdline())[:200]}")
+        # Python's own helper of a process pool; it ends with the process that has started it.
+        return [line for line in found if "multiprocessing.resource_tracker" not in line]
+
+    until(lambda: not left(), 15.0, f"everything ended: {left()}")
 
 
 @pytest.fixture(scope="session", autouse=True)

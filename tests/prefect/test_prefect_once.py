@@ -16,6 +16,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run as this_run
+from prefect.task_runners import ProcessPoolTaskRunner
 from prefect_seeing import asked, flow_run, jobs_named, leaves, log_of, runs, tried_again, until
 
 from iri_common import JobFailed, JobResult, SpecChanged, WaitTimeout
@@ -103,6 +104,21 @@ def test_equal_calls_of_a_flow_are_jobs_of_their_own(
     assert len(seen[0]) == 7
     assert seen[1] == seen[0], "the flow's second try found the same jobs"
     assert runs(mark) == 7
+
+
+def test_tasks_in_other_processes(facility: LocalFacility, saved: str, mark: Path, name: str):
+    """They share no memory: Prefect's server tells equal calls apart, and failures from crashes."""
+    spec = leaves(mark, f"test $(wc -l < {mark}) -gt 3", name=name)
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=2))
+    def elsewhere() -> None:
+        run_job.with_options(retries=3).map(unmapped(saved), [spec] * 3).wait()
+
+    elsewhere()
+    tags = [job["name"].rpartition(".")[2].split("-") for job in jobs_named(facility, name)]
+    assert len({identity for identity, _ in tags}) == 3
+    assert len({(identity, generation) for identity, generation in tags}) == len(tags) == runs(mark)
+    assert runs(mark) > 3, "the first three failed"
 
 
 def test_calls_of_one_name_are_one_job(facility: LocalFacility, block: IriFacility, mark: Path, name: str):

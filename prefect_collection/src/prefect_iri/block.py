@@ -135,14 +135,10 @@ class IriFacility(CredentialsBlock):
             return ClientCredentials(self.token_url, self.client_id, self.client_secret.get_secret_value())
         return None
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._block_document_name is None or self._is_anonymous:
-            raise TypeError(
-                "an unsaved IriFacility is not pickled, its secret would travel along: "
-                "save it and pass the block, or its name"
-            )
-        return (_saved, (self._block_document_name,))
-
-
-def _saved(name: str) -> IriFacility:
-    return IriFacility.load(name, _sync=True)
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # Not as its name either: a block would be loaded while it is unpickled, before Prefect has told the
+        # other process which server to ask.
+        raise TypeError(
+            "an IriFacility is not pickled, its secret would travel along: save it, and pass its name to "
+            "tasks that run in other processes"
+        )
