@@ -15,13 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder that holds `tomography`
 
+import parsl
+from parsl import Config, bash_app
 from parsl.app.errors import BashExitFailure
 from parsl.dataflow.futures import AppFuture
 from parsl.executors import HighThroughputExecutor
 
-import parsl
 from iri_common import Facility
-from parsl import Config, bash_app
 from parsl_iri import FacilityProvider
 from tomography.beamline import expose
 from tomography.picture import look

@@ -11,8 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder that holds `tomography`
 
-from iri_common import JobAttributes, JobSpec, ResourceSpec
 from prefect import flow, get_run_logger, runtime, task, unmapped
+
+from iri_common import JobAttributes, JobSpec, ResourceSpec
 from prefect_iri import IriFacility, job_table, run_job
 from tomography.beamline import Exposure, expose
 from tomography.picture import look

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from parsl import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.launchers import MpiExecLauncher, SimpleLauncher, SrunLauncher
 from parsl.launchers.errors import BadLauncher
@@ -17,7 +18,6 @@ from parsl.utils import RepresentationMixin
 
 import parsl_iri
 from iri_common import Facility, ProfileError, UsageError
-from parsl import Config
 from parsl_iri import FacilityProvider
 
 SECRET = "s3cr3t-bearer-0123456789"

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import parsl
 import pytest
+from parsl import Config, bash_app, python_app
 from parsl.app.errors import BashExitFailure
 from parsl.errors import ParslError
 from parsl.executors import HighThroughputExecutor
@@ -17,9 +19,7 @@ from parsl.jobs.states import JobState
 from parsl_apps import fail, shell, square, where
 from parsl_waiting import lead_to, until
 
-import parsl
 from iri_local_facility import LocalFacility
-from parsl import Config, bash_app, python_app
 from parsl_iri import FacilityProvider
 
 HERE = Path(__file__).parent

@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from prefect import settings
 from prefect.testing.utilities import prefect_test_harness
 from prefect_seeing import until
 
 from iri_local_facility import LocalFacility
-from prefect import settings
 from prefect_iri import IriFacility
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect import flow, unmapped
 from prefect.artifacts import Artifact
 from prefect_seeing import sh
 
 from iri_common import UsageError
 from iri_local_facility import LocalFacility
-from prefect import flow, unmapped
 from prefect_iri import IriFacility, ajob_table, arun_job, job_table, run_job
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect import flow, task, unmapped
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run as this_run
@@ -21,7 +22,6 @@ from prefect_seeing import asked, flow_run, jobs_named, leaves, log_of, runs, tr
 
 from iri_common import JobFailed, JobResult, SpecChanged, WaitTimeout
 from iri_local_facility import LocalFacility
-from prefect import flow, task, unmapped
 from prefect_iri import IriFacility, arun_job, run_job, submit_job, wait_for_job
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect import flow, task, unmapped
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run as this_run
 from prefect_seeing import asked, flow_run, jobs_named, log_of, sh, task_runs, until
@@ -26,7 +27,6 @@ from iri_common import (
     WaitTimeout,
 )
 from iri_local_facility import LocalFacility
-from prefect import flow, task, unmapped
 from prefect_iri import (
     IriFacility,
     arun_job,

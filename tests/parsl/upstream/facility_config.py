@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+from parsl import Config
 from parsl.executors import HighThroughputExecutor
 
-from parsl import Config
 from parsl_iri import FacilityProvider
 
 
