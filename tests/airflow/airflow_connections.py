@@ -1,10 +1,13 @@
-"""Connections to local facilities."""
+"""Where the examples are, and connections to local facilities."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from iri_local_facility import LocalFacility
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def connection_to(facility: LocalFacility, **words: Any) -> dict[str, Any]:

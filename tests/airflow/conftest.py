@@ -18,14 +18,13 @@ import psutil
 import pytest
 
 HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples"
-sys.path.insert(0, str(EXAMPLES / "demo"))
+sys.path.insert(0, str(HERE.parents[1] / "examples" / "demo"))
 
 # Before airflow is imported for the first time: without it, it makes itself a home in the user's.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-tests-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
-from airflow_connections import connection_to  # noqa: E402
+from airflow_connections import EXAMPLES, connection_to  # noqa: E402
 from airflow_site import AirflowSite  # noqa: E402
 
 from iri_local_facility import LocalFacility  # noqa: E402
@@ -77,7 +76,7 @@ def facility(nothing_left: None) -> Iterator[LocalFacility]:
 @pytest.fixture(scope="session")
 def slow_facility(nothing_left: None) -> Iterator[LocalFacility]:
     """Takes seconds to accept a job: time for a worker to die between request and reply."""
-    with LocalFacility(nodes=4, kill_grace=0.5, submit_delay=4.0) as running:
+    with LocalFacility(nodes=4, kill_grace=0.5, submit_delay=2.5) as running:
         yield running
 
 

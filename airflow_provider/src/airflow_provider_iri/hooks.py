@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from iri_common import Facility
 
 PROJECTS_SHOWN = 5
@@ -36,16 +39,14 @@ class IriHook(BaseHook):
     @cached_property
     def facility(self) -> Facility:
         """The facility, blocking and awaited (``facility.aio``); nothing is sent to open it."""
-        from airflow_provider_iri.connection import facility_of
-
-        return facility_of(self.get_connection(self.iri_conn_id))
+        return _opened(self.get_connection(self.iri_conn_id))
 
     async def open(self) -> Facility:
         """Like :attr:`facility`, for event loops: a triggerer must not block on its connections."""
         if "facility" not in self.__dict__:
-            from airflow_provider_iri.connection import facility_of
-
-            self.__dict__["facility"] = facility_of(await self.aget_connection(self.iri_conn_id))
+            connection = await self.aget_connection(self.iri_conn_id)
+            # In a thread: the first time, this imports the whole core.
+            self.__dict__["facility"] = await asyncio.to_thread(_opened, connection)
         return self.facility
 
     def get_conn(self) -> Facility:
@@ -65,6 +66,12 @@ class IriHook(BaseHook):
         return True, "; ".join(lines)
 
 
+def _opened(connection: Connection) -> Facility:
+    from airflow_provider_iri.connection import facility_of
+
+    return facility_of(connection)
+
+
 def _resources(facility: Facility) -> str:
     return "resources: " + ", ".join(
         f"{resource.name or resource.id} {resource.status}" for resource in facility.status.resources()
@@ -79,9 +86,13 @@ def _allocations(facility: Facility) -> Iterator[str]:
         projects = facility.accounts.projects()
         for project in projects[:PROJECTS_SHOWN]:
             entries = [entry for each in facility.accounts.allocations(project.id) for entry in each.entries]
-            left = ", ".join(f"{entry.left:,.10g} {entry.unit.rpartition(':')[2]}" for entry in entries)
+            left = ", ".join(f"{_number(entry.left)} {entry.unit.rpartition(':')[2]}" for entry in entries)
             yield f"left in {project.name}: {left or 'nothing allocated'}"
         if len(projects) > PROJECTS_SHOWN:
             yield f"and {len(projects) - PROJECTS_SHOWN} more projects"
     except IriError as error:
         yield f"allocations are not shown: {error}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
