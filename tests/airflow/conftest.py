@@ -65,6 +65,7 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     patch.undo()
     until(lambda: not left(), 15.0, f"the end of {left()}")
+    shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

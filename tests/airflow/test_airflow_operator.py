@@ -330,3 +330,51 @@ def test_execution_timeout_counts_while_deferred_and_cancels(demo, task) -> None
     with pytest.raises(AirflowTaskTimeout):  # a retry gets a job of its own
         task.execute(limited)
     assert [each["state"] for each in jobs(demo, words)] == ["canceled", "canceled"]
+
+
+def test_execution_timeout_counts_in_a_worker_and_cancels(demo, task) -> None:
+    from airflow.sdk.execution_time.timeout import timeout
+
+    words = job("sleep 60")
+    worker = operator(words, deferrable=False)
+    with pytest.raises(AirflowTaskTimeout), timeout(2):
+        task.begin(worker)
+    worker.on_kill()  # as Airflow does after that; there is nothing left to kill
+    assert [each["state"] for each in jobs(demo, words)] == ["canceled"]
+    assert task.store[STORE_KEY]["reported"] == "canceled"
+
+
+def test_a_credential_that_ends_between_two_tries_leaves_the_job_too(demo, task, connect) -> None:
+    words = job("sleep 3")
+    token = demo.new_token()
+    connection = {"conn_type": "iri", "host": demo.base_url, "extra": {"poll_seconds": 0.5}}
+    connect("iri_test", connection | {"password": token})
+    with pytest.raises(TaskDeferred):
+        task.begin(operator(words, iri_conn_id="iri_test"))
+    demo.revoke(token)
+    with pytest.raises(AirflowFailException, match="'iri_test'"):  # the retry of a worker that died
+        task.begin(operator(words, iri_conn_id="iri_test"))
+    connect("iri_test", connection | {"password": demo.new_token()})
+    task.ti.max_tries += 1
+    assert task.execute(operator(words, iri_conn_id="iri_test"))["state"] == "completed"
+    assert len(jobs(demo, words)) == 1
+
+
+def test_a_connection_that_breaks_while_the_job_ends_costs_no_second_job(demo, task, connect) -> None:
+    words = job()
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(words))
+    connect("iri_default", {"conn_type": "iri", "extra": {"profile": "gone"}})
+    with pytest.raises(AirflowFailException, match="'gone'"):
+        task.resume(operator(words), deferred.value)
+    connect("iri_default", {"conn_type": "iri", "host": demo.base_url, "password": demo.token})
+    task.ti.max_tries += 1
+    assert task.execute(operator(words))["state"] == "completed"
+    assert len(jobs(demo, words)) == 1
+
+
+def test_a_record_of_another_version_is_understood(demo, task) -> None:
+    words = job()
+    first = task.execute(operator(words))
+    task.store[STORE_KEY] |= {"colour": "blue"}
+    assert task.execute(operator(words)) == first

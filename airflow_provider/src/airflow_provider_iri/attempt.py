@@ -59,7 +59,7 @@ class Attempt:
         step = generation_step(self._facts(record))
         status = None
         if record is not None and record.job is not None and step is GenerationStep.ATTACH:
-            status = self._look(record.job)
+            status = self._look(record, record.job)
             if status is not None and status.state is JobState.CANCELED and not record.left:
                 # Nobody was told, and yet the task is to run: it was cleared while a worker held it (which
                 # cancels the job, and is not to be told from a retry), or its job was cancelled by hand.
@@ -105,11 +105,12 @@ class Attempt:
         log.info("submitted %s (%s)", ref.describe(), ref)
         return ref
 
-    def _look(self, ref: JobRef) -> JobStatus | None:
+    def _look(self, record: JobRecord, ref: JobRef) -> JobStatus | None:
         try:
             return self._hook.facility.jobs.status(ref)
         except IriError as error:
             if not error.transient:
+                self._memory.write(replace(record, left=True))
                 raise
             log.warning("%s cannot be looked at now (%s); waiting for it all the same", ref.describe(), error)
             return None

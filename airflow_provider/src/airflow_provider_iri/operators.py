@@ -90,7 +90,11 @@ class IriJobOperator(BaseOperator):
 
         with told_to_airflow(self.iri_conn_id):
             ref = JobRef.parse(event["ref"])
-            facility = self._hook().facility
+            try:
+                facility = self._hook().facility
+            except Exception:
+                self._leave(context, ref)
+                raise
             if event.get("trouble") == "WaitTimeout":
                 self._give_up(context, facility, ref)
                 raise AirflowTaskTimeout(event["message"])

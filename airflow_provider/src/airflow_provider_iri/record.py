@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from iri_common import JobKey, JobRef, JobSpec, JobState
@@ -100,7 +100,9 @@ class Memory:
     def read(self) -> JobRecord | None:
         """What is remembered."""
         found = self._store.get(STORE_KEY) if self._store is not None else None
-        return JobRecord(**found) if found else None
+        # Another version of this package may have written it, with words that this one does not know.
+        known = {field.name for field in fields(JobRecord)}
+        return JobRecord(**{name: found[name] for name in known & found.keys()}) if found else None
 
     def write(self, record: JobRecord) -> JobRecord:
         """Remember, for as long as the run exists: a job can wait longer than the store's default."""
