@@ -113,7 +113,10 @@ def test_three_states_end_a_job_and_none_of_ours_does(state: JobState) -> None:
 def test_success_is_completed_and_exit_code_zero_where_one_is_known(
     state: JobState, exit_code: int | None
 ) -> None:
-    assert JobStatus(state, exit_code).succeeded == (state.value == "completed" and exit_code in (None, 0))
+    status = JobStatus(state, exit_code)
+    assert status.succeeded == (state.value == "completed" and exit_code in (None, 0))
+    belied = state is JobState.COMPLETED and not status.succeeded
+    assert status.reported is (JobState.FAILED if belied else state)
 
 
 @pytest.mark.parametrize(

@@ -153,14 +153,12 @@ class IriJobOperator(BaseOperator):
 
     def _finish(self, context: Context, facility: Facility, ref: JobRef, status: JobStatus) -> dict[str, Any]:
         from airflow_provider_iri.record import Memory
-        from iri_common import JobState
 
         self._running = None
         said = facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
         if said.strip():
             self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
-        failed = status.state is JobState.COMPLETED and not status.succeeded
-        Memory(context).note(reported=str(JobState.FAILED if failed else status.state))
+        Memory(context).note(reported=str(status.reported))
         facility.jobs.require_success(ref, status)
         self.log.info("%s: %s", ref.describe(), status.describe())
         return {"ref": str(ref), "state": str(status.state), "exit_code": status.exit_code}

@@ -96,10 +96,7 @@ def note_job(ref: JobRef) -> Steps[None]:
 
 def note_end(failure: JobFailed) -> Steps[None]:
     """Put down that a task run was told of this failure: the next try asks for a new job."""
-    state = failure.job_status.state
-    if state is not JobState.CANCELED:
-        state = JobState.FAILED  # also for "completed" with an exit code that is not 0
-    yield from _note(failure.ref.key, "ended", state=str(state), ref=str(failure.ref))
+    yield from _note(failure.ref.key, "ended", state=str(failure.job_status.reported), ref=str(failure.ref))
 
 
 def run_kind(key: JobKey) -> str | None:

@@ -34,6 +34,12 @@ class JobStatus:
         """Completed, with exit code 0 where one is known ("completed" alone is not "exit 0" everywhere)."""
         return self.state is JobState.COMPLETED and self.exit_code in (None, 0)
 
+    @property
+    def reported(self) -> JobState:
+        """The state to tell an engine: a completion that its exit code belies is a failure."""
+        failed = self.state is JobState.COMPLETED and not self.succeeded
+        return JobState.FAILED if failed else self.state
+
     def describe(self) -> str:
         """One line for a log: state, exit code, the facility's message."""
         parts = [str(self.state)]

@@ -23,8 +23,8 @@ class GenerationFacts:
 
     Attributes:
         asked_before: An intent of this generation is on record, with or without a job id.
-        reported: The state of its job that the *engine was told* (a try ended on it), None if it ended
-            without being told: a crash, a lost reply, a restart.
+        reported: The state of its job that the *engine was told* (``JobStatus.reported``), None if the try
+            ended without being told: a crash, a lost reply, a restart.
         cleared: A person cleared the work, to have it done afresh.
         spec_changed: What is asked now differs from what was asked then.
         again: A person or a program said "again".
