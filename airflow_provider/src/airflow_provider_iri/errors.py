@@ -30,8 +30,9 @@ def told_to_airflow(conn_id: str) -> Iterator[None]:
 def tell_again(kind: str, message: str, conn_id: str) -> NoReturn:
     """Raise what another process met: a trigger's event carries only the error's name and text."""
     known = getattr(iri_common, kind, None)
-    is_ours = isinstance(known, type) and issubclass(known, IriError)
-    _tell(known if is_ours else IriError, message if is_ours else f"{kind}: {message}", conn_id)
+    if isinstance(known, type) and issubclass(known, IriError):
+        _tell(known, message, conn_id)
+    _tell(IriError, f"{kind}: {message}", conn_id)
 
 
 def _tell(kind: type[IriError], message: str, conn_id: str) -> NoReturn:

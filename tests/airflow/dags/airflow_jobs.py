@@ -33,5 +33,5 @@ dag("misspelt", job={**JOB, "environment": {"{{ params.name }} X": "1"}}, **agai
 
 with DAG("mapped", schedule=None, params=PARAMS):
     IriJobOperator.partial(task_id="job").expand(
-        job=[{**SHELL, "arguments": ["-c", f"sleep 15; exit {index // 11}"]} for index in range(12)]
+        job=[{**SHELL, "arguments": ["-c", f"sleep 10; exit {index // 11}"]} for index in range(12)]
     )
