@@ -78,6 +78,7 @@ def test_ctrl_c_stops_everything(place, moment):
     # A terminal of its own: Ctrl-C goes to the foreground process group, as it does for a person.
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, CI's perhaps, ignore it
         os.chdir(place)
         os.execv(sys.executable, [sys.executable, str(DEMO)])
     said = read_until(terminal, moment, 60)
