@@ -270,7 +270,12 @@ class Crashing:
 
     def run_again(self, **environment: str) -> None:
         tried_again(self.run_id)
-        assert self.start(**environment).wait(60) == 0, self._log.read_text()
+        process = self.start(**environment)
+        try:
+            assert process.wait(60) == 0, self._log.read_text()
+        finally:
+            process.kill()
+            process.wait()
         assert flow_run(self.run_id).state_name == "Completed"
 
 
