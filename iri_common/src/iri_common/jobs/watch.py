@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from iri_common.jobs.search import pages
 from iri_common.model.errors import AuthError, IriError, JobLost, NotOffered, PermissionDenied, Refused
 from iri_common.model.job import JobStatus
 from iri_common.model.ports import JobsApi
@@ -20,8 +21,6 @@ log = logging.getLogger(__name__)
 
 OnChange = Callable[[JobStatus], None]
 BULK_FROM = 3  # watched jobs: fewer are asked for one by one
-PAGE = 1000
-MOST_PAGES = 20
 
 
 @dataclass(slots=True, eq=False)
@@ -165,15 +164,12 @@ class Poller:
         """See what the list of live jobs shows; gives the ids that it does not show, None without a list."""
         wanted = set(self._watched)
         try:
-            for page in range(MOST_PAGES):
-                entries = await self._jobs.list(
-                    self._resource_id, offset=page * PAGE, limit=PAGE, historical=False, names=False
-                )
-                for entry in entries.value:
+            async for entries, _ in pages(self._jobs, self._resource_id, historical=False, names=False):
+                for entry in entries:
                     if entry.job_id in wanted:
                         wanted.discard(entry.job_id)
                         self._saw(entry.job_id, entry.status)
-                if len(entries.value) < PAGE or not wanted:
+                if not wanted:
                     break
         except (NotOffered, PermissionDenied):
             self._lists = False  # a site without the list: one by one from now on
