@@ -31,7 +31,6 @@ from iri_common.model.facility import (
 from iri_common.model.files import Checksum, FileEntry, FileStat, FileText
 from iri_common.model.job import JobResult, JobStatus
 from iri_common.model.key import JobKey
-from iri_common.model.outcome import Done
 from iri_common.model.ports import Answer, Ledger
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.spec import JobSpec
@@ -308,9 +307,7 @@ class FileService(Service):
         return (await self.door.file_system(storage or settings.storage, settings.resource)).id
 
     async def _settled(self, answer: Answer[T]) -> T:
-        return (
-            answer.value if isinstance(answer, Done) else await settled(answer, self.door.dialect.operations)
-        )
+        return await settled(answer, self.door.dialect.operations)
 
 
 class StatusService(Service):
