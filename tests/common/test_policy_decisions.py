@@ -40,7 +40,7 @@ headers = st.fixed_dictionaries(
 )
 CERTAINLY_NOT = {
     Outcome.NOT_SENT, Outcome.BAD_TOKEN, Outcome.FORBIDDEN, Outcome.NOT_FOUND, Outcome.INVALID,
-    Outcome.CONFLICT, Outcome.TOO_LARGE, Outcome.RATE_LIMITED, Outcome.NOT_OFFERED,
+    Outcome.CONFLICT, Outcome.KEY_USED, Outcome.TOO_LARGE, Outcome.RATE_LIMITED, Outcome.NOT_OFFERED,
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ class Outcome(StrEnum):
     NOT_FOUND = "not found"
     INVALID = "invalid"
     CONFLICT = "conflict"
+    KEY_USED = "key used"  # this key came before, with another body: proof that something arrived under it
     TOO_LARGE = "too large"
     RATE_LIMITED = "rate limited"
     BROKEN = "broken"  # the service failed while it worked on the request

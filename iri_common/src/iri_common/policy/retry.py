@@ -62,6 +62,7 @@ TABLE: Mapping[Outcome, Mapping[Replay, Action]] = {
     Outcome.NOT_FOUND: {Replay.SAFE: Action.STOP, Replay.ONCE: Action.STOP},
     Outcome.INVALID: {Replay.SAFE: Action.STOP, Replay.ONCE: Action.STOP},
     Outcome.CONFLICT: {Replay.SAFE: Action.STOP, Replay.ONCE: Action.STOP},
+    Outcome.KEY_USED: {Replay.SAFE: Action.STOP, Replay.ONCE: Action.STOP},
     Outcome.TOO_LARGE: {Replay.SAFE: Action.STOP, Replay.ONCE: Action.STOP},
     Outcome.RATE_LIMITED: {Replay.SAFE: Action.AGAIN, Replay.ONCE: Action.AGAIN},
     Outcome.BROKEN: {Replay.SAFE: Action.AGAIN, Replay.ONCE: Action.STOP},
