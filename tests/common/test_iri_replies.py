@@ -124,7 +124,7 @@ async def test_a_submit_that_the_facility_queues():
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, Refused), (409, Conflict), (422, Refused), (501, NotOffered), (500, AmbiguousReply)],
+    [(400, Refused), (409, Conflict), (422, Conflict), (501, NotOffered), (500, AmbiguousReply)],
 )
 async def test_refused_submits(status, kind):
     with pytest.raises(kind, match="Queue debug not found") as caught:
@@ -144,6 +144,31 @@ async def test_refused_submits(status, kind):
 async def test_a_job_that_is_not_there_is_missing_however_it_is_said(reply):
     answer = await dialect(reply).jobs.status("r", "42")
     assert answer.value.state is JobState.MISSING
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain", "application/json", ""])
+async def test_a_gateway_that_finds_no_way_does_not_make_a_job_missing(kind):
+    lost = WireReply(404, {"content-type": kind}, b'{"message": "no route for job 42, not found"}')
+    with pytest.raises(TransientError, match="base URL"):
+        await dialect(lost).jobs.status("r", "42")
+    if "json" not in kind:
+        with pytest.raises(Refused) as caught:
+            await dialect(WireReply(400, lost.headers, lost.body)).jobs.status("r", "42")
+        assert type(caught.value) is Refused
+    with pytest.raises(AmbiguousReply):
+        await dialect(lost).jobs.submit("r", {}, None)
+
+
+async def test_only_under_a_key_a_422_says_that_the_key_was_used():
+    words = problem(422, "another body")
+    for keyed in (dialect(words).jobs.submit("r", {}, "k"), dialect(words).jobs.update("r", "1", {}, "k")):
+        with pytest.raises(Conflict, match="idempotency key with another request") as caught:
+            await keyed
+        assert caught.value.outcome == "key used"
+    for bare in (dialect(words).jobs.submit("r", {}, None), dialect(words).jobs.update("r", "1", {}, "")):
+        with pytest.raises(Refused) as refused:
+            await bare
+        assert refused.value.outcome == "invalid"
 
 
 async def test_another_400_is_not_a_missing_job():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import itertools
 import json
+import re
 import time
 
 import pytest
@@ -73,7 +74,7 @@ def test_every_status_has_one_meaning(status: int) -> None:
     }
     expected = known.get(status, by_hundred[status // 100])
     assert classify(status, JSON, b"{}").outcome is expected
-    assert classify(status, {}, b"").outcome is expected
+    assert classify(status, {}, b"").outcome is (Outcome.AWAY if status == 404 else expected)
     assert status >= 300 or classify(status, HTML, b"<p>hi").outcome is Outcome.UNREADABLE
 
 
@@ -139,21 +140,51 @@ def test_a_redirect_says_where_to() -> None:
     assert "base URL" in verdict.detail
 
 
-def test_rules_turn_the_oddities_of_an_api() -> None:
-    rules = Rules({500: Outcome.INVALID}, frozenset({"getSites"}), ("no such job",))
-    assert classify(500, JSON, b"{}", rules=rules).outcome is Outcome.INVALID
-    empty = classify(404, PROBLEM, b'{"detail":"none"}', operation="getSites", rules=rules)
-    assert (empty.outcome, empty.value) == (Outcome.OK, [])
-    assert classify(404, PROBLEM, b"{}", operation="getSite", rules=rules).outcome is Outcome.NOT_FOUND
-    absent = PROBLEM, b'{"detail":"there is no such job"}'
-    assert classify(400, *absent, rules=rules).outcome is Outcome.NOT_FOUND
-    assert classify(400, *absent, rules=GENERAL).outcome is Outcome.INVALID
+RULES = Rules(
+    {500: Outcome.INVALID},
+    errors="problem+json",
+    empty_when_missing=frozenset({"getSites"}),
+    absent={"getJob": re.compile("no such job")},
+    key_used={"launchJob": 422},
+)
 
 
-def test_a_404_that_is_no_answer_of_the_api_is_no_empty_list() -> None:
-    rules = Rules({}, frozenset({"getSites"}))
-    verdict = classify(404, HTML, b"<h1>nginx</h1>", operation="getSites", rules=rules)
-    assert verdict.outcome is Outcome.NOT_FOUND, "a wrong base URL would look like a facility without sites"
+@pytest.mark.parametrize(
+    ("status", "sent", "operation", "keyed", "outcome"),
+    [
+        (500, JSON, "getJob", False, Outcome.INVALID),
+        (404, PROBLEM, "getSites", False, Outcome.OK),
+        (404, PROBLEM, "getSite", False, Outcome.NOT_FOUND),
+        # A wrong base URL would look like a facility without sites, or like one that has lost our job.
+        (404, HTML, "getSites", False, Outcome.AWAY),
+        (404, JSON, "getSites", False, Outcome.AWAY),
+        (404, JSON, "getJob", False, Outcome.AWAY),
+        (404, HTML, "getJob", False, Outcome.AWAY),
+        (404, {"content-type": "text/plain"}, "getJob", False, Outcome.AWAY),
+        (404, {}, "launchJob", True, Outcome.AWAY),
+        (400, PROBLEM, "getJob", False, Outcome.NOT_FOUND),
+        (400, JSON, "getJob", False, Outcome.NOT_FOUND),
+        (400, PROBLEM, "launchJob", True, Outcome.INVALID),
+        (400, HTML, "getJob", False, Outcome.INVALID),
+        (400, {"content-type": "text/plain"}, "getJob", False, Outcome.INVALID),
+        (422, PROBLEM, "getJob", False, Outcome.INVALID),
+        (422, PROBLEM, "launchJob", True, Outcome.KEY_USED),
+        (422, PROBLEM, "launchJob", False, Outcome.INVALID),
+        (422, PROBLEM, "getJob", True, Outcome.INVALID),
+        (422, HTML, "launchJob", True, Outcome.INVALID),
+        (400, PROBLEM, "updateJob", True, Outcome.INVALID),
+    ],
+)
+def test_rules_turn_the_oddities_of_an_api(status, sent, operation, keyed, outcome) -> None:
+    words = (
+        b'{"detail": "there is no such job"}' if "json" in sent.get("content-type", "") else b"no such job"
+    )
+    verdict = classify(status, sent, words, operation=operation, keyed=keyed, rules=RULES)
+    assert verdict.outcome is outcome
+    assert (verdict.value == []) == (outcome is Outcome.OK)
+    assert ("base URL" in verdict.detail) == (outcome is Outcome.AWAY)
+    general = classify(status, sent, words, operation=operation, keyed=keyed, rules=GENERAL).outcome
+    assert general not in {Outcome.OK, Outcome.KEY_USED}
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ class Request:
         json: Body.
         headers: Further ones.
         files: Multipart fields: name to (file name, content).
+        keyed: An idempotency key goes with it.
         limits: How patient to be with this request.
     """
 
@@ -60,6 +61,7 @@ class Request:
     json: Any = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     files: Mapping[str, tuple[str, bytes]] | None = None
+    keyed: bool = False
     limits: Limits | None = None
 
 
@@ -166,16 +168,22 @@ class Session:
                 return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
             except ReplyLost as error:
                 return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
-        verdict = await self._classified(request.operation, reply)
+        verdict = await self._classified(request, reply)
         if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
             self._tokens.refused(token)
         if token and token.value in verdict.detail:  # some services repeat what they refuse
             verdict = replace(verdict, detail=verdict.detail.replace(token.value, "[token]"))
         return _Attempt(verdict, reply.headers, reply.status)
 
-    async def _classified(self, operation: str, reply: WireReply) -> Verdict:
+    async def _classified(self, request: Request, reply: WireReply) -> Verdict:
         meaning = functools.partial(
-            classify, reply.status, reply.headers, reply.body, operation=operation, rules=self._rules
+            classify,
+            reply.status,
+            reply.headers,
+            reply.body,
+            operation=request.operation,
+            keyed=request.keyed,
+            rules=self._rules,
         )
         # Megabytes of JSON (a download) are parsed off the loop that every wait lives on.
         return await asyncio.to_thread(meaning) if len(reply.body) > LARGE else meaning()

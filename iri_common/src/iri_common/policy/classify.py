@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -72,13 +73,19 @@ class Rules:
 
     Attributes:
         by_status: Statuses that mean something else here than in general.
+        errors: What the content type of the API's own errors contains. A 404 of any other type comes from
+            something before the service, and says nothing of the object that was asked for.
         empty_when_missing: Operations that answer 404 for an empty list.
-        absent_texts: Parts of a 400's detail which say that the object does not exist.
+        absent: By operation, what the detail of a 400 in JSON says when the object does not exist.
+        key_used: By operation, the status that says of a request under an idempotency key that the key
+            came before with another body.
     """
 
     by_status: Mapping[int, Outcome]
+    errors: str = "json"
     empty_when_missing: frozenset[str] = frozenset()
-    absent_texts: tuple[str, ...] = ()
+    absent: Mapping[str, re.Pattern[str]] = field(default_factory=dict[str, re.Pattern[str]])
+    key_used: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 GENERAL = Rules(by_status={})
@@ -102,7 +109,13 @@ class Verdict:
 
 
 def classify(
-    status: int, headers: Mapping[str, str], body: bytes, *, operation: str = "", rules: Rules = GENERAL
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    operation: str = "",
+    keyed: bool = False,
+    rules: Rules = GENERAL,
 ) -> Verdict:
     """Decide what a complete reply means.
 
@@ -111,6 +124,7 @@ def classify(
         headers: Names in lower case.
         body: All of it.
         operation: The API's name of it; rules may treat one apart.
+        keyed: The request went out under an idempotency key.
         rules: The API's oddities.
     """
     if 200 <= status < 300:
@@ -118,27 +132,41 @@ def classify(
     detail = _detail(headers, body) or f"HTTP {status}"
     if 300 <= status < 400 and "location" in headers:
         detail = _cut(f"HTTP {status}, redirected to {headers['location']}") + "; is the base URL right?"
-    if status == 404 and operation in rules.empty_when_missing and _is_json(headers):
+    if status == 404 and not _has_type(headers, rules.errors):
+        return Verdict(Outcome.AWAY, detail=f"{detail}; no 404 of this API, so is the base URL right?")
+    if status == 404 and operation in rules.empty_when_missing:
         return Verdict(Outcome.OK, value=[])
-    if status == 400 and any(text in detail for text in rules.absent_texts):
-        return Verdict(Outcome.NOT_FOUND, detail=detail)
-    outcome = rules.by_status.get(status) or _BY_STATUS.get(status)
-    if outcome is None:
-        # 304 and redirects to a result are replies that no operation here asks for.
-        outcome = (
-            Outcome.INVALID
-            if 400 <= status < 500
-            else Outcome.BROKEN
-            if status >= 500
-            else Outcome.UNREADABLE
-        )
+    outcome = _of_operation(status, headers, detail, operation, keyed, rules) or _of_status(status, rules)
     return Verdict(outcome, detail=detail, retry_after=retry_after(headers))
+
+
+def _of_operation(
+    status: int, headers: Mapping[str, str], detail: str, operation: str, keyed: bool, rules: Rules
+) -> Outcome | None:
+    if not _has_type(headers, "json"):
+        return None  # the words of a gateway, whatever they are
+    absent = rules.absent.get(operation)
+    if status == 400 and absent and absent.search(detail):
+        return Outcome.NOT_FOUND
+    if keyed and status == rules.key_used.get(operation):
+        return Outcome.KEY_USED
+    return None
+
+
+def _of_status(status: int, rules: Rules) -> Outcome:
+    outcome = rules.by_status.get(status) or _BY_STATUS.get(status)
+    if outcome is not None:
+        return outcome
+    if 400 <= status < 500:
+        return Outcome.INVALID
+    # 304 and redirects to a result are replies that no operation here asks for.
+    return Outcome.BROKEN if status >= 500 else Outcome.UNREADABLE
 
 
 def _success(headers: Mapping[str, str], body: bytes) -> Verdict:
     if not body:
         return Verdict(Outcome.OK)
-    if not _is_json(headers):
+    if not _has_type(headers, "json"):
         return Verdict(Outcome.UNREADABLE, detail=f"the body is not JSON: {_shorten(body)}")
     try:
         return Verdict(Outcome.OK, value=json.loads(body))
@@ -146,12 +174,12 @@ def _success(headers: Mapping[str, str], body: bytes) -> Verdict:
         return Verdict(Outcome.UNREADABLE, detail=f"the JSON is cut or broken: {_shorten(body)}")
 
 
-def _is_json(headers: Mapping[str, str]) -> bool:
-    return "json" in headers.get("content-type", "").lower()
+def _has_type(headers: Mapping[str, str], part: str) -> bool:
+    return part in headers.get("content-type", "").lower()
 
 
 def _detail(headers: Mapping[str, str], body: bytes) -> str:
-    if not _is_json(headers):
+    if not _has_type(headers, "json"):
         return _shorten(body)
     try:
         problem: Any = json.loads(body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -11,7 +10,7 @@ from iri_common.apis.iri import unwrap
 from iri_common.apis.iri.states import NOT_BEGUN, job_state
 from iri_common.apis.iri.wire import JobReply, Reading, SpecReply, StatusReply, TaskSubmitReply, segment
 from iri_common.http.session import Reply, Request, Session
-from iri_common.model.errors import NotFound, Refused, ReplyError
+from iri_common.model.errors import NotFound, ReplyError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import Answer
@@ -20,9 +19,6 @@ from iri_common.policy.retry import Replay
 
 # Header `Idempotency-Key-Reply`; no header means that the server did not look at the key.
 _REPLAYED: Mapping[str, bool] = {"hit": True, "miss": False}
-
-# ALCF answers a look at a job that has left the queue with a 400 "Job 42 not found".
-_JOB_NOT_FOUND = re.compile(r"\bjob\b.{0,200}?\bnot found\b", re.IGNORECASE | re.DOTALL)
 
 
 class IriJobs:
@@ -43,6 +39,7 @@ class IriJobs:
                 replay=Replay.ONCE,
                 json=dict(spec),
                 headers=_key_header(idempotency_key),
+                keyed=bool(idempotency_key),
             )
         )
         reading = self._reading("launchJob")
@@ -61,10 +58,6 @@ class IriJobs:
             reply = await self._get(resource_id, job_id, include_spec=False)
         except NotFound as error:
             return Done(JobStatus(JobState.MISSING, message=error.message))
-        except Refused as error:
-            if error.status == 400 and _JOB_NOT_FOUND.search(error.message):
-                return Done(JobStatus(JobState.MISSING, message=error.message))
-            raise
         reading = self._reading("getJob")
         if reply.value is None:  # a null instead of a 404
             return Done(JobStatus(JobState.MISSING))
@@ -127,6 +120,7 @@ class IriJobs:
                 replay=Replay.SAFE if idempotency_key else Replay.ONCE,
                 json=dict(changes),
                 headers=_key_header(idempotency_key),
+                keyed=bool(idempotency_key),
             )
         )
         return Done(_accepted(self._reading("updateJob"), reply.value, None).status)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from iri_common.policy.classify import Rules
 from iri_common.policy.retry import Replay
 
-# `absent_texts` stays empty on purpose: ALCF says "Job X not found" with a 400, but a rule counts for
-# every operation, and "Queue debug not found" in a refused submit must stay a refusal. Only a look at a
-# job gives those words their meaning; see jobs.py.
 RULES = Rules(
     by_status={},
+    # Every error of the framework is one, at every facility; a JSON 404 of another type is a gateway's.
+    errors="application/problem+json",
     empty_when_missing=frozenset({"getSites", "getIncidents", "getEventsByIncident"}),
+    # ALCF answers a look at a job that has left the queue with a 400 "Job 42 not found". Only of a look:
+    # "Queue debug not found" in a refused submit stays a refusal.
+    absent={"getJob": re.compile(r"\bjob\b.{0,200}?\bnot found\b", re.IGNORECASE | re.DOTALL)},
+    key_used={"launchJob": 422, "updateJob": 422},
 )
 
 # The reference server's OPS_SIZE_LIMIT; a deployment may set another, its 413 has the last word.
