@@ -14,7 +14,6 @@ from iri_common.facility.settings import make_settings
 from iri_common.model.job import JobEntry, JobStatus
 from iri_common.model.outcome import Done
 from iri_common.model.state import JobState
-from iri_common.policy.pace import Pace
 
 CPU = Resource("id-1", "Cpu", endpoints=frozenset({"compute", "filesystem"}))
 GPU = Resource("id-2", "gpu", endpoints=frozenset({"compute"}))
@@ -111,11 +110,10 @@ async def test_a_reading_that_failed_is_not_remembered() -> None:
     assert await lab.resources() == (CPU,)
 
 
-async def test_one_poller_for_a_resource_and_a_pace() -> None:
+async def test_one_poller_for_a_resource() -> None:
     lab = door(CPU)
-    assert lab.poller("a", Pace()) is lab.poller("a", Pace())
-    assert lab.poller("a", Pace()) is not lab.poller("b", Pace())
-    assert lab.poller("a", Pace()) is not lab.poller("a", Pace(quickest=9))
+    assert lab.poller("a") is lab.poller("a")
+    assert lab.poller("a") is not lab.poller("b")
 
 
 # ------------------------------------------------------------------------- what the services make of it

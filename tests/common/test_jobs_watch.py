@@ -85,18 +85,18 @@ class Machine:
         return Done(rows[offset : offset + limit])
 
 
-def watcher(machine: Machine, pace: Pace = PACE) -> Poller:
-    return Poller(machine, "machine", pace, "test", clock=asyncio.get_running_loop().time)
+def watcher(machine: Machine) -> Poller:
+    return Poller(machine, "machine", "test", clock=asyncio.get_running_loop().time)
 
 
 def watch(machine: Machine, *job_ids: str, pace: Pace = PACE, limit: float = 7 * 24 * 3600.0):
     """Wait for all of them; gives their ends and the time that each came."""
 
     async def all_of_them():
-        poller = watcher(machine, pace)
+        poller = watcher(machine)
 
         async def one(job_id):
-            return await poller.wait(ref(job_id)), seconds()
+            return await poller.wait(ref(job_id), pace=pace), seconds()
 
         ends = await asyncio.gather(*(one(job_id) for job_id in job_ids), return_exceptions=True)
         assert poller.watched == 0

@@ -19,7 +19,6 @@ from iri_common.jobs.watch import Poller
 from iri_common.model.errors import UsageError
 from iri_common.model.facility import Resource
 from iri_common.model.ports import Dialect
-from iri_common.policy.pace import Pace
 
 RESOURCES_STAY_FRESH = 300.0  # seconds
 
@@ -31,17 +30,16 @@ class Door:
     dialect: Dialect
     label: str
     memory: DoorMemory = field(default_factory=DoorMemory)
-    _pollers: dict[tuple[str, Pace], Poller] = field(default_factory=dict[tuple[str, Pace], Poller])
+    _pollers: dict[str, Poller] = field(default_factory=dict[str, Poller])
     _resources: Sequence[Resource] = ()
     _resources_read_at: float | None = None
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def poller(self, resource_id: str, pace: Pace) -> Poller:
-        """The one poller for this resource and pace."""
-        key = (resource_id, pace)
-        if key not in self._pollers:
-            self._pollers[key] = Poller(self.dialect.jobs, resource_id, pace, self.label)
-        return self._pollers[key]
+    def poller(self, resource_id: str) -> Poller:
+        """The one poller for this resource; each wait brings its own pace."""
+        if resource_id not in self._pollers:
+            self._pollers[resource_id] = Poller(self.dialect.jobs, resource_id, self.label)
+        return self._pollers[resource_id]
 
     async def resources(self) -> Sequence[Resource]:
         """The facility's resources, as read within the last five minutes; once for all who ask."""

@@ -125,7 +125,12 @@ class JobService(Service):
         return (await self.door.dialect.jobs.status(ref.resource_id, _id(ref))).value
 
     async def wait(
-        self, job: JobRef | str, *, timeout: float | None = None, on_change: OnChange | None = None
+        self,
+        job: JobRef | str,
+        *,
+        timeout: float | None = None,
+        on_change: OnChange | None = None,
+        patient: bool = False,
     ) -> JobStatus:
         """Wait for the end of a job, over any outage of the facility, through the shared poller.
 
@@ -133,18 +138,20 @@ class JobService(Service):
             job: Which.
             timeout: Seconds to wait at most; the job is not touched when they are over.
             on_change: Called with each status whose state is a new one.
+            patient: Wait even for a credential that has not been accepted yet; one that dies in mid-wait
+                is waited for in any case.
 
         Raises:
             WaitTimeout: if ``timeout`` seconds were not enough.
             JobLost: if the facility forgets the job and does not find it again.
-            AuthError: if the credential is refused; the job runs on.
+            AuthError: if the credential is refused from the start; the job runs on.
         """
         ref = self._ref(job)
         _id(ref)
-        poller = self.door.poller(ref.resource_id, self.settings.pace)
+        poller = self.door.poller(ref.resource_id)
         try:
             async with asyncio.timeout(timeout):
-                return await poller.wait(ref, on_change)
+                return await poller.wait(ref, on_change, pace=self.settings.pace, patient=patient)
         except TimeoutError:
             raise WaitTimeout(f"{ref.describe()} has not ended within {timeout} s", ref=ref) from None
 

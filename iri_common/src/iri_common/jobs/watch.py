@@ -20,6 +20,7 @@ from iri_common.policy.pace import Pace, next_tick, still_missing
 log = logging.getLogger(__name__)
 
 OnChange = Callable[[JobStatus], None]
+NORMAL = Pace()
 BULK_FROM = 3  # watched jobs: fewer are asked for one by one
 
 
@@ -27,12 +28,14 @@ BULK_FROM = 3  # watched jobs: fewer are asked for one by one
 class _Waiter:
     future: asyncio.Future[JobStatus]
     on_change: OnChange | None
+    patient: bool = False
 
 
 @dataclass(slots=True)
 class _Watched:
     ref: JobRef
     changed_at: float
+    pace: Pace
     status: JobStatus | None = None
     missing_since: float | None = None
     complained: bool = False
@@ -49,7 +52,6 @@ class Poller:
     Args:
         jobs: The dialect's jobs.
         resource_id: Where they run.
-        pace: How often to look.
         label: What messages call the facility.
         clock: Seconds from any fixed moment.
     """
@@ -58,13 +60,11 @@ class Poller:
         self,
         jobs: JobsApi,
         resource_id: str,
-        pace: Pace,
         label: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jobs = jobs
         self._resource_id = resource_id
-        self._pace = pace
         self._label = label
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
@@ -75,12 +75,21 @@ class Poller:
         self._lists = True
         self._strange: set[str] = set()
 
-    async def wait(self, ref: JobRef, on_change: OnChange | None = None) -> JobStatus:
+    async def wait(
+        self,
+        ref: JobRef,
+        on_change: OnChange | None = None,
+        *,
+        pace: Pace = NORMAL,
+        patient: bool = False,
+    ) -> JobStatus:
         """Wait until the facility says that the job has ended.
 
         Args:
             ref: With its job id.
             on_change: Called on this loop with each status whose state is a new one.
+            pace: How often to look; of several waits for one job the quickest counts.
+            patient: Wait even if the credential is refused from the start.
 
         Raises:
             JobLost: if the job stays unlisted beyond the grace.
@@ -88,8 +97,9 @@ class Poller:
             PermissionDenied: if the principal may not see this job.
         """
         job_id = ref.job_id or ""
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), on_change)
-        watched = self._watched.setdefault(job_id, _Watched(ref, self._clock()))
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), on_change, patient)
+        watched = self._watched.setdefault(job_id, _Watched(ref, self._clock(), pace))
+        watched.pace = min(watched.pace, pace, key=lambda each: each.quickest)
         watched.waiters.append(waiter)
         if watched.status:
             _tell(waiter, watched.status)
@@ -136,10 +146,12 @@ class Poller:
         now = self._clock()
         if not self._failures and any(each.status is None for each in self._watched.values()):
             # Whoever has just joined is looked at soon, and so are the others that join with it.
-            pause = self._pace.quickest
+            pause = min(each.pace.quickest for each in self._watched.values() if each.status is None)
         else:
-            since_changes = (now - each.changed_at for each in self._watched.values())
-            pause = next_tick(self._pace, since_changes, self._failures)
+            pause = min(
+                next_tick(each.pace, [now - each.changed_at], self._failures)
+                for each in self._watched.values()
+            )
         return max(0.0, self._last_look + pause - now)
 
     async def _look(self) -> None:
@@ -148,6 +160,7 @@ class Poller:
             rest = await self._look_at_list() if self._bulk() else None
             errors = await self._look_one_by_one(wanted if rest is None else rest)
         except AuthError as error:
+            self._failures += 1
             self._reject_all(error)
         except Exception as error:
             self._count_failure(error)
@@ -258,7 +271,8 @@ class Poller:
 
     def _reject_all(self, error: Exception) -> None:
         for watched in list(self._watched.values()):
-            self._reject(watched, error)
+            if not any(waiter.patient for waiter in watched.waiters):
+                self._reject(watched, error)
 
     def _reject(self, watched: _Watched, error: Exception) -> None:
         self._watched.pop(watched.ref.job_id or "", None)
