@@ -94,6 +94,7 @@ CALLS = [
     lambda d: d.status.incidents(),
     lambda d: d.status.events(),
     lambda d: d.accounts.whoami(),
+    lambda d: d.accounts.check_token(),
     lambda d: d.accounts.capabilities(),
     lambda d: d.accounts.projects(),
     lambda d: d.accounts.project_allocations("p"),

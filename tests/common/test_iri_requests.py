@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from iri_common.apis.iri import RULES, IriDialect
+from iri_common.apis.iri import RULES, V2, IriDialect
 from iri_common.apis.iri.rules import FILE_REPLAYS
 from iri_common.http.budget import Budget
 from iri_common.http.session import Session
@@ -25,23 +25,21 @@ TASK = {"task_id": "t1", "task_uri": "http://elsewhere.example/api/v2/task/t1"}
 class Wire:
     """Answers every request with the same reply, or with none."""
 
-    def __init__(self, value=None, *, lost=False):
-        self.value, self.lost, self.requests = value, lost, []
+    def __init__(self, value=None, *, lost=False, status=200):
+        self.value, self.lost, self.status, self.requests = value, lost, status, []
 
     async def send(self, request):
         self.requests.append(request)
         if self.lost:
             raise ReplyLost("cut")
-        return WireReply(200, {"content-type": "application/json"}, json.dumps(self.value).encode())
+        return WireReply(self.status, {"content-type": "application/json"}, json.dumps(self.value).encode())
 
     async def close(self): ...
 
 
-def dialect(wire):
-    limits = Limits(attempts=3, first_delay=0.0)
-    return IriDialect(
-        Session("http://door.example/api/v2/", wire, None, Budget(), rules=RULES, label="door", limits=limits)
-    )
+def dialect(wire, version=V2):
+    limits, url = Limits(attempts=3, first_delay=0.0), f"http://door.example/api/{version.name}/"
+    return IriDialect(Session(url, wire, None, Budget(), rules=RULES, label="door", limits=limits), version)
 
 
 GET_JOB = (("historical", "true"), ("include_spec", "false"))

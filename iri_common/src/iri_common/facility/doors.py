@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from iri_common.apis.iri import RULES, IriDialect
+from iri_common.apis.iri import RULES, IriDialect, version_of
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.facility.loop import io_loop
 from iri_common.facility.settings import FacilitySettings
@@ -103,7 +103,7 @@ def open_door(settings: FacilitySettings) -> Door:
         transport = _transport(settings)
         tokens = TokenKeeper(settings.token, transport.send) if settings.token else None
         session = Session(settings.url, transport, tokens, Budget(), rules=RULES, label=settings.label)
-        door = doors[settings.door] = Door(IriDialect(session), settings.label)
+        door = doors[settings.door] = Door(IriDialect(session, version_of(settings.url)), settings.label)
     return door
 
 

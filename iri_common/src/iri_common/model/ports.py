@@ -146,6 +146,13 @@ class StatusApi(Protocol):
 class AccountsApi(Protocol):
     """Who I am there and what I may use."""
 
+    async def check_token(self) -> Done[str | None]:
+        """Have the token judged by one request that needs it; the user's name where that tells it.
+
+        Raises AuthError for a bad token, and NotOffered at a facility without any account service.
+        """
+        ...
+
     async def whoami(self) -> Done[str]: ...
     async def capabilities(self) -> Done[Sequence[Capability]]: ...
     async def projects(self) -> Done[Sequence[Project]]: ...

@@ -1,8 +1,9 @@
-"""The IRI Facility API v2 of the DOE facilities."""
+"""The IRI Facility API, v2 and v1, of the DOE facilities."""
 
 from __future__ import annotations
 
 from iri_common.apis.iri.dialect import IriDialect
 from iri_common.apis.iri.rules import RULES
+from iri_common.apis.iri.versions import V1, V2, Version, version_of
 
-__all__ = ["IriDialect", "RULES"]
+__all__ = ["IriDialect", "RULES", "V1", "V2", "Version", "version_of"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from iri_common.apis.iri.paging import gather
 from iri_common.apis.iri.rules import PAGE
+from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import (
     AllocationReply,
     CapabilityReply,
@@ -23,11 +24,26 @@ from iri_common.model.outcome import Done
 class IriAccounts:
     """The account service; everything but the capabilities needs a token."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, version: Version) -> None:
         self._session = session
+        self._version = version
+
+    async def check_token(self) -> Done[str | None]:
+        """The user where the API tells the name; v1 has only the list of projects to ask for, and no name."""
+        if self._version.whoami:
+            return Done((await self.whoami()).value)
+        await self.projects()
+        return Done(None)
 
     async def whoami(self) -> Done[str]:
-        """The user at the facility; the cheapest check of a token."""
+        """The user at the facility."""
+        if not self._version.whoami:
+            raise self._version.lacks(
+                "whoami",
+                "whoami",
+                self._session.label,
+                "GET /account/projects checks a token, and the projects name their users",
+            )
         value = await self._get("whoami", "/account/whoami")
         return Done(self._reading("whoami").one(WhoAmIReply, value).username)
 

@@ -1,4 +1,4 @@
-"""The IRI Facility API v2 behind the ports: a session in, six services out."""
+"""The IRI Facility API behind the ports: a session in, six services out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from iri_common.apis.iri.rules import UPLOAD_LIMIT
 from iri_common.apis.iri.status import IriStatus
 from iri_common.apis.iri.storage import IriStorage
 from iri_common.apis.iri.tasks import IriTasks
+from iri_common.apis.iri.versions import V2, Version
 from iri_common.http.session import Session
 from iri_common.model.grades import Grades
 
@@ -17,16 +18,22 @@ class IriDialect:
     """One IRI facility; every service talks through the same session.
 
     Args:
-        session: Its base URL ends in ``/api/v2`` (or in whatever the facility has in its place), and it
-            was built with :data:`iri_common.apis.iri.RULES`.
+        session: Its base URL ends in ``/api/v2`` or ``/api/v1`` (or in whatever the facility has in its
+            place), and it was built with :data:`iri_common.apis.iri.RULES`.
+        version: The major of the API that is spoken there, see :func:`iri_common.apis.iri.version_of`.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, version: Version = V2) -> None:
         self.name = "iri"
-        self.grades = Grades(settle="native", files="direct", upload_limit=UPLOAD_LIMIT, logs="end")
-        self.jobs = IriJobs(session)
-        self.files = IriFiles(session)
+        self.grades = Grades(
+            settle="native" if version.keys else "lookup",
+            files="direct",
+            upload_limit=UPLOAD_LIMIT,
+            logs="end",
+        )
+        self.jobs = IriJobs(session, version)
+        self.files = IriFiles(session, version)
         self.operations = IriTasks(session)
         self.status = IriStatus(session)
-        self.accounts = IriAccounts(session)
-        self.storage = IriStorage(session)
+        self.accounts = IriAccounts(session, version)
+        self.storage = IriStorage(session, version)

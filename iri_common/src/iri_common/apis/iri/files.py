@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from iri_common.apis.iri import unwrap
 from iri_common.apis.iri.rules import FILE_REPLAYS
 from iri_common.apis.iri.states import file_type
+from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import (
     ChecksumReply,
     ContentReply,
@@ -30,16 +31,13 @@ from iri_common.policy.retry import Replay
 T = TypeVar("T")
 _Read = Callable[[Reading, object], T]
 
-_COMPRESSIONS: Mapping[Compression, str] = {
-    each: f"urn:doe-iri:compression:{each.value}" for each in Compression
-}
-
 
 class IriFiles:
     """The filesystem service. What a second arrival does is in :data:`rules.FILE_REPLAYS`."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, version: Version) -> None:
         self._session = session
+        self._version = version
 
     async def ls(
         self,
@@ -156,7 +154,7 @@ class IriFiles:
             "path": source,
             "target_path": target,
             "dereference": dereference,
-            "compression": _COMPRESSIONS[compression],
+            "compression": self._version.compressions[compression],
         }
         if pattern is not None:
             body["match_pattern"] = pattern
@@ -166,7 +164,7 @@ class IriFiles:
         self, resource_id: str, source: str, target: str, *, compression: Compression = Compression.GZIP
     ) -> Answer[FileEntry | None]:
         """Unpack an archive into a directory."""
-        body = {"path": source, "target_path": target, "compression": _COMPRESSIONS[compression]}
+        body = {"path": source, "target_path": target, "compression": self._version.compressions[compression]}
         return await self._ask("extract", resource_id, body, _changed)
 
     async def _ask(
@@ -183,15 +181,17 @@ class IriFiles:
             if name in body and not body[name]:
                 raise UsageError(f"{operation} needs a path; an empty one would be the facility's to guess")
         replay = replay or FILE_REPLAYS[operation]
+        method = self._version.verbs.get(operation, "POST")
+        # An upload names its path in the query; in the form it is refused.
+        in_query = bool(files) or method in {"GET", "DELETE"}
         reply = await self._session.send(
             Request(
                 operation=operation,
-                method="POST",
+                method=method,
                 path=f"/filesystem/{operation}/{segment(resource_id, 'resource')}",
                 replay=replay,
-                # An upload names its path in the query; in the form it is refused.
-                params=tuple(body.items()) if files else (),
-                json=None if files else body,
+                params=tuple((name, _word(value)) for name, value in body.items()) if in_query else (),
+                json=None if in_query else body,
                 files=files,
             )
         )
@@ -213,6 +213,11 @@ def _begun(reading: Reading, value: object, read: _Read[T], replay: Replay) -> A
         if replay is Replay.SAFE:
             raise
         raise reading.ambiguous(error.message) from None
+
+
+def _word(value: object) -> str:
+    # Only true and false are booleans of a query, so Python's True is not one.
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _extent(lines: int | None, size: int | None) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from iri_common.apis.iri import unwrap
 from iri_common.apis.iri.states import NOT_BEGUN, job_state
+from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import JobReply, Reading, SpecReply, StatusReply, TaskSubmitReply, segment
 from iri_common.http.session import Reply, Request, Session
 from iri_common.model.errors import NotFound, ReplyError
@@ -24,13 +25,18 @@ _REPLAYED: Mapping[str, bool] = {"hit": True, "miss": False}
 class IriJobs:
     """The compute service. A job id is opaque and means something at its own resource only."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, version: Version) -> None:
         self._session = session
+        self._keys = version.keys
 
     async def submit(
         self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
     ) -> Answer[Accepted]:
-        """Ask for a job once. A facility may queue the ask itself; that answer is a Pending."""
+        """Ask for a job once. A facility may queue the ask itself; that answer is a Pending.
+
+        A key goes along only where the version has keys: what others do with the header is not described.
+        """
+        headers = self._key_header(idempotency_key)
         reply = await self._session.send(
             Request(
                 operation="launchJob",
@@ -38,8 +44,8 @@ class IriJobs:
                 path=f"/compute/job/{segment(resource_id, 'resource')}",
                 replay=Replay.ONCE,
                 json=dict(spec),
-                headers=_key_header(idempotency_key),
-                keyed=bool(idempotency_key),
+                headers=headers,
+                keyed=bool(headers),
             )
         )
         reading = self._reading("launchJob")
@@ -111,16 +117,17 @@ class IriJobs:
     async def update(
         self, resource_id: str, job_id: str, changes: Mapping[str, Any], idempotency_key: str | None
     ) -> Done[JobStatus]:
-        """Change fields of a job; repeated only under a key."""
+        """Change fields of a job; repeated only under a key that the version knows."""
+        headers = self._key_header(idempotency_key)
         reply = await self._session.send(
             Request(
                 operation="updateJob",
                 method="PUT",
                 path=f"/compute/job/{segment(resource_id, 'resource')}/{segment(job_id, 'job')}",
-                replay=Replay.SAFE if idempotency_key else Replay.ONCE,
+                replay=Replay.SAFE if headers else Replay.ONCE,
                 json=dict(changes),
-                headers=_key_header(idempotency_key),
-                keyed=bool(idempotency_key),
+                headers=headers,
+                keyed=bool(headers),
             )
         )
         return Done(_accepted(self._reading("updateJob"), reply.value, None).status)
@@ -137,12 +144,11 @@ class IriJobs:
             )
         )
 
+    def _key_header(self, key: str | None) -> dict[str, str]:
+        return {"Idempotency-Key": key} if key and self._keys else {}
+
     def _reading(self, operation: str) -> Reading:
         return Reading(self._session.label, operation)
-
-
-def _key_header(key: str | None) -> dict[str, str]:
-    return {"Idempotency-Key": key} if key else {}
 
 
 def _flag(value: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import EndpointReply, LocationReply, Reading, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import NotFound
@@ -14,8 +15,9 @@ from iri_common.model.outcome import Done
 class IriStorage:
     """The storage service. The resource sets the view: a job's paths and rights, or those from outside."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, version: Version) -> None:
         self._session = session
+        self._version = version
 
     async def locations(
         self, resource_id: str, *, logical_name: str | None = None, project: str | None = None
@@ -58,6 +60,13 @@ class IriStorage:
         )
 
     async def _get(self, operation: str, path: str, **filters: str | None) -> object:
+        if not self._version.storage:
+            raise self._version.lacks(
+                "storage service",
+                operation,
+                self._session.label,
+                "give paths as the facility's documentation names them",
+            )
         params = tuple((name, value) for name, value in filters.items() if value is not None)
         reply = await self._session.send(Request(operation=operation, method="GET", path=path, params=params))
         return reply.value
