@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import time
 from collections.abc import Callable
 from typing import cast
 
 from iri_common.model.errors import AuthError, IriError
 from iri_common.model.ports import Token, TokenExchange, TokenSource
+
+log = logging.getLogger(__name__)
 
 REFRESH_AHEAD = 0.1  # of a token's life, and
 AT_LEAST_AHEAD = 5.0  # seconds: a request under way must not outlive its token
@@ -65,6 +68,9 @@ class TokenKeeper:
                 if not error.transient or not self._still_good():
                     self._failures, self._failure = self._failures + 1, error
                     raise
+                log.warning(
+                    "%s gives no new token (%s); the old one is used while it lasts", self.identity, error
+                )
             return cast("Token", self._token)
 
     def _still_good(self) -> bool:

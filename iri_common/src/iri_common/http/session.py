@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iri_common.auth.keeper import TokenKeeper
+from iri_common.http import telemetry
 from iri_common.http.budget import Budget
 from iri_common.model.errors import (
     AmbiguousReply,
@@ -27,9 +29,12 @@ from iri_common.model.errors import (
     TransientError,
     Unreachable,
 )
-from iri_common.model.ports import Transport, WireReply, WireRequest
+from iri_common.model.logfields import about
+from iri_common.model.ports import Token, Transport, WireReply, WireRequest
 from iri_common.policy.classify import GENERAL, NotSent, Outcome, ReplyLost, Rules, Verdict, classify
 from iri_common.policy.retry import Action, Limits, Replay, decide
+
+log = logging.getLogger(__name__)
 
 LARGE = 256 * 1024  # bytes of a reply
 
@@ -79,6 +84,11 @@ class _Attempt:
     headers: Mapping[str, str]
     status: int | None = None
 
+    @property
+    def request_id(self) -> str | None:
+        """The facility's."""
+        return self.headers.get("x-request-id")
+
 
 class Session:
     """Everything between a dialect and the wire.
@@ -111,6 +121,8 @@ class Session:
         self._budget = budget
         self._rules = rules
         self._limits = limits or Limits()
+        self._token: Token | None = None  # the last one used, and since when: for those who look on
+        self._token_since = 0.0
 
     async def send(self, request: Request) -> Reply:
         """Make the request, again where the table allows, and give the answer of a success.
@@ -124,7 +136,7 @@ class Session:
         attempt, renewed = 0, False
         while True:
             attempt += 1
-            result = await self._once(request)
+            result = await self._once(request, attempt)
             if result.verdict.outcome is Outcome.OK:
                 return Reply(result.verdict.value, result.headers)
             decision = decide(
@@ -145,13 +157,23 @@ class Session:
                 raise self._error(request, result, attempt)
             if decision.action is Action.RENEW:
                 renewed = True
+            log.info(
+                "%s at %s: %s (%s)%s; again in %.1f s",
+                request.operation,
+                self.label,
+                result.verdict.outcome,
+                result.verdict.detail,
+                f", request {result.request_id}" if result.request_id else "",
+                decision.delay,
+                extra=self._about(request, result),
+            )
             await asyncio.sleep(decision.delay)
 
-    async def _once(self, request: Request) -> _Attempt:
+    async def _once(self, request: Request, attempt: int) -> _Attempt:
         headers = dict(request.headers)
         token = None
         if self._tokens and not request.public:
-            token = await self._tokens.token()
+            token = await self._current_token(self._tokens)
             headers["authorization"] = f"Bearer {token.value}"
         wire = WireRequest(
             method=request.method,
@@ -162,18 +184,51 @@ class Session:
             files=request.files,
         )
         async with self._budget:
-            try:
-                reply = await self._transport.send(wire)
-            except NotSent as error:
-                return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
-            except ReplyLost as error:
-                return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
+            with telemetry.request(self.label, request.operation, request.method, attempt) as ending:
+                result = await self._answered(request, wire, token)
+                ending.outcome, ending.status = str(result.verdict.outcome), result.status
+                ending.request_id = result.request_id
+        log.debug(
+            "%s at %s: %s, HTTP %s, request %s",
+            request.operation,
+            self.label,
+            result.verdict.outcome,
+            result.status,
+            result.request_id,
+            extra=self._about(request, result),
+        )
+        return result
+
+    async def _answered(self, request: Request, wire: WireRequest, token: Token | None) -> _Attempt:
+        try:
+            reply = await self._transport.send(wire)
+        except NotSent as error:
+            return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
+        except ReplyLost as error:
+            return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
         verdict = await self._classified(request, reply)
         if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
             self._tokens.refused(token)
         if token and token.value in verdict.detail:  # some services repeat what they refuse
             verdict = replace(verdict, detail=verdict.detail.replace(token.value, "[token]"))
         return _Attempt(verdict, reply.headers, reply.status)
+
+    async def _current_token(self, tokens: TokenKeeper) -> Token:
+        try:
+            token = await tokens.token()
+        except IriError:
+            telemetry.token_fetched(self.label, worked=False)
+            raise
+        now = time.time()
+        if token is not self._token:
+            self._token, self._token_since = token, now
+            telemetry.token_fetched(self.label, worked=True)
+        ends = token.expires_at
+        telemetry.token_used(self.label, now - self._token_since, None if ends is None else ends - now)
+        return token
+
+    def _about(self, request: Request, result: _Attempt) -> dict[str, str]:
+        return about(facility=self.label, operation=request.operation, request_id=result.request_id)
 
     async def _classified(self, request: Request, reply: WireReply) -> Verdict:
         meaning = functools.partial(
@@ -193,7 +248,7 @@ class Session:
         context: dict[str, Any] = {
             "facility": self.label,
             "operation": request.operation,
-            "request_id": result.headers.get("x-request-id"),
+            "request_id": result.request_id,
             "status": result.status,
             "outcome": str(verdict.outcome),
         }
