@@ -26,6 +26,7 @@ from iri_common.model.facility import Availability
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import WireReply
+from iri_common.model.reason import JobReason
 from iri_common.model.state import JobState
 from iri_common.policy.retry import Limits
 
@@ -193,9 +194,12 @@ async def test_another_400_is_not_a_missing_job():
                 "meta_data": {"k": [1]},
                 "_links": {},
             },
-            JobStatus(JobState.COMPLETED, 3, None, 1.5, "completed", {"k": [1]}),
+            JobStatus(JobState.COMPLETED, 3, None, 1.5, "completed", {"k": [1]}, JobReason.EXIT_CODE),
         ),
-        ({"state": "failed", "meta_data": None}, JobStatus(JobState.FAILED, raw_state="failed")),
+        (
+            {"state": "failed", "meta_data": None},
+            JobStatus(JobState.FAILED, raw_state="failed", reason=JobReason.UNKNOWN),
+        ),
     ],
 )
 async def test_status(status, expected):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from iri_common.model.job import JobResult, JobStatus
     from iri_common.model.key import JobKey
     from iri_common.model.ports import TokenSource
+    from iri_common.model.reason import JobReason
     from iri_common.model.ref import JobRef
     from iri_common.model.spec import Container, JobAttributes, JobSpec, ResourceSpec, VolumeMount
     from iri_common.model.state import JobState
@@ -52,6 +53,7 @@ _HOMES = {
     "facility.facility": ("Facility", "AsyncFacility"),
     "model.spec": ("JobSpec", "ResourceSpec", "JobAttributes", "Container", "VolumeMount"),
     "model.key": ("JobKey",),
+    "model.reason": ("JobReason",),
     "model.ref": ("JobRef",),
     "model.state": ("JobState",),
     "model.job": ("JobStatus", "JobResult"),
@@ -102,6 +104,7 @@ __all__ = [
     "JobState",
     "JobStatus",
     "JobResult",
+    "JobReason",
     "Availability",
     "Incident",
     "Resource",

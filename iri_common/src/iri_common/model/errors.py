@@ -29,11 +29,12 @@ Every error says what happened, to which operation at which facility, and what t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from iri_common.model.job import JobStatus
     from iri_common.model.key import JobKey
+    from iri_common.model.reason import JobReason
     from iri_common.model.ref import JobRef
 
 
@@ -50,7 +51,7 @@ class IriError(Exception):
         transient: Whether the same call may succeed later without anything being changed.
     """
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
 
     def __init__(
         self,
@@ -174,8 +175,9 @@ class JobFailed(IriError):
 
     Attributes:
         ref: Which job.
-        job_status: Its last status: state, exit code, message.
+        job_status: Its last status: state, exit code, message, reason.
         stderr_tail: The last lines of its standard error, where the facility lets us read them.
+        transient: Whether the same job, asked for again, may well succeed (a node died, it was preempted).
     """
 
     def __init__(
@@ -187,10 +189,18 @@ class JobFailed(IriError):
         stderr_tail: str = "",
         facility: str | None = None,
     ) -> None:
-        super().__init__(message, facility=facility)
+        reason = job_status.reason
+        advice = reason.advice if reason else ""
+        super().__init__(f"{message}\n{advice}" if advice else message, facility=facility)
         self.ref = ref
         self.job_status = job_status
         self.stderr_tail = stderr_tail
+        self.transient = bool(reason and reason.retry_sensible)
+
+    @property
+    def reason(self) -> JobReason | None:
+        """Why it failed, as far as that is known."""
+        return self.job_status.reason
 
 
 class JobLost(IriError):

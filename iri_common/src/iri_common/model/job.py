@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from iri_common.model.reason import JobReason
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
 
@@ -20,6 +21,7 @@ class JobStatus:
         time: When the facility took note of this state, seconds since the epoch.
         raw_state: The word the facility used.
         meta: Whatever else the facility says about the job; its keys are the facility's own.
+        reason: Why it failed or does not begin, as far as the facility's words and numbers tell.
     """
 
     state: JobState
@@ -28,6 +30,7 @@ class JobStatus:
     time: float | None = None
     raw_state: str | None = None
     meta: Mapping[str, object] = field(default_factory=dict[str, object])
+    reason: JobReason | None = None
 
     @property
     def succeeded(self) -> bool:

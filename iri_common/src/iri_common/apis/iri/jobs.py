@@ -16,6 +16,7 @@ from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import Answer
 from iri_common.model.state import JobState
+from iri_common.policy.reason import explained
 from iri_common.policy.retry import Replay
 
 # Header `Idempotency-Key-Reply`; no header means that the server did not look at the key.
@@ -178,7 +179,7 @@ def _accepted(reading: Reading, value: object, replayed: bool | None) -> Accepte
 def _status(reading: Reading, value: object) -> JobStatus:
     reply = reading.one(StatusReply, {} if value is None else value)
     state = job_state(reply.state)
-    return JobStatus(
+    status = JobStatus(
         state=state,
         exit_code=None if state in NOT_BEGUN else reply.exit_code,
         message=reply.message,
@@ -186,6 +187,7 @@ def _status(reading: Reading, value: object) -> JobStatus:
         raw_state=reply.state,
         meta=reply.meta_data,
     )
+    return explained(status)
 
 
 def _entry(reading: Reading, job: JobReply) -> JobEntry:

@@ -1,0 +1,130 @@
+"""Why a job ended as it did, from the exact words and numbers of the schedulers.
+
+The APIs fold a dozen endings into "failed" (IRI has no time limit, no preemption, no node failure); what
+is left of the truth is in the message, the exit code and the facility's own fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import cast
+
+from iri_common.model.job import JobStatus
+from iri_common.model.reason import JobReason
+from iri_common.model.state import JobState
+
+# Whole words only: "TIMEOUT" is Slurm's, "timeout" may be anybody's.
+_ENDINGS: Mapping[str, JobReason] = {
+    # Slurm: states, and the reasons that it writes on ended jobs
+    "TIMEOUT": JobReason.TIME_LIMIT,
+    "TimeLimit": JobReason.TIME_LIMIT,
+    "DEADLINE": JobReason.DEADLINE,
+    "OUT_OF_MEMORY": JobReason.MEMORY,
+    "OutOfMemory": JobReason.MEMORY,
+    "OOM": JobReason.MEMORY,
+    "NODE_FAIL": JobReason.NODE,
+    "NodeFail": JobReason.NODE,
+    "NodeDown": JobReason.NODE,
+    "BOOT_FAIL": JobReason.NODE,
+    "JobLaunchFailure": JobReason.NODE,
+    "PREEMPTED": JobReason.PREEMPTED,
+    "DependencyNeverSatisfied": JobReason.DEPENDENCY,
+    # LSF
+    "TERM_RUNLIMIT": JobReason.TIME_LIMIT,
+    "TERM_CPULIMIT": JobReason.TIME_LIMIT,
+    "TERM_DEADLINE": JobReason.DEADLINE,
+    "TERM_MEMLIMIT": JobReason.MEMORY,
+    "TERM_SWAP": JobReason.MEMORY,
+    "TERM_PREEMPT": JobReason.PREEMPTED,
+    # PBS, where the names of its exit codes are shown
+    "JOB_EXEC_KILL_WALLTIME": JobReason.TIME_LIMIT,
+    "JOB_EXEC_KILL_CPUT": JobReason.TIME_LIMIT,
+    "JOB_EXEC_KILL_MEM": JobReason.MEMORY,
+    "JOB_EXEC_KILL_VMEM": JobReason.MEMORY,
+}
+_CANCELED: Mapping[str, JobReason] = {
+    "CANCELLED": JobReason.CANCELED,
+    "TERM_OWNER": JobReason.CANCELED,
+    "TERM_ADMIN": JobReason.CANCELED,
+}
+_WAITS: Mapping[str, JobReason] = {
+    "Dependency": JobReason.DEPENDENCY,
+    "DependencyNeverSatisfied": JobReason.DEPENDENCY,
+    "JobHeldUser": JobReason.HELD,
+    "JobHeldAdmin": JobReason.HELD,
+    "SPECIAL_EXIT": JobReason.HELD,
+    "LAUNCH_FAILED_REQUEUED_HELD": JobReason.HELD,
+}
+_SENTENCES: tuple[tuple[re.Pattern[str], JobReason], ...] = (
+    (re.compile(r"\btime limit of \S+ s reached\b"), JobReason.TIME_LIMIT),  # the local facility
+    (re.compile(r"\bnode failure\b", re.IGNORECASE), JobReason.NODE),
+    (re.compile(r"\bDUE TO TIME LIMIT\b"), JobReason.TIME_LIMIT),  # slurmstepd
+    (re.compile(r"\bDUE TO PREEMPTION\b"), JobReason.PREEMPTED),
+    (re.compile(r"\b[Oo]ut [Oo]f [Mm]emory\b|\boom-kill\b"), JobReason.MEMORY),
+    (re.compile(r"\b(?:walltime|cput) \S+ exceeded limit\b"), JobReason.TIME_LIMIT),  # PBS
+    (re.compile(r"\bv?mem \S+ exceeded limit\b"), JobReason.MEMORY),
+)
+# A program's own exit code is never negative.
+_PBS_CODES: Mapping[int, JobReason] = {
+    -29: JobReason.TIME_LIMIT,
+    -28: JobReason.TIME_LIMIT,
+    -27: JobReason.MEMORY,
+    -26: JobReason.MEMORY,
+}
+# Other fields of a facility (names, paths, command lines) hold the user's words, which mean nothing here.
+_TELLING = frozenset(
+    {"state", "job_state", "jobstate", "reason", "state_reason", "comment", "exit_reason", "term_reason"}
+)
+_WORD = re.compile(r"[A-Za-z][A-Za-z_]*")
+_WAITING = frozenset({JobState.NEW, JobState.QUEUED, JobState.HELD})
+
+
+def explained(status: JobStatus, guard: Mapping[int, JobReason] | None = None) -> JobStatus:
+    """The status with its reason, where there is one to tell and it does not tell it yet.
+
+    Args:
+        status: As the facility gives it.
+        guard: What the exit codes mean that the guard around a job ends with.
+    """
+    reason = reason_of(status, guard) if status.reason is None else None
+    return status if reason is None else replace(status, reason=reason)
+
+
+def reason_of(status: JobStatus, guard: Mapping[int, JobReason] | None = None) -> JobReason | None:
+    """Why; None for a job that runs, waits for nothing in particular, or succeeded."""
+    texts = list(_texts(status))
+    words = {word for text in texts for word in _WORD.findall(text)}
+    if status.state in _WAITING:
+        return _first(_WAITS, words) or (JobReason.HELD if status.state is JobState.HELD else None)
+    if not status.state.terminal or status.succeeded:
+        return None
+    if guard and status.exit_code is not None and status.exit_code in guard:
+        return guard[status.exit_code]
+    told = _first(_ENDINGS, words) or _sentence(texts)
+    if told is not None:
+        return told
+    if status.state is JobState.CANCELED or _first(_CANCELED, words):
+        return JobReason.CANCELED
+    if status.exit_code in (None, 0):
+        return JobReason.UNKNOWN
+    return _PBS_CODES.get(status.exit_code or 0, JobReason.EXIT_CODE)
+
+
+def _texts(status: JobStatus) -> Iterable[str]:
+    yield status.raw_state or ""
+    yield status.message or ""
+    for name, value in status.meta.items():
+        if name.casefold() in _TELLING:
+            # Slurm's REST API gives states as lists of words.
+            yield " ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)
+
+
+def _first(table: Mapping[str, JobReason], words: set[str]) -> JobReason | None:
+    return next((reason for word, reason in table.items() if word in words), None)
+
+
+def _sentence(texts: Iterable[str]) -> JobReason | None:
+    text = "\n".join(texts)
+    return next((reason for pattern, reason in _SENTENCES if pattern.search(text)), None)
