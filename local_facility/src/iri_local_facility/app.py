@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import control, iri_v2, oauth
+from . import control, iri_v1, iri_v2, oauth
 from .facility import Facility
 from .requestlog import LogRequests
 
@@ -14,6 +14,7 @@ def make_app(facility: Facility) -> ASGIApp:
     iri = iri_v2.make_app(facility)
     faces: dict[str, ASGIApp] = {
         iri_v2.PREFIX: iri,
+        **dict.fromkeys(iri_v1.PATHS, iri_v1.make_app(facility)),
         oauth.PREFIX: oauth.make_app(facility),
         control.PREFIX: control.make_app(facility),
     }

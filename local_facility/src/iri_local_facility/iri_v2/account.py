@@ -16,26 +16,29 @@ from .models import Capability, Project, ProjectAllocation, UserAllocation, WhoA
 from .paging import ModifiedSince, TextFilter, changed_since, not_modified, page
 from .represent import Represent
 from .routing import CurrentUser, bearer_token, route_class
+from .version import Version
 
 _PROJECTS = "/account/projects"
 _GRANTS = f"{_PROJECTS}/{{project_id}}/project_allocations"
 _SHARES = f"{_GRANTS}/{{project_allocation_id}}/user_allocations"
 
 
-def make_router(core: Core) -> APIRouter:
+def make_router(core: Core, version: Version) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["account"], route_class=route_class(core.accounts, strict=True))
-    _add_capabilities(router, core)
-    _add_projects(router, core)
-    _add_allocations(router, core)
+    _add_capabilities(router, core, version)
+    if version.whoami:
+        _add_whoami(router)
+    _add_projects(router, core, version)
+    _add_allocations(router, core, version)
     return router
 
 
-def _add_capabilities(router: APIRouter, core: Core) -> None:
+def _add_capabilities(router: APIRouter, core: Core, version: Version) -> None:
     @router.get(
         "/account/capabilities",
         operation_id="getCapabilities",
-        response_model=list[Capability],
+        response_model=list[version.answer(Capability)],
         response_model_exclude_none=True,
     )
     async def get_capabilities(
@@ -52,7 +55,9 @@ def _add_capabilities(router: APIRouter, core: Core) -> None:
         return page(changed_since(found, modified_since), offset, limit)
 
     @router.get(
-        "/account/capabilities/{capability_id}", operation_id="getCapability", response_model=Capability
+        "/account/capabilities/{capability_id}",
+        operation_id="getCapability",
+        response_model=version.answer(Capability),
     )
     async def get_capability(request: Request, capability_id: str, modified_since: ModifiedSince = None):
         for capability in core.catalog.capabilities:
@@ -62,13 +67,18 @@ def _add_capabilities(router: APIRouter, core: Core) -> None:
         raise HTTPException(404, f"Capability {capability_id} not found")
 
 
-def _add_projects(router: APIRouter, core: Core) -> None:
+def _add_whoami(router: APIRouter) -> None:
     @router.get("/account/whoami", operation_id="whoami", response_model=WhoAmI, dependencies=[bearer_token])
     async def whoami(user: CurrentUser):
         return {"username": user.name}
 
+
+def _add_projects(router: APIRouter, core: Core, version: Version) -> None:
     @router.get(
-        _PROJECTS, operation_id="getProjects", response_model=list[Project], dependencies=[bearer_token]
+        _PROJECTS,
+        operation_id="getProjects",
+        response_model=list[version.answer(Project)],
+        dependencies=[bearer_token],
     )
     async def get_projects(request: Request, user: CurrentUser):
         grants = Grants(core, Links(request))
@@ -77,18 +87,18 @@ def _add_projects(router: APIRouter, core: Core) -> None:
     @router.get(
         f"{_PROJECTS}/{{project_id}}",
         operation_id="getProject",
-        response_model=Project,
+        response_model=version.answer(Project),
         dependencies=[bearer_token],
     )
     async def get_project(request: Request, project_id: str, user: CurrentUser):
         return Grants(core, Links(request)).project(_project(core, user, project_id))
 
 
-def _add_allocations(router: APIRouter, core: Core) -> None:
+def _add_allocations(router: APIRouter, core: Core, version: Version) -> None:
     @router.get(
         _GRANTS,
         operation_id="getProjectAllocationsByProject",
-        response_model=list[ProjectAllocation],
+        response_model=list[version.answer(ProjectAllocation)],
         dependencies=[bearer_token],
     )
     async def get_project_allocations(request: Request, project_id: str, user: CurrentUser):
@@ -99,7 +109,7 @@ def _add_allocations(router: APIRouter, core: Core) -> None:
     @router.get(
         f"{_GRANTS}/{{project_allocation_id}}",
         operation_id="getProjectAllocationByProject",
-        response_model=ProjectAllocation,
+        response_model=version.answer(ProjectAllocation),
         dependencies=[bearer_token],
     )
     async def get_project_allocation(
@@ -112,7 +122,7 @@ def _add_allocations(router: APIRouter, core: Core) -> None:
     @router.get(
         _SHARES,
         operation_id="getUserAllocationsByProjectAllocation",
-        response_model=list[UserAllocation],
+        response_model=list[version.answer(UserAllocation)],
         dependencies=[bearer_token],
     )
     async def get_user_allocations(
@@ -125,7 +135,7 @@ def _add_allocations(router: APIRouter, core: Core) -> None:
     @router.get(
         f"{_SHARES}/{{user_allocation_id}}",
         operation_id="getUserAllocationByProjectAllocation",
-        response_model=UserAllocation,
+        response_model=version.answer(UserAllocation),
         dependencies=[bearer_token],
     )
     async def get_user_allocation(

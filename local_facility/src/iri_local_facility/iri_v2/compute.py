@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, HTTPException, Query, Response
+from fastapi import APIRouter, Body, HTTPException, Query, Response
 from starlette.requests import Request
 
 from iri_local_facility.accounts import User
@@ -19,30 +19,26 @@ from .models import Resource
 from .paging import page
 from .represent import Represent
 from .routing import CurrentUser, bearer_token, route_class
+from .version import Version
 
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 Switch = Annotated[QueryBool, Query()]
 
 
-def make_router(core: Core) -> APIRouter:
+def make_router(core: Core, version: Version) -> APIRouter:
     """The routes."""
     router = APIRouter(
         tags=["compute"],
         route_class=route_class(core.accounts, strict=True, tolerated=frozenset({"filters"})),
     )
-    _add_changes(router, core, Idempotency(core.store))
-    _add_queries(router, core)
+    _add_changes(router, core, version)
+    _add_queries(router, core, version)
     return router
 
 
-def _add_changes(router: APIRouter, core: Core, idempotency: Idempotency) -> None:
-    @router.post(
-        "/compute/job/{resource_id}",
-        operation_id="launchJob",
-        response_model=Job,
-        dependencies=[bearer_token],
-    )
-    async def launch_job(resource_id: str, spec: JobSpec, user: CurrentUser, key: IdempotencyKey = None):
+def _add_changes(router: APIRouter, core: Core, version: Version) -> None:
+    idempotency = Idempotency(core.store)
+
+    async def launch_job(resource_id: str, spec: JobSpec, user: CurrentUser, key: Any = None):
         async def submit() -> dict[str, Any]:
             core.catalog.resource(resource_id, "compute")
             document = spec.model_dump(exclude_unset=True)
@@ -50,15 +46,7 @@ def _add_changes(router: APIRouter, core: Core, idempotency: Idempotency) -> Non
 
         return await idempotency.answer(f"{user.name}/launchJob", key, spec, submit)
 
-    @router.put(
-        "/compute/job/{resource_id}/{job_id}",
-        operation_id="updateJob",
-        response_model=Job,
-        dependencies=[bearer_token],
-    )
-    async def update_job(
-        resource_id: str, job_id: str, spec: JobSpec, user: CurrentUser, key: IdempotencyKey = None
-    ):
+    async def update_job(resource_id: str, job_id: str, spec: JobSpec, user: CurrentUser, key: Any = None):
         async def update() -> dict[str, Any]:
             job = _job(core, user, resource_id, job_id)
             changes, merged = to_changes(spec, JobSpec(**job.document))
@@ -66,6 +54,20 @@ def _add_changes(router: APIRouter, core: Core, idempotency: Idempotency) -> Non
             return to_job(core.scheduler.update(user, job.id, changes, document))
 
         return await idempotency.answer(f"{user.name}/updateJob/{job_id}", key, spec, update)
+
+    for verb, path, name, change in (
+        ("POST", "/compute/job/{resource_id}", "launchJob", launch_job),
+        ("PUT", "/compute/job/{resource_id}/{job_id}", "updateJob", update_job),
+    ):
+        change.__annotations__["key"] = version.key
+        router.add_api_route(
+            path,
+            change,
+            methods=[verb],
+            operation_id=name,
+            response_model=Job,
+            dependencies=[bearer_token],
+        )
 
     @router.delete(
         "/compute/cancel/{resource_id}/{job_id}",
@@ -79,11 +81,11 @@ def _add_changes(router: APIRouter, core: Core, idempotency: Idempotency) -> Non
         return Response(status_code=204)
 
 
-def _add_queries(router: APIRouter, core: Core) -> None:
+def _add_queries(router: APIRouter, core: Core, version: Version) -> None:
     @router.get(
         "/compute/resources",
         operation_id="getComputeResources",
-        response_model=list[Resource],
+        response_model=list[version.answer(Resource)],
         response_model_exclude_none=True,
     )
     async def get_compute_resources(request: Request):

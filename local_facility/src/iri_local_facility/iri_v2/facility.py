@@ -13,14 +13,18 @@ from .models import Facility, Site
 from .paging import ModifiedSince, TextFilter, changed_since, not_modified, page
 from .represent import Represent
 from .routing import route_class
+from .version import Version
 
 
-def make_router(core: Core) -> APIRouter:
+def make_router(core: Core, version: Version) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["facility"], route_class=route_class(core.accounts, strict=True))
 
     @router.get(
-        "/facility", operation_id="getFacility", response_model=Facility, response_model_exclude_none=True
+        "/facility",
+        operation_id="getFacility",
+        response_model=version.answer(Facility),
+        response_model_exclude_none=True,
     )
     async def get_facility(request: Request, modified_since: ModifiedSince = None):
         document = Represent(core.catalog, Links(request)).facility()
@@ -29,7 +33,7 @@ def make_router(core: Core) -> APIRouter:
     @router.get(
         "/facility/sites",
         operation_id="getSites",
-        response_model=list[Site],
+        response_model=list[version.answer(Site)],
         response_model_exclude_none=True,
     )
     async def get_sites(
@@ -50,7 +54,7 @@ def make_router(core: Core) -> APIRouter:
     @router.get(
         "/facility/sites/{site_id}",
         operation_id="getSite",
-        response_model=Site,
+        response_model=version.answer(Site),
         response_model_exclude_none=True,
     )
     async def get_site(request: Request, site_id: str, modified_since: ModifiedSince = None):

@@ -37,7 +37,8 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _digits(value: Any) -> int:
+def digits(value: Any) -> int:
+    """A number as a query has it."""
     if isinstance(value, int):  # a default: what a client sends arrives as text
         return value
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,4000}", value, re.ASCII):
@@ -53,9 +54,11 @@ _DATE_TIME = {"type": "string", "format": "date-time"}
 
 QueryBool = Annotated[bool, BeforeValidator(_boolean), WithJsonSchema({"type": "boolean"})]
 # Bounds come before the validators: the OpenAPI document shows only those next to the type.
-Offset = Annotated[int, Field(ge=0), BeforeValidator(_digits)]
-ShortOffset = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_digits)]
-Limit = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_digits)]
+Offset = Annotated[int, Field(ge=0), BeforeValidator(digits)]
+ShortOffset = Annotated[int, Field(ge=0, le=1000), BeforeValidator(digits)]
+Limit = Annotated[int, Field(ge=0, le=1000), BeforeValidator(digits)]
+QueryInteger = Annotated[int, BeforeValidator(digits)]
+QueryCount = Annotated[int, Field(ge=1), BeforeValidator(digits)]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(_DATE_TIME)]
 Timestamp = Annotated[float, PlainSerializer(_zulu, return_type=str), WithJsonSchema(_DATE_TIME)]
 Text = Annotated[str, Field(min_length=1)]

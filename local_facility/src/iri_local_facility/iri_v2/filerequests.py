@@ -73,7 +73,9 @@ def _only(name: str, other: str) -> dict[str, Any]:
     return {"required": [name], "properties": properties}
 
 
-class _BytesOrLines(BaseModel):
+class BytesOrLines(BaseModel):
+    """How much of a file, in one of two units."""
+
     model_config = ConfigDict(json_schema_extra={"oneOf": [_only("bytes", "lines"), _only("lines", "bytes")]})
 
     @model_validator(mode="after")
@@ -83,7 +85,7 @@ class _BytesOrLines(BaseModel):
         return self
 
 
-class PostHeadRequest(_BytesOrLines, OfPath):
+class PostHeadRequest(BytesOrLines, OfPath):
     """The beginning of a file."""
 
     file_bytes: Whole | None = Field(
@@ -93,7 +95,7 @@ class PostHeadRequest(_BytesOrLines, OfPath):
     skip_trailing: Flag = _option("skipTrailing", "skip_trailing")
 
 
-class PostTailRequest(_BytesOrLines):
+class PostTailRequest(BytesOrLines):
     """The end of a file."""
 
     path: Text
@@ -169,3 +171,13 @@ class PostExtractRequest(FromPath):
 
     target_path: str
     compression: str = Field(default=_GZIP, min_length=25, pattern=COMPRESSION_URN)
+
+
+OF_BOTH_VERSIONS: dict[str, type[BaseModel]] = {
+    "chmod": PutFileChmodRequest,
+    "chown": PutFileChownRequest,
+    "mkdir": PostMakeDirRequest,
+    "symlink": PostFileSymlinkRequest,
+    "mv": PostMoveRequest,
+    "cp": PostCopyRequest,
+}

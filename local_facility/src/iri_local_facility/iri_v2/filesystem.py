@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Query, UploadFile
-from pydantic import BaseModel
 from starlette.requests import Request
 
 from iri_local_facility import archives, excerpts, files
@@ -15,60 +14,63 @@ from iri_local_facility.accounts import User
 from iri_local_facility.errors import Rejected, TooLarge
 from iri_local_facility.facility import Facility as Core
 
-from . import filerequests as bodies
 from .links import Links
 from .models import Resource, TaskSubmitResponse
 from .represent import Represent
 from .routing import CurrentUser, bearer_token, route_class
+from .version import FileRequest, Version
 
 Operation = Callable[..., Any]
 
 
-def make_router(core: Core) -> APIRouter:
+def make_router(core: Core, version: Version) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["filesystem"], route_class=route_class(core.accounts, strict=False))
 
-    @router.post(
+    @router.api_route(
         "/filesystem/resources",
+        methods=[version.file_resources],
         operation_id="getFilesystemResources",
-        response_model=list[Resource],
+        response_model=list[version.answer(Resource)],
         response_model_exclude_none=True,
     )
     async def get_filesystem_resources(request: Request):
         represent = Represent(core.catalog, Links(request))
         return [represent.resource(item) for item in core.catalog.resources if "filesystem" in item.endpoints]
 
-    for name, (body, operation, status) in _operations(core.settings.size_limit).items():
-        _add(router, core, name, body, operation, status)
+    limit = core.settings.size_limit
+    requests = version.file_requests(limit)
+    for name, (operation, status) in _operations(limit).items():
+        _add(router, core, name, requests[name], operation, status)
     _add_upload(router, core)
     return router
 
 
-def _operations(limit: int) -> dict[str, tuple[type[BaseModel], Operation, int]]:
-    """By name: the body, what is done, and the status of the answer to the submission."""
+def _operations(limit: int) -> dict[str, tuple[Operation, int]]:
+    """By name: what is done, and the status of the answer to the submission."""
     return {
-        "chmod": (bodies.PutFileChmodRequest, files.chmod, 200),
-        "chown": (bodies.PutFileChownRequest, files.chown, 200),
-        "file": (bodies.PostFileRequest, files.file_type, 200),
-        "stat": (bodies.PostStatRequest, files.stat_file, 200),
-        "mkdir": (bodies.PostMakeDirRequest, files.mkdir, 201),
-        "symlink": (bodies.PostFileSymlinkRequest, files.symlink, 201),
-        "ls": (bodies.PostLsRequest, files.ls, 200),
-        "head": (bodies.PostHeadRequest, _renamed(partial(excerpts.head, limit=limit)), 200),
-        "view": (bodies.limited_view(limit), partial(_view, limit=limit), 200),
-        "tail": (bodies.PostTailRequest, _renamed(partial(excerpts.tail, limit=limit)), 200),
-        "checksum": (bodies.PostChecksumRequest, files.checksum, 200),
-        "rm": (bodies.PostRmRequest, files.rm, 200),
-        "compress": (bodies.PostCompressRequest, _by_short_name(archives.compress), 201),
-        "extract": (bodies.PostExtractRequest, _by_short_name(archives.extract), 201),
-        "mv": (bodies.PostMoveRequest, files.mv, 201),
-        "cp": (bodies.PostCopyRequest, files.cp, 201),
-        "download": (bodies.PostDownloadRequest, partial(files.download, limit=limit), 200),
+        "chmod": (files.chmod, 200),
+        "chown": (files.chown, 200),
+        "file": (files.file_type, 200),
+        "stat": (files.stat_file, 200),
+        "mkdir": (files.mkdir, 201),
+        "symlink": (files.symlink, 201),
+        "ls": (files.ls, 200),
+        "head": (_renamed(partial(excerpts.head, limit=limit)), 200),
+        "view": (partial(_view, limit=limit), 200),
+        "tail": (_renamed(partial(excerpts.tail, limit=limit)), 200),
+        "checksum": (files.checksum, 200),
+        "rm": (files.rm, 200),
+        "compress": (_by_short_name(archives.compress), 201),
+        "extract": (_by_short_name(archives.extract), 201),
+        "mv": (files.mv, 201),
+        "cp": (files.cp, 201),
+        "download": (partial(files.download, limit=limit), 200),
     }
 
 
 def _add(
-    router: APIRouter, core: Core, name: str, body: type[BaseModel], operation: Operation, status: int
+    router: APIRouter, core: Core, name: str, asked: FileRequest, operation: Operation, status: int
 ) -> None:
     async def submit(request: Request, resource_id: str, user: CurrentUser, what: Any):
         core.catalog.resource(resource_id, "filesystem")
@@ -78,11 +80,12 @@ def _add(
         shown = what.model_dump(by_alias=True, exclude_none=True)
         return _submit(core, request, user, resource_id, name, shown, partial(operation, user, **arguments))
 
-    submit.__annotations__["what"] = body
+    in_query = asked.method in ("GET", "DELETE")
+    submit.__annotations__["what"] = Annotated[asked.options, Query()] if in_query else asked.options
     router.add_api_route(
         f"/filesystem/{name}/{{resource_id}}",
         submit,
-        methods=["POST"],
+        methods=[asked.method],
         operation_id=name,
         status_code=status,
         response_model=TaskSubmitResponse,
@@ -147,7 +150,7 @@ def _renamed(operation: Operation) -> Operation:
 
 
 def _by_short_name(operation: Operation) -> Operation:
-    """Compressions are URNs on the wire and words inside."""
+    """Compressions are words inside; on the wire of v2 they are URNs."""
 
     def call(user: User, compression: str, **others: Any) -> Any:
         return operation(user, compression=compression.rpartition(":")[2], **others)

@@ -6,7 +6,6 @@ from typing import Any
 
 from starlette.requests import Request
 
-PREFIX = "/api/v2"
 _CURIES = [{"name": "iri", "href": "https://iri.science/rels/{rel}", "templated": True}]
 
 
@@ -22,7 +21,7 @@ class Links:
     """Makes the links of one response."""
 
     def __init__(self, request: Request) -> None:
-        self._base = origin(request) + PREFIX
+        self._base = origin(request) + request.app.state.prefix
 
     def __call__(self, path: str) -> str:
         """The absolute URI of a path below the API's prefix."""

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from .models import Problem
 from .problems import MEDIA_TYPE
+from .version import Version
 
 _REASONS = {
     "400": "Invalid request parameters",
@@ -27,8 +28,8 @@ _PLANNED = {"getComputeResources", "getFilesystemResources"}
 _IN_DEVELOPMENT = {"getStorageLocations", "getStorageAccessEndpoints"}
 
 
-def document(app: FastAPI, url: str) -> dict[str, Any]:
-    """The document of the face as served at ``url``."""
+def document(app: FastAPI, url: str, version: Version) -> dict[str, Any]:
+    """The document of a face as served at ``url``."""
     spec = get_openapi(
         title=app.title,
         version=app.version,
@@ -42,6 +43,9 @@ def document(app: FastAPI, url: str) -> dict[str, Any]:
     schemas.update(schemas["Problem"].pop("$defs"))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    if not version.attributes:
+        for name in schemas.keys() - {"JobSpec"}:
+            schemas[name].get("properties", {}).pop("attributes", None)
     for operations in spec["paths"].values():
         for operation in operations.values():
             _complete(operation)

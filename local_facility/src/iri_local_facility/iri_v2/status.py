@@ -6,27 +6,24 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
-from pydantic import Field
 from starlette.requests import Request
 
 from iri_local_facility.facility import Facility as Core
 
-from .fields import ALLOCATION_URN, RESOURCE_URN, Limit, Moment, Offset
+from .fields import Limit, Moment, Offset
 from .links import Links
 from .models import Event, Incident, IncidentType, Resolution, Resource, Status
 from .paging import ModifiedSince, TextFilter, changed_since, page
 from .represent import Represent
 from .routing import route_class
+from .version import Version
 
-ResourceType = Annotated[str | None, Query(min_length=15, pattern=RESOURCE_URN)]
-UnitUrn = Annotated[str, Field(min_length=24, pattern=ALLOCATION_URN)]
-Units = Annotated[list[UnitUrn] | None, Query(min_length=1)]
 From = Annotated[Moment | None, Query(alias="from")]
 To = Annotated[Moment | None, Query()]
 Text = Annotated[str | None, Query(min_length=1)]
 
 
-def make_router(core: Core) -> APIRouter:
+def make_router(core: Core, version: Version) -> APIRouter:
     """The routes."""
     router = APIRouter(
         tags=["status"],
@@ -34,19 +31,13 @@ def make_router(core: Core) -> APIRouter:
             core.accounts, strict=True, tolerated=frozenset({"resource_uris", "event_uris"})
         ),
     )
-    _add_resources(router, core)
-    _add_incidents(router, core)
-    _add_events(router, core)
+    _add_resources(router, core, version)
+    _add_incidents(router, core, version)
+    _add_events(router, core, version)
     return router
 
 
-def _add_resources(router: APIRouter, core: Core) -> None:
-    @router.get(
-        "/status/resources",
-        operation_id="getResources",
-        response_model=list[Resource],
-        response_model_exclude_none=True,
-    )
+def _add_resources(router: APIRouter, core: Core, version: Version) -> None:
     async def get_resources(
         request: Request,
         name: Text = None,
@@ -55,9 +46,9 @@ def _add_resources(router: APIRouter, core: Core) -> None:
         offset: Offset = 0,
         limit: Limit = 100,
         modified_since: ModifiedSince = None,
-        resource_type: ResourceType = None,
+        resource_type: str | None = None,
         current_status: Annotated[Status | None, Query()] = None,
-        capability: Units = None,
+        capability: list[str] | None = None,
     ):
         if resource_type == "urn:doe-iri:resource":
             raise HTTPException(400, "resource_type: the root of all types selects nothing")
@@ -74,13 +65,25 @@ def _add_resources(router: APIRouter, core: Core) -> None:
         found = [resource for resource in found if current_status in (None, resource["current_status"])]
         return page(changed_since(found, modified_since), offset, limit)
 
-    @router.get("/status/resources/{resource_id}", operation_id="getResource", response_model=Resource)
+    get_resources.__annotations__ |= {"resource_type": version.resource_type, "capability": version.units}
+    router.get(
+        "/status/resources",
+        operation_id="getResources",
+        response_model=list[version.answer(Resource)],
+        response_model_exclude_none=True,
+    )(get_resources)
+
+    @router.get(
+        "/status/resources/{resource_id}", operation_id="getResource", response_model=version.answer(Resource)
+    )
     async def get_resource(request: Request, resource_id: str):
         return Represent(core.catalog, Links(request)).resource(core.catalog.resource(resource_id))
 
 
-def _add_incidents(router: APIRouter, core: Core) -> None:
-    @router.get("/status/incidents", operation_id="getIncidents", response_model=list[Incident])
+def _add_incidents(router: APIRouter, core: Core, version: Version) -> None:
+    @router.get(
+        "/status/incidents", operation_id="getIncidents", response_model=list[version.answer(Incident)]
+    )
     async def get_incidents(
         request: Request,
         name: TextFilter = None,
@@ -111,13 +114,17 @@ def _add_incidents(router: APIRouter, core: Core) -> None:
         documents = changed_since([represent.incident(incident) for incident in found], modified_since)
         return page(documents, offset, limit) or _nothing("incidents")
 
-    @router.get("/status/incidents/{incident_id}", operation_id="getIncident", response_model=Incident)
+    @router.get(
+        "/status/incidents/{incident_id}", operation_id="getIncident", response_model=version.answer(Incident)
+    )
     async def get_incident(request: Request, incident_id: str):
         return Represent(core.catalog, Links(request)).incident(core.catalog.incident(incident_id))
 
 
-def _add_events(router: APIRouter, core: Core) -> None:
-    @router.get("/status/events", operation_id="getEventsByIncident", response_model=list[Event])
+def _add_events(router: APIRouter, core: Core, version: Version) -> None:
+    @router.get(
+        "/status/events", operation_id="getEventsByIncident", response_model=list[version.answer(Event)]
+    )
     async def get_events(
         request: Request,
         incident_id: TextFilter = None,
@@ -145,7 +152,9 @@ def _add_events(router: APIRouter, core: Core) -> None:
         documents = changed_since([represent.event(event) for event in found], modified_since)
         return page(documents, offset, limit) or _nothing("events")
 
-    @router.get("/status/events/{event_id}", operation_id="getEventByIncident", response_model=Event)
+    @router.get(
+        "/status/events/{event_id}", operation_id="getEventByIncident", response_model=version.answer(Event)
+    )
     async def get_event(request: Request, event_id: str):
         for event in core.catalog.events():
             if event["id"] == event_id:

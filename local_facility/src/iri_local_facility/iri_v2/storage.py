@@ -12,6 +12,7 @@ from iri_local_facility.facility import Facility as Core
 
 from .models import AccessEndpoint, AccessProtocol, LogicalName, StorageInstance, StorageIntent
 from .routing import CurrentUser, bearer_token, route_class
+from .version import Version
 
 _SERVES = {
     "read": {"home", "scratch", "project"},
@@ -21,7 +22,7 @@ _SERVES = {
 }
 
 
-def make_router(core: Core) -> APIRouter:
+def make_router(core: Core, version: Version) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["storage"], route_class=route_class(core.accounts, strict=True))
 

@@ -11,9 +11,10 @@ from iri_local_facility.tasks import Task as TaskRecord
 
 from .models import Task
 from .routing import CurrentUser, bearer_token, route_class
+from .version import Version
 
 
-def make_router(core: Core) -> APIRouter:
+def make_router(core: Core, version: Version) -> APIRouter:
     """The routes."""
     router = APIRouter(
         tags=["task"], route_class=route_class(core.accounts, strict=False), dependencies=[bearer_token]
