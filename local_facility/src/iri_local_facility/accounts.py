@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .errors import Missing
@@ -35,6 +36,7 @@ class Accounts:
         self.settings = settings
         self._store = store
         self.client_id = CLIENT_ID
+        self.refuse_anyway: Callable[[], bool] = lambda: False
         self.client_secret = store.meta("client_secret", secrets.token_urlsafe(24))
 
     def user(self, name: str) -> User:
@@ -86,10 +88,17 @@ class Accounts:
             raise BadToken("the token was revoked")
         if row["expires"] is not None and row["expires"] <= time.time():
             raise BadToken(f"the token expired {time.time() - row['expires']:.0f} s ago")
+        if self.refuse_anyway():
+            raise BadToken("the token was refused")
         try:
             return self.user(row["user"])
         except Missing as gone:
             raise BadToken(str(gone)) from None
+
+    def owner(self, token: str) -> str | None:
+        """Whose token this is or was, good or not."""
+        row = self._store.row("SELECT user FROM tokens WHERE hash = ?", _digest(token))
+        return row["user"] if row else None
 
     def client_matches(self, client_id: str, client_secret: str) -> bool:
         """Whether these are the credentials of the facility's OAuth client."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import control, iri_v1, iri_v2, oauth
+from .exchange import Exchange
 from .facility import Facility
+from .faultyapp import FaultyApp
 from .requestlog import LogRequests
 
 
@@ -19,13 +22,36 @@ def make_app(facility: Facility) -> ASGIApp:
         control.PREFIX: control.make_app(facility),
     }
 
-    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+    def face(scope: Scope) -> ASGIApp:
         path = scope.get("path", "")
-        for prefix, face in faces.items():
+        for prefix, candidate in faces.items():
             if path == prefix or path.startswith(f"{prefix}/"):
-                await face(scope, receive, send)
-                return
+                return candidate
         # Outside all prefixes there is nothing; the main face says so in its own words.
-        await iri(scope, receive, send)
+        return iri
 
-    return LogRequests(dispatch, facility.store)
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        await face(scope)(scope, receive, send)
+
+    def describe(scope: Scope) -> Exchange:
+        return _describe(scope, face(scope), facility)
+
+    return LogRequests(FaultyApp(dispatch, facility), facility.store, describe)
+
+
+def _describe(scope: Scope, face: ASGIApp, facility: Facility) -> Exchange:
+    """What a request is about, before its face has looked at it: some faults strike earlier."""
+    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    token = headers.get(b"authorization", "").partition(" ")[2].strip()
+    exchange = Exchange(
+        user=facility.accounts.owner(token) if token else None,
+        idempotency_key=headers.get(b"idempotency-key"),
+    )
+    for route in getattr(face, "routes", []):
+        match, found = route.matches(scope)
+        if match is Match.FULL:
+            exchange.operation = getattr(route, "operation_id", None)
+            exchange.job = found["path_params"].get("job_id")
+            exchange.resource = found["path_params"].get("resource_id")
+            break
+    return exchange

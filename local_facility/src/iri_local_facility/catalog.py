@@ -118,9 +118,7 @@ class Catalog:
         Raises:
             Missing: No such resource.
         """
-        hit = next((r for r in self.resources if resource in (r.id, r.name)), None)
-        if hit is None:
-            raise Missing(f"Resource {resource} not found")
+        hit = self._named(resource)
         now = _now()
         incident_id = str(uuid.uuid4())
         self._store.insert(
@@ -152,6 +150,55 @@ class Catalog:
                 incident_id, resource_id, incident["name"], f"{incident['name']}: {resolution}", status, now
             )
         return self.incident(incident_id)
+
+    def announce(
+        self, *, resource: str, name: str, description: str, start: float, end: float | None
+    ) -> dict[str, Any]:
+        """Announce planned maintenance of a resource, given by name or id; `begin` lets it begin.
+
+        Raises:
+            Missing: No such resource.
+        """
+        hit = self._named(resource)
+        incident_id = str(uuid.uuid4())
+        self._store.insert(
+            "incidents",
+            id=incident_id,
+            name=name,
+            description=description,
+            status="down",
+            type="planned",
+            resolution="pending",
+            start=round(start, 3),
+            end=None if end is None else round(end, 3),
+            modified=_now(),
+            resources=json.dumps([hit.id]),
+        )
+        return self.incident(incident_id)
+
+    def begin(self, incident_id: str) -> None:
+        """Announced maintenance begins, if it has not: its resources get an event."""
+        incident = self.incident(incident_id)
+        if incident["resolution"] != "pending":
+            return
+        now = _now()
+        self._store.update("incidents", incident_id, resolution="unresolved", modified=now)
+        for resource in incident["resources"]:
+            self._event(incident_id, resource, incident["name"], "maintenance begins", "down", now)
+
+    def conclude(self, incident_id: str) -> None:
+        """Maintenance is over, or is cancelled when it has not begun."""
+        if self.incident(incident_id)["resolution"] == "pending":
+            now = _now()
+            self._store.update("incidents", incident_id, resolution="cancelled", modified=now, end=now)
+        else:
+            self.resolve(incident_id)
+
+    def _named(self, resource: str) -> Resource:
+        for candidate in self.resources:
+            if resource in (candidate.id, candidate.name):
+                return candidate
+        raise Missing(f"Resource {resource} not found")
 
     def _event(self, incident: str, resource: str, name: str, text: str, status: str, at: float) -> None:
         self._store.insert(

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from .errors import Missing
 from .facility import Facility
 from .launch import output_paths
+from .orders import Order
 
 PREFIX = "/_facility"
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
@@ -74,7 +75,9 @@ def make_app(facility: Facility) -> FastAPI:
 
     @app.get(f"{PREFIX}/jobs")
     async def jobs() -> list[dict[str, Any]]:
-        return [_what_ran(job) for job in facility.scheduler.jobs.where("1 ORDER BY id")]
+        attempts = facility.scheduler.jobs.attempts()
+        jobs = facility.scheduler.jobs.where("1 ORDER BY id")
+        return [{**_what_ran(job), "attempts": attempts.get(job.id, [])} for job in jobs]
 
     @app.post(f"{PREFIX}/incidents", status_code=201)
     async def declare(incident: _Incident) -> dict[str, Any]:
@@ -83,6 +86,22 @@ def make_app(facility: Facility) -> FastAPI:
     @app.post(f"{PREFIX}/incidents/{{incident_id}}/resolve")
     async def resolve(incident_id: str, resolution: _Resolution) -> dict[str, Any]:
         return facility.catalog.resolve(incident_id, **resolution.model_dump())
+
+    @app.get(f"{PREFIX}/faults")
+    async def faults() -> list[dict[str, Any]]:
+        return [fault.describe() for fault in facility.faults]
+
+    @app.post(f"{PREFIX}/faults", status_code=201)
+    async def order(order: Order) -> dict[str, Any]:
+        return facility.faults.place(order).describe()
+
+    @app.delete(f"{PREFIX}/faults", status_code=204)
+    async def clear_faults() -> None:
+        facility.faults.clear()
+
+    @app.delete(f"{PREFIX}/faults/{{fault_id}}", status_code=204)
+    async def clear_fault(fault_id: str) -> None:
+        facility.faults.clear(fault_id)
 
     @app.post(f"{PREFIX}/tokens/revoke")
     async def revoke(revocation: _Revocation) -> dict[str, bool]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .accounts import Accounts
 from .catalog import Catalog
+from .faults import Faults
+from .maintenance import Maintenance
 from .requestlog import RequestLog
 from .scheduler import Scheduler
 from .settings import Settings
@@ -14,7 +16,7 @@ _REQUESTS_KEPT = 100_000
 
 
 class Facility:
-    """Scheduler, files, people, catalogue and log, over one store."""
+    """Scheduler, files, people, catalogue, log and fault orders, over one store."""
 
     def __init__(self, settings: Settings) -> None:
         settings.make_directories()
@@ -22,7 +24,13 @@ class Facility:
         self.store = Store(settings.state / "facility.db")
         self.accounts = Accounts(settings, self.store)
         self.catalog = Catalog(settings, self.store)
-        self.scheduler = Scheduler(settings, self.store, self.accounts, self.catalog.cluster.id)
+        self.faults = Faults(self.store)
+        self.accounts.refuse_anyway = self.faults.refuse_token
+        self.maintenance = Maintenance(self.faults, self.catalog)
+        self.scheduler = Scheduler(
+            settings, self.store, self.accounts, self.catalog.cluster.id, self.faults, self.maintenance
+        )
+        self.maintenance.on_change = self.scheduler.wake
         self.tasks = Tasks(self.store)
         self.log = RequestLog(self.store)
 
@@ -30,6 +38,7 @@ class Facility:
         """Begin to work; needs a running event loop."""
         self.log.trim(_REQUESTS_KEPT)
         self.tasks.start()
+        self.maintenance.start()
         self.scheduler.start()
 
     async def stop(self) -> None:

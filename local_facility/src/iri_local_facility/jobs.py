@@ -47,6 +47,9 @@ class Job:
     Attributes:
         document: The job as the face received it, to be echoed on demand.
         ending: Why the facility is ending it (``canceled``, ``time limit``, ``shutdown``), if it is.
+        nodes: Names of the nodes it runs on, or ran on last.
+        restarts: How often it went back to the queue after it had started.
+        requeue: Whether it goes back there when the processes that are being ended are gone.
         birth: Start time of process ``pid``, so that a recycled pid is not mistaken for the job.
     """
 
@@ -70,6 +73,9 @@ class Job:
     changed: float
     pid: int | None
     birth: str | None
+    nodes: list[str]
+    restarts: int
+    requeue: bool
 
     @property
     def finished(self) -> bool:
@@ -118,8 +124,8 @@ class JobTable:
         """Change columns; a change of state is stamped."""
         if "request" in values:
             values["request"] = json.dumps(asdict(values["request"]))
-        if "document" in values:
-            values["document"] = json.dumps(values["document"])
+        for name in {"document", "nodes"} & values.keys():
+            values[name] = json.dumps(values[name])
         if "state" in values:
             values.setdefault("changed", time.time())
         self._store.update("jobs", number, **values)
@@ -139,17 +145,47 @@ class JobTable:
         found = self.where("resource_id = ? AND state = 'queued' ORDER BY id LIMIT 1", resource_id)
         return found[0] if found else None
 
-    def nodes_in_use(self, resource_id: str) -> int:
+    def nodes_in_use(self, resource_id: str) -> set[str]:
         """Nodes that active jobs hold."""
-        row = self._store.row(
-            "SELECT COALESCE(SUM(node_count), 0) AS n FROM jobs WHERE resource_id = ? AND state = 'active'",
-            resource_id,
+        rows = self._store.rows(
+            "SELECT nodes FROM jobs WHERE resource_id = ? AND state = 'active'", resource_id
         )
-        return row["n"] if row else 0
+        return {node for row in rows for node in json.loads(row["nodes"])}
+
+    def begin_attempt(self, job: Job) -> None:
+        """A job starts, maybe not for the first time."""
+        self._store.run(
+            "INSERT OR REPLACE INTO attempts (job, restarts, nodes, started) VALUES (?, ?, ?, ?)",
+            job.id,
+            job.restarts,
+            json.dumps(job.nodes),
+            job.started,
+        )
+
+    def end_attempt(self, job: Job, ended: float, message: str | None, code: int | None) -> None:
+        """The processes of a job are gone."""
+        self._store.run(
+            "UPDATE attempts SET ended = ?, message = ?, exit_code = ? WHERE job = ? AND restarts = ?",
+            ended,
+            message,
+            code,
+            job.id,
+            job.restarts,
+        )
+
+    def attempts(self) -> dict[int, list[dict[str, Any]]]:
+        """What really ran, by job."""
+        found: dict[int, list[dict[str, Any]]] = {}
+        for row in self._store.rows("SELECT * FROM attempts ORDER BY job, restarts"):
+            facts = {**dict(row), "nodes": json.loads(row["nodes"])}
+            found.setdefault(facts.pop("job"), []).append(facts)
+        return found
 
 
 def _job(row: sqlite3.Row) -> Job:
     values = dict(row)
     values["request"] = JobRequest(**json.loads(values["request"]))
     values["document"] = json.loads(values["document"])
+    values["nodes"] = json.loads(values["nodes"])
+    values["requeue"] = bool(values["requeue"])
     return Job(**values)

@@ -13,8 +13,8 @@ from .processes import spawn
 from .scripts import job_environment, job_script
 
 
-def launch(job: Job, user: User, job_dir: Path) -> subprocess.Popen[bytes]:
-    """Start a job's process.
+def launch(job: Job, user: User, job_dir: Path, path: str) -> subprocess.Popen[bytes]:
+    """Start a job's process, with ``path`` as its PATH unless it asks for its own.
 
     Raises:
         OSError: A file or directory the job names is not there, or the system refuses to start it.
@@ -26,7 +26,11 @@ def launch(job: Job, user: User, job_dir: Path) -> subprocess.Popen[bytes]:
     directory = user.areas.resolve(job.request.directory or "")
     with contextlib.ExitStack() as files:
         return spawn(
-            job_dir, script, directory, job_environment(job, user, os.environ), _open_files(job, user, files)
+            job_dir,
+            script,
+            directory,
+            job_environment(job, user, os.environ, path),
+            _open_files(job, user, files),
         )
 
 

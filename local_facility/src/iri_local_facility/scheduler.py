@@ -1,4 +1,4 @@
-"""The scheduler: queues, node slots, first in first out, wall time, hold, cancel.
+"""The scheduler: queues, nodes, first in first out, wall time, hold, cancel, requeue.
 
 Everything here runs on the event loop of the server, so there are no locks; one thread per running job blocks
 until the job's process ends and then calls back. Nothing polls.
@@ -21,21 +21,37 @@ from . import processes
 from .accounts import Accounts, User
 from .admission import Admission
 from .errors import Conflict, FacilityError, Missing
+from .exchange import note_created
+from .faults import Faults
 from .jobs import FINISHED, WAITING, Job, JobRequest, JobTable
 from .launch import launch
+from .maintenance import Maintenance
+from .mishaps import HELD, Mishaps
 from .settings import Settings
+from .sight import Sight
 from .store import Store
 
 
 class Scheduler:
     """Runs the jobs of one compute resource."""
 
-    def __init__(self, settings: Settings, store: Store, accounts: Accounts, resource_id: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        accounts: Accounts,
+        resource_id: str,
+        faults: Faults,
+        maintenance: Maintenance,
+    ) -> None:
         self.settings = settings
         self.jobs = JobTable(store)
         self.resource_id = resource_id
         self._accounts = accounts
         self._admission = Admission(settings)
+        self._maintenance = maintenance
+        self._mishaps = Mishaps(faults, self, settings.kill_grace)
+        self._sight = Sight(faults)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._ended: dict[int, asyncio.Event] = {}
@@ -48,6 +64,10 @@ class Scheduler:
         admitted = self._admission.admit(user, request)
         if self.settings.submit_delay:
             await asyncio.sleep(self.settings.submit_delay)
+        self._maintenance.check_submission()
+        held = "held by user" if admitted.hold else None
+        if self._mishaps.holds(user.name, admitted.name or ""):
+            held = HELD
         job = self.jobs.add(
             resource_id=self.resource_id,
             user=user.name,
@@ -58,20 +78,21 @@ class Scheduler:
             duration=admitted.duration,
             request=admitted,
             document=document,
-            state="held" if admitted.hold else "new",
-            message="held by user" if admitted.hold else None,
+            state="held" if held else "new",
+            message=held,
         )
-        self._wake()
+        note_created(job.id)
+        self.wake()
         return job
 
     def update(self, user: User, number: int, changes: dict[str, Any], document: dict[str, Any]) -> Job:
         """Change a job that has not started: its name, duration, queue or hold."""
-        job = self.job_of(user, number)
+        job = self._real(user, number)
         if job.state not in WAITING:
             raise Conflict(f"Job {number} is {job.state}: only jobs that have not started can be changed")
         request = self._admission.admit(user, dataclasses.replace(job.request, **changes))
         state, message = job.state, job.message
-        if "hold" in changes:
+        if "hold" in changes and message != HELD:
             state = "held" if request.hold else ("new" if job.state == "held" else job.state)
             message = "held by user" if request.hold else None
         job = self.jobs.change(
@@ -84,28 +105,30 @@ class Scheduler:
             state=state,
             message=message,
         )
-        self._wake()
+        self.wake()
         return job
 
     def cancel(self, user: User, number: int) -> Job:
         """End a job: at once if it waits, otherwise as soon as its processes are gone."""
-        job = self.job_of(user, number)
+        job = self._real(user, number)
         if job.state in WAITING:
             job = self._finish(number, "canceled", "canceled by user", None)
-            self._wake()
+            self.wake()
         elif not job.finished:
             self._end(job, "canceled")
         return job
 
     def jobs_of(self, user: User, *, finished: bool) -> list[Job]:
-        """A user's jobs, oldest first: those not finished, or all."""
-        states = (*WAITING, "active", *(FINISHED if finished else ()))
+        """A user's jobs as the present request sees them, oldest first: those not finished, or all."""
+        # What is finished may be seen as running still, so a troubled sight looks at all jobs.
+        states = (*WAITING, "active", *(FINISHED if finished or not self._sight.clear else ()))
         marks = ", ".join("?" * len(states))
         condition = f"user = ? AND resource_id = ? AND state IN ({marks}) ORDER BY id"
-        return self.jobs.where(condition, user.name, self.resource_id, *states)
+        seen = self._sight.of(self.jobs.where(condition, user.name, self.resource_id, *states))
+        return [job for job in seen if finished or not job.finished]
 
     def job_of(self, user: User, number: int) -> Job:
-        """A user's job; those of others are none of their business.
+        """A user's job as the present request sees it; those of others are none of their business.
 
         Raises:
             Missing: There is none of that number.
@@ -113,9 +136,13 @@ class Scheduler:
         found = self.jobs.where(
             "id = ? AND user = ? AND resource_id = ?", number, user.name, self.resource_id
         )
-        if not found:
+        if not (seen := self._sight.of(found)):
             raise Missing(f"Job {number} not found")
-        return found[0]
+        return seen[0]
+
+    def _real(self, user: User, number: int) -> Job:
+        """A job that the user can see, as it is."""
+        return self.jobs.get(self.job_of(user, number).id)
 
     # -- life of the scheduler
 
@@ -124,7 +151,7 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         for job in self.jobs.in_states(["active"]):
             self._adopt(job)
-        self._wake()
+        self.wake()
 
     async def stop(self) -> None:
         """End every running job and leave no process behind; waiting jobs stay for the next start."""
@@ -138,7 +165,8 @@ class Scheduler:
 
     # -- starting
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Look at the queue again, soon."""
         if self._loop and not self._stopping:
             self._loop.call_soon(self._pass)
 
@@ -146,24 +174,31 @@ class Scheduler:
         """Start jobs in order of submission while nodes are free."""
         for job in self.jobs.in_states(["new"]):
             self.jobs.change(job.id, state="queued", message="waiting for nodes")
-        free = self.settings.nodes - self.jobs.nodes_in_use(self.resource_id)
+        taken = self.jobs.nodes_in_use(self.resource_id)
+        free = [node for node in self.settings.node_names if node not in taken]
         while free and not self._stopping:
             job = self.jobs.next_waiting(self.resource_id)
-            if job is None or job.node_count > free:
+            if job is None or job.node_count > len(free):
                 return
-            if self._start(job):
-                free -= job.node_count
+            if self._maintenance.keeps_back(job.duration):
+                self.jobs.change(job.id, message="waiting for the end of maintenance")
+                return
+            if self._start(job, free[: job.node_count]):
+                del free[: job.node_count]
 
-    def _start(self, job: Job) -> bool:
+    def _start(self, job: Job, nodes: list[str]) -> bool:
         # Recorded as active before the process exists: a server that dies here never starts the job twice.
-        job = self.jobs.change(job.id, state="active", message=None, started=time.time())
+        job = self.jobs.change(job.id, state="active", message=None, started=time.time(), nodes=nodes)
+        self.jobs.begin_attempt(job)
         try:
-            process = launch(job, self._accounts.user(job.user), self.job_dir(job.id))
+            path = self._mishaps.prepare(job, os.environ.get("PATH", os.defpath))
+            process = launch(job, self._accounts.user(job.user), self.job_dir(job.id), path)
         except (OSError, ValueError, FacilityError, subprocess.SubprocessError) as problem:
             self._finish(job.id, "failed", f"could not start: {problem}", None)
             return False
         job = self.jobs.change(job.id, pid=process.pid, birth=processes.birth(process.pid))
         self._watch(job, lambda: processes.wait_child(process))
+        self._mishaps.started(job)
         return True
 
     def job_dir(self, number: int) -> Path:
@@ -200,39 +235,75 @@ class Scheduler:
 
     def _end(self, job: Job, reason: str) -> None:
         """Ask a running job to go, and insist after the grace period."""
-        if (current := self.jobs.get(job.id)).finished or job.pid is None:
+        if (current := self.jobs.get(job.id)).state != "active" or job.pid is None:
             return
-        if current.ending is None:
-            self.jobs.change(job.id, ending=reason)
-        processes.signal_group(job.pid, signal.SIGTERM)
-        if (timer := self._timers.pop(job.id, None)) is not None:
+        if current.ending is None or (current.requeue and reason == "canceled"):
+            self.jobs.change(job.id, ending=reason, requeue=False)
+        self._terminate(job.id, job.pid, self.settings.kill_grace)
+
+    def interrupt(self, number: int, ending: str, *, requeue: bool, grace: float | None) -> None:
+        """End a running job because something happened to it; without ``grace``, without notice."""
+        job = self.jobs.get(number)
+        if job.state != "active" or job.pid is None:
+            return
+        self.jobs.change(number, ending=job.ending or ending, requeue=requeue and job.ending is None)
+        if grace is None:
+            processes.signal_group(job.pid, signal.SIGKILL)
+        else:
+            self._terminate(number, job.pid, grace)
+
+    def _terminate(self, number: int, pid: int, grace: float) -> None:
+        processes.signal_group(pid, signal.SIGTERM)
+        if (timer := self._timers.pop(number, None)) is not None:
             timer.cancel()
         assert self._loop is not None
-        self._timers[job.id] = self._loop.call_later(
-            self.settings.kill_grace, processes.signal_group, job.pid, signal.SIGKILL
-        )
+        self._timers[number] = self._loop.call_later(grace, processes.signal_group, pid, signal.SIGKILL)
 
     def _settle(self, number: int, code: int | None) -> None:
         """The process is gone: decide what became of the job."""
         if (timer := self._timers.pop(number, None)) is not None:
             timer.cancel()
-        job = self.jobs.get(number)
+        job = self._mishaps.ended(self.jobs.get(number))
         ended = time.time()
         if code is None and (written := processes.recorded_exit(self.job_dir(number))) is not None:
             code, ended = written[0], max(written[1], job.started or 0.0)
         state, message = _verdict(job, code)
+        if message == "node failure":
+            code = None  # nobody was left to see one
         if code is not None and code < 0:
             code = 128 - code  # as shells report a death by signal
-        self._finish(number, state, message, code, ended)
+        if job.requeue:
+            self.jobs.end_attempt(job, ended, message, code)
+            self._put_back(job)
+        else:
+            self._finish(number, state, message, code, ended)
         if (event := self._ended.pop(number, None)) is not None:
             event.set()
-        self._wake()
+        self.wake()
+
+    def _put_back(self, job: Job) -> None:
+        """To the queue again, under the same id."""
+        # What the last attempt wrote down must not be taken for the next one's.
+        for name in ("pid", "exit"):
+            (self.job_dir(job.id) / name).unlink(missing_ok=True)
+        self.jobs.change(
+            job.id,
+            state="queued",
+            message=f"requeued: {job.ending}",
+            restarts=job.restarts + 1,
+            started=None,
+            pid=None,
+            birth=None,
+            ending=None,
+            requeue=False,
+        )
 
     def _finish(
         self, number: int, state: str, message: str | None, code: int | None, ended: float | None = None
     ) -> Job:
         assert state in FINISHED
         when = ended or time.time()
+        self.jobs.end_attempt(self.jobs.get(number), when, message, code)
         return self.jobs.change(
             number, state=state, message=message, exit_code=code, ended=when, changed=when
         )
@@ -249,8 +320,8 @@ def _verdict(job: Job, code: int | None) -> tuple[str, str | None]:
         return _ENDINGS[job.ending]
     if job.ending == "time limit":
         return "failed", f"time limit of {job.duration} s reached"
-    if code is None:
-        return "failed", "node failure"
+    if code is None or job.ending is not None:
+        return "failed", job.ending or "node failure"
     if code < 0:
         return "failed", f"killed by {signal.Signals(-code).name}"
     return ("failed", f"exit code {code}") if code else ("completed", None)

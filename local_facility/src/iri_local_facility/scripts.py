@@ -57,14 +57,14 @@ def job_script(request: JobRequest) -> str:
     )
 
 
-def job_environment(job: Job, user: User, server: Mapping[str, str]) -> dict[str, str]:
+def job_environment(job: Job, user: User, server: Mapping[str, str], path: str) -> dict[str, str]:
     """The environment of a job: a login's, what the facility tells it, and what it asked for."""
     login = (
         {name: server[name] for name in _LOGIN if name in server} if job.request.inherit_environment else {}
     )
     return {
         **login,
-        "PATH": server.get("PATH", os.defpath),
+        "PATH": path,
         "HOME": str(user.areas.home),
         "SCRATCH": str(user.areas.scratch),
         "USER": user.name,
@@ -72,5 +72,7 @@ def job_environment(job: Job, user: User, server: Mapping[str, str]) -> dict[str
         "IRI_JOB_ID": str(job.id),
         "IRI_JOB_NAME": job.name,
         "IRI_NODE_COUNT": str(job.node_count),
+        "IRI_NODES": " ".join(job.nodes),
+        "IRI_RESTART_COUNT": str(job.restarts),
         **job.request.environment,
     }

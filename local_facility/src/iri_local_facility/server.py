@@ -18,6 +18,7 @@ from pathlib import Path
 import uvicorn
 
 from .app import make_app
+from .connections import TrackedProtocol
 from .facility import Facility
 from .settings import Settings
 
@@ -113,6 +114,9 @@ async def _serve_facility(
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=1,
+            # Faults can break connections and shift the clock.
+            http=TrackedProtocol,
+            date_header=False,
         )
     )
 

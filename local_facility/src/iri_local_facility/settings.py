@@ -62,6 +62,11 @@ class Settings:
         return sorted({project for projects in self.users.values() for project in projects})
 
     @property
+    def node_names(self) -> list[str]:
+        """The nodes of the compute resource; each is one slot."""
+        return [f"node{number}" for number in range(1, self.nodes + 1)]
+
+    @property
     def queues(self) -> dict[str, Queue]:
         """The queues; jobs that name none go to ``regular``."""
         return {

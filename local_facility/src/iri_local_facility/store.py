@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from pathlib import Path
@@ -30,6 +31,12 @@ CREATE TABLE IF NOT EXISTS requests (
     number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
     query TEXT NOT NULL, operation TEXT, status INTEGER NOT NULL, principal TEXT, request_id TEXT NOT NULL,
     bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, seconds REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS attempts (
+    job INTEGER NOT NULL, restarts INTEGER NOT NULL, nodes TEXT NOT NULL, started REAL NOT NULL, ended REAL,
+    message TEXT, exit_code INTEGER, PRIMARY KEY (job, restarts));
+CREATE TABLE IF NOT EXISTS faults (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, document TEXT NOT NULL, placed REAL NOT NULL,
+    counts TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS incidents (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL, status TEXT NOT NULL,
     type TEXT NOT NULL, resolution TEXT NOT NULL, start REAL NOT NULL, "end" REAL, modified REAL NOT NULL,
@@ -38,6 +45,23 @@ CREATE TABLE IF NOT EXISTS events (
     id TEXT PRIMARY KEY, incident_id TEXT, resource_id TEXT NOT NULL, name TEXT NOT NULL,
     description TEXT NOT NULL, status TEXT NOT NULL, occurred REAL NOT NULL);
 """
+
+# Columns that came later: a facility whose state is older gets them at its next start.
+_ADDED = {
+    "jobs": {
+        "nodes": "TEXT NOT NULL DEFAULT '[]'",
+        "restarts": "INTEGER NOT NULL DEFAULT 0",
+        "requeue": "INTEGER NOT NULL DEFAULT 0",
+    },
+    "requests": {
+        "user": "TEXT",
+        "job": "TEXT",
+        "created": "TEXT",
+        "idempotency_key": "TEXT",
+        "acted": "INTEGER NOT NULL DEFAULT 0",
+        "faults": "TEXT NOT NULL DEFAULT '[]'",
+    },
+}
 
 
 class Store:
@@ -54,6 +78,12 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
+        for table, columns in _ADDED.items():
+            there = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            for name in columns.keys() - there:
+                # The token command may open the same new database at the same moment.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
 
     def rows(self, sql: str, *params: Any) -> list[sqlite3.Row]:
         """All rows of a query."""

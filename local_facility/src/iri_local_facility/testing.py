@@ -17,10 +17,11 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 from urllib.parse import urlencode
 
 from .accounts import Accounts
+from .orders import Kind, Options
 from .settings import Settings
 from .store import Store
 
@@ -264,8 +265,33 @@ class LocalFacility:
         return self._control("GET", "/summary")
 
     def jobs(self) -> list[dict[str, Any]]:
-        """All jobs as the scheduler knows them, with the processes and times that were real."""
+        """All jobs as the scheduler knows them, with the processes and times that were real.
+
+        ``attempts`` has an entry for each time it ran: nodes, start, end, how it ended.
+        """
         return self._control("GET", "/jobs")
+
+    def order(self, kind: Kind, operations: str | list[str] = "*", **options: Unpack[Options]) -> str:
+        """Order a fault and return its id; what there is to choose is said at `iri_local_facility.orders`.
+
+        Args:
+            kind: What happens.
+            operations: The operations it strikes, by operationId; ``"*"`` for all.
+            options: Whom and when it strikes, how often, and how.
+
+        Raises:
+            ValueError: The order makes no sense.
+        """
+        return self._control("POST", "/faults", {"kind": kind, "operations": operations, **options})["id"]
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The orders, oldest first: ``id``, what was ordered, ``struck`` (how often), ``live``."""
+        return self._control("GET", "/faults")
+
+    def clear_faults(self, *fault_ids: str) -> None:
+        """Take back these orders, or all; what they held up goes on."""
+        for path in [f"/{fault_id}" for fault_id in fault_ids] or [""]:
+            self._control("DELETE", f"/faults{path}")
 
     def incident(self, **facts: str) -> dict[str, Any]:
         """Declare an incident.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from iri_local_facility.errors import Rejected, Unsupported
 from iri_local_facility.jobs import Job as JobRecord
@@ -14,7 +14,9 @@ from iri_local_facility.launch import output_paths
 from .fields import Count, Flag, Text
 from .models import Base
 
-JobState = Literal["new", "queued", "held", "active", "completed", "failed", "canceled"]
+_STATES = ["new", "queued", "held", "active", "completed", "failed", "canceled"]
+# Described as closed, as in the API; but a facility can be ordered to show words that are not in it.
+JobState = Annotated[str, WithJsonSchema({"type": "string", "enum": _STATES})]
 
 
 class VolumeMount(Base):
