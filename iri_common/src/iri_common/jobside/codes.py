@@ -1,0 +1,59 @@
+"""The exit codes by which a guard ends a job that did not work."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class GuardCode(IntEnum):
+    """Why a guard let no work begin; each also says one line on standard error, beginning ``iri: ``.
+
+    A program may end with such a number itself: if the owner file holds the job's own id, the number is the
+    program's unless the journal has no ``started`` line of that job.
+    """
+
+    DOUBLE = 211
+    NO_DIRECTORY = 212
+    NO_SPACE = 213
+    CANCELED = 214
+    FAILED = 215
+
+    @property
+    def meaning(self) -> str:
+        """What happened, for a person."""
+        return _MEANINGS[self][0]
+
+    @property
+    def advice(self) -> str:
+        """What to do about it, for a person."""
+        return _MEANINGS[self][1]
+
+    @classmethod
+    def of(cls, exit_code: int | None) -> GuardCode | None:
+        """The guard's code, None if no guard ends a job with this number."""
+        return next((code for code in cls if code == exit_code), None)
+
+
+_MEANINGS = {
+    GuardCode.DOUBLE: (
+        "this job is a double: another job with the same key was first, and does the work",
+        "nothing is to be done: follow the job that the owner file names",
+    ),
+    GuardCode.NO_DIRECTORY: (
+        "the guard directory cannot be made or written on the machine where the job ran, so nothing was run",
+        "name a guard directory for this resource that its compute nodes can write; the job's standard error "
+        "says which one failed",
+    ),
+    GuardCode.NO_SPACE: (
+        "there is no space or no quota left for the guard's files, so nothing was run",
+        "make room where the job's standard error says, or name a guard directory elsewhere; then ask again",
+    ),
+    GuardCode.CANCELED: (
+        "the job was canceled before it began, so nothing was run",
+        "nothing is to be done; ask again if the work is wanted after all",
+    ),
+    GuardCode.FAILED: (
+        "the guard could not find out whether this job may work, so nothing was run",
+        "read the job's standard error; the file system of the guard directory may lack hard links",
+    ),
+}
