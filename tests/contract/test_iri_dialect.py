@@ -1,4 +1,4 @@
-"""The dialect against a facility that answers: every port method, and names that need care."""
+"""The dialect against both faces of a facility that answers: every port method, and names that need care."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ import uuid
 
 import pytest
 
-from iri_common.apis.iri import RULES, IriDialect
+from iri_common.apis.iri import RULES, V1, V2, IriDialect, version_of
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.static import StaticToken
 from iri_common.http.budget import Budget
 from iri_common.http.session import Session
 from iri_common.http.transport import HttpxTransport, WireSettings
-from iri_common.model.errors import AuthError, NotFound, PermissionDenied, Refused, TooLarge
+from iri_common.model.errors import (
+    AuthError,
+    Conflict,
+    NotFound,
+    NotOffered,
+    PermissionDenied,
+    Refused,
+    TooLarge,
+)
 from iri_common.model.facility import Availability
 from iri_common.model.files import Compression
 from iri_common.model.outcome import Done, Pending
@@ -25,6 +33,8 @@ from iri_local_facility import LocalFacility
 
 ODD_NAMES = ["a b", "ü-ß-日本", "quote'\"s", "a&b=c?d#e%20f+g", "*[x]$HOME", "back\\slash", "-rf", "{output}"]
 LIMIT = 64 * 1024
+only_v1 = pytest.mark.parametrize("version", [V1], ids=["v1"])
+only_v2 = pytest.mark.parametrize("version", [V2], ids=["v2"])
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +43,16 @@ def facility():
         yield running
 
 
-def _dialect(facility, transport, token):
+def _dialect(facility, version, transport, token):
     tokens = TokenKeeper(StaticToken(token), transport.send)
-    return IriDialect(
-        Session(facility.base_url, transport, tokens, Budget(per_second=1000), rules=RULES, label="local")
-    )
+    url = f"{facility.url}/api/{version.name}"
+    session = Session(url, transport, tokens, Budget(per_second=1000), rules=RULES, label="local")
+    return IriDialect(session, version_of(url))
+
+
+@pytest.fixture(params=[V1, V2], ids=["v1", "v2"])
+def version(request):
+    return request.param
 
 
 @pytest.fixture
@@ -48,8 +63,8 @@ async def transport():
 
 
 @pytest.fixture
-def door(facility, transport):
-    return _dialect(facility, transport, facility.token)
+def door(facility, version, transport):
+    return _dialect(facility, version, transport, facility.token)
 
 
 @pytest.fixture
@@ -110,6 +125,7 @@ async def test_a_job_from_submit_to_its_output(door, cluster, place):
     assert tail.content == "out\n"
 
 
+@only_v2
 async def test_the_same_key_is_the_same_job(door, cluster, facility):
     asked, key = spec("exit 0"), str(uuid.uuid4())
     first = (await door.jobs.submit(cluster, asked, key)).value
@@ -119,9 +135,20 @@ async def test_the_same_key_is_the_same_job(door, cluster, facility):
     assert again.job_id == first.job_id
     assert not again.status.state.terminal  # the answer of long ago
     assert [job["name"] for job in facility.jobs()].count(asked["name"]) == 1
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Conflict) as caught:
         await door.jobs.submit(cluster, spec("exit 1"), key)
-    assert caught.value.status == 422
+    assert (caught.value.status, caught.value.outcome) == (422, "key used")
+
+
+@only_v1
+async def test_v1_knows_no_key(door, cluster, facility):
+    asked, key = spec("exit 0"), str(uuid.uuid4())
+    answers = [(await door.jobs.submit(cluster, asked, key)).value for _ in range(2)]
+    assert [answer.replayed for answer in answers] == [None, None]
+    assert len({answer.job_id for answer in answers}) == 2
+    assert door.grades.settle == "lookup"
+    page = (await door.jobs.list(cluster, offset=0, limit=1000, historical=True, names=True)).value
+    assert {row.job_id for row in page if row.name == asked["name"]} == {each.job_id for each in answers}
 
 
 @pytest.mark.parametrize("code", [1, 3, 127])
@@ -182,10 +209,12 @@ async def test_a_refused_submit_says_why(door, cluster):
         await door.jobs.submit("no such résource", spec("exit 0"), None)
 
 
-async def test_a_bad_token(facility, transport, cluster):
-    stranger = _dialect(facility, transport, "nonsense")
+async def test_a_bad_token(facility, version, transport, cluster):
+    stranger = _dialect(facility, version, transport, "nonsense")
     with pytest.raises(AuthError):
         await stranger.jobs.status(cluster, "1")
+    with pytest.raises(AuthError):
+        await stranger.accounts.check_token()
     assert (await stranger.status.resources()).value  # public all the same
 
 
@@ -334,9 +363,9 @@ async def test_status(door, facility, cluster):
         await door.status.resource("no/such")
 
 
-async def test_incidents_and_events(transport):
+async def test_incidents_and_events(version, transport):
     with LocalFacility() as fresh:
-        door = _dialect(fresh, transport, fresh.token)
+        door = _dialect(fresh, version, transport, fresh.token)
         assert (await door.status.incidents()).value == []
         assert (await door.status.events()).value == []
         declared = fresh.incident(resource="cluster", status="degraded", name="Ü & co")
@@ -353,8 +382,19 @@ async def test_incidents_and_events(transport):
         assert (await door.status.incidents(resource_id="another")).value == []
 
 
-async def test_accounts(door, facility):
-    assert (await door.accounts.whoami()).value == facility.user
+async def test_who_the_token_speaks_for(door, version, facility):
+    told = facility.user if version is V2 else None
+    facility.reset_requests()
+    assert (await door.accounts.check_token()).value == told
+    assert len(facility.requests()) == 1
+    if version is V2:
+        assert (await door.accounts.whoami()).value == told
+    else:
+        with pytest.raises(NotOffered, match="/account/projects"):
+            await door.accounts.whoami()
+
+
+async def test_accounts(door):
     capabilities = {each.id: each for each in (await door.accounts.capabilities()).value}
     projects = (await door.accounts.projects()).value
     assert {project.name for project in projects} == {"demo", "beamline"}
@@ -367,6 +407,7 @@ async def test_accounts(door, facility):
         await door.accounts.project_allocations("no/such")
 
 
+@only_v2
 async def test_storage(door, facility, cluster):
     places = {each.logical_name: each for each in (await door.storage.locations(cluster)).value}
     assert places["home"].path == str(facility.home)
@@ -377,3 +418,17 @@ async def test_storage(door, facility, cluster):
     assert (await door.storage.access_endpoints(cluster)).value == []
     with pytest.raises(NotFound):
         await door.storage.locations("no/such")
+
+
+@only_v1
+async def test_v1_has_no_storage_service(door, facility, cluster):
+    with pytest.raises(NotOffered):
+        await door.storage.locations(cluster)
+    with pytest.raises(NotOffered):
+        await door.storage.access_endpoints(cluster)
+
+
+async def test_a_version_that_is_not_served(facility, transport):
+    wrong = Session(f"{facility.url}/api/v3", transport, None, Budget(), rules=RULES, label="local")
+    with pytest.raises(NotFound):
+        await IriDialect(wrong, V2).status.facility()
