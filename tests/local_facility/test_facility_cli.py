@@ -87,6 +87,23 @@ def test_no_facility_no_token(tmp_path: Path) -> None:
     assert "there is no facility" in made.stderr
 
 
-@pytest.mark.parametrize("words", [["--help"], ["serve", "--help"], ["token", "--help"]])
+def test_faults_are_ordered_from_the_command_line(facility, alice) -> None:
+    root = ("--root", str(facility.root))
+    made = run("fault", "order", "status", "operations=getFacility,getSite", "status=503", "job=17", *root)
+    fault = made.stdout.strip()
+    listed = json.loads(run("fault", "list", *root).stdout)
+    assert (listed["id"], listed["operations"], listed["job"]) == (fault, ["getFacility", "getSite"], "17")
+    assert run("fault", "clear", fault, *root).returncode == 0
+    assert facility.faults() == []
+    refused = run("fault", "order", "delay", *root)
+    assert (refused.returncode, "needs seconds" in refused.stderr) == (1, True)
+    assert run("fault", "order", "delay", "seconds", *root).returncode == 2
+    nobody = run("fault", "clear", "--root", str(facility.root / "nowhere"))
+    assert (nobody.returncode, "no facility runs" in nobody.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["serve", "--help"], ["token", "--help"], ["fault", "order", "--help"]]
+)
 def test_help(words: list[str]) -> None:
     assert run(*words).returncode == 0

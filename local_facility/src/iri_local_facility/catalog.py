@@ -187,11 +187,12 @@ class Catalog:
             self._event(incident_id, resource, incident["name"], "maintenance begins", "down", now)
 
     def conclude(self, incident_id: str) -> None:
-        """Maintenance is over, or is cancelled when it has not begun."""
-        if self.incident(incident_id)["resolution"] == "pending":
+        """Maintenance is over, or is cancelled when it has not begun; what somebody has ended stays so."""
+        resolution = self.incident(incident_id)["resolution"]
+        if resolution == "pending":
             now = _now()
             self._store.update("incidents", incident_id, resolution="cancelled", modified=now, end=now)
-        else:
+        elif resolution == "unresolved":
             self.resolve(incident_id)
 
     def _named(self, resource: str) -> Resource:

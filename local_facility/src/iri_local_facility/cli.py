@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import faultcli
 from .settings import MIB, Settings, default_root
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ def token(
     except Missing as unknown:
         typer.echo(f"iri-local-facility: {unknown}", err=True)
         sys.exit(1)
+
+
+app.add_typer(faultcli.app, name="fault")
 
 
 def _for_people(listening: Listening) -> str:

@@ -92,7 +92,7 @@ def make_app(facility: Facility) -> FastAPI:
         return [fault.describe() for fault in facility.faults]
 
     @app.post(f"{PREFIX}/faults", status_code=201)
-    async def order(order: Order) -> dict[str, Any]:
+    async def place(order: Order) -> dict[str, Any]:
         return facility.faults.place(order).describe()
 
     @app.delete(f"{PREFIX}/faults", status_code=204)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import Missing
+from .errors import FacilityError, Missing
 from .exchange import Exchange, current
 from .orders import Order
 from .store import Store
@@ -33,11 +33,27 @@ class Fault:
     struck: int = 0
 
     @property
+    def begins(self) -> float:
+        """When it comes into force; only maintenance is announced."""
+        return self.placed + self.order.starts_in
+
+    @property
+    def ends(self) -> float:
+        """When it is over at the latest; never, if nobody said."""
+        order = self.order
+        lasts = order.seconds if order.kind == "maintenance" else order.lasts
+        return float("inf") if lasts is None else self.begins + lasts
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it has begun and is not over."""
+        return self.begins <= time.time() < self.ends
+
+    @property
     def live(self) -> bool:
         """Whether it may strike still."""
-        over = self.order.lasts is not None and time.time() >= self.placed + self.order.lasts
         spent = self.order.limit is not None and self.taken >= self.order.limit
-        return not over and not spent
+        return time.time() < self.ends and not spent
 
     def describe(self) -> dict[str, Any]:
         """For people and tests."""
@@ -58,14 +74,22 @@ class Faults:
         self.on_cleared: list[Callable[[Fault], None]] = []
 
     def place(self, order: Order) -> Fault:
-        """Put an order into force."""
+        """Put an order into force.
+
+        Raises:
+            FacilityError: It names what is not there.
+        """
         now = time.time()
         number = self._store.insert("faults", document=json.dumps(asdict(order)), placed=now, counts="[]")
         fault = Fault(f"{order.kind}-{number}", order, now)
         self._store.run("UPDATE faults SET id = ? WHERE number = ?", fault.id, number)
         self._faults.append(fault)
-        for listener in self.on_placed:
-            listener(fault)
+        try:
+            for listener in self.on_placed:
+                listener(fault)
+        except FacilityError:
+            self.clear(fault.id)
+            raise
         return fault
 
     def clear(self, fault_id: str | None = None) -> None:

@@ -18,7 +18,6 @@ from .errors import Missing
 from .exchange import Exchange, current
 from .facility import Facility
 from .faults import Fault
-from .maintenance import under_way
 from .orders import LONGEST, REPLY_KINDS
 from .replies import Reply, catch, emptied, garbled, invented
 
@@ -96,7 +95,7 @@ class _Course:
         ):
             return False
         if order.kind == "maintenance":
-            return order.api == "unavailable" and under_way(fault, time.time())
+            return order.api == "unavailable" and fault.under_way
         if order.resource is not None and order.resource not in (exchange.resource, self._resource_name()):
             return False
         return order.job is None or order.is_for_job(exchange.job, await self._job_name())
@@ -164,11 +163,14 @@ class _Course:
         await self._drop()
 
     async def reset(self, fault: Fault, send: Send) -> None:
+        # A client that still writes would learn of the reset too early, and take it for an orderly end.
+        await self._read_body()
         await self._drop(reset=True)
 
     async def cut(self, fault: Fault, send: Send) -> None:
         reply = await self._reply()
-        await reply.send(send, [reply.body[: len(reply.body) // 2]])
+        if reply.body:  # without one, the headers are all there is to a reply
+            await reply.send(send, [reply.body[: len(reply.body) // 2]])
         await self._drop()
 
     async def slow_body(self, fault: Fault, send: Send) -> None:

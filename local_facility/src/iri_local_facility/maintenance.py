@@ -13,21 +13,6 @@ from .faults import Fault, Faults
 _KIND = frozenset({"maintenance"})
 
 
-def begins(fault: Fault) -> float:
-    """When an ordered maintenance begins."""
-    return fault.placed + fault.order.starts_in
-
-
-def ends(fault: Fault) -> float:
-    """When it ends; never, if nobody said."""
-    return float("inf") if fault.order.seconds is None else begins(fault) + fault.order.seconds
-
-
-def under_way(fault: Fault, now: float) -> bool:
-    """Whether it has begun and has not ended."""
-    return begins(fault) <= now < ends(fault)
-
-
 class Maintenance:
     """Keeps incidents in step with the orders, and jobs away from them."""
 
@@ -41,7 +26,7 @@ class Maintenance:
     def start(self) -> None:
         """Attend to orders, those of an earlier server first; needs a running event loop."""
         known = {incident["name"]: incident["id"] for incident in self._catalog.incidents()}
-        for fault in self._faults.live(_KIND):
+        for fault in self._faults:
             if fault.id in known:
                 self._incidents[fault.id] = known[fault.id]
             self._placed(fault)
@@ -55,14 +40,14 @@ class Maintenance:
             Rejected: It does.
         """
         for fault in self._of_cluster():
-            if fault.order.api == "refuse" and under_way(fault, time.time()) and self._faults.take(fault):
+            if fault.order.api == "refuse" and fault.under_way and self._faults.take(fault):
                 self._faults.strike(fault)
                 raise Rejected("Job submit failed: the resource is down for maintenance")
 
     def keeps_back(self, duration: float) -> bool:
         """Whether a job of that wall time must wait: it would not be over when maintenance begins."""
         now = time.time()
-        return any(now + duration > begins(fault) and now < ends(fault) for fault in self._of_cluster())
+        return any(now + duration > fault.begins for fault in self._of_cluster())
 
     def _of_cluster(self) -> list[Fault]:
         names = (None, self._catalog.cluster.id, self._catalog.cluster.name)
@@ -76,16 +61,16 @@ class Maintenance:
                 resource=fault.order.resource or "cluster",
                 name=fault.id,
                 description="Maintenance",
-                start=begins(fault),
-                end=None if fault.order.seconds is None else ends(fault),
+                start=fault.begins,
+                end=None if fault.order.seconds is None else fault.ends,
             )
             self._incidents[fault.id] = incident["id"]
         loop, now = asyncio.get_running_loop(), time.time()
-        timers = [loop.call_later(max(0.0, begins(fault) - now), self._begin, fault)]
+        timers = [loop.call_later(max(0.0, fault.begins - now), self._begin, fault)]
         if fault.order.seconds is not None:
-            timers.append(loop.call_later(max(0.0, ends(fault) - now), self._over, fault))
+            timers.append(loop.call_later(max(0.0, fault.ends - now), self._over, fault))
         self._timers[fault.id] = timers
-        if begins(fault) <= now:
+        if fault.begins <= now:
             self._begin(fault)
 
     def _begin(self, fault: Fault) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import json
 import shlex
 import shutil
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -66,8 +67,13 @@ class Mishaps:
         self._grip = grip
         self._kill_grace = kill_grace
         self._timers: dict[str, list[asyncio.TimerHandle]] = {}
-        faults.on_placed.append(self._placed)
-        faults.on_cleared.append(self._cleared)
+
+    def start(self) -> None:
+        """Attend to the orders of an earlier server, and to those to come; needs a running event loop."""
+        for fault in self._faults:
+            self._limit_hold(fault)
+        self._faults.on_placed.append(self._placed)
+        self._faults.on_cleared.append(self._cleared)
 
     # -- moments in the life of a job
 
@@ -121,13 +127,17 @@ class Mishaps:
             for job in self._grip.jobs.in_states(["new", "queued"]):
                 if order.job is not None and self._fits(fault, job) and self._strikes(fault):
                     self._grip.jobs.change(job.id, state="held", message=HELD)
-            if order.lasts is not None:
-                timer = asyncio.get_running_loop().call_later(order.lasts, self._release, fault)
-                self._timers[fault.id] = [timer]
+            self._limit_hold(fault)
         elif order.kind in _ENDINGS and order.command is None and (order.job or order.node):
             for job in self._grip.jobs.in_states(["active"]):
                 if self._fits(fault, job) and self._strikes(fault, count=False):
                     self._interrupt(fault, job)
+
+    def _limit_hold(self, fault: Fault) -> None:
+        if fault.order.kind == "hold" and fault.order.lasts is not None:
+            left = max(0.0, fault.ends - time.time())
+            timer = asyncio.get_running_loop().call_later(left, self._release, fault)
+            self._timers[fault.id] = [timer]
 
     def _cleared(self, fault: Fault) -> None:
         for timer in self._timers.pop(fault.id, []):
@@ -137,7 +147,11 @@ class Mishaps:
 
     def _release(self, fault: Fault) -> None:
         for job in self._grip.jobs.in_states(["held"]):
-            if job.message == HELD and self._fits(fault, job):
+            if job.message != HELD or not self._fits(fault, job):
+                continue
+            if job.request.hold:
+                self._grip.jobs.change(job.id, message="held by user")
+            else:
                 self._grip.jobs.change(job.id, state="queued", message="waiting for nodes")
         self._grip.wake()
 

@@ -83,7 +83,7 @@ class Scheduler:
         )
         note_created(job.id)
         self.wake()
-        return job
+        return self._sight.acknowledged(job)
 
     def update(self, user: User, number: int, changes: dict[str, Any], document: dict[str, Any]) -> Job:
         """Change a job that has not started: its name, duration, queue or hold."""
@@ -106,7 +106,7 @@ class Scheduler:
             message=message,
         )
         self.wake()
-        return job
+        return self._sight.acknowledged(job)
 
     def cancel(self, user: User, number: int) -> Job:
         """End a job: at once if it waits, otherwise as soon as its processes are gone."""
@@ -151,6 +151,7 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         for job in self.jobs.in_states(["active"]):
             self._adopt(job)
+        self._mishaps.start()
         self.wake()
 
     async def stop(self) -> None:

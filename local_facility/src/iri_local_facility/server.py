@@ -141,6 +141,8 @@ def _listening(facility: Facility, port: int) -> Listening:
     user = facility.settings.default_user
     token = facility.accounts.issue(user, None)
     state = facility.settings.state
+    # For the commands that speak to a running facility.
+    write_private(state / "url", url)
     # Profiles point to secrets instead of holding them.
     write_private(state / "token", token)
     write_private(state / "client-secret", facility.accounts.client_secret)

@@ -32,6 +32,16 @@ class Sight:
         seen = (self._seen(job, orders, exchange) for job in jobs)
         return [job for job in seen if job is not None]
 
+    def acknowledged(self, job: Job) -> Job:
+        """A job as the reply to a submission or an update shows it: only the clock may be off."""
+        exchange = current.get()
+        for fault in self._orders(exchange) if exchange else []:
+            if fault.order.kind == "skew" and _concerns(fault, job):
+                assert exchange is not None
+                if self._faults.strikes_request(fault, exchange):
+                    job = _changed(fault, job) or job
+        return job
+
     def _orders(self, exchange: Exchange) -> list[Fault]:
         # An order whose last stroke this is stays in force to the end of the request.
         return [

@@ -306,21 +306,31 @@ class LocalFacility:
         return self._control("POST", f"/incidents/{incident_id}/resolve", facts)
 
     def _control(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(f"{self.url}/_facility{path}", method=method)
-        if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("Content-Type", "application/json")
-        try:
-            # Without proxies: an environment that has one configured must not send loopback through it.
-            with _DIRECT.open(request, timeout=30) as answer:
-                content = answer.read()
-        except urllib.error.HTTPError as refused:
-            with refused:
-                raise ValueError(f"{method} {path}: {refused.read().decode(errors='replace')}") from None
-        return json.loads(content) if content else None
+        return control(self.url, method, path, body)
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def control(url: str, method: str, path: str, body: Any = None) -> Any:
+    """Ask the control route of the facility at ``url``.
+
+    Raises:
+        ValueError: It refuses.
+        OSError: There is nobody.
+    """
+    request = urllib.request.Request(f"{url}/_facility{path}", method=method)
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+    try:
+        # Without proxies: an environment that has one configured must not send loopback through it.
+        with _DIRECT.open(request, timeout=30) as answer:
+            content = answer.read()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            raise ValueError(f"{method} {path}: {refused.read().decode(errors='replace')}") from None
+    return json.loads(content) if content else None
 
 
 def _remove(root: Path) -> None:
