@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2329 # some functions are called by name, through iri_try
 # The guard of one job, in front of its program:
 #
 #   sh -c GUARD iri ROOT KEY GENERATION SPEC MODE PROGRAM [ARGUMENT...]
@@ -18,10 +19,11 @@ iri_end() {
   exit "$1"
 }
 
-# Something failed: what, and in the system's words (LC_ALL=C), whose end is the reason. The rest may be a path.
+# Something failed: what, and in the system's words (LC_ALL=C), whose end is the reason; the rest may be a path.
+# busybox has no words for a full disk.
 iri_fail() {
   case $2 in
-  *'o space left on device' | *'uota exceeded' | *'I/O error' | *'rite error')
+  '' | *'o space left on device' | *'uota exceeded' | *'I/O error' | *'rite error')
     iri_end 213 "no space: $1: $2" ;;
   *'ermission denied' | *'ead-only file system' | *'ot a directory' | *'o such file or directory' | \
     *'irectory nonexistent' | *'not permitted' | *'ile exists')
@@ -109,31 +111,40 @@ iri_mine() {
     iri_end 211 "job $iri_id is a double: job $iri_word has its key, this one ends without work"
 }
 
-# The id is in the file before the file has its name: no moment in which the owner is there and empty.
-iri_take() {
-  iri_word=$(umask 077; LC_ALL=C command -p mkdir -p -- "$iri_directory" 2>&1)
-  [ -d "$iri_directory" ] || iri_fail "cannot make $iri_directory" "$iri_word"
-  iri_private=$iri_directory/$iri_generation.$iri_id.$iri_index.$$
+# Sets iri_word to what a command says when it fails, in words that iri_fail knows.
+iri_try() {
   iri_word=$(
     umask 077
     LC_ALL=C
     export LC_ALL
-    { printf '%s\n' "$iri_id" ${iri_spec:+"spec $iri_spec"} >"$iri_private"; } 2>&1
+    "$@" 2>&1
   )
+}
+
+iri_sign() {
+  printf '%s\n' "$iri_id" ${iri_spec:+"spec $iri_spec"} >"$iri_private"
+}
+
+# The id is in the file before the file has its name: no moment in which the owner is there and empty.
+iri_take() {
+  iri_try command -p mkdir -p -- "$iri_directory"
+  [ -d "$iri_directory" ] || iri_fail "cannot make $iri_directory" "$iri_word"
+  iri_private=$iri_directory/$iri_generation.$iri_id.$iri_index.$$
+  iri_try iri_sign
   [ -e "$iri_private" ] || iri_fail "cannot write in $iri_directory" "$iri_word"
-  # A full disk shows only in what was kept.
+  # A full disk may show only in what was kept.
   {
     IFS= read -r iri_line
     [ -z "$iri_spec" ] || IFS= read -r iri_line
   } 2>/dev/null <"$iri_private"
   [ "$iri_line" = "${iri_spec:+spec }${iri_spec:-$iri_id}" ] ||
     iri_end 213 "no space: cannot write in $iri_directory: ${iri_word:-what was written is not there}"
-  iri_word=$(LC_ALL=C command -p ln -- "$iri_private" "$iri_owner" 2>&1)
+  iri_try command -p ln -- "$iri_private" "$iri_owner"
+  iri_said=$iri_word
   # Into a directory of that name the link is made as well.
   [ ! -d "$iri_owner" ] || command -p rm -f -- "$iri_owner/${iri_private##*/}"
   command -p rm -f -- "$iri_private"
   iri_private=
-  iri_said=$iri_word
   iri_mine || iri_fail "cannot make $iri_owner" "$iri_said"
 }
 
@@ -151,13 +162,12 @@ fi
 
 # --- the journal
 
+iri_write() {
+  printf '%s\n' "$*" >>"$iri_journal"
+}
+
 iri_note() {
-  iri_word=$(
-    umask 077
-    LC_ALL=C
-    export LC_ALL
-    { printf '%s\n' "$*" >>"$iri_journal"; } 2>&1
-  )
+  iri_try iri_write "$@"
 }
 
 # A try before this one had done the work, and its exit code spoke for all of it: not where it was one process of
@@ -188,16 +198,17 @@ fi
 
 # --- work
 
+iri_put() {
+  iri_body >"$iri_script"
+}
+
 if [ "$iri_mode" = script ]; then
   for iri_place in "${TMPDIR:-/tmp}" /tmp; do
-    iri_script=$(umask 077; LC_ALL=C command -p mktemp "$iri_place/iri.XXXXXXXX" 2>&1) && break
+    iri_try command -p mktemp "$iri_place/iri.XXXXXXXX" && break
   done
-  [ -f "$iri_script" ] || { iri_word=$iri_script iri_script=; iri_fail "cannot make a file" "$iri_word"; }
-  iri_word=$(
-    LC_ALL=C
-    export LC_ALL
-    { iri_body >"$iri_script"; } 2>&1
-  ) || iri_fail "cannot write $iri_script" "$iri_word"
+  [ -f "$iri_word" ] || iri_fail "cannot make a file for the script" "$iri_word"
+  iri_script=$iri_word
+  iri_try iri_put || iri_fail "cannot write $iri_script" "$iri_word"
   set -- "$@" "$iri_script"
 fi
 iri_run "$@"

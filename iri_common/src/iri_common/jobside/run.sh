@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2329
 # Runs a program as a child, as if it ran in this shell's place: its standard input, its signals, its exit code.
 # Sets iri_code. Names begin with iri_ and none is exported.
 
@@ -24,7 +25,6 @@ iri_exec() {
 
 # A scheduler may signal only the batch shell (Slurm's --signal=B:). One that signals every process makes the
 # program see a signal twice: the price of never losing one.
-# shellcheck disable=SC2329 # called by a trap
 iri_forward() {
   iri_caught=$1
   [ -z "$iri_child" ] || kill -s "$1" "$iri_child" 2>/dev/null
