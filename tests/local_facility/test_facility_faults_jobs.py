@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,10 @@ def ran(facility: LocalFacility, job: str) -> dict[str, Any]:
     return next(entry for entry in facility.jobs() if entry["id"] == job)
 
 
+def struck(facility: LocalFacility) -> list[tuple[str, int]]:
+    return [(order["id"], order["struck"]) for order in facility.faults()]
+
+
 def output(status: dict[str, Any]) -> list[str]:
     with open(status["meta_data"]["stdout_path"]) as file:
         return file.read().split()
@@ -63,7 +68,7 @@ def test_the_node_of_a_job_dies(client, upset) -> None:
     psutil.wait_procs(family, timeout=5)
     assert not any(process.is_running() for process in family)
     assert not (upset.home / "trapped").exists()
-    assert [(order["id"], order["struck"]) for order in upset.faults()] == [(fault, 1)]
+    assert struck(upset) == [(fault, 1)]
     assert len(ran(upset, job)["attempts"]) == 1
 
 
@@ -102,7 +107,7 @@ def test_a_node_dies_at_a_command(client, upset, when, nth) -> None:
     made = nth - (when == "before")
     assert len([name for name in os.listdir(folder) if name in "123"]) == made
     assert not (folder / "end").exists()
-    assert [(order["id"], order["struck"]) for order in upset.faults()] == [(fault, 1)]
+    assert struck(upset) == [(fault, 1)]
 
 
 def test_a_command_keeps_its_arguments_input_and_code(client, upset) -> None:
@@ -200,3 +205,41 @@ def test_jobs_made_and_jobs_run_can_be_counted(client, upset) -> None:
     launched, *looks = upset.requests()
     assert (launched["created"], launched["job"], launched["acted"]) == (job, None, True)
     assert all((look["created"], look["job"]) == (None, job) for look in looks)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash", "ksh"])
+@pytest.mark.parametrize(
+    ("line", "made"),
+    [
+        ("command -p mkdir made; touch after", False),
+        ("set -eu; x=$(command -p mkdir made); touch after", False),
+        ("command mkdir made; touch after", False),
+        ("command -p touch made; command -v touch >/dev/null && command -p mkdir x; touch after", True),
+        ("command exec mkdir made", False),
+    ],
+)
+def test_a_shell_that_looks_past_its_path_is_struck(client, upset, shell, line, made) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"no {shell} here")
+    folder = upset.home / "past"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    fault = upset.order("node_death", command="mkdir", job="past")
+    status = client.wait(client.launch(program, "-c", line, directory="past", name="past"))
+    assert status["message"] == "node failure"
+    assert [path.name for path in folder.glob("[!j]*")] == (["made"] if made else [])
+    assert struck(upset) == [(fault, 1)]
+
+
+def test_a_shell_with_a_trap_works_as_without(client, upset) -> None:
+    upset.order("node_death", command="printf", nth=3)
+    upset.order("node_death", command="ln", nth=9)
+    script = (
+        'set -u; printf "%s " "$1"; command -p ln -s a b; command -p ls b; command false || echo $?;'
+        'command -p ls nowhere 2>/dev/null || echo failed; x=$(command -v cd); echo $x; printf "%s\\n" "$0"'
+    )
+    status = client.wait(client.launch("/bin/sh", "-c", script, "name", "one  two"))
+    assert output(status) == ["one", "two", "b", "1", "failed", "cd", "name"]
+    assert [(order["struck"], order["live"]) for order in upset.faults()] == [(0, False)] * 2
+    (upset.home / "b").unlink()

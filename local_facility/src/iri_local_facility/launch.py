@@ -11,10 +11,11 @@ from .accounts import User
 from .jobs import Job
 from .processes import spawn
 from .scripts import job_environment, job_script
+from .shims import Trap
 
 
-def launch(job: Job, user: User, job_dir: Path, path: str) -> subprocess.Popen[bytes]:
-    """Start a job's process, with ``path`` as its PATH unless it asks for its own.
+def launch(job: Job, user: User, job_dir: Path, trap: Trap) -> subprocess.Popen[bytes]:
+    """Start a job's process.
 
     Raises:
         OSError: A file or directory the job names is not there, or the system refuses to start it.
@@ -22,14 +23,14 @@ def launch(job: Job, user: User, job_dir: Path, path: str) -> subprocess.Popen[b
     """
     job_dir.mkdir(parents=True, exist_ok=True)
     script = job_dir / "script"
-    script.write_text(job_script(job.request), errors="surrogateescape")
+    script.write_text(job_script(trap.around(job.request)), errors="surrogateescape")
     directory = user.areas.resolve(job.request.directory or "")
     with contextlib.ExitStack() as files:
         return spawn(
             job_dir,
             script,
             directory,
-            job_environment(job, user, os.environ, path),
+            job_environment(job, user, os.environ, trap.path),
             _open_files(job, user, files),
         )
 

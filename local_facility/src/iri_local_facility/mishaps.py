@@ -1,17 +1,12 @@
 """Orders on jobs: nodes that die, memory that ends, preemption, holds; and the moment at which each strikes.
 
 An order strikes the jobs it names that run now. If there are none, it waits for the next one it fits: to
-start, to have run for a while, or to run a certain command for the n-th time. For the last, the job finds a
-program of the command's name in front of its PATH; that program writes down what it is going to do and kills
-the job's process group, so the moment is exact and no server needs to be up.
+start, to have run for a while, or to run a certain command for the n-th time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import shlex
-import shutil
 import time
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +14,7 @@ from typing import Protocol
 from .faults import Fault, Faults
 from .jobs import Job, JobTable
 from .orders import JOB_KINDS
+from .shims import Strike, Trap, lay, struck
 
 HELD = "held by the facility"
 _ENDINGS = {
@@ -27,18 +23,6 @@ _ENDINGS = {
     "preempt": "preempted",
     "requeue": "requeued",
 }
-
-_SHIM = """\
-#!/bin/sh
-iri_n=1
-while [ "$iri_n" -le {nth} ] && ! {mkdir} {counter}."$iri_n" 2>/dev/null; do iri_n=$((iri_n + 1)); done
-iri_strike() {{ printf '%s\\n' {note} >{marker}; kill -KILL 0; }}
-[ "$iri_n" -ne {nth} ] || {before}
-PATH={path} {command} "$@"
-iri_code=$?
-[ "$iri_n" -ne {nth} ] || {after}
-exit "$iri_code"
-"""
 
 
 class Grip(Protocol):
@@ -82,21 +66,16 @@ class Mishaps:
         orders = [fault for fault in self._faults.live({"hold"}) if self._names(fault, user, None, name)]
         return any(self._strikes(fault) for fault in orders)
 
-    def prepare(self, job: Job, path: str) -> str:
-        """The PATH of a job that is about to start, with the commands in it that will strike."""
-        armed = [
-            fault
-            for fault in self._faults.live(_ENDINGS)
-            if fault.order.command and self._fits(fault, job) and self._faults.take(fault)
-        ]
-        if not armed:
-            return path
-        shims = self._grip.job_dir(job.id) / "shims"
-        shutil.rmtree(shims, ignore_errors=True)
-        shims.mkdir(parents=True)
-        for fault in armed:
-            _write_shim(fault, shims, path)
-        return f"{shims}:{path}"
+    def prepare(self, job: Job, path: str) -> Trap:
+        """How a job is started that will be struck at a command, with ``path`` as the PATH it would have."""
+        strikes: dict[str, Strike] = {}
+        for fault in self._faults.live(_ENDINGS):
+            command = fault.order.command
+            # One strike a command: another order on the same one has the next job or attempt.
+            if command and command not in strikes and self._fits(fault, job) and self._faults.take(fault):
+                note = (fault.id, _ENDINGS[fault.order.kind], _requeues(fault))
+                strikes[command] = Strike(command, fault.order.nth, fault.order.when == "before", note)
+        return lay(strikes.values(), self._grip.job_dir(job.id), path)
 
     def started(self, job: Job) -> None:
         """A job runs: strike it, now or after the time that was ordered."""
@@ -108,16 +87,16 @@ class Mishaps:
 
     def ended(self, job: Job) -> Job:
         """A job's processes are gone: its record, with the reason that it left itself when it was struck."""
-        marker = _marker(self._grip.job_dir(job.id))
-        try:
-            fault_id, ending, requeue = json.loads(marker.read_text())
-        except (OSError, ValueError):
+        note = struck(self._grip.job_dir(job.id))
+        if note is None:
             return job
-        marker.unlink()
+        fault_id, ending, requeue = note
         for fault in self._faults:
             if fault.id == fault_id:
                 self._faults.strike(fault)
-        return self._grip.jobs.change(job.id, ending=job.ending or ending, requeue=requeue)
+        if job.ending is not None:
+            return job  # it was being ended anyhow
+        return self._grip.jobs.change(job.id, ending=ending, requeue=requeue)
 
     # -- orders that come and go
 
@@ -186,31 +165,6 @@ class Mishaps:
 
 def _requeues(fault: Fault) -> bool:
     return fault.order.requeue or fault.order.kind == "requeue"
-
-
-def _marker(job_dir: Path) -> Path:
-    return job_dir / "struck"
-
-
-def _write_shim(fault: Fault, shims: Path, path: str) -> None:
-    order = fault.order
-    command = order.command or ""
-    note = json.dumps([fault.id, _ENDINGS[order.kind], int(_requeues(fault))])
-    shim = shims / command
-    shim.write_text(
-        _SHIM.format(
-            nth=order.nth,
-            mkdir=shlex.quote(shutil.which("mkdir") or "/bin/mkdir"),
-            counter=shlex.quote(str(shims / f".{command}")),
-            note=shlex.quote(note),
-            marker=shlex.quote(str(_marker(shims.parent))),
-            path=shlex.quote(path),
-            command=shlex.quote(command),
-            before="iri_strike" if order.when == "before" else ":",
-            after="iri_strike" if order.when == "after" else ":",
-        )
-    )
-    shim.chmod(0o755)
 
 
 assert set(_ENDINGS) | {"hold"} == JOB_KINDS

@@ -192,8 +192,8 @@ class Scheduler:
         job = self.jobs.change(job.id, state="active", message=None, started=time.time(), nodes=nodes)
         self.jobs.begin_attempt(job)
         try:
-            path = self._mishaps.prepare(job, os.environ.get("PATH", os.defpath))
-            process = launch(job, self._accounts.user(job.user), self.job_dir(job.id), path)
+            trap = self._mishaps.prepare(job, os.environ.get("PATH", os.defpath))
+            process = launch(job, self._accounts.user(job.user), self.job_dir(job.id), trap)
         except (OSError, ValueError, FacilityError, subprocess.SubprocessError) as problem:
             self._finish(job.id, "failed", f"could not start: {problem}", None)
             return False
