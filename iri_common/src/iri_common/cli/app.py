@@ -1,0 +1,225 @@
+"""The commands of ``iri``: their options and help. What they do is loaded when one of them runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from iri_common.cli.exits import table
+from iri_common.cli.github_app import app as github
+from iri_common.cli.guarded import ended
+from iri_common.cli.options import (
+    AskWords,
+    Command,
+    DoorWords,
+    JobWords,
+    KeyText,
+    Lines,
+    Reference,
+    References,
+    ResourceName,
+    Timeout,
+)
+from iri_common.cli.speak import Screen
+from iri_common.cli.spread import spread
+
+_EXITS = "Exit codes:\n\n\b\n" + table()
+_RUNS = {"allow_interspersed_args": False}  # what follows the command is the command's
+
+app = typer.Typer(
+    help="Jobs at HPC facilities: asked for once, run once, and the truth about them.",
+    epilog=_EXITS,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+_begin, _tend, _look = "Run", "Jobs", "Facilities"
+
+
+@app.callback(invoke_without_command=True)
+def iri(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="Print the version.")] = False,
+) -> None:
+    """Jobs at HPC facilities: asked for once, run once, and the truth about them."""
+    if version:
+        from iri_common import __version__
+
+        typer.echo(f"iri {__version__}")
+        raise typer.Exit
+
+
+@app.command(rich_help_panel=_look)
+@spread
+def doctor(
+    door: DoorWords,
+    resource: ResourceName = None,
+    hello: Annotated[
+        bool,
+        typer.Option("--hello", metavar="", help="Run a job of a second, too, and read back what it wrote."),
+    ] = False,
+    timeout: Timeout = "300",
+) -> None:
+    """Check a facility from here: profile, network, token, resources, grades; what is wrong, what to do."""
+    from iri_common.cli.doctor import examine
+
+    screen = Screen(door.json)
+    ended(screen, lambda: examine(screen, door, resource, hello=hello, timeout=timeout))
+
+
+@app.command(rich_help_panel=_begin, context_settings=_RUNS)
+@spread
+def run(
+    door: DoorWords,
+    job: JobWords,
+    ask: AskWords,
+    command: Command = None,
+    timeout: Timeout = None,
+    lines: Lines = 20,
+    put: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HERE:THERE", help="Upload a file before.", show_default=False),
+    ] = None,
+    get: Annotated[
+        list[str] | None,
+        typer.Option(metavar="THERE:HERE", help="Download a file after.", show_default=False),
+    ] = None,
+    propagate: Annotated[
+        bool, typer.Option("--propagate", metavar="", help="Exit with the job's own code where it is known.")
+    ] = False,
+    cancel_on_interrupt: Annotated[
+        bool,
+        typer.Option(
+            "--cancel-on-interrupt",
+            metavar="",
+            help="Ctrl-C and SIGTERM cancel the job; without, it is left alone.",
+        ),
+    ] = False,
+) -> None:
+    """Submit a job, wait for its end, show what it wrote last.
+
+    Ctrl-C leaves the job and prints the line that comes back to it.
+    """
+    from iri_common.cli.running import RunWords
+    from iri_common.cli.running import run as do_run
+
+    words = RunWords(timeout, lines, put or (), get or (), propagate, cancel_on_interrupt)
+    screen = Screen(door.json)
+    ended(screen, lambda: do_run(screen, door, job, ask, words, command or ()))
+
+
+@app.command(rich_help_panel=_begin, context_settings=_RUNS)
+@spread
+def submit(door: DoorWords, job: JobWords, ask: AskWords, command: Command = None) -> None:
+    """Submit a job and print its reference at once."""
+    from iri_common.cli.running import submit as do_submit
+
+    screen = Screen(door.json)
+    ended(screen, lambda: do_submit(screen, door, job, ask, command or ()))
+
+
+@app.command(rich_help_panel=_tend)
+@spread
+def wait(
+    door: DoorWords, references: References = None, key: KeyText = None, timeout: Timeout = None
+) -> None:
+    """Wait for the end of jobs; exits like iri run."""
+    from iri_common.cli.tending import wait as do_wait
+
+    screen = Screen(door.json)
+    ended(screen, lambda: do_wait(screen, door, references or (), key, timeout))
+
+
+@app.command(rich_help_panel=_tend)
+@spread
+def logs(
+    door: DoorWords,
+    reference: Reference = None,
+    key: KeyText = None,
+    stderr: Annotated[
+        bool, typer.Option("--stderr", metavar="", help="Standard error instead of output.")
+    ] = False,
+    lines: Lines = 20,
+) -> None:
+    """Show the last lines that a job wrote."""
+    from iri_common.cli.tending import logs as do_logs
+
+    screen = Screen(door.json)
+    stream = "stderr" if stderr else "stdout"
+    ended(screen, lambda: do_logs(screen, door, reference, key, stream, lines))
+
+
+@app.command(rich_help_panel=_tend)
+@spread
+def cancel(
+    door: DoorWords, references: References = None, key: KeyText = None, resource: ResourceName = None
+) -> None:
+    """End jobs; with --key, whatever was asked for under it, even if nobody knows whether it arrived."""
+    from iri_common.cli.tending import cancel as do_cancel
+
+    screen = Screen(door.json)
+    ended(screen, lambda: do_cancel(screen, door, references or (), key, resource))
+
+
+@app.command(rich_help_panel=_tend)
+@spread
+def jobs(
+    door: DoorWords,
+    resource: ResourceName = None,
+    every: Annotated[bool, typer.Option("--all", "-a", metavar="", help="Also those that ended.")] = False,
+) -> None:
+    """List the jobs of all my keys, whichever engine asked; orphans are marked."""
+    from iri_common.cli.listing import jobs as do_jobs
+
+    screen = Screen(door.json)
+    ended(screen, lambda: do_jobs(screen, door, resource, every=every))
+
+
+@app.command(rich_help_panel=_tend)
+@spread
+def adopt(
+    door: DoorWords,
+    job_id: Annotated[str, typer.Argument(metavar="JOB_ID", help="The facility's id of the job.")],
+    key: Annotated[str, typer.Option("--key", metavar="SEG/SEG…", help="The identity it shall belong to.")],
+    resource: ResourceName = None,
+) -> None:
+    """Take a job that is at the facility as the job of a key."""
+    from iri_common.cli.tending import adopt as do_adopt
+
+    screen = Screen(door.json)
+    ended(screen, lambda: do_adopt(screen, door, job_id, key, resource))
+
+
+@app.command(rich_help_panel=_tend)
+@spread
+def clean(
+    door: DoorWords,
+    resource: ResourceName = None,
+    older_than: Annotated[
+        float, typer.Option(min=0, metavar="DAYS", help="Only of jobs that ended so long ago.")
+    ] = 7,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Show what would be removed.")
+    ] = False,
+) -> None:
+    """Remove the guard directories of ended jobs, and their records here."""
+    from iri_common.cli.tending import clean as do_clean
+
+    screen = Screen(door.json)
+    ended(screen, lambda: do_clean(screen, door, resource, older_than, dry_run=dry_run))
+
+
+@app.command(rich_help_panel=_look)
+def facilities(
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
+) -> None:
+    """List the profiles there are."""
+    from iri_common.cli.listing import facilities as do_facilities
+
+    screen = Screen(as_json)
+    ended(screen, lambda: do_facilities(screen))
+
+
+app.add_typer(github, rich_help_panel=_look)

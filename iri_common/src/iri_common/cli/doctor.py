@@ -1,0 +1,270 @@
+"""``iri doctor``: ask a facility everything that a run depends on, and say what is wrong."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from iri_common.cli import checks
+from iri_common.cli.checks import Finding, Mark, failed
+from iri_common.cli.door import choose, open_facility, settings_of
+from iri_common.cli.exits import Exit
+from iri_common.cli.jobspec import amount
+from iri_common.cli.options import DoorWords
+from iri_common.cli.speak import Screen
+from iri_common.facility.loop import run_blocking
+from iri_common.http.transport import HttpxTransport
+from iri_common.jobs.ledger import default_directory
+from iri_common.jobside.amounts import seconds_of
+from iri_common.model.errors import IriError, JobFailed, NotOffered, Unreachable, WaitTimeout
+from iri_common.model.ports import Token, WireReply, WireRequest
+from iri_common.model.spec import JobAttributes, JobSpec
+from iri_common.policy.classify import NotSent, ReplyLost
+
+if TYPE_CHECKING:
+    from iri_common.facility.facility import Facility
+    from iri_common.facility.settings import FacilitySettings
+    from iri_common.model.facility import Resource
+    from iri_common.model.ref import JobRef
+
+HELLO = "hello from iri doctor"
+_INDENT = 15  # columns before the words: the mark and the topic
+_STYLES = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "bold red"}
+
+
+def examine(
+    screen: Screen, door: DoorWords, resource: str | None, *, hello: bool, timeout: str | None
+) -> int:
+    """Show each finding as it comes; the first failure gives the code."""
+    limit = amount("--timeout", seconds_of, timeout)
+    found: list[Finding] = []
+    for finding in findings(door, resource, hello_within=limit if hello else None, hello=hello):
+        found.append(finding)
+        if not screen.as_json:
+            _show(screen, finding)
+    code = next((each.exit for each in found if each.mark is Mark.FAIL), Exit.OK)
+    if screen.as_json:
+        rows = [
+            {"topic": each.topic, "mark": str(each.mark), "says": each.says, "remedy": each.remedy}
+            for each in found
+        ]
+        screen.document({"ok": code is Exit.OK, "exit": int(code), "findings": rows})
+    else:
+        _sum_up(screen, found)
+    return code
+
+
+def findings(
+    door: DoorWords, resource: str | None, *, hello: bool, hello_within: float | None
+) -> Iterator[Finding]:
+    """Everything, in the order in which one thing needs the other; what cannot be asked is left out."""
+    try:
+        choice = choose(door)
+        settings = settings_of(door, choice)
+        facility = open_facility(door)
+    except IriError as error:
+        yield failed("profile", error)
+        return
+    yield checks.profile(choice, settings)
+    yield checks.ledger(default_directory())
+    reachable = True
+    for finding in _url(settings):
+        yield finding
+        reachable = reachable and finding.mark is not Mark.FAIL
+    if not reachable:
+        return
+    known = True
+    for finding in _principal(settings, facility):
+        yield finding
+        known = known and finding.mark is not Mark.FAIL
+    chosen: Resource | None = None
+    try:
+        chosen = facility.status.resource(resource)
+    except IriError as error:
+        yield failed("resource", error, "name it with --resource, or as resource in the profile")
+    yield from _resources(facility, chosen)
+    yield from checks.grades(facility.grades)
+    if hello and known and chosen:
+        yield from _hello(facility, resource, hello_within)
+
+
+def _url(settings: FacilitySettings) -> Iterator[Finding]:
+    begun = time.time()
+    try:
+        reply, took, document = run_blocking(_asked(settings))
+    except IriError as error:
+        yield failed("url", error)
+        return
+    yield checks.reached(settings.url, reply, took, _version(document))
+    if finding := checks.clock(reply, begun + took / 2):
+        yield finding
+
+
+async def _asked(settings: FacilitySettings) -> tuple[WireReply, float, WireReply | None]:
+    """The answers to what every IRI API is asked first, and how long one took."""
+    wire = HttpxTransport(settings.wire)
+    base = settings.url.rstrip("/")
+    try:
+        await wire.send(WireRequest("GET", f"{base}/facility"))  # opens the connection
+        begun = time.monotonic()
+        reply = await wire.send(WireRequest("GET", f"{base}/facility"))
+        took = time.monotonic() - begun
+        document = await wire.send(WireRequest("GET", f"{base}/openapi.json"))
+    except (NotSent, ReplyLost) as error:
+        raise Unreachable(
+            f"no answer from {base}: {error}. Check the URL, the network and a proxy, or wait if it is down"
+        ) from None
+    finally:
+        await wire.close()
+    return reply, took, document if document.status == 200 else None
+
+
+def _version(document: WireReply | None) -> str | None:
+    if document is None:
+        return None
+    try:
+        content: Any = json.loads(document.body)
+        return str(content["info"]["version"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Finding]:
+    if settings.token is None:
+        yield Finding(
+            "token",
+            Mark.FAIL,
+            "none is configured; only what is public can be seen",
+            'add token = { file = "…" } to the profile, or give --token-env or --token-file',
+            Exit.AUTH,
+        )
+        return
+    try:
+        token = run_blocking(_token(settings))
+        principal = facility.accounts.whoami()
+    except NotOffered:
+        yield Finding("token", Mark.WARN, f"{settings.token.identity}: whose it is is not told here")
+    except IriError as error:
+        yield failed("token", error)
+        return
+    else:
+        yield checks.token(token, settings.token.identity, principal, time.time())
+    yield from checks.projects(facility)
+
+
+async def _token(settings: FacilitySettings) -> Token:
+    assert settings.token is not None
+    wire = HttpxTransport(settings.wire)
+    try:
+        return await settings.token.fetch(wire.send)
+    finally:
+        await wire.close()
+
+
+def _resources(facility: Facility, chosen: Resource | None) -> Iterator[Finding]:
+    try:
+        offered = facility.status.resources()
+    except IriError as error:
+        yield failed("resource", error)
+        return
+    try:
+        incidents = facility.status.incidents()
+    except IriError as error:
+        incidents = ()
+        yield Finding("incident", Mark.WARN, f"not told: {error}")
+    yield from checks.resources(offered, incidents, chosen, datetime.now(UTC))
+
+
+def _hello(facility: Facility, resource: str | None, within: float | None) -> Iterator[Finding]:
+    """A job through everything: asked for, guarded, watched, read back."""
+    spec = JobSpec(
+        executable="/bin/sh",
+        arguments=("-c", f"echo {HELLO} on $(hostname)"),
+        name="iri-doctor",
+        attributes=JobAttributes(duration=60),
+    )
+    begun = time.monotonic()
+    try:
+        ref = facility.jobs.submit(spec, resource=resource)
+        yield Finding("hello", Mark.OK, f"{ref.describe()} was accepted")
+        try:
+            ref = facility.jobs.result(ref, timeout=within).ref
+        except WaitTimeout:
+            facility.jobs.cancel(ref)
+            raise
+    except JobFailed as error:
+        yield failed("hello", error, error.job_status.reason.advice if error.job_status.reason else "")
+        return
+    except IriError as error:
+        yield failed("hello", error)
+        return
+    yield Finding("hello", Mark.OK, f"it completed {time.monotonic() - begun:.1f} s after it was asked for")
+    yield _read_back(facility.jobs.tail(ref))
+    yield _journal(facility, ref)
+
+
+def _read_back(text: str) -> Finding:
+    if text.startswith(HELLO):
+        return Finding("hello", Mark.OK, f"it wrote: {text.strip()}")
+    return Finding(
+        "hello",
+        Mark.WARN,
+        "what it wrote cannot be read back",
+        "name the file system of the job's directory as storage in the profile, if the facility has one",
+    )
+
+
+def _journal(facility: Facility, ref: JobRef) -> Finding:
+    if facility.grades.guard == "none":
+        return Finding("hello", Mark.WARN, "it ran without a guard")
+    try:
+        journal = facility.jobs.journal(ref)
+    except IriError as error:
+        return Finding("hello", Mark.WARN, f"its journal cannot be read: {error}")
+    if journal is not None and journal.last is not None and journal.last.succeeded:
+        return Finding("hello", Mark.OK, "its guard kept a journal, and it was read back")
+    return Finding(
+        "hello",
+        Mark.WARN,
+        "its guard kept a journal that cannot be read from here",
+        "set guard_directory in the profile to a directory that both the nodes and the file service see",
+    )
+
+
+def _show(screen: Screen, finding: Finding) -> None:
+    from rich.text import Text
+
+    width = max(40, screen.out.width)
+    screen.out.print(
+        Text.assemble(
+            (f"{finding.mark:<5}", _STYLES[finding.mark]),
+            (f"{finding.topic:<10}", "bold"),
+            _filled(finding.says, width),
+        ),
+        soft_wrap=True,
+    )
+    if finding.remedy:
+        screen.out.print(
+            Text.assemble((" " * _INDENT, ""), (_filled(f"-> {finding.remedy}", width), "cyan")),
+            soft_wrap=True,
+        )
+
+
+def _filled(words: str, width: int) -> str:
+    paragraphs = [
+        textwrap.fill(each, width - _INDENT, break_long_words=False, break_on_hyphens=False)
+        for each in words.splitlines()
+    ]
+    return textwrap.indent("\n".join(paragraphs), " " * _INDENT).lstrip()
+
+
+def _sum_up(screen: Screen, found: list[Finding]) -> None:
+    bad = sum(each.mark is Mark.FAIL for each in found)
+    odd = sum(each.mark is Mark.WARN for each in found)
+    counts = [f"{bad} failed" if bad else "", f"{odd} to know about" if odd else ""]
+    words = ", ".join(each for each in counts if each) or "all is well"
+    screen.say(f"\n{words[0].upper()}{words[1:]}.", "red" if bad else "yellow" if odd else "green")

@@ -1,0 +1,34 @@
+"""What programs read: jobs and their state as JSON values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iri_common.model.job import JobStatus
+from iri_common.model.ref import JobRef
+
+
+def ref_words(ref: JobRef) -> dict[str, Any]:
+    """Which job."""
+    return {
+        "ref": str(ref),
+        "job_id": ref.job_id,
+        "key": ref.key.identity,
+        "generation": ref.key.generation,
+        "resource_id": ref.resource_id,
+        "facility": ref.profile or ref.origin,
+    }
+
+
+def status_words(status: JobStatus | None) -> dict[str, Any]:
+    """How it stands."""
+    if status is None:
+        return {"state": None}
+    return {
+        "state": str(status.reported),
+        "succeeded": status.succeeded,
+        "exit_code": status.exit_code,
+        "message": status.message,
+        "reason": str(status.reason) if status.reason else None,
+        "retry_sensible": status.reason.retry_sensible if status.reason else None,
+    }

@@ -1,0 +1,79 @@
+"""``--dry-run``: the exact request, with its secrets masked; nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from iri_common.cli.asking import Ask
+from iri_common.cli.exits import Exit
+from iri_common.cli.moving import Move
+from iri_common.cli.speak import Screen
+
+if TYPE_CHECKING:
+    from iri_common.facility.facility import Facility
+    from iri_common.facility.preview import Preview
+
+_GUARD = "The guard"
+
+
+def show(
+    screen: Screen, facility: Facility, ask: Ask, puts: Sequence[Move] = (), gets: Sequence[Move] = ()
+) -> int:
+    """Show what would be sent, and what would be moved."""
+    asked = {name: value for name, value in ask.words.items() if name in {"resource", "guard"}}
+    seen = facility.jobs.preview(ask.spec, key=ask.key if ask.named else None, **asked)
+    if screen.as_json:
+        screen.document(
+            {
+                "ok": True,
+                "exit": int(Exit.OK),
+                "dry_run": True,
+                "resource_id": seen.resource_id,
+                "key": seen.key.identity,
+                "generation": seen.key.generation,
+                "name": seen.name,
+                "request": {
+                    "method": seen.method,
+                    "url": seen.url,
+                    "headers": dict(seen.headers),
+                    "body": dict(seen.body),
+                },
+                "script": seen.script,
+                "put": [{"source": each.source, "target": each.target} for each in puts],
+                "get": [{"source": each.source, "target": each.target} for each in gets],
+            }
+        )
+        return Exit.OK
+    screen.heading("Job")
+    screen.facts(
+        [
+            ("facility", facility.name),
+            ("resource", seen.resource_id),
+            ("name", seen.name),
+            ("key", seen.key.identity if ask.named else "a new one for every run, as no --key was given"),
+            *(("upload", f"{each.source} to {each.target}") for each in puts),
+            *(("download", f"{each.source} to {each.target}") for each in gets),
+        ]
+    )
+    screen.heading("Request")
+    screen.code(
+        f"{seen.method} {seen.url}\n" + "".join(f"{n}: {v}\n" for n, v in seen.headers.items()), "http"
+    )
+    screen.code(json.dumps(_readable(seen), indent=2, ensure_ascii=False), "json")
+    if seen.script:
+        screen.heading(_GUARD)
+        screen.code(seen.script, "sh")
+    screen.say("Nothing was sent.", "dim")
+    return Exit.OK
+
+
+def _readable(seen: Preview) -> dict[str, Any]:
+    """The body with the guard's text left out, which is shown by itself; ``--json`` has all of it."""
+    body = dict(seen.body)
+    if seen.script:
+        body["arguments"] = [
+            f"<{_GUARD.lower()}, below>" if each == seen.script else each for each in body["arguments"]
+        ]
+    return body
