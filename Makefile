@@ -4,7 +4,10 @@ READY  := $(VENV)/.ready
 MEMBERS := iri_common local_facility airflow_provider prefect_collection parsl_provider
 UV     := .tools/bin/uv
 
-.PHONY: help setup demo test test-fast lint constraints clean
+BENCH  := .venv-bench
+BENCH_READY := $(BENCH)/.ready
+
+.PHONY: help setup demo test test-fast lint bench constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## list what can be made
@@ -34,8 +37,18 @@ test: $(READY)  ## what CI runs: lint, pure tests, contracts, one pytest process
 lint: $(READY)  ## ruff, pyright (strict on the core), the floors of the core
 	@.ci/lint
 
+# Of its own, because the peers' packages would get in the engines' way (see pyproject.toml).
+$(BENCH_READY): $(UV) pyproject.toml constraints.txt iri_common/pyproject.toml local_facility/pyproject.toml
+	@python="$$(.ci/find-python $(PYTHON))" && echo "setting up: $(BENCH) with the peers and this project" && \
+	  { test -x $(BENCH)/bin/python || $(UV) venv --quiet --no-python-downloads --python "$$python" $(BENCH); } && \
+	  $(UV) pip install --quiet --python $(BENCH)/bin/python -c constraints.txt --group bench \
+	    -e ./iri_common -e ./local_facility && touch $@
+
+bench: $(BENCH_READY)  ## ours against its peers, in minutes; make bench BENCH_OPTIONS=--quick in one
+	@$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
+
 constraints: $(UV)  ## pin anew the versions that CI installs
 	@.ci/pin
 
 clean:  ## remove the environment and everything generated
-	rm -rf $(VENV) .tools .tools.log demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(BENCH) benchmarks/results .tools .tools.log demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

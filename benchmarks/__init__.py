@@ -1,0 +1,1 @@
+"""How this project compares with its peers, in one run on one machine; ``make bench``."""
