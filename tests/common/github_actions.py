@@ -233,6 +233,7 @@ class Runner:
     def _environment(self) -> dict[str, str]:
         # Nothing of the person who runs the tests but what finds programs and keeps to this machine.
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        kept["PATH"] = f"{Path(sys.executable).parent}:{kept.get('PATH', '')}"  # as setup-python leaves it
         return {
             **kept,
             "HOME": str(self.home),
