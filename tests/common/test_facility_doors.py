@@ -10,6 +10,7 @@ import pytest
 from iri_common import FileLedger, JobKey, JobRef, NotOffered, Resource, Unreachable, UsageError
 from iri_common.facility import doors, services
 from iri_common.facility.doors import Door
+from iri_common.facility.jobs import JobService
 from iri_common.facility.settings import make_settings
 from iri_common.model.job import JobEntry, JobStatus
 from iri_common.model.outcome import Done
@@ -119,10 +120,10 @@ async def test_one_poller_for_a_resource() -> None:
 # ------------------------------------------------------------------------- what the services make of it
 
 
-def job_service(lab: Door, monkeypatch, tmp_path) -> services.JobService:
+def job_service(lab: Door, monkeypatch, tmp_path) -> JobService:
     monkeypatch.setattr(services, "open_door", lambda settings: lab)
     settings = make_settings("https://facility.example/api/v2", name="lab")
-    return services.JobService(settings, FileLedger(tmp_path))
+    return JobService(settings, FileLedger(tmp_path))
 
 
 async def test_a_list_without_names_finds_nothing_and_says_so(monkeypatch, tmp_path) -> None:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import time
-
 import pytest
 from jobs_world import (
-    MemoryLedger,
-    ScriptedDialect,
     ScriptedJobs,
     failing,
     seconds,
     status,
-    timeless,
 )
+from submit_door import KEY, Door, hit, lose_the_reply, takes_it_and_loses_the_reply
 
 from iri_common import (
     AmbiguousReply,
     AuthError,
     Conflict,
-    JobKey,
-    JobRef,
     JobSpec,
     NotOffered,
     Refused,
@@ -31,59 +23,12 @@ from iri_common import (
     TransientError,
     Unreachable,
     UsageError,
-    WaitTimeout,
 )
 from iri_common.jobs import operations
-from iri_common.jobs import submit as submitting
 from iri_common.jobs.operations import Patience
-from iri_common.jobs.submit import DoorMemory, Submitter
 from iri_common.model.job import Accepted, JobEntry
-from iri_common.model.ledger import LedgerRecord, Stage
+from iri_common.model.ledger import Stage
 from iri_common.model.outcome import Done, Pending
-from iri_common.model.submission import Submission
-
-KEY = JobKey.of("test", "dag", 1)
-SPEC = JobSpec(executable="/bin/true", name="probe")
-
-
-class Door:
-    """A scripted facility with its ledger, ready to be asked."""
-
-    def __init__(self, *script, looking=(), ledger=None, origin="facility.example", **grades) -> None:
-        self.jobs = ScriptedJobs(script=list(script), looking=list(looking))
-        self.dialect = ScriptedDialect(self.jobs, **grades)
-        self.ledger = ledger or MemoryLedger()
-        self.memory = DoorMemory()
-        self.origin = origin
-
-    def submitter(self) -> Submitter:
-        return Submitter(
-            self.dialect, self.ledger, self.memory, origin=self.origin, label="test", profile="test"
-        )
-
-    def ask(self, key=KEY, spec=SPEC, resource="machine", seen_before=False) -> JobRef:
-        submission = Submission(spec, resource, key, seen_before)
-        return timeless(lambda: self.submitter().submit(submission))
-
-    def remember(self, stage: Stage, *, age: float = 3600.0, key=KEY, spec=SPEC, resource="machine") -> None:
-        """What a process that crashed left in the ledger."""
-        ref = JobRef(self.origin, "iri", resource, key, directory=spec.directory, profile="test")
-        record = LedgerRecord(key.identity, key.generation, stage, str(ref), spec.digest(), time.time() - age)
-        self.ledger.records[key.identity] = record
-
-
-def takes_it_and_loses_the_reply(jobs, ask):
-    jobs.run(ask)
-    return failing(AmbiguousReply, "reply lost")
-
-
-def lose_the_reply(jobs, ask):
-    return failing(AmbiguousReply, "reply lost")
-
-
-def hit(jobs, ask):
-    return Done(Accepted("1", status("queued"), True))
-
 
 # ------------------------------------------------------------------------------------ the plain way
 
@@ -419,146 +364,3 @@ def test_an_uncertain_generation_does_not_make_the_next_one_look() -> None:
     door.remember(Stage.UNCERTAIN)
     assert door.ask(KEY.next(), spec=JobSpec(executable="/bin/false")).job_id == "1"
     assert not door.jobs.looks
-
-
-def test_after_a_crash_between_request_and_reply_it_looks_first() -> None:
-    door = Door()
-    door.remember(Stage.SENT)
-    door.jobs.listed["42"] = (KEY.job_name("probe"), status("active"))
-    assert door.ask().job_id == "42"
-    assert not door.jobs.asks
-
-
-def test_after_a_crash_before_the_request_it_sends() -> None:
-    door = Door()
-    door.remember(Stage.INTENT)
-    assert door.ask().job_id == "1"
-    assert not door.jobs.looks
-
-
-def test_after_a_crash_that_left_no_job_it_sends_once() -> None:
-    door = Door()
-    door.remember(Stage.SENT)
-    assert door.ask().job_id == "1"
-    assert [historical for _, historical in door.jobs.looks] == [False, True] * 3
-
-
-@pytest.mark.parametrize(("age", "at_least"), [(0.0, 29.0), (20.0, 9.0), (-500.0, 29.0), (3600.0, 5.0)])
-def test_a_process_restarted_at_once_gives_the_facility_the_time_to_list_the_job(age, at_least) -> None:
-    door = Door()
-    door.remember(Stage.SENT, age=age)
-    door.ask()
-    assert at_least <= door.jobs.asks[0].at < at_least + 6.5
-
-
-def test_an_engine_that_knows_of_an_earlier_try_has_it_looked_for() -> None:
-    door = Door()
-    door.jobs.listed["7"] = (KEY.job_name("probe"), status("queued"))
-    assert door.ask(seen_before=True).job_id == "7"
-    assert not door.jobs.asks
-    fresh = Door()
-    assert fresh.ask(seen_before=True).job_id == "1"
-    assert len(fresh.jobs.looks) == 6
-
-
-# ------------------------------------------------------------------------------ together and interrupted
-
-
-def test_many_at_once_with_one_key_are_one_job() -> None:
-    door = Door()
-
-    class Slow(ScriptedJobs):
-        async def submit(self, *args):
-            await asyncio.sleep(3)
-            return await super().submit(*args)
-
-    door.jobs = door.dialect.jobs = Slow()
-
-    async def all_of_them():
-        asks = [door.submitter().submit(Submission(SPEC, "machine", KEY)) for _ in range(20)]
-        return await asyncio.gather(*asks)
-
-    refs = timeless(all_of_them)
-    assert len(set(refs)) == 1
-    assert len(door.jobs.asks) == 1
-
-
-def test_whoever_holds_the_claim_too_long_is_told_of(monkeypatch) -> None:
-    door = Door()
-    door.ledger.claims[KEY.identity] = "somebody"
-    monkeypatch.setattr(submitting, "CLAIM_SECONDS", 0.0)
-    with pytest.raises(WaitTimeout, match="not asked for twice"):
-        door.ask()
-    assert not door.jobs.asks
-
-
-def test_a_claim_lost_on_the_way_sends_nothing_and_reads_what_the_other_wrote() -> None:
-    class Slept(MemoryLedger):
-        """The process sleeps after its first claim; another one submits meanwhile."""
-
-        stolen = False
-
-        async def claim(self, key, owner, seconds):
-            if not self.stolen and key.identity in self.claims:
-                self.stolen = True
-                ref = JobRef("facility.example", "iri", "machine", KEY, "99", profile="test")
-                record = LedgerRecord(KEY.identity, 1, Stage.ACCEPTED, str(ref), SPEC.digest(), time.time())
-                self.records[key.identity] = record
-                del self.claims[key.identity]
-                return False
-            return await super().claim(key, owner, seconds)
-
-    door = Door(ledger=Slept())
-    assert door.ask().job_id == "99"
-    assert not door.jobs.asks
-
-
-def test_a_long_submit_keeps_its_claim() -> None:
-    times: list[float] = []
-
-    class Counting(MemoryLedger):
-        async def claim(self, key, owner, seconds_):
-            times.append(seconds())
-            return await super().claim(key, owner, seconds_)
-
-    class Slow(ScriptedJobs):
-        async def submit(self, *args):
-            await asyncio.sleep(600)
-            return await super().submit(*args)
-
-    door = Door(ledger=Counting())
-    door.jobs = door.dialect.jobs = Slow()
-    door.ask()
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert max(gaps) < submitting.CLAIM_SECONDS / 2
-    assert not door.ledger.claims
-
-
-def test_cancelled_while_the_request_is_out_it_is_looked_for_later() -> None:
-    class Slow(ScriptedJobs):
-        async def submit(self, *args):
-            answer = await super().submit(*args)
-            await asyncio.sleep(60)
-            return answer
-
-    door = Door()
-    door.jobs = door.dialect.jobs = Slow()
-
-    async def impatient():
-        async with asyncio.timeout(5):
-            await door.submitter().submit(Submission(SPEC, "machine", KEY))
-
-    with pytest.raises(TimeoutError):
-        timeless(impatient)
-    assert door.ledger.records[KEY.identity].stage is Stage.SENT
-    assert not door.ledger.claims
-    assert door.ask().job_id == "1"
-    assert len(door.jobs.asks) == 1
-
-
-def test_an_error_that_nobody_foresaw_leaves_the_request_on_record() -> None:
-    door = Door(RuntimeError("a bug"))
-    with pytest.raises(RuntimeError):
-        door.ask()
-    assert door.ledger.records[KEY.identity].stage is Stage.SENT
-    assert not door.ledger.claims

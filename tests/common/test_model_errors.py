@@ -57,7 +57,7 @@ def test_the_tree_is_the_one_that_the_docstring_draws() -> None:
 
 def test_what_passes_by_itself_says_so() -> None:
     transient = {name for name, value in CLASSES.items() if value.transient}
-    assert transient == {"TransientError", "RateLimited", "Unreachable", "WaitTimeout"}
+    assert transient == {"TransientError", "RateLimited", "ResourceDown", "Unreachable", "WaitTimeout"}
 
 
 @pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)

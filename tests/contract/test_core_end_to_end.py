@@ -27,7 +27,7 @@ from iri_common import (
     TransferError,
     UsageError,
 )
-from iri_common.jobs import submit as submitting
+from iri_common.policy import asking
 from iri_local_facility import LocalFacility
 
 SUBMIT = "POST .*/compute/job/"
@@ -60,9 +60,10 @@ def facility(place: LocalFacility, relay: Relay, tmp_path: Path) -> Facility:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch) -> None:
     """The steps stay; only their pauses go."""
-    monkeypatch.setattr(submitting, "look_pause", lambda looks: 0.02)
-    monkeypatch.setattr(submitting, "send_pause", lambda sends: 0.02)
-    monkeypatch.setattr(submitting, "LISTED_WITHIN", 0.2)
+    monkeypatch.setattr(asking, "look_pause", lambda looks: 0.02)
+    monkeypatch.setattr(asking, "send_pause", lambda sends: 0.02)
+    monkeypatch.setattr(asking, "LISTED_WITHIN", 0.2)
+    monkeypatch.setattr(asking, "GRACE", 0.2)
 
 
 class Work:
@@ -129,7 +130,7 @@ def test_a_reply_that_goes_astray_is_settled_by_looking(facility, relay, work, f
 def test_a_lost_reply_is_asked_for_again_where_looking_shows_nothing(facility, relay, work) -> None:
     prove_that_keys_are_kept(facility)
     relay.faults += [lose(SUBMIT), told(LIST, [], times=6)]
-    ref = facility.jobs.submit(work.spec, key=work.key)
+    ref = facility.jobs.submit(work.spec, key=work.key, guard=False)
     assert relay.asked(SUBMIT) == 3, "the proof, the lost one, and the one that the facility knew again"
     assert work.ran() == 1
     assert [job["id"] for job in work.jobs] == [ref.job_id]
@@ -149,23 +150,58 @@ def test_a_service_that_broke_is_not_asked_twice_and_the_second_call_adopts(
     prove_that_keys_are_kept(facility)
     relay.faults += [page(SUBMIT, status), told(LIST, [], times=6)]
     with pytest.raises(SubmitUncertain) as caught:
-        facility.jobs.submit(work.spec, key=work.key)
+        facility.jobs.submit(work.spec, key=work.key, guard=False, on_outage="fail")
     assert caught.value.key == work.key
     assert relay.asked(SUBMIT) == 2
-    ref = facility.jobs.submit(work.spec, key=caught.value.key)
+    ref = facility.jobs.submit(work.spec, key=caught.value.key, guard=False)
     assert work.ran() == 1
     assert [job["id"] for job in work.jobs] == [ref.job_id]
     assert relay.asked(SUBMIT) == 2
 
 
+def test_a_job_that_no_list_shows_is_found_by_its_own_mark(facility, relay, work) -> None:
+    relay.faults += [lose(SUBMIT), told(LIST, [], times=20)]
+    ref = facility.jobs.submit(work.spec, key=work.key)
+    assert relay.asked(SUBMIT) == 1
+    assert [job["id"] for job in work.jobs] == [ref.job_id]
+    assert work.ran() == 1
+
+
+@pytest.mark.parametrize("status", [500, 504])
+def test_a_guarded_request_is_asked_again_and_the_wait_follows_the_job_that_works(
+    place, work, tmp_path, status
+) -> None:
+    with Relay(place.base_url.replace("/v2", "/v1")) as relay:  # keeps no keys, and names no home
+        facility = Facility(
+            relay.base_url,
+            token=place.new_token(),
+            poll_seconds=0.1,
+            guard_directory=str(place.scratch / "guards"),
+            ledger=FileLedger(tmp_path / "ledger"),
+        )
+        everything = {"node_count": 16}
+        blocker = {"executable": "/bin/sleep", "arguments": ["2"], "resources": everything}
+        first = facility.jobs.submit(blocker)
+        relay.faults += [page(SUBMIT, status), told(LIST, [], times=6)]
+        ref = facility.jobs.submit(work.spec, key=work.key)
+        result = facility.jobs.result(ref)
+        assert facility.jobs.wait(first).succeeded
+    assert work.ran() == 1
+    worker, double = work.jobs
+    assert (worker["exit_code"], double["exit_code"]) == (0, 211)
+    assert (ref.job_id, result.ref.job_id) == (double["id"], worker["id"])
+
+
 def test_a_facility_that_goes_away_with_the_reply_leaves_the_key_to_adopt_it_by(
     facility, relay, work
 ) -> None:
-    relay.faults += [lose(SUBMIT), page(LIST, 400, times=1)]
+    relay.faults += [lose(SUBMIT), page(LIST, 400, times=3)]
     with pytest.raises(SubmitUncertain) as caught:
-        facility.jobs.submit(work.spec)  # no key of the caller's own: the error is all that is left of it
+        facility.jobs.submit(
+            work.spec, guard=False
+        )  # no key of the caller's own: the error is all that is left of it
     key = caught.value.key
-    ref = facility.jobs.submit(work.spec, key=key)
+    ref = facility.jobs.submit(work.spec, key=key, guard=False)
     assert facility.jobs.wait(ref).succeeded
     assert work.ran() == 1
 

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from iri_common.auth.client_credentials import ClientCredentials
     from iri_common.auth.static import StaticToken, token_from_env, token_from_file
     from iri_common.facility.facility import AsyncFacility, Facility
+    from iri_common.facility.jobs import Asked
+    from iri_common.facility.keeping import Cleaned, MyJob
+    from iri_common.facility.preview import Preview
     from iri_common.jobs.ledger import FileLedger
+    from iri_common.jobside.journal import Journal
     from iri_common.model.errors import (
         AmbiguousReply,
         AuthError,
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
         RateLimited,
         Refused,
         ReplyError,
+        ResourceDown,
         SpecChanged,
         SubmitUncertain,
         TooLarge,
@@ -38,19 +43,25 @@ if TYPE_CHECKING:
     )
     from iri_common.model.facility import Availability, Incident, Resource
     from iri_common.model.files import FileEntry, FileStat
+    from iri_common.model.grades import Grades
     from iri_common.model.job import JobResult, JobStatus
     from iri_common.model.key import JobKey
+    from iri_common.model.ledger import Stage
     from iri_common.model.ports import TokenSource
     from iri_common.model.reason import JobReason
     from iri_common.model.ref import JobRef
     from iri_common.model.spec import Container, JobAttributes, JobSpec, ResourceSpec, VolumeMount
     from iri_common.model.state import JobState
     from iri_common.policy.generation import GenerationFacts, GenerationStep, generation_step
+    from iri_common.policy.outage import OnOutage
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "facility.facility": ("Facility", "AsyncFacility"),
+    "facility.jobs": ("Asked",),
+    "facility.keeping": ("MyJob", "Cleaned"),
+    "facility.preview": ("Preview",),
     "model.spec": ("JobSpec", "ResourceSpec", "JobAttributes", "Container", "VolumeMount"),
     "model.key": ("JobKey",),
     "model.reason": ("JobReason",),
@@ -62,8 +73,12 @@ _HOMES = {
     "model.ports": ("TokenSource",),
     "auth.static": ("StaticToken", "token_from_env", "token_from_file"),
     "auth.client_credentials": ("ClientCredentials",),
+    "model.grades": ("Grades",),
+    "model.ledger": ("Stage",),
+    "jobside.journal": ("Journal",),
     "jobs.ledger": ("FileLedger",),
     "policy.generation": ("GenerationFacts", "GenerationStep", "generation_step"),
+    "policy.outage": ("OnOutage",),
     "model.errors": (
         "IriError",
         "UsageError",
@@ -78,6 +93,7 @@ _HOMES = {
         "TooLarge",
         "TransientError",
         "RateLimited",
+        "ResourceDown",
         "Unreachable",
         "AmbiguousReply",
         "SubmitUncertain",
@@ -116,6 +132,14 @@ __all__ = [
     "token_from_file",
     "ClientCredentials",
     "FileLedger",
+    "Stage",
+    "Grades",
+    "Journal",
+    "Asked",
+    "MyJob",
+    "Cleaned",
+    "Preview",
+    "OnOutage",
     "GenerationFacts",
     "GenerationStep",
     "generation_step",
@@ -132,6 +156,7 @@ __all__ = [
     "TooLarge",
     "TransientError",
     "RateLimited",
+    "ResourceDown",
     "Unreachable",
     "AmbiguousReply",
     "SubmitUncertain",

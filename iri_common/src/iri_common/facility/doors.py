@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
-from iri_common.apis.iri import RULES, IriDialect, version_of
+from iri_common.apis.iri import RULES, IriDialect, grades_of, version_of
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.facility.loop import io_loop
 from iri_common.facility.settings import FacilitySettings
 from iri_common.http.budget import Budget
 from iri_common.http.session import Session
 from iri_common.http.transport import HttpxTransport
+from iri_common.jobs.guards import GuardFiles, Place
 from iri_common.jobs.submit import DoorMemory
+from iri_common.jobs.testimony import by_journal
 from iri_common.jobs.watch import Poller
-from iri_common.model.errors import UsageError
-from iri_common.model.facility import Resource
+from iri_common.model.errors import IriError, NotFound, UsageError
+from iri_common.model.facility import Availability, Incident, Resource
+from iri_common.model.grades import Grades
+from iri_common.model.job import JobStatus
 from iri_common.model.ports import Dialect
+from iri_common.model.ref import JobRef
+from iri_common.policy.outage import announced
+
+log = logging.getLogger(__name__)
 
 RESOURCES_STAY_FRESH = 300.0  # seconds
 
 
+_Where = tuple[str, str | None, str | None]  # resource, guard directory, file system
+
+
 @dataclass(slots=True)
 class Door:
-    """What is shared; lives on the I/O loop and dies with it."""
+    """What is shared; lives on the I/O loop and dies with it.
+
+    Attributes:
+        dialect: The facility's API.
+        label: What messages call it.
+        reached: Tells whether the facility has ever answered this process.
+        storage: The file system whose files are meant where the facility has several.
+        memory: What submits learned.
+    """
 
     dialect: Dialect
     label: str
+    reached: Callable[[], bool] = lambda: True
+    storage: str | None = None
     memory: DoorMemory = field(default_factory=DoorMemory)
     _pollers: dict[str, Poller] = field(default_factory=dict[str, Poller])
+    _guards: dict[_Where, GuardFiles] = field(default_factory=dict[_Where, GuardFiles])
+    _incidents: Sequence[Incident] = ()
+    _incidents_read_at: float | None = None
+    _warned: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     _resources: Sequence[Resource] = ()
     _resources_read_at: float | None = None
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -38,7 +67,9 @@ class Door:
     def poller(self, resource_id: str) -> Poller:
         """The one poller for this resource; each wait brings its own pace."""
         if resource_id not in self._pollers:
-            self._pollers[resource_id] = Poller(self.dialect.jobs, resource_id, self.label)
+            self._pollers[resource_id] = Poller(
+                self.dialect.jobs, resource_id, self.label, witness=self._witness
+            )
         return self._pollers[resource_id]
 
     async def resources(self) -> Sequence[Resource]:
@@ -49,6 +80,64 @@ class Door:
                 self._resources = (await self.dialect.status.resources()).value
                 self._resources_read_at = now
             return self._resources
+
+    async def resource_now(self, wanted: str | None, endpoint: str) -> Resource:
+        """Like :meth:`resource`; one that was down is looked at afresh."""
+        known = await self.resource(wanted, endpoint)
+        if known.status is not Availability.DOWN:
+            return known
+        now = (await self.dialect.status.resource(known.id)).value
+        return replace(known, status=now.status)
+
+    def guards(self, resource_id: str, root: str | None, storage: str | None) -> GuardFiles:
+        """What guarded jobs of a resource leave, wherever that is configured to be."""
+        key = (resource_id, root, storage)
+        if key not in self._guards:
+            locate = functools.partial(self._guard_place, *key)
+            self._guards[key] = GuardFiles(self.dialect, locate, root)
+        return self._guards[key]
+
+    async def _witness(self, ref: JobRef) -> JobStatus | None:
+        """What a job that the facility has forgotten wrote of itself."""
+        root = ref.directory.rpartition("/")[0] if ref.directory else None
+        return await by_journal(ref, self.guards(ref.resource_id, root, self.storage))
+
+    async def _guard_place(self, resource_id: str, root: str | None, storage: str | None) -> Place | None:
+        if self.dialect.grades.files != "direct":
+            return None
+        try:
+            file_system = (await self.file_system(storage, resource_id)).id
+            if root is not None:
+                return Place(file_system)
+            found = await self.dialect.storage.locations(resource_id, logical_name="home")
+        except (UsageError, NotFound):  # NotOffered is one: no file system to name, or no word on homes
+            return None
+        homes = {each.path for each in found.value if each.logical_name == "home"}
+        return Place(file_system, homes.pop()) if len(homes) == 1 else None
+
+    async def warn_of_maintenance(self, resource: Resource, seconds: float | None) -> None:
+        """Say so if the resource is announced to be away before a job of this length would end.
+
+        Only a warning: the scheduler holds such a job by itself, and its age in the queue is kept.
+        """
+        now = time.monotonic()
+        if self._incidents_read_at is None or now - self._incidents_read_at > RESOURCES_STAY_FRESH:
+            self._incidents_read_at = now
+            with contextlib.suppress(IriError):  # some facilities tell nothing of incidents
+                self._incidents = (await self.dialect.status.incidents()).value
+        begin = datetime.now(UTC)
+        for each in announced(self._incidents, resource.id, begin, begin + timedelta(seconds=seconds or 0)):
+            if (each.id, resource.id) not in self._warned:
+                self._warned.add((each.id, resource.id))
+                log.warning(
+                    "%s at %s is announced to be away from %s to %s (%s); a job that would not end before "
+                    "is held by the scheduler until after",
+                    resource.name or resource.id,
+                    self.label,
+                    each.start,
+                    each.end or "an unknown time",
+                    each.name or each.id,
+                )
 
     async def resource(self, wanted: str | None, endpoint: str) -> Resource:
         """The resource that a user means, by id or name, or the only one that fits.
@@ -103,8 +192,20 @@ def open_door(settings: FacilitySettings) -> Door:
         transport = _transport(settings)
         tokens = TokenKeeper(settings.token, transport.send) if settings.token else None
         session = Session(settings.url, transport, tokens, Budget(), rules=RULES, label=settings.label)
-        door = doors[settings.door] = Door(IriDialect(session, version_of(settings.url)), settings.label)
+        dialect = IriDialect(session, version_of(settings.url))
+        door = doors[settings.door] = Door(dialect, settings.label, lambda: session.reached, settings.storage)
     return door
+
+
+def grades_at(settings: FacilitySettings) -> Grades:
+    """How exactly each promise is kept at the door of these settings."""
+    grades = grades_of(version_of(settings.url))
+    told = settings.defaults.guard_directory is not None and grades.files == "direct"
+    return replace(
+        grades,
+        guard=grades.guard if settings.guard else "none",
+        journal="no" if not settings.guard else "readable" if told else grades.journal,
+    )
 
 
 def _transport(settings: FacilitySettings) -> HttpxTransport:

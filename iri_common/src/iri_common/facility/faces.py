@@ -9,11 +9,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from iri_common.facility.jobs import JobService
 from iri_common.facility.loop import run_awaited, run_blocking, start_blocking
 from iri_common.facility.services import (
     AccountService,
     FileService,
-    JobService,
     Service,
     StatusService,
     StorageService,
@@ -94,6 +94,8 @@ class Jobs(Face[JobService]):
     """Jobs, blocking."""
 
     submit = blocking(JobService.submit)
+    ask = blocking(JobService.ask)
+    preview = blocking(JobService.preview)
     find = blocking(JobService.find)
     status = blocking(JobService.status)
     wait = blocking_watch(JobService.wait)
@@ -103,12 +105,18 @@ class Jobs(Face[JobService]):
     tail = blocking(JobService.tail)
     cancel = blocking(JobService.cancel)
     update = blocking(JobService.update)
+    journal = blocking(JobService.journal)
+    mine = blocking(JobService.mine)
+    adopt = blocking(JobService.adopt)
+    clean = blocking(JobService.clean)
 
 
 class AsyncJobs(Face[JobService]):
     """Jobs, awaited."""
 
     submit = awaited(JobService.submit)
+    ask = awaited(JobService.ask)
+    preview = awaited(JobService.preview)
     find = awaited(JobService.find)
     status = awaited(JobService.status)
     wait = awaited_watch(JobService.wait)
@@ -118,6 +126,10 @@ class AsyncJobs(Face[JobService]):
     tail = awaited(JobService.tail)
     cancel = awaited(JobService.cancel)
     update = awaited(JobService.update)
+    journal = awaited(JobService.journal)
+    mine = awaited(JobService.mine)
+    adopt = awaited(JobService.adopt)
+    clean = awaited(JobService.clean)
 
 
 class Files(Face[FileService]):

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any, Self
 
 from iri_common.facility import faces
+from iri_common.facility.doors import grades_at
+from iri_common.facility.jobs import JobService
 from iri_common.facility.profiles import load_profile, profile_names
 from iri_common.facility.services import (
     AccountService,
     FileService,
-    JobService,
     StatusService,
     StorageService,
 )
 from iri_common.facility.settings import FacilitySettings, make_settings
 from iri_common.jobs.ledger import FileLedger
+from iri_common.model.grades import Grades
 from iri_common.model.ports import Ledger, TokenSource
 
 
@@ -41,7 +43,7 @@ class Facility:
         token: A bearer token, or where tokens come from; None for what is public.
         ledger: Where intents are kept; by default files in the user's state directory.
         settings: Further words: name, resource, storage, account, queue, directory, pre_launch,
-            poll_seconds, ca_file, proxy, dialect.
+            guard, guard_directory, on_outage, outage_limit, poll_seconds, ca_file, proxy, dialect.
 
     Raises:
         UsageError: for a URL or a word that makes no sense; nothing is sent.
@@ -95,6 +97,11 @@ class Facility:
     def url(self) -> str:
         """Its base URL."""
         return self._settings.url
+
+    @property
+    def grades(self) -> Grades:
+        """How exactly each promise is kept here."""
+        return grades_at(self._settings)
 
     def __repr__(self) -> str:
         return f"Facility({self.name!r}, {self.url!r})"

@@ -76,6 +76,7 @@ class _Resource(_Words):
     queue: str | None = None
     directory: str | None = None
     pre_launch: str | None = None
+    guard_directory: str | None = None
 
 
 class _Profile(_Words):
@@ -91,6 +92,10 @@ class _Profile(_Words):
     queue: str | None = None
     directory: str | None = None
     pre_launch: str | None = None
+    guard: bool | None = None
+    guard_directory: str | None = None
+    on_outage: str | None = None
+    outage_limit: float | None = Field(default=None, gt=0)
     ca_file: str | None = None
     proxy: str | None = None
     poll_seconds: float | None = Field(default=None, gt=0)
@@ -155,11 +160,11 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
     profile = _parsed(name, words)
     if profile.url is None and "url" not in overrides:
         raise ProfileError(f"the profile {name!r} has no url (file: {config_file()})")
-    per_resource = {
-        each: ResourceDefaults(**values.model_dump()) for each, values in profile.resources.items()
-    }
-    settings: dict[str, Any] = {"name": name, "profile": name, "per_resource": per_resource}
+    settings: dict[str, Any] = {"name": name, "profile": name}
     try:
+        settings["per_resource"] = {
+            each: ResourceDefaults(**values.model_dump()) for each, values in profile.resources.items()
+        }
         settings["token"] = profile.token_source()
         return make_settings(**{**settings, **profile.plain(), **overrides})
     except (UsageError, AuthError) as error:

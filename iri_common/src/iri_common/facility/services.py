@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
 from iri_common.jobs.operations import settled
-from iri_common.jobs.output import tail
-from iri_common.jobs.search import find_job
-from iri_common.jobs.submit import Submitter
-from iri_common.jobs.watch import OnChange
-from iri_common.model.errors import IriError, JobFailed, NotOffered, UsageError, WaitTimeout
 from iri_common.model.facility import (
     AccessEndpoint,
     Allocation,
@@ -29,12 +23,7 @@ from iri_common.model.facility import (
     StorageLocation,
 )
 from iri_common.model.files import Checksum, FileEntry, FileStat, FileText
-from iri_common.model.job import JobResult, JobStatus
-from iri_common.model.key import JobKey
 from iri_common.model.ports import Answer, Ledger
-from iri_common.model.ref import JobRef, origin_of
-from iri_common.model.spec import JobSpec
-from iri_common.model.submission import Submission
 from iri_common.transfers import direct
 
 T = TypeVar("T")
@@ -51,193 +40,6 @@ class Service:
     def door(self) -> Door:
         """The open door; only on the I/O loop."""
         return open_door(self.settings)
-
-
-class JobService(Service):
-    """Jobs at the facility."""
-
-    async def submit(
-        self,
-        spec: JobSpec | Mapping[str, Any],
-        *,
-        resource: str | None = None,
-        key: JobKey | None = None,
-        seen_before: bool = False,
-    ) -> JobRef:
-        """Ask for a job; asked again with the same key, it is the same job.
-
-        Args:
-            spec: A JobSpec, or the same words as a mapping.
-            resource: Name or id; the facility's default if None.
-            key: Who asks. Without one, every call is an ask of its own.
-            seen_before: An earlier attempt with this key may have reached the facility (the engine's own
-                store says so): look for its job before sending.
-
-        Raises:
-            UsageError: for bad input, before anything is sent.
-            SubmitUncertain: if a request was sent and its fate cannot be settled; keep the key.
-            IriError: if the facility did not take the job.
-        """
-        checked = JobSpec.of(spec)
-        if key is not None and not isinstance(key, JobKey):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(
-                f"a key is a JobKey, as JobKey.of(...) or JobKey.parse(text) make it, not {key!r}"
-            )
-        where = await self.door.resource(resource or self.settings.resource, "compute")
-        full = self.settings.defaults_for(where.name, where.id, resource).applied(checked)
-        door = self.door
-        submitter = Submitter(
-            door.dialect,
-            self.ledger,
-            door.memory,
-            origin=origin_of(self.settings.url),
-            label=self.settings.label,
-            profile=self.settings.profile,
-        )
-        return await submitter.submit(Submission(full, where.id, key or JobKey.random(), seen_before))
-
-    async def find(
-        self, key: JobKey, *, name: str | None = None, resource: str | None = None
-    ) -> JobRef | None:
-        """The job of a key whose id was never learned, by the name it was given; None if there is none.
-
-        Args:
-            key: Who asked.
-            name: The name in its spec.
-            resource: As in :meth:`submit`.
-
-        Raises:
-            NotOffered: if this facility does not show the names of its jobs.
-        """
-        where = await self.door.resource(resource or self.settings.resource, "compute")
-        dialect = self.door.dialect
-        found, conclusive = await find_job(dialect.jobs, where.id, key.job_name(name))
-        if found is not None:
-            origin = origin_of(self.settings.url)
-            return JobRef(origin, dialect.name, where.id, key, found.job_id, profile=self.settings.profile)
-        if not conclusive:
-            raise NotOffered(f"{self.settings.label} does not show all jobs by name: look for {key} there")
-        return None
-
-    async def status(self, job: JobRef | str) -> JobStatus:
-        """Look at a job once; state ``missing`` if the facility does not know it."""
-        ref = self._ref(job)
-        return (await self.door.dialect.jobs.status(ref.resource_id, _id(ref))).value
-
-    async def wait(
-        self,
-        job: JobRef | str,
-        *,
-        timeout: float | None = None,
-        on_change: OnChange | None = None,
-        patient: bool = False,
-    ) -> JobStatus:
-        """Wait for the end of a job, over any outage of the facility, through the shared poller.
-
-        Args:
-            job: Which.
-            timeout: Seconds to wait at most; the job is not touched when they are over.
-            on_change: Called with each status whose state is a new one.
-            patient: Wait even for a credential that has not been accepted yet; one that dies in mid-wait
-                is waited for in any case.
-
-        Raises:
-            WaitTimeout: if ``timeout`` seconds were not enough.
-            JobLost: if the facility forgets the job and does not find it again.
-            AuthError: if the credential is refused from the start; the job runs on.
-        """
-        ref = self._ref(job)
-        _id(ref)
-        poller = self.door.poller(ref.resource_id)
-        try:
-            async with asyncio.timeout(timeout):
-                return await poller.wait(ref, on_change, pace=self.settings.pace, patient=patient)
-        except TimeoutError:
-            raise WaitTimeout(f"{ref.describe()} has not ended within {timeout} s", ref=ref) from None
-
-    async def result(
-        self, job: JobRef | str, *, timeout: float | None = None, on_change: OnChange | None = None
-    ) -> JobResult:
-        """Wait for success.
-
-        Raises:
-            JobFailed: with exit code and the last lines of stderr, if the job ends otherwise.
-        """
-        ref = self._ref(job)
-        status = await self.wait(ref, timeout=timeout, on_change=on_change)
-        await self.require_success(ref, status)
-        return JobResult(ref, status)
-
-    async def run(
-        self,
-        spec: JobSpec | Mapping[str, Any],
-        *,
-        resource: str | None = None,
-        key: JobKey | None = None,
-        timeout: float | None = None,
-        on_change: OnChange | None = None,
-    ) -> JobResult:
-        """Submit and wait for success: :meth:`submit`, then :meth:`result`."""
-        ref = await self.submit(spec, resource=resource, key=key)
-        return await self.result(ref, timeout=timeout, on_change=on_change)
-
-    async def require_success(self, job: JobRef | str, status: JobStatus) -> None:
-        """Raise JobFailed for a status that is not a success, telling exit code and the last of stderr."""
-        if status.succeeded:
-            return
-        ref = self._ref(job)
-        last = await self.tail(ref, "stderr")
-        said = f"\nthe last lines of its stderr:\n{last.rstrip()}" if last.strip() else ""
-        raise JobFailed(
-            f"{ref.describe()} ended as {status.describe()}{said}",
-            ref=ref,
-            job_status=status,
-            stderr_tail=last,
-        )
-
-    async def tail(self, job: JobRef | str, stream: str = "stdout", *, lines: int = 20) -> str:
-        """The last lines of "stdout" or "stderr"; "" where the facility does not show them."""
-        if stream not in {"stdout", "stderr"} or lines < 1:
-            raise UsageError(f"tail reads lines of stdout or stderr, not {lines} of {stream!r}")
-        ref = self._ref(job)
-        try:
-            file_system = (await self.door.file_system(self.settings.storage, ref.resource_id)).id
-        except IriError:
-            return ""
-        return await tail(self.door.dialect, ref, file_system, stream, lines)
-
-    async def cancel(self, job: JobRef | str) -> None:
-        """Ask the facility to end a job; wait for it to learn when, and how, it ended."""
-        ref = self._ref(job)
-        await self.door.dialect.jobs.cancel(ref.resource_id, _id(ref))
-
-    async def update(self, job: JobRef | str, changes: Mapping[str, Any]) -> JobStatus:
-        """Change fields of a job that has not started, in the words of JobSpec.
-
-        Raises:
-            UsageError: for a word that no spec has, or if nothing is to be changed; nothing is sent.
-        """
-        ref = self._ref(job)
-        # Servers drop unknown words silently, so they are refused here; only a spec needs an executable.
-        words = JobSpec.of({"executable": "unchanged", **changes}).sent()
-        if "executable" not in changes:
-            del words["executable"]
-        if not words:
-            raise UsageError("an update changes at least one field")
-        if "name" in words:
-            words["name"] = ref.key.job_name(words["name"])  # it must be found by its key afterwards too
-        return (await self.door.dialect.jobs.update(ref.resource_id, _id(ref), words, None)).value
-
-    def _ref(self, job: JobRef | str) -> JobRef:
-        ref = JobRef.parse(job) if isinstance(job, str) else job
-        self.settings.require_own(ref)
-        return ref
-
-
-def _id(ref: JobRef) -> str:
-    if not ref.job_id:
-        raise UsageError(f"{ref} does not tell the job's id; submit again with its key to find it")
-    return ref.job_id
 
 
 class FileService(Service):

@@ -14,6 +14,7 @@ from iri_common.model.errors import UsageError
 from iri_common.model.ports import TokenSource
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.spec import JobSpec
+from iri_common.policy.outage import OnOutage
 from iri_common.policy.pace import Pace
 
 DIALECTS = ("iri",)
@@ -28,12 +29,21 @@ class ResourceDefaults:
         queue: To wait in.
         directory: To work in; relative paths of a spec are below it.
         pre_launch: Shell text that sets up the environment.
+        guard_directory: Where guards and journals are kept, an absolute path that jobs can write to; by
+            default ``.iri`` in the home that the job sees.
     """
 
     account: str | None = None
     queue: str | None = None
     directory: str | None = None
     pre_launch: str | None = None
+    guard_directory: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.guard_directory is not None and not self.guard_directory.startswith("/"):
+            raise UsageError(
+                f"guard_directory is an absolute path at the facility, not {self.guard_directory!r}"
+            )
 
     def over(self, other: ResourceDefaults) -> ResourceDefaults:
         """These, with ``other``'s values where there are none."""
@@ -42,6 +52,7 @@ class ResourceDefaults:
             self.queue or other.queue,
             self.directory or other.directory,
             self.pre_launch or other.pre_launch,
+            self.guard_directory or other.guard_directory,
         )
 
     def applied(self, spec: JobSpec) -> JobSpec:
@@ -71,6 +82,9 @@ class FacilitySettings:
         per_resource: By the resource's name or id; stronger than ``defaults``.
         wire: Proxy, certificate authorities, time limits.
         pace: How often a wait looks.
+        guard: Jobs check for themselves that they are no doubles, and keep a journal.
+        on_outage: What a submit does when the resource or its API is down.
+        outage_limit: Seconds that it waits at most, where it waits.
     """
 
     url: str
@@ -84,6 +98,9 @@ class FacilitySettings:
     per_resource: Mapping[str, ResourceDefaults] = field(default_factory=dict[str, ResourceDefaults])
     wire: WireSettings = field(default_factory=WireSettings)
     pace: Pace = field(default_factory=Pace)
+    guard: bool = True
+    on_outage: OnOutage = OnOutage.WAIT
+    outage_limit: float = 3600.0
 
     def __post_init__(self) -> None:
         origin_of(self.url)
@@ -132,6 +149,10 @@ def make_settings(
     queue: str | None = None,
     directory: str | None = None,
     pre_launch: str | None = None,
+    guard: bool | str = True,
+    guard_directory: str | None = None,
+    on_outage: OnOutage | str = OnOutage.WAIT,
+    outage_limit: float | str = 3600.0,
     ca_file: str | None = None,
     proxy: str | None = None,
     per_resource: Mapping[str, ResourceDefaults | Mapping[str, str | None]] | None = None,
@@ -149,20 +170,51 @@ def make_settings(
     settings = FacilitySettings(
         url=url,
         token=StaticToken(token) if isinstance(token, str) else token,
-        defaults=ResourceDefaults(account, queue, directory, pre_launch),
+        defaults=ResourceDefaults(account, queue, directory, pre_launch, guard_directory),
         per_resource={each: _resource_defaults(each, words) for each, words in (per_resource or {}).items()},
         wire=WireSettings(ca_file=ca_file, proxy=proxy),
+        guard=_yes_or_no("guard", guard),
+        on_outage=on_outage_of(on_outage),
+        outage_limit=_seconds("outage_limit", outage_limit),
         **others,
     )
     if poll_seconds is None:
         return settings
-    try:
-        quickest = float(poll_seconds)  # a connection form or a template gives a text
-    except (TypeError, ValueError):
-        quickest = 0.0
-    if not 0 < quickest < math.inf:
-        raise UsageError(f"poll_seconds must be a number of seconds and more than 0, not {poll_seconds!r}")
+    quickest = _seconds("poll_seconds", poll_seconds)
     return replace(settings, pace=Pace(quickest=quickest, slowest=max(quickest, Pace().slowest)))
+
+
+def on_outage_of(word: OnOutage | str) -> OnOutage:
+    """The word that a user wrote for what to do in an outage.
+
+    Raises:
+        UsageError: naming the words there are.
+    """
+    try:
+        return OnOutage(word)
+    except ValueError:
+        words = ", ".join(OnOutage)
+        raise UsageError(f"on_outage is one of {words}, not {word!r}") from None
+
+
+def _seconds(setting: str, value: float | str) -> float:
+    try:
+        seconds = float(value)  # a connection form or a template gives a text
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{setting} must be a number of seconds and more than 0, not {value!r}")
+    return seconds
+
+
+def _yes_or_no(setting: str, value: bool | str) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    try:
+        return words[value.strip().lower()]
+    except (KeyError, AttributeError):
+        raise UsageError(f"{setting} is true or false, not {value!r}") from None
 
 
 def _resource_defaults(resource: str, words: ResourceDefaults | Mapping[str, str | None]) -> ResourceDefaults:

@@ -37,6 +37,7 @@ from iri_common.policy.retry import Action, Limits, Replay, decide
 log = logging.getLogger(__name__)
 
 LARGE = 256 * 1024  # bytes of a reply
+LONGEST_REST = 120.0  # seconds for all requests, whatever a Retry-After asks: a cancel must get through
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class Session:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.label = label or self.base_url
+        self.reached = False  # whether anybody has ever answered there
         self._transport = transport
         self._tokens = tokens
         self._budget = budget
@@ -150,7 +152,7 @@ class Session:
                 limits=limits,
             )
             if result.verdict.retry_after is not None:
-                self._budget.slow_down(min(result.verdict.retry_after, limits.longest_delay))
+                self._budget.slow_down(min(result.verdict.retry_after, LONGEST_REST))
             elif result.verdict.outcome is Outcome.RATE_LIMITED:  # the IRI framework drops Retry-After
                 self._budget.slow_down(decision.delay or limits.first_delay)
             if decision.action is Action.STOP:
@@ -169,20 +171,24 @@ class Session:
             )
             await asyncio.sleep(decision.delay)
 
+    def wire(self, request: Request) -> WireRequest:
+        """The request as it goes out, but for its credential."""
+        return WireRequest(
+            method=request.method,
+            url=self.base_url + request.path,
+            headers=dict(request.headers),
+            params=request.params,
+            json=request.json,
+            files=request.files,
+        )
+
     async def _once(self, request: Request, attempt: int) -> _Attempt:
         headers = dict(request.headers)
         token = None
         if self._tokens and not request.public:
             token = await self._current_token(self._tokens)
             headers["authorization"] = f"Bearer {token.value}"
-        wire = WireRequest(
-            method=request.method,
-            url=self.base_url + request.path,
-            headers=headers,
-            params=request.params,
-            json=request.json,
-            files=request.files,
-        )
+        wire = replace(self.wire(request), headers=headers)
         async with self._budget:
             with telemetry.request(self.label, request.operation, request.method, attempt) as ending:
                 result = await self._answered(request, wire, token)
@@ -206,6 +212,7 @@ class Session:
             return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
         except ReplyLost as error:
             return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
+        self.reached = True
         verdict = await self._classified(request, reply)
         if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
             self._tokens.refused(token)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -17,6 +18,8 @@ from typing import Any, ParamSpec, TypeVar
 from iri_common.model.errors import IriError
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,6 +57,14 @@ class FileLedger:
         """Store durably: the file and its directory entry are on disk when this returns."""
         await self._do(self._write, record)
 
+    async def records(self) -> Sequence[LedgerRecord]:
+        """The newest record of every identity; a file that cannot be understood is left out, and logged."""
+        return await self._do(self._records)
+
+    async def forget(self, key: JobKey) -> None:
+        """Drop an identity, and whatever a crash left lying about beside it."""
+        await self._do(self._forget, key)
+
     async def claim(self, key: JobKey, owner: str, seconds: float) -> bool:
         """Take the identity for so long, or keep it for so long again.
 
@@ -83,19 +94,29 @@ class FileLedger:
     def _read(self, key: JobKey) -> LedgerRecord | None:
         path = self._path(key, "json")
         try:
-            fields: dict[str, Any] = json.loads(path.read_text())
-            fields["stage"] = Stage(fields["stage"])
-            fields["generation"] = int(fields["generation"])
-            record = LedgerRecord(**fields)
+            record = _load_record(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise IriError(
-                f"the ledger file {path} cannot be read ({error}); move it away if it is broken"
-            ) from None
         if record.identity != key.identity:
             raise IriError(f"the ledger file {path} belongs to {record.identity}, not to {key.identity}")
         return record
+
+    def _records(self) -> list[LedgerRecord]:
+        records: list[LedgerRecord] = []
+        for path in sorted(self._directory.glob("*.json")):
+            try:
+                records.append(_load_record(path))
+            except FileNotFoundError:
+                continue  # forgotten meanwhile
+            except IriError as error:
+                log.warning("%s", error)
+        return records
+
+    def _forget(self, key: JobKey) -> None:
+        self._path(key, "json").unlink(missing_ok=True)
+        for litter in self._directory.glob(f"{key.digest}.*"):
+            if litter.suffix != ".claim":  # a claim is its owner's, or runs out
+                litter.unlink(missing_ok=True)
 
     def _write(self, record: LedgerRecord) -> None:
         path = self._path(JobKey(record.identity), "json")
@@ -166,6 +187,22 @@ class FileLedger:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+
+def _load_record(path: Path) -> LedgerRecord:
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text())
+        fields["stage"] = Stage(fields["stage"])
+        fields["generation"] = int(fields["generation"])
+        if fields.get("before") is not None:
+            fields["before"] = tuple(fields["before"])
+        return LedgerRecord(**fields)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise IriError(
+            f"the ledger file {path} cannot be read ({error}); move it away if it is broken"
+        ) from None
 
 
 def claim_owner() -> str:

@@ -1,11 +1,13 @@
-"""Reads a facility's list of jobs: page by page, or for the one that was given a name."""
+"""Reads a facility's list of jobs: page by page, or for those that were given one name."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
+from iri_common.jobside.codes import GuardCode
 from iri_common.model.job import JobEntry
 from iri_common.model.ports import JobsApi
+from iri_common.model.state import JobState
 
 PAGE = 1000  # the most that the IRI list gives at once
 MOST_PAGES = 20  # nobody reads a list without an end
@@ -25,16 +27,40 @@ async def pages(
             return
 
 
-async def find_job(jobs: JobsApi, resource_id: str, name: str) -> tuple[JobEntry | None, bool]:
-    """The job of exactly this name, live or ended, and whether its absence means anything."""
+async def find_jobs(jobs: JobsApi, resource_id: str, name: str) -> tuple[Sequence[JobEntry], bool]:
+    """The jobs of exactly this name, live or else ended, and whether their absence means anything."""
     conclusive = True
     for historical in (False, True):  # a live job is found in the short list
+        found: list[JobEntry] = []
         complete, named, unnamed = False, 0, 0
         async for entries, complete in pages(jobs, resource_id, historical=historical, names=True):  # noqa: B007
-            for entry in entries:
-                if entry.name == name:
-                    return entry, True
-                named, unnamed = named + bool(entry.name), unnamed + (not entry.name)
+            found += (entry for entry in entries if entry.name == name)
+            named += sum(bool(entry.name) for entry in entries)
+            unnamed += sum(not entry.name for entry in entries)
+        if found:
+            return found, True
         # Some facilities list jobs without their names (ALCF).
         conclusive = conclusive and complete and (named > 0 or unnamed == 0)
-    return None, conclusive
+    return [], conclusive
+
+
+async def job_ids(jobs: JobsApi, resource_id: str) -> frozenset[str]:
+    """The ids of the live jobs."""
+    ids: set[str] = set()
+    async for entries, _ in pages(jobs, resource_id, historical=False, names=False):
+        ids.update(entry.job_id for entry in entries)
+    return frozenset(ids)
+
+
+def the_one(entries: Iterable[JobEntry]) -> JobEntry | None:
+    """Of jobs with one name, the one that does or did the work; a double that ended as such is not it."""
+    return max(entries, key=_promise, default=None)
+
+
+def _promise(entry: JobEntry) -> int:
+    state = entry.status.state
+    if state is JobState.COMPLETED:
+        return 4
+    if state.terminal:
+        return 0 if entry.status.exit_code == GuardCode.DOUBLE else 1
+    return 3 if state is JobState.ACTIVE else 2

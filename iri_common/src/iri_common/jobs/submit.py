@@ -1,17 +1,21 @@
-"""Drives the pure steps of a submission: ledger, send, look, verdict."""
+"""Runs the program of a submission: what it says to do is done at the facility and in the ledger."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from iri_common.jobs.claim import CLAIM_SECONDS, claimed
+from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.operations import settled
-from iri_common.jobs.search import find_job
+from iri_common.jobs.search import find_jobs, job_ids, the_one
+from iri_common.jobside.guard import Guard
+from iri_common.jobside.wrap import wrap_spec
 from iri_common.model.errors import (
     AmbiguousReply,
     IriError,
@@ -19,28 +23,19 @@ from iri_common.model.errors import (
     SpecChanged,
     SubmitUncertain,
     UsageError,
-    WaitTimeout,
 )
 from iri_common.model.job import Accepted
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.outcome import Pending
-from iri_common.model.ports import Answer, Dialect, Ledger
+from iri_common.model.ports import Answer, Dialect, Ledger, WireRequest
 from iri_common.model.ref import JobRef
 from iri_common.model.submission import Submission
+from iri_common.policy import asking
+from iri_common.policy.asking import End, Known, Seen, Sent, Verdict
 from iri_common.policy.classify import Outcome
-from iri_common.policy.submission import (
-    LOOKS_BEFORE_VERDICT,
-    Evidence,
-    Step,
-    look_pause,
-    next_step,
-    send_pause,
-)
+from iri_common.policy.onrecord import DoorFacts, known_of, noted
 
 log = logging.getLogger(__name__)
-
-CLAIM_SECONDS = 180.0  # renewed all the while, so this long only after the process is gone
-LISTED_WITHIN = 30.0  # seconds from a request to its job's place in the list: some submits take over ten
 
 
 @dataclass(slots=True)
@@ -56,34 +51,27 @@ class DoorMemory:
     keeps_keys: bool = True
 
 
+@dataclass(frozen=True, slots=True)
 class Submitter:
     """Submits through one door.
 
-    Args:
+    Attributes:
         dialect: The facility's API.
         ledger: Where intents are kept.
-        memory: Shared by all submitters of this door.
+        memory: Shared by all submissions through this door.
         origin: ``host[:port]`` for references.
         label: What errors call the facility.
         profile: Its configured name, a hint in references.
+        guards: Reads what guarded jobs leave; None where nothing can be read.
     """
 
-    def __init__(
-        self,
-        dialect: Dialect,
-        ledger: Ledger,
-        memory: DoorMemory,
-        *,
-        origin: str,
-        label: str,
-        profile: str | None = None,
-    ) -> None:
-        self._dialect = dialect
-        self._ledger = ledger
-        self._memory = memory
-        self._origin = origin
-        self._label = label
-        self._profile = profile
+    dialect: Dialect
+    ledger: Ledger
+    memory: DoorMemory
+    origin: str
+    label: str
+    profile: str | None = None
+    guards: GuardFiles | None = None
 
     async def submit(self, submission: Submission) -> JobRef:
         """Make sure that the job of this key is at the facility, and that there is one.
@@ -95,239 +83,258 @@ class Submitter:
         """
         owner = claim_owner()
         while True:
-            async with self._claimed(submission, owner) as known:
-                ref = known or await self._recorded_or_driven(submission, owner)
+            run = _Run(self, submission, owner)
+            async with claimed(self.ledger, submission.key, owner, run.accepted_before, self.label) as known:
+                ref = known or await run.recorded_or_driven()
             if ref is not None:
                 return ref
             log.info("another process took over %s; reading what it wrote", submission.key)
 
-    async def _recorded_or_driven(self, submission: Submission, owner: str) -> JobRef | None:
-        record = await self._recorded(submission)
-        if record is not None:
-            self._check_spec(submission, record)
-            if record.stage is Stage.ACCEPTED:
-                return JobRef.parse(record.ref)
-        asked = record is not None and record.stage in {Stage.SENT, Stage.UNCERTAIN}
-        return await self._drive(submission, owner, record.written_at if record and asked else None)
+    def request(self, submission: Submission) -> WireRequest:
+        """What would be sent first, without the credential."""
+        return self.dialect.jobs.submit_request(*_asked(submission, keyed=self.facts.keyed))
 
-    async def _recorded(self, submission: Submission) -> LedgerRecord | None:
-        """What is on record of this generation."""
-        key = submission.key
-        record = await self._ledger.read(key)
-        if record is None or record.generation < key.generation:
+    @property
+    def facts(self) -> DoorFacts:
+        """What this door can do for a submission."""
+        return DoorFacts(self.dialect.grades.settle, self.memory.keeps_keys, self.memory.honours_keys)
+
+
+class _Run:
+    """One submission on its way."""
+
+    def __init__(self, submitter: Submitter, submission: Submission, owner: str) -> None:
+        self._submitter = submitter
+        self._submission = submission
+        self._key = submission.key
+        self._owner = owner
+        self._record: LedgerRecord | None = None
+        self._error: IriError | None = None  # of the last send
+        self._unseen: IriError | None = None  # of the last look
+
+    async def accepted_before(self) -> JobRef | None:
+        """The job, if the ledger has it."""
+        record = await self._read()
+        if record is None:
             return None
-        if record.generation > key.generation:
+        self._check_spec(record)
+        if not record.stage.has_job:
+            return None
+        log.info("%s was submitted before: %s", self._key, record.ref)
+        return JobRef.parse(record.ref)
+
+    async def recorded_or_driven(self) -> JobRef | None:
+        """The job, asked for if need be; None if the claim was lost before anything more was sent."""
+        known = await self.accepted_before()
+        if known is not None:
+            return known
+        program = asking.asking(self._known())
+        reply: Any = None
+        while True:
+            try:
+                effect = program.send(reply)
+            except StopIteration as end:
+                return self._conclude(end.value)
+            reply = await self._perform(effect)
+
+    async def _read(self) -> LedgerRecord | None:
+        """What is on record of this generation."""
+        record = await self._submitter.ledger.read(self._key)
+        if record is None or record.generation < self._key.generation:
+            return None
+        if record.generation > self._key.generation:
             raise UsageError(
-                f"generation {record.generation} of {key.identity} was asked for already; "
-                f"generation {key.generation} is in the past",
-                facility=self._label,
+                f"generation {record.generation} of {self._key.identity} was asked for already; "
+                f"generation {self._key.generation} is in the past",
+                facility=self._submitter.label,
             )
-        if record.stage is Stage.ACCEPTED:
-            log.info("%s was submitted before: %s", key, record.ref)
+        self._record = record
         return record
 
-    @contextlib.asynccontextmanager
-    async def _claimed(self, submission: Submission, owner: str) -> AsyncGenerator[JobRef | None, None]:
-        """Hold the claim; gives the job if another process had it accepted while this one waited."""
-        keeping: asyncio.Task[None] | None = None
-        try:
-            known = await self._claim(submission, owner)
-            keeping = asyncio.create_task(self._keep_claim(submission, owner)) if known is None else None
-            yield known
-        finally:
-            try:
-                if keeping is not None:
-                    keeping.cancel()
-                    await asyncio.wait([keeping])  # a claim renewed after the release would stay
-            finally:
-                await self._ledger.release(submission.key, owner)
-
-    async def _keep_claim(self, submission: Submission, owner: str) -> None:
-        while True:
-            await asyncio.sleep(CLAIM_SECONDS / 3)
-            with contextlib.suppress(IriError):  # asked once more before anything is sent
-                await self._ledger.claim(submission.key, owner, CLAIM_SECONDS)
-
-    async def _claim(self, submission: Submission, owner: str) -> JobRef | None:
-        deadline = time.monotonic() + CLAIM_SECONDS
-        pause = 0.05
-        while not await self._ledger.claim(submission.key, owner, CLAIM_SECONDS):
-            if time.monotonic() > deadline:
-                raise WaitTimeout(
-                    f"another process has been submitting {submission.key} for {CLAIM_SECONDS:.0f} s; "
-                    "try again later, the job is not asked for twice",
-                    facility=self._label,
-                )
-            await asyncio.sleep(pause)
-            pause = min(2.0, pause * 2)
-            record = await self._recorded(submission)  # of a crowd, only the first needs the claim
-            if record is not None and record.stage is Stage.ACCEPTED:
-                self._check_spec(submission, record)
-                return JobRef.parse(record.ref)
-        return None
-
-    def _check_spec(self, submission: Submission, record: LedgerRecord) -> None:
-        if record.stage is Stage.REFUSED:
-            return  # nothing ran under this key yet
-        then, now = JobRef.parse(record.ref), self._ref(submission)
+    def _check_spec(self, record: LedgerRecord) -> None:
+        if record.stage in {Stage.INTENT, Stage.REFUSED} or not record.spec_digest:
+            return  # nothing ran under this key yet, or nobody knows what did: it was adopted
+        then, now = JobRef.parse(record.ref), self._ref()
         same_place = (then.origin, then.dialect, then.resource_id) == (
             now.origin,
             now.dialect,
             now.resource_id,
         )
-        if record.spec_digest == self._digest(submission) and same_place:
+        if record.spec_digest == self._submission.spec.digest() and same_place:
             return
         what = "another job" if same_place else f"a job at {then.profile or then.origin}"
         raise SpecChanged(
-            f"the key {submission.key} was used for {what} ({record.ref}); "
+            f"the key {self._key} was used for {what} ({record.ref}); "
             "ask for its next generation, or under another identity",
-            facility=self._label,
+            facility=self._submitter.label,
         )
 
-    async def _drive(self, submission: Submission, owner: str, asked_at: float | None) -> JobRef | None:
-        """Step to the end; None if the claim was lost on the way, before anything more was sent."""
-        evidence = Evidence(
-            maybe_sent=asked_at is not None or submission.seen_before,
-            keyed=self._memory.keeps_keys and self._dialect.grades.settle == "native",
-            honoured=self._memory.honours_keys,
-            lookup=self._dialect.grades.settle in {"native", "lookup"},
+    def _known(self) -> Known:
+        submission = self._submission
+        return known_of(
+            self._record,
+            self._submitter.facts,
+            seen_before=submission.seen_before,
+            guarded=submission.guarded,
+            now=time.time(),
         )
-        if not evidence.maybe_sent:
-            await self._note(submission, Stage.INTENT)
-        accepted: Accepted | None = None
-        error: IriError | None = None
-        while True:
-            step = next_step(evidence)
-            if step is Step.SEND:
-                await asyncio.sleep(send_pause(evidence.sends))
-                if not await self._ledger.claim(submission.key, owner, CLAIM_SECONDS):
-                    return None  # this process slept too long: the identity is somebody else's now
-                await self._note(submission, Stage.SENT)
-                evidence, accepted, error = await self._send(submission, evidence)
-            elif step is Step.DROP_KEY:
-                self._memory.keeps_keys = False
-                evidence = replace(evidence, keyed=False, last=None)
-            elif step is Step.LOOK:
-                await asyncio.sleep(_before_look(evidence, asked_at))
-                evidence, found = await self._look(submission, evidence, error)
-                accepted = found or accepted
-            elif step is Step.ACCEPT and accepted is not None:
-                return await self._accept(submission, accepted)
-            elif step is Step.REFUSE and error is not None:
-                await self._note(submission, Stage.REFUSED, detail=error.message)
-                raise error
-            else:
-                raise await self._uncertain(submission, error)
 
-    async def _send(
-        self, submission: Submission, evidence: Evidence
-    ) -> tuple[Evidence, Accepted | None, IriError | None]:
-        key = submission.key.idempotency_key(submission.resource_id) if evidence.keyed else None
-        evidence = replace(evidence, sends=evidence.sends + 1, looks=0)
-        answer: Answer[Accepted] | None = None
+    async def _perform(self, effect: asking.Effect) -> Any:
+        match effect:
+            case asking.Note():
+                await self._note(effect)
+            case asking.Pause():
+                await asyncio.sleep(max(effect.seconds, effect.age - self._age()))
+            case asking.Hold():
+                return await self._submitter.ledger.claim(self._key, self._owner, CLAIM_SECONDS)
+            case asking.Send():
+                return await self._send(keyed=effect.keyed)
+            case asking.Look():
+                return await self._look()
+            case asking.Snapshot():
+                return await self._ids()
+        return None
+
+    def _age(self) -> float:
+        """Seconds since the request in doubt left; another host's clock may be ahead."""
+        record = self._record
+        written = record.written_at if record is not None and record.stage.in_doubt else 0.0
+        return max(0.0, time.time() - written)
+
+    async def _send(self, *, keyed: bool) -> Sent:
+        if not keyed and self._submitter.dialect.grades.settle == "native":
+            self._submitter.memory.keeps_keys = False
+        dialect, answer = self._submitter.dialect, None
         try:
-            answer = await self._dialect.jobs.submit(submission.resource_id, submission.wire_spec(), key)
-            accepted = await settled(answer, self._dialect.operations)
+            answer = await dialect.jobs.submit(*_asked(self._submission, keyed=keyed))
+            accepted = await settled(answer, dialect.operations)
         except IriError as error:
-            last = _outcome_of_ask(error) if answer is None else _outcome_of_wait(error, answer)
-            return replace(evidence, last=last), None, error
+            self._error = error
+            return Sent(_outcome_of_ask(error) if answer is None else _outcome_of_wait(error, answer))
         if accepted.replayed is not None:
-            self._memory.honours_keys = True
-        return replace(evidence, last=Outcome.OK, honoured=self._memory.honours_keys), accepted, None
+            self._submitter.memory.honours_keys = True
+        return Sent(Outcome.OK, accepted.job_id, accepted.replayed)
 
-    async def _look(
-        self, submission: Submission, evidence: Evidence, error: IriError | None
-    ) -> tuple[Evidence, Accepted | None]:
-        """Look once by name.
-
-        Raises:
-            SubmitUncertain: if a request is out and the facility cannot be looked at.
-        """
-        name = submission.key.job_name(submission.spec.name)
+    async def _look(self) -> Seen:
+        """Look by name, or by ids where no names are shown; at the owner file where that shows nothing."""
+        submission, dialect = self._submission, self._submitter.dialect
+        seen = Seen()
+        self._unseen = None
         try:
-            found, conclusive = await find_job(self._dialect.jobs, submission.resource_id, name)
+            if dialect.grades.settle == "snapshot":
+                seen = Seen(ids=await job_ids(dialect.jobs, submission.resource_id))
+            else:
+                found, complete = await find_jobs(dialect.jobs, submission.resource_id, submission.name)
+                best = the_one(found)
+                # Where names are not shown, only an owner file can tell; without one looking is no use.
+                seen = Seen(best.job_id if best else None, offered=complete or self._owned())
         except NotOffered:
-            found, conclusive = None, False
-        except IriError as failure:
-            # Not seeing anything is not seeing nothing: no verdict may rest on it.
-            if evidence.sends == 0:
-                raise
-            raise await self._uncertain(submission, error, failure) from failure
-        evidence = replace(evidence, looks=evidence.looks + 1, lookup=evidence.lookup and conclusive)
-        if found is None:
-            return evidence, None
-        log.info("%s found at %s as job %s", submission.key, self._label, found.job_id)
-        return replace(evidence, found=True), Accepted(found.job_id, found.status)
+            seen = Seen(offered=self._owned())
+        except IriError as error:
+            self._unseen = error
+            seen = Seen(failure=_outcome_of_ask(error))
+        if seen.job_id is None:
+            seen = await self._look_at_owner(seen)
+        if seen.job_id is not None:
+            log.info("%s found at %s as job %s", self._key, self._submitter.label, seen.job_id)
+        return seen
 
-    async def _accept(self, submission: Submission, accepted: Accepted) -> JobRef:
-        ref = self._ref(submission).with_job(accepted.job_id)
-        await self._note(submission, Stage.ACCEPTED, ref=ref)
-        return ref
+    def _owned(self) -> bool:
+        """Whether an owner file can tell whose the key is."""
+        return self._submission.guarded and self._submitter.guards is not None
 
-    async def _uncertain(
-        self, submission: Submission, error: IriError | None, unseen: IriError | None = None
-    ) -> SubmitUncertain:
+    async def _look_at_owner(self, seen: Seen) -> Seen:
+        guards = self._submitter.guards
+        if guards is None or not self._owned():
+            return seen
+        try:
+            owner = await guards.owner(self._key)
+        except IriError as error:
+            log.info("the owner file of %s cannot be read now: %s", self._key, error)
+            return seen
+        return replace(seen, job_id=owner.job_id, failure=None) if owner else seen
+
+    async def _ids(self) -> frozenset[str] | None:
+        try:
+            return await job_ids(self._submitter.dialect.jobs, self._submission.resource_id)
+        except IriError as error:
+            log.info("the jobs of %s cannot be listed before the submit: %s", self._submitter.label, error)
+            return None
+
+    def _conclude(self, verdict: Verdict) -> JobRef | None:
+        match verdict.end:
+            case End.ACCEPTED if verdict.job_id is not None:
+                return self._ref(verdict.job_id)
+            case End.TAKEN_OVER:
+                return None
+            case End.REFUSED if self._error is not None:
+                raise self._error
+            case End.UNSEEN if self._unseen is not None:
+                raise self._unseen
+            case _:
+                raise self._uncertain(verdict) from self._unseen
+
+    def _uncertain(self, verdict: Verdict) -> SubmitUncertain:
+        key, error = self._key, self._error
         cause = error.message if error else "an earlier attempt may have reached the facility"
-        await self._note(submission, Stage.UNCERTAIN, detail=cause)
-        name = submission.key.job_name(submission.spec.name)
-        seen = (
-            f"Its jobs cannot be seen now: {unseen.message}" if unseen else f"No job {name!r} was seen there"
-        )
+        seen = f"No job {self._submission.name!r} was seen there"
+        if self._unseen is not None:
+            seen = f"Its jobs cannot be seen now: {self._unseen.message}"
+        elif verdict.candidates:
+            ids = ", ".join(sorted(verdict.candidates))
+            seen = f"New jobs there that may be it: {ids}; if one is, adopt it under this key"
         return SubmitUncertain(
             f"whether the facility took the job is unknown: {cause}. {seen}. "
-            f"Submit again with the same key ({submission.key}) when the facility answers: "
-            "a job that appears is adopted, not repeated",
-            key=submission.key,
-            facility=self._label,
+            f"Submit again with the same key ({key}) when the facility answers: "
+            "a job that appears is adopted, not repeated. If none ever does, ask for the next generation",
+            key=key,
+            candidates=tuple(sorted(verdict.candidates)),
+            facility=self._submitter.label,
             operation=error.operation if error else None,
             request_id=error.request_id if error else None,
+            outcome=error.outcome if error else None,
         )
 
-    async def _note(
-        self, submission: Submission, stage: Stage, *, ref: JobRef | None = None, detail: str = ""
-    ) -> None:
-        await self._ledger.write(
-            LedgerRecord(
-                identity=submission.key.identity,
-                generation=submission.key.generation,
-                stage=stage,
-                ref=str(ref or self._ref(submission)),
-                spec_digest=self._digest(submission),
-                written_at=time.time(),
-                detail=detail,
-            )
+    async def _note(self, note: asking.Note) -> None:
+        submission, error = self._submission, self._error
+        told = error is not None and note.stage in {Stage.REFUSED, Stage.UNCERTAIN}
+        blank = LedgerRecord(
+            identity=self._key.identity,
+            generation=self._key.generation,
+            stage=note.stage,
+            ref=str(self._ref(note.job_id)),
+            spec_digest=submission.spec.digest(),
+            written_at=0.0,
+            detail=error.message if error and told else "",
+            name=submission.name,
+            guarded=submission.guarded,
         )
+        self._record = noted(blank, self._record, note, time.time())
+        await self._submitter.ledger.write(self._record)
 
-    def _ref(self, submission: Submission) -> JobRef:
+    def _ref(self, job_id: str | None = None) -> JobRef:
+        submitter, guards = self._submitter, self._submitter.guards
         return JobRef(
-            origin=self._origin,
-            dialect=self._dialect.name,
-            resource_id=submission.resource_id,
-            key=submission.key,
-            directory=submission.spec.directory,
-            profile=self._profile,
+            origin=submitter.origin,
+            dialect=submitter.dialect.name,
+            resource_id=self._submission.resource_id,
+            key=self._key,
+            job_id=job_id,
+            directory=guards.known_directory(self._key) if guards and self._submission.guarded else None,
+            profile=submitter.profile,
         )
 
-    @staticmethod
-    def _digest(submission: Submission) -> str:
-        return submission.spec.digest()
 
-
-def _before_look(evidence: Evidence, asked_at: float | None) -> float:
-    """Seconds before the next look.
-
-    When the request was another process's, the last look comes no sooner than its job must be listed:
-    whoever crashed may have been restarted while the facility was still at it.
-    """
-    pause = look_pause(evidence.looks)
-    if asked_at is None or evidence.sends or evidence.looks < LOOKS_BEFORE_VERDICT - 1:
-        return pause
-    age = max(0.0, time.time() - asked_at)  # another host's clock may be ahead
-    return max(pause, LISTED_WITHIN - age)
+def _asked(submission: Submission, *, keyed: bool) -> tuple[str, Mapping[str, Any], str | None]:
+    """What the dialect is asked for: where, what, and under which idempotency key."""
+    spec, key = submission.wire_spec(), submission.key
+    if submission.guarded:
+        spec = wrap_spec(spec, Guard(key, submission.guard_root, submission.spec.digest()))
+    return submission.resource_id, spec, key.idempotency_key(submission.resource_id) if keyed else None
 
 
 def _outcome_of_ask(error: IriError) -> Outcome:
-    """What became of a submit that raised."""
+    """What became of a request that raised."""
     if error.outcome:
         return Outcome(error.outcome)
     # Whatever is asked of the facility has an operation; an error without one was there before: no token.

@@ -14,6 +14,7 @@ IriError
 │   └── TooLarge              over a size limit of the API
 ├── TransientError            a retry is sensible
 │   ├── RateLimited
+│   ├── ResourceDown          the facility says that the resource is down, and waiting has an end
 │   └── Unreachable           no answer from the facility
 ├── AmbiguousReply            sent, but whether it took effect is unknown
 │   └── SubmitUncertain       ... and it was a submit: carries the key and the way out
@@ -146,6 +147,10 @@ class RateLimited(TransientError):
     """The facility asks for fewer requests."""
 
 
+class ResourceDown(TransientError):
+    """The facility says that the resource is down, and the caller does not want to wait any longer."""
+
+
 class Unreachable(TransientError):
     """No answer from the facility: name, network, or service down."""
 
@@ -159,11 +164,15 @@ class SubmitUncertain(AmbiguousReply):
 
     Attributes:
         key: Submit again with the same key once the facility answers; a job found under it is adopted.
+        candidates: Ids of new jobs that may be it, where ids are all that the facility shows.
     """
 
-    def __init__(self, message: str, *, key: JobKey, **context: str | int | None) -> None:
+    def __init__(
+        self, message: str, *, key: JobKey, candidates: tuple[str, ...] = (), **context: str | int | None
+    ) -> None:
         super().__init__(message, **context)  # type: ignore[arg-type]
         self.key = key
+        self.candidates = candidates
 
 
 class ReplyError(IriError):

@@ -13,12 +13,16 @@ class Grades:
     Attributes:
         settle: How an uncertain submit is settled: by the facility's own idempotency, by looking for the
             job's name, by comparing ids before and after, or not at all.
+        guard: Whether a job checks for itself that it is not a double.
+        journal: Whether what the job wrote of its beginning and end can be read.
         files: Whether files go through this API directly.
         upload_limit: Bytes of one file that the API takes, None where it names no limit.
         logs: Whether output can be followed, read at the end, or not at all.
     """
 
     settle: Literal["native", "lookup", "snapshot", "none"] = "none"
+    guard: Literal["lock", "none"] = "none"
+    journal: Literal["readable", "no"] = "no"
     files: Literal["direct", "none"] = "none"
     upload_limit: int | None = None
     logs: Literal["follow", "end", "none"] = "none"

@@ -41,6 +41,12 @@ class JobsApi(Protocol):
         """Ask for a job once; an unreadable answer raises AmbiguousReply, it is never sent twice here."""
         ...
 
+    def submit_request(
+        self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
+    ) -> WireRequest:
+        """What ``submit`` sends, without its credential; for those who want to see it first."""
+        ...
+
     async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
         """Look at one job, ended ones included; state MISSING if the facility does not know it."""
         ...
@@ -212,6 +218,14 @@ class Ledger(Protocol):
 
     async def release(self, key: JobKey, owner: str) -> None:
         """Give the claim back, if it is still the owner's."""
+        ...
+
+    async def records(self) -> Sequence[LedgerRecord]:
+        """The newest record of every identity."""
+        ...
+
+    async def forget(self, key: JobKey) -> None:
+        """Drop an identity whose work is over and done with."""
         ...
 
 

@@ -20,12 +20,21 @@ class Submission:
         key: Identity and generation.
         seen_before: The engine knows that an earlier attempt with this key may have reached the facility
             (its own store holds an intent without a job id): look before sending.
+        guarded: The job shall check for itself that it is not a double, and keep a journal.
+        guard_root: Where guards are kept at the facility, an absolute path; None for the job's home.
     """
 
     spec: JobSpec
     resource_id: str
     key: JobKey = field(default_factory=JobKey.random)
     seen_before: bool = False
+    guarded: bool = False
+    guard_root: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The job's name at the facility, by which it is found again."""
+        return self.key.job_name(self.spec.name)
 
     def __post_init__(self) -> None:
         if not self.resource_id:
@@ -37,6 +46,5 @@ class Submission:
         Both output paths are always given: ALCF refuses a job without, and elsewhere nobody would know
         afterwards where the output went (the API does not tell it).
         """
-        name = self.key.job_name(self.spec.name)
-        output = {"stdout_path": f"{name}.out", "stderr_path": f"{name}.err"}
-        return {**output, **self.spec.sent(), "name": name}
+        output = {"stdout_path": f"{self.name}.out", "stderr_path": f"{self.name}.err"}
+        return {**output, **self.spec.sent(), "name": self.name}

@@ -25,15 +25,23 @@ class IriDialect:
 
     def __init__(self, session: Session, version: Version = V2) -> None:
         self.name = "iri"
-        self.grades = Grades(
-            settle="native" if version.keys else "lookup",
-            files="direct",
-            upload_limit=UPLOAD_LIMIT,
-            logs="end",
-        )
+        self.grades = grades_of(version)
         self.jobs = IriJobs(session, version)
         self.files = IriFiles(session, version)
         self.operations = IriTasks(session)
         self.status = IriStatus(session)
         self.accounts = IriAccounts(session, version)
         self.storage = IriStorage(session, version)
+
+
+def grades_of(version: Version) -> Grades:
+    """How exactly each promise is kept by a facility that implements all of the API."""
+    return Grades(
+        settle="native" if version.keys else "lookup",
+        guard="lock",
+        # Without the storage service nobody tells where a job's home is, and with it its journal.
+        journal="readable" if version.storage else "no",
+        files="direct",
+        upload_limit=UPLOAD_LIMIT,
+        logs="end",
+    )

@@ -14,7 +14,7 @@ from iri_common.http.session import Reply, Request, Session
 from iri_common.model.errors import NotFound, ReplyError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer
+from iri_common.model.ports import Answer, WireRequest
 from iri_common.model.state import JobState
 from iri_common.policy.reason import explained
 from iri_common.policy.retry import Replay
@@ -37,18 +37,7 @@ class IriJobs:
 
         A key goes along only where the version has keys: what others do with the header is not described.
         """
-        headers = self._key_header(idempotency_key)
-        reply = await self._session.send(
-            Request(
-                operation="launchJob",
-                method="POST",
-                path=f"/compute/job/{segment(resource_id, 'resource')}",
-                replay=Replay.ONCE,
-                json=dict(spec),
-                headers=headers,
-                keyed=bool(headers),
-            )
-        )
+        reply = await self._session.send(self._launch(resource_id, spec, idempotency_key))
         reading = self._reading("launchJob")
         replayed = _REPLAYED.get(reply.headers.get("idempotency-key-reply", "").strip().lower())
 
@@ -58,6 +47,24 @@ class IriJobs:
         if _is_task(reply.value):
             return Pending(reading.one(TaskSubmitReply, reply.value).task_id, "launchJob", read)
         return Done(read(reply.value))
+
+    def submit_request(
+        self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
+    ) -> WireRequest:
+        """What :meth:`submit` sends, without its credential."""
+        return self._session.wire(self._launch(resource_id, spec, idempotency_key))
+
+    def _launch(self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None) -> Request:
+        headers = self._key_header(idempotency_key)
+        return Request(
+            operation="launchJob",
+            method="POST",
+            path=f"/compute/job/{segment(resource_id, 'resource')}",
+            replay=Replay.ONCE,
+            json=dict(spec),
+            headers=headers,
+            keyed=bool(headers),
+        )
 
     async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
         """Look at one job, ended ones included; MISSING in each of the ways to say that it is not there."""

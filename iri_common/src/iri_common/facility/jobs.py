@@ -1,0 +1,370 @@
+"""Jobs as a user of a facility asks for them, on the I/O loop; the faces stand before this."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from iri_common.facility.keeping import JobKeeping, job_id_of
+from iri_common.facility.preview import Preview, preview
+from iri_common.facility.settings import on_outage_of
+from iri_common.jobs.generations import newest
+from iri_common.jobs.outages import Gate
+from iri_common.jobs.output import tail
+from iri_common.jobs.search import find_jobs, the_one
+from iri_common.jobs.testimony import worker_of
+from iri_common.jobs.watch import OnChange
+from iri_common.jobside.codes import GuardCode
+from iri_common.jobside.wrap import placeable
+from iri_common.model.errors import IriError, JobFailed, NotOffered, UsageError, WaitTimeout
+from iri_common.model.facility import Resource
+from iri_common.model.job import JobResult, JobStatus
+from iri_common.model.key import JobKey
+from iri_common.model.ledger import Stage
+from iri_common.model.ref import JobRef
+from iri_common.model.spec import JobSpec
+from iri_common.model.submission import Submission
+from iri_common.policy.generation import GenerationStep, generation_step
+from iri_common.policy.outage import OnOutage
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job that was asked for by who asks.
+
+    Attributes:
+        ref: The job.
+        step: What became of the ask: a first submit, a job of before that was adopted, a next generation.
+    """
+
+    ref: JobRef
+    step: GenerationStep
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How one submit is made where it differs from the door's settings."""
+
+    guard: bool | None = None
+    on_outage: OnOutage | str | None = None
+    outage_limit: float | None = None
+
+
+class JobService(JobKeeping):
+    """Jobs at the facility."""
+
+    async def submit(
+        self,
+        spec: JobSpec | Mapping[str, Any],
+        *,
+        resource: str | None = None,
+        key: JobKey | None = None,
+        seen_before: bool = False,
+        guard: bool | None = None,
+        on_outage: OnOutage | str | None = None,
+        outage_limit: float | None = None,
+    ) -> JobRef:
+        """Ask for a job; asked again with the same key, it is the same job.
+
+        Args:
+            spec: A JobSpec, or the same words as a mapping.
+            resource: Name or id; the facility's default if None.
+            key: Who asks. Without one, every call is an ask of its own.
+            seen_before: An earlier attempt with this key may have reached the facility (the engine's own
+                store says so): look for its job before sending.
+            guard: Whether the job checks for itself that it is no double; as configured if None.
+            on_outage: "wait" until the resource and its API are up, "fail" at once, or "try" anyway.
+            outage_limit: Seconds that "wait" waits at most.
+
+        Raises:
+            UsageError: for bad input, before anything is sent.
+            ResourceDown: if the resource stays down.
+            SubmitUncertain: if a request was sent and its fate cannot be settled; keep the key.
+            IriError: if the facility did not take the job.
+        """
+        checked, key = _checked(spec, key)
+        gate = self._gate(How(guard, on_outage, outage_limit))
+        where = await gate.opened(lambda: self._where(resource))
+        submission = self._submission(checked, where, resource, key, seen_before, gate.guarded)
+        gate.guarded = submission.guarded
+        wall_time = submission.spec.attributes.duration if submission.spec.attributes else None
+        await self.door.warn_of_maintenance(where, wall_time)
+        submitter = self._submitter(submission)
+        return await gate.passed(lambda: submitter.submit(submission))
+
+    async def ask(
+        self,
+        spec: JobSpec | Mapping[str, Any],
+        *,
+        key: JobKey,
+        resource: str | None = None,
+        again: bool = False,
+        guard: bool | None = None,
+        on_outage: OnOutage | str | None = None,
+        outage_limit: float | None = None,
+    ) -> Asked:
+        """Ask in somebody's name, and find out which generation that is.
+
+        The newest one is read from the ledger, or found again at the facility by the names of its jobs and
+        by their guards. A job that lives, succeeded, or whose end nobody was told is adopted; one that is
+        known to have failed is followed by the next generation; a changed spec or ``again`` replaces it.
+
+        Args:
+            spec: As in :meth:`submit`.
+            key: Who asks; its generation is the least one.
+            resource: As in :meth:`submit`.
+            again: Have it done afresh, whatever there is.
+            guard: As in :meth:`submit`.
+            on_outage: As in :meth:`submit`.
+            outage_limit: As in :meth:`submit`.
+        """
+        checked, key = _checked(spec, key)
+        how = How(guard, on_outage, outage_limit)
+        gate = self._gate(how)
+        where = await gate.opened(lambda: self._where(resource))
+        template = self._submission(checked, where, resource, key, False, gate.guarded)
+        submitter = self._submitter(template)
+        known = await gate.passed(
+            lambda: newest(key, where.id, self.door.dialect, self.ledger, submitter.guards)
+        )
+        words: dict[str, Any] = {"resource": where.id if resource is None else resource}
+        words |= {"guard": guard, "on_outage": on_outage, "outage_limit": outage_limit}
+        if known is None or known.generation < key.generation:
+            return Asked(await self.submit(checked, key=key, **words), GenerationStep.SUBMIT)
+        step = generation_step(known.facts(template.spec.digest(), again=again))
+        now = JobKey(key.identity, known.generation)
+        if step is GenerationStep.REPLACE:
+            with contextlib.suppress(NotOffered):
+                await self.cancel(now, resource=where.id)
+        if step in {GenerationStep.REPLACE, GenerationStep.RAISE}:
+            return Asked(await self.submit(checked, key=now.next(), **words), step)
+        lost = step is GenerationStep.ATTACH and await self.ledger.read(key) is None
+        return Asked(await self.submit(checked, key=now, seen_before=lost, **words), step)
+
+    async def preview(
+        self,
+        spec: JobSpec | Mapping[str, Any],
+        *,
+        resource: str | None = None,
+        key: JobKey | None = None,
+        guard: bool | None = None,
+    ) -> Preview:
+        """What :meth:`submit` would send; nothing is sent but the public question for resources.
+
+        Values of the environment and credentials are masked.
+        """
+        checked, key = _checked(spec, key)
+        where = await self._where(resource)
+        guarded = self.settings.guard if guard is None else guard
+        submission = self._submission(checked, where, resource, key, False, guarded)
+        request = self._submitter(submission).request(submission)
+        return preview(submission, request, credential=self.settings.token is not None)
+
+    async def find(
+        self, key: JobKey, *, name: str | None = None, resource: str | None = None
+    ) -> JobRef | None:
+        """The job of a key whose id was never learned, by the name it was given; None if there is none.
+
+        Args:
+            key: Who asked.
+            name: The name in its spec.
+            resource: As in :meth:`submit`.
+
+        Raises:
+            NotOffered: if this facility does not show the names of its jobs.
+        """
+        where = await self._where(resource)
+        dialect = self.door.dialect
+        found, conclusive = await find_jobs(dialect.jobs, where.id, key.job_name(name))
+        best = the_one(found)
+        if best is not None:
+            return self._new_ref(where.id, key).with_job(best.job_id)
+        if not conclusive:
+            raise NotOffered(f"{self.settings.label} does not show all jobs by name: look for {key} there")
+        return None
+
+    async def status(self, job: JobRef | str) -> JobStatus:
+        """Look at a job once; state ``missing`` if the facility does not know it."""
+        ref = self._ref(job)
+        return (await self.door.dialect.jobs.status(ref.resource_id, job_id_of(ref))).value
+
+    async def wait(
+        self,
+        job: JobRef | str,
+        *,
+        timeout: float | None = None,
+        on_change: OnChange | None = None,
+        patient: bool = False,
+    ) -> JobStatus:
+        """Wait for the end of a job, over any outage of the facility, through the shared poller.
+
+        A job that ended as the double of another is followed to that one; one that the facility forgot is
+        judged by its own journal.
+
+        Args:
+            job: Which.
+            timeout: Seconds to wait at most; the job is not touched when they are over.
+            on_change: Called with each status whose state is a new one.
+            patient: Wait even for a credential that has not been accepted yet; one that dies in mid-wait
+                is waited for in any case.
+
+        Raises:
+            WaitTimeout: if ``timeout`` seconds were not enough.
+            JobLost: if the facility forgets the job, and nothing tells how it ended.
+            AuthError: if the credential was never accepted; the job runs on.
+        """
+        return (await self._waited(job, timeout, on_change, patient))[1]
+
+    async def result(
+        self,
+        job: JobRef | str,
+        *,
+        timeout: float | None = None,
+        on_change: OnChange | None = None,
+        patient: bool = False,
+    ) -> JobResult:
+        """Wait for success.
+
+        Raises:
+            JobFailed: with exit code and the last lines of stderr, if the job ends otherwise.
+        """
+        ref, status = await self._waited(job, timeout, on_change, patient)
+        await self.require_success(ref, status)
+        return JobResult(ref, status)
+
+    async def run(
+        self,
+        spec: JobSpec | Mapping[str, Any],
+        *,
+        resource: str | None = None,
+        key: JobKey | None = None,
+        timeout: float | None = None,
+        on_change: OnChange | None = None,
+    ) -> JobResult:
+        """Submit and wait for success: :meth:`submit`, then :meth:`result`."""
+        ref = await self.submit(spec, resource=resource, key=key)
+        return await self.result(ref, timeout=timeout, on_change=on_change)
+
+    async def require_success(self, job: JobRef | str, status: JobStatus) -> None:
+        """Raise JobFailed for a status that is not a success, telling exit code and the last of stderr."""
+        if status.succeeded:
+            return
+        ref = self._ref(job)
+        last = await self.tail(ref, "stderr")
+        said = f"\nthe last lines of its stderr:\n{last.rstrip()}" if last.strip() else ""
+        raise JobFailed(
+            f"{ref.describe()} ended as {status.describe()}{said}",
+            ref=ref,
+            job_status=status,
+            stderr_tail=last,
+        )
+
+    async def tail(self, job: JobRef | str, stream: str = "stdout", *, lines: int = 20) -> str:
+        """The last lines of "stdout" or "stderr"; "" where the facility does not show them."""
+        if stream not in {"stdout", "stderr"} or lines < 1:
+            raise UsageError(f"tail reads lines of stdout or stderr, not {lines} of {stream!r}")
+        ref = self._ref(job)
+        try:
+            file_system = (await self.door.file_system(self.settings.storage, ref.resource_id)).id
+        except IriError:
+            return ""
+        return await tail(self.door.dialect, ref, file_system, stream, lines)
+
+    async def update(self, job: JobRef | str, changes: Mapping[str, Any]) -> JobStatus:
+        """Change fields of a job that has not started, in the words of JobSpec.
+
+        Raises:
+            UsageError: for a word that no spec has, or if nothing is to be changed; nothing is sent.
+        """
+        ref = self._ref(job)
+        # Servers drop unknown words silently, so they are refused here; only a spec needs an executable.
+        words = JobSpec.of({"executable": "unchanged", **changes}).sent()
+        if "executable" not in changes:
+            del words["executable"]
+        if not words:
+            raise UsageError("an update changes at least one field")
+        if "name" in words:
+            words["name"] = ref.key.job_name(words["name"])  # it must be found by its key afterwards too
+        return (await self.door.dialect.jobs.update(ref.resource_id, job_id_of(ref), words, None)).value
+
+    # -- how it is done
+
+    def _gate(self, how: How) -> Gate:
+        settings = self.settings
+        return Gate(
+            settings.label,
+            on_outage_of(how.on_outage) if how.on_outage is not None else settings.on_outage,
+            settings.outage_limit if how.outage_limit is None else how.outage_limit,
+            reached=lambda: self.door.reached(),
+            guarded=settings.guard if how.guard is None else how.guard,
+        )
+
+    async def _where(self, resource: str | None) -> Resource:
+        """The resource, its status no older than a fresh look would tell if it is said to be down."""
+        return await self.door.resource_now(resource or self.settings.resource, "compute")
+
+    def _submission(
+        self,
+        spec: JobSpec,
+        where: Resource,
+        resource: str | None,
+        key: JobKey,
+        seen_before: bool,
+        guarded: bool,
+    ) -> Submission:
+        defaults = self.settings.defaults_for(where.name, where.id, resource)
+        full = defaults.applied(spec)
+        guarded = guarded and self.door.dialect.grades.guard == "lock" and placeable(full.sent())
+        return Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory)
+
+    async def _waited(
+        self, job: JobRef | str, timeout: float | None, on_change: OnChange | None, patient: bool
+    ) -> tuple[JobRef, JobStatus]:
+        ref = self._ref(job)
+        job_id_of(ref)
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    poller = self.door.poller(ref.resource_id)
+                    status = await poller.wait(ref, on_change, pace=self.settings.pace, patient=patient)
+                    worker = await self._worker(ref, status)
+                    if worker is None:
+                        break
+                    ref = worker
+        except TimeoutError:
+            raise WaitTimeout(f"{ref.describe()} has not ended within {timeout} s", ref=ref) from None
+        await self._settle(ref, status)
+        return ref, status
+
+    async def _worker(self, ref: JobRef, status: JobStatus) -> JobRef | None:
+        """The job to follow, if this one ended as another's double."""
+        if not status.state.terminal or status.exit_code != GuardCode.DOUBLE:
+            return None
+        record = await self._record(ref.key)
+        return await worker_of(ref, record.name if record else None, self.door.dialect, self._guards_of(ref))
+
+    async def _settle(self, ref: JobRef, status: JobStatus) -> None:
+        """Write down how it ended, where the ask is on record here; the truth is told all the same."""
+        with contextlib.suppress(IriError):
+            record = await self._record(ref.key)
+            if record is not None and record.generation == ref.key.generation:
+                ended = replace(
+                    record,
+                    stage=Stage.SETTLED,
+                    ref=str(ref),
+                    written_at=time.time(),
+                    detail=status.describe(),
+                    state=str(status.reported),
+                )
+                await self.ledger.write(ended)
+
+
+def _checked(spec: JobSpec | Mapping[str, Any], key: JobKey | None) -> tuple[JobSpec, JobKey]:
+    checked = JobSpec.of(spec)
+    if key is not None and not isinstance(key, JobKey):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"a key is a JobKey, as JobKey.of(...) or JobKey.parse(text) make it, not {key!r}")
+    return checked, key or JobKey.random()

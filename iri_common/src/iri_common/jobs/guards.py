@@ -1,0 +1,190 @@
+"""What guarded jobs leave at the facility, as a client reads it: who has a key, what began and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from iri_common.jobs.operations import Patience, settled
+from iri_common.jobside.guard import Guard
+from iri_common.jobside.journal import Journal, read_journal, read_owner, read_spec_digest
+from iri_common.model.errors import NotFound, NotOffered, Refused
+from iri_common.model.files import FileEntry
+from iri_common.model.key import JobKey
+from iri_common.model.ports import Dialect
+
+MOST = 64 * 1024  # bytes of a journal: far more than any requeueing job writes
+_DIGEST = re.compile(r"[0-9a-f]{16}")
+_ANY = JobKey("any")  # all identities lie side by side
+_GENERATION = re.compile(r"([1-9][0-9]*)\.(?:owner|journal)")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where guards are, as the client sees it.
+
+    Attributes:
+        file_system: The facility's id of the resource whose files these are.
+        home: The home directory that jobs see, where guards are kept in it.
+    """
+
+    file_system: str
+    home: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who has a generation: the job, and the digest of its spec ("" where that is not told)."""
+
+    job_id: str
+    spec_digest: str = ""
+
+
+@dataclass(slots=True)
+class GuardFiles:
+    """Reads guard directories, and takes or removes them.
+
+    Attributes:
+        dialect: With its files.
+        locate: Finds the place; None where nobody knows it, or where files cannot be read.
+        root: Where guards are kept, an absolute path; None for the job's home.
+        patience: With one file operation.
+    """
+
+    dialect: Dialect
+    locate: Callable[[], Awaitable[Place | None]]
+    root: str | None = None
+    patience: Patience = field(default_factory=lambda: Patience(total=60.0))
+    _place: Place | None = None
+    _nowhere: bool = False
+
+    async def readable(self) -> bool:
+        """Whether there is a place to read at."""
+        return (await self._directory(_ANY))[1] is not None
+
+    def guard(self, key: JobKey, digest: str = "") -> Guard:
+        """The guard of a job of this key."""
+        return Guard(key, self.root, digest)
+
+    async def owner(self, key: JobKey) -> Owner | None:
+        """The job that does or did this generation's work; None while nobody took it.
+
+        Raises:
+            IriError: if it cannot be learned now.
+        """
+        text = await self._text(key, self.guard(key).owner_name)
+        job_id = read_owner(text) if text is not None else None
+        return Owner(job_id, read_spec_digest(text or "") or "") if job_id else None
+
+    async def journal(self, key: JobKey, index: int | None = None) -> Journal | None:
+        """What its job wrote of beginning and end; None if there is nothing, or no place to read it.
+
+        Raises:
+            IriError: if it cannot be learned now.
+        """
+        text = await self._text(key, self.guard(key).journal_name(index))
+        return read_journal(text) if text is not None else None
+
+    async def generations(self, key: JobKey) -> Sequence[int]:
+        """The generations of this identity whose jobs began, in order."""
+        found = {
+            int(match.group(1))
+            for entry in await self._entries(key)
+            if (match := _GENERATION.match(entry.name.rpartition("/")[2]))
+        }
+        return sorted(found)
+
+    async def take(self, key: JobKey) -> bool:
+        """Take a generation away from whatever job may still come: it will end before it begins.
+
+        Returns:
+            False if a job has it already, or if there is no place to take it at.
+        """
+        place, directory = await self._directory(key)
+        if place is None or directory is None:
+            return False
+        files, owner = self.dialect.files, f"{directory}/{self.guard(key).owner_name}"
+        answer = await files.mkdir(place.file_system, directory, parents=True)
+        await settled(answer, self.dialect.operations, self.patience)
+        try:
+            # Exclusive, and offered even where little else is: of a client and a job one is first.
+            answer = await files.mkdir(place.file_system, owner)
+            await settled(answer, self.dialect.operations, self.patience)
+        except Refused:
+            return await self._is_directory(place, owner)
+        return True
+
+    async def digests(self) -> Sequence[str]:
+        """The digests of all identities that have a directory."""
+        place, directory = await self._directory(_ANY)
+        if place is None or directory is None:
+            return ()
+        entries = await self._listed(place.file_system, posixpath.dirname(directory))
+        names = (entry.name.rstrip("/").rpartition("/")[2] for entry in entries)
+        return sorted(name for name in names if _DIGEST.fullmatch(name))
+
+    async def age(self, digest: str, now: float) -> float | None:
+        """Seconds since a job of an identity began last; None if the facility does not tell."""
+        place, directory = await self._directory(_ANY)
+        if place is None or directory is None:
+            return None
+        path = posixpath.join(posixpath.dirname(directory), digest)
+        try:
+            answer = await self.dialect.files.stat(place.file_system, path)
+            return now - (await settled(answer, self.dialect.operations, self.patience)).mtime
+        except (NotFound, NotOffered):
+            return None
+
+    async def remove(self, digest: str) -> str | None:
+        """Remove an identity's directory; gives its path, None if there was none."""
+        place, directory = await self._directory(_ANY)
+        if place is None or directory is None:
+            return None
+        path = posixpath.join(posixpath.dirname(directory), digest)
+        try:
+            answer = await self.dialect.files.rm(place.file_system, path)
+            await settled(answer, self.dialect.operations, self.patience)
+        except NotFound:
+            return None
+        return path
+
+    def known_directory(self, key: JobKey) -> str | None:
+        """The directory, as far as it is known without asking."""
+        return self.guard(key).directory_at(self._place.home if self._place else None)
+
+    async def _is_directory(self, place: Place, path: str) -> bool:
+        """Whether what is there is a client's mark rather than a job's file: that one can be read as text."""
+        with contextlib.suppress(Refused):
+            answer = await self.dialect.files.view(place.file_system, path, size=MOST)
+            return not (await settled(answer, self.dialect.operations, self.patience)).content
+        return True
+
+    async def _entries(self, key: JobKey) -> Sequence[FileEntry]:
+        place, directory = await self._directory(key)
+        return await self._listed(place.file_system, directory) if place and directory else ()
+
+    async def _listed(self, file_system: str, path: str) -> Sequence[FileEntry]:
+        try:
+            answer = await self.dialect.files.ls(file_system, path)
+            return await settled(answer, self.dialect.operations, self.patience)
+        except NotFound:
+            return ()
+
+    async def _text(self, key: JobKey, name: str) -> str | None:
+        place, directory = await self._directory(key)
+        if place is None or directory is None:
+            return None
+        try:
+            answer = await self.dialect.files.view(place.file_system, f"{directory}/{name}", size=MOST)
+            return (await settled(answer, self.dialect.operations, self.patience)).content
+        except NotFound:
+            return None
+
+    async def _directory(self, key: JobKey) -> tuple[Place | None, str | None]:
+        if self._place is None and not self._nowhere:
+            self._place = await self.locate()
+            self._nowhere = self._place is None
+        return self._place, (self.known_directory(key) if self._place else None)

@@ -1,0 +1,60 @@
+"""What a job itself tells of its end, where the facility has forgotten it or shows a double."""
+
+from __future__ import annotations
+
+from iri_common.jobs.guards import GuardFiles
+from iri_common.jobs.search import find_jobs, the_one
+from iri_common.model.errors import IriError
+from iri_common.model.job import JobStatus
+from iri_common.model.ports import Dialect
+from iri_common.model.ref import JobRef
+from iri_common.model.state import JobState
+
+
+async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
+    """How the job of a reference is by its journal: ended, or begun; None if it wrote nothing.
+
+    Raises:
+        IriError: if the journal cannot be read now.
+    """
+    journal = await guards.journal(ref.key)
+    if journal is None or journal.last is None:
+        return None
+    if journal.exit_code is None or not journal.certain:
+        what = "its first process ended with 0" if journal.exit_code == 0 else "it began"
+        message = f"by its own journal {what}, and nothing tells of the end of all"
+        return JobStatus(JobState.ACTIVE, message=message, raw_state="journal")
+    state = JobState.FAILED if journal.exit_code else JobState.COMPLETED
+    return JobStatus(
+        state,
+        exit_code=journal.exit_code,
+        message="by the job's own journal; the facility no longer knows it",
+        time=journal.last.ended,
+        raw_state="journal",
+    )
+
+
+async def worker_of(
+    ref: JobRef, name: str | None, dialect: Dialect, guards: GuardFiles | None
+) -> JobRef | None:
+    """The job that does the work of a key, if the one of this reference ended as its double.
+
+    Args:
+        ref: Whose job ended with the code of a double.
+        name: The job's name at the facility, where known.
+        dialect: Where to look.
+        guards: Where to read whose the key is.
+    """
+    try:
+        owner = await guards.owner(ref.key) if guards else None
+        worker = owner.job_id if owner else None
+    except IriError:
+        worker = None
+    if worker is None and name:
+        try:
+            found, _ = await find_jobs(dialect.jobs, ref.resource_id, name)
+        except IriError:
+            return None
+        best = the_one(each for each in found if each.job_id != ref.job_id)
+        worker = best.job_id if best else None
+    return ref.with_job(worker) if worker and worker != ref.job_id else None

@@ -1,0 +1,232 @@
+"""A whole submission as a program without input and output: it says what to do and is told what came of it.
+
+:mod:`iri_common.jobs.submit` runs it against a facility and a ledger; the fault tests run the very same
+program through a million schedules of crashes, lost replies and late lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from iri_common.model.ledger import Stage
+from iri_common.policy.classify import Outcome
+from iri_common.policy.submission import (
+    LOOKS_BEFORE_VERDICT,
+    Evidence,
+    Step,
+    look_pause,
+    next_step,
+    send_pause,
+)
+
+LISTED_WITHIN = 30.0  # seconds from a request to its job's place in the list: some submits take over ten
+GRACE = 10.0  # seconds before a guarded request is sent again: a double costs little, but it costs
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write this stage to the ledger, durably, before anything else happens."""
+
+    stage: Stage
+    job_id: str | None = None
+    last: Outcome | None = None
+    before: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds, and longer if the request is not ``age`` seconds old by then."""
+
+    seconds: float
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Make sure of the claim once more; answered by whether it is still ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Ask the facility for the job, once; answered by :class:`Sent`."""
+
+    keyed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look for the job of this key at the facility; answered by :class:`Seen`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """List the ids of the jobs that are there; answered by a set, or None where it cannot be had."""
+
+
+Effect = Note | Pause | Hold | Send | Look | Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a send.
+
+    Attributes:
+        outcome: In the words of ``classify``.
+        job_id: Of the accepted job.
+        replayed: As in :class:`iri_common.model.job.Accepted`.
+    """
+
+    outcome: Outcome
+    job_id: str | None = None
+    replayed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look showed.
+
+    Attributes:
+        job_id: The job of this key.
+        offered: Looking is possible here at all.
+        failure: What the look itself met, if it failed.
+        ids: All ids that are there now, where they were asked for.
+    """
+
+    job_id: str | None = None
+    offered: bool = True
+    failure: Outcome | None = None
+    ids: frozenset[str] | None = None
+
+
+class End(StrEnum):
+    """How a submission ended."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    UNSEEN = "unseen"  # an earlier attempt is in doubt and the facility cannot be looked at now
+    TAKEN_OVER = "taken over"  # somebody else holds the claim; read what they write
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of the program.
+
+    Attributes:
+        end: How.
+        job_id: Of the accepted job.
+        candidates: New jobs that may be it, where ids are all there is to go by.
+    """
+
+    end: End
+    job_id: str | None = None
+    candidates: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known before the program begins.
+
+    Attributes:
+        doubtful: A request with this key may have reached the facility already.
+        last: What that request ended with, where it is on record.
+        before: Ids that were there before it.
+        keyed: This facility takes idempotency keys.
+        honoured: It has proved that it keeps them, and this one is not too old.
+        lookup: Jobs can be looked up by their key.
+        snapshot: There are only ids to compare.
+        guarded: The job checks for itself whether it is a double.
+    """
+
+    doubtful: bool = False
+    last: Outcome | None = None
+    before: frozenset[str] | None = None
+    keyed: bool = False
+    honoured: bool = False
+    lookup: bool = True
+    snapshot: bool = False
+    guarded: bool = False
+
+
+# A look that met one of these would meet it again, and so would a send.
+_NO_WAY_THROUGH = frozenset({Outcome.NOT_SENT, Outcome.BAD_TOKEN, Outcome.FORBIDDEN, Outcome.RATE_LIMITED})
+
+
+def asking(known: Known) -> Generator[Effect, Any, Verdict]:
+    """Step from intent to verdict. Whoever runs it may die at any effect and begin anew with the ledger."""
+    evidence = Evidence(
+        maybe_sent=known.doubtful,
+        last=known.last if known.doubtful else None,
+        lookup=known.lookup,
+        keyed=known.keyed,
+        honoured=known.honoured,
+        guarded=known.guarded,
+    )
+    before, fresh, job_id = known.before, frozenset[str](), None
+    if not evidence.maybe_sent:
+        if known.snapshot:
+            before = yield Snapshot()
+        yield Note(Stage.INTENT, before=before)
+    while True:
+        step = next_step(evidence)
+        if step is Step.SEND:
+            yield Pause(send_pause(evidence.sends))
+            if not (yield Hold()):
+                return Verdict(End.TAKEN_OVER)
+            yield Note(Stage.SENT, before=before)
+            sent: Sent = yield Send(evidence.keyed)
+            job_id, evidence = sent.job_id, _after_send(evidence, sent)
+        elif step is Step.DROP_KEY:
+            evidence = replace(evidence, keyed=False, last=None)
+        elif step is Step.LOOK:
+            yield _pause_before_look(evidence)
+            seen: Seen = yield Look()
+            if _no_use(evidence, seen):
+                break
+            fresh = (seen.ids - before) if seen.ids is not None and before is not None else frozenset[str]()
+            # One new job may still be somebody else's. A guarded one corrects the guess when it begins.
+            only = next(iter(fresh)) if len(fresh) == 1 and evidence.guarded else None
+            job_id = seen.job_id or only
+            evidence = _after_look(evidence, seen, found=job_id is not None)
+        elif step is Step.ACCEPT:
+            yield Note(Stage.ACCEPTED, job_id=job_id)
+            return Verdict(End.ACCEPTED, job_id)
+        elif step is Step.REFUSE:
+            yield Note(Stage.REFUSED, last=evidence.last)
+            return Verdict(End.REFUSED)
+        else:
+            break
+    if not evidence.sends and step is Step.LOOK:
+        return Verdict(End.UNSEEN)  # the record stays as it is: the doubt is an earlier one
+    yield Note(Stage.UNCERTAIN, last=evidence.last, before=before)
+    return Verdict(End.UNCERTAIN, candidates=fresh)
+
+
+def _after_send(evidence: Evidence, sent: Sent) -> Evidence:
+    honoured = evidence.honoured or sent.replayed is not None
+    return replace(evidence, sends=evidence.sends + 1, looks=0, last=sent.outcome, honoured=honoured)
+
+
+def _after_look(evidence: Evidence, seen: Seen, *, found: bool) -> Evidence:
+    lookup = evidence.lookup and seen.offered
+    return replace(evidence, looks=evidence.looks + 1, found=found, lookup=lookup)
+
+
+def _no_use(evidence: Evidence, seen: Seen) -> bool:
+    """Whether looking on, or sending, leads nowhere now."""
+    if seen.failure is None:
+        return False
+    return seen.failure in _NO_WAY_THROUGH or (evidence.sends == 0 and not evidence.guarded)
+
+
+def _pause_before_look(evidence: Evidence) -> Pause:
+    """When the request was another process's, the last look comes no sooner than its job must be listed.
+
+    Whoever crashed may have been restarted while the facility was still at it.
+    """
+    if evidence.sends or evidence.looks < LOOKS_BEFORE_VERDICT - 1:
+        return Pause(look_pause(evidence.looks))
+    return Pause(look_pause(evidence.looks), GRACE if evidence.guarded else LISTED_WITHIN)
