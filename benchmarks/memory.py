@@ -34,7 +34,7 @@ def rows(jobs: int, seconds: float) -> list[Row]:
         f"{jobs:,} waits of one process through the awaited face, just begun, when looks are most frequent "
         f"(every {plain['period']:.1f} s). A look at all of them takes {plain['round']:.2f} s of processor "
         f"time: looked at every {_SLOWEST:.0f} s, as old jobs are, {100 * plain['round'] / _SLOWEST:.1f} %. "
-        "The peers have nothing that tracks many jobs, only a loop or a thread for each"
+        "The peers ask job by job, in a loop or a thread of the caller, and cannot be measured so"
     )
     details = {"plain": plain, "traced": traced}
 
