@@ -28,6 +28,7 @@ from iri_common import (
     Unreachable,
     UsageError,
     WaitTimeout,
+    token_from_file,
 )
 from iri_local_facility import LocalFacility
 
@@ -334,14 +335,37 @@ def test_a_refused_token_says_whose_and_what_to_do(place: LocalFacility, tmp_pat
     assert secret not in repr(vars(caught.value))
 
 
-def test_a_token_that_is_revoked_while_waiting_ends_the_wait_and_not_the_job(place, tmp_path: Path) -> None:
+def test_a_token_that_is_revoked_while_waiting_ends_neither_the_wait_nor_the_job(
+    place, tmp_path: Path, caplog
+) -> None:
+    secret = tmp_path / "token"
+    secret.touch(mode=0o600)
+    secret.write_text(place.new_token())
+    facility = make(place, tmp_path, token=token_from_file(secret))
+    ref = facility.jobs.submit(shell("sleep 1.5"))
+    threading.Timer(0.5, place.revoke, (secret.read_text(),)).start()
+    threading.Timer(3.0, secret.write_text, (place.new_token(),)).start()
+    assert facility.jobs.wait(ref, timeout=20).succeeded
+    assert caplog.text.count("renew it") == 1
+
+
+def test_a_wait_with_a_limit_keeps_it_when_its_token_dies(place, tmp_path: Path) -> None:
     token = place.new_token()
     facility = make(place, tmp_path, token=token)
     ref = facility.jobs.submit(shell("sleep 1.5"))
-    threading.Timer(0.4, place.revoke, (token,)).start()
-    with pytest.raises(AuthError):
-        facility.jobs.wait(ref)
+    threading.Timer(0.5, place.revoke, (token,)).start()
+    with pytest.raises(WaitTimeout):
+        facility.jobs.wait(ref, timeout=3)
     assert make(place, tmp_path).jobs.wait(ref).succeeded
+
+
+def test_a_token_that_was_never_good_ends_the_wait_unless_it_is_patient(place, tmp_path: Path) -> None:
+    ref = make(place, tmp_path).jobs.submit(shell("sleep 0.2"))
+    stranger = make(place, tmp_path, token="n0t-a-token")
+    with pytest.raises(AuthError):
+        stranger.jobs.wait(ref, timeout=10)
+    with pytest.raises(WaitTimeout):
+        stranger.jobs.wait(ref, timeout=1, patient=True)
 
 
 def test_a_wrong_client_secret_is_an_auth_error_and_nothing_is_uncertain(place, tmp_path: Path) -> None:

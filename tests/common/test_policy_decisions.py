@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from iri_common.model.state import JobState
 from iri_common.policy.classify import GENERAL, Outcome, Rules, classify, retry_after
 from iri_common.policy.generation import GenerationFacts, GenerationStep, generation_step
-from iri_common.policy.pace import Pace, next_tick, still_missing
 from iri_common.policy.retry import TABLE, Action, Limits, Replay, backoff, decide
 
 JSON = {"content-type": "application/json"}
@@ -278,54 +277,6 @@ def test_a_facility_that_asks_for_too_long_a_wait_is_not_waited_for() -> None:
             Outcome.RATE_LIMITED, Replay.ONCE, attempt=1, elapsed=0, chance=0, retry_after=wanted
         )
         assert decision.action is action
-
-
-paces = st.builds(
-    Pace,
-    quickest=st.floats(0.01, 10),
-    slowest=st.floats(10, 600),
-    fraction=st.floats(0.01, 1),
-)
-ages = st.floats(0, 10**6)
-
-
-@given(paces, ages, ages)
-def test_the_pace_stays_in_its_bounds_and_slows_with_age(pace: Pace, one: float, other: float) -> None:
-    young, old = sorted((one, other))
-    assert pace.quickest <= pace.delay(young) <= pace.delay(old) <= pace.slowest
-
-
-@given(paces, st.lists(ages), st.integers(0, 10**6))
-def test_the_liveliest_job_sets_the_tick_and_failures_stretch_it(
-    pace: Pace, since: list[float], failures: int
-) -> None:
-    calm = next_tick(pace, since)
-    assert calm == min(map(pace.delay, since), default=pace.slowest)
-    assert (
-        calm <= next_tick(pace, since, failures) <= next_tick(pace, since, failures + 1) <= 2 * pace.slowest
-    )
-    assert failures == 0 or next_tick(pace, since, failures) >= min(2 * calm, 2 * pace.slowest)
-
-
-def test_the_pace_of_a_day_long_job_costs_few_requests() -> None:
-    clock, looks = 0.0, 0
-    while clock < 86_400:
-        clock, looks = clock + next_tick(Pace(), [clock]), looks + 1
-    assert looks < 86_400 / 30 + 60
-
-
-@pytest.mark.parametrize(
-    ("seconds", "last", "late"),
-    [
-        (0, None, True),
-        (119, None, True),
-        (120, None, False),
-        (59, JobState.ACTIVE, True),
-        (60, JobState.ACTIVE, False),
-    ],
-)
-def test_an_unlisted_job_is_late_before_it_is_gone(seconds: float, last: JobState | None, late: bool) -> None:
-    assert still_missing(seconds, last) is late
 
 
 @pytest.mark.parametrize("reported", [None, *JobState])

@@ -3,57 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
-from iri_common.jobs.search import pages
-from iri_common.model.errors import AuthError, IriError, JobLost, NotOffered, PermissionDenied, Refused
+from iri_common.jobs.looking import FEW, Look, Looker
+from iri_common.jobs.watched import OnChange, Waiter, Watched
+from iri_common.jobs.witness import Witness, Witnesses
+from iri_common.model.errors import AuthError, JobLost, PermissionDenied
 from iri_common.model.job import JobStatus
 from iri_common.model.ports import JobsApi
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
-from iri_common.policy.pace import Pace, next_tick, still_missing
+from iri_common.policy.bulk import BULK_FROM, Way, choose, quicker_singly
+from iri_common.policy.pace import Allowance, Pace, after_failures, per_minute, while_refused
+from iri_common.policy.reason import explained
+from iri_common.policy.vanished import Absence, judge
+
+__all__ = ["OnChange", "Poller", "Witness"]
 
 log = logging.getLogger(__name__)
 
-OnChange = Callable[[JobStatus], None]
 NORMAL = Pace()
-BULK_FROM = 3  # watched jobs: fewer are asked for one by one
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    future: asyncio.Future[JobStatus]
-    on_change: OnChange | None
-    patient: bool = False
-
-
-@dataclass(slots=True)
-class _Watched:
-    ref: JobRef
-    changed_at: float
-    pace: Pace
-    status: JobStatus | None = None
-    missing_since: float | None = None
-    complained: bool = False
-    waiters: list[_Waiter] = field(default_factory=list[_Waiter])
+NEWS = 8  # single questions at most about jobs that nobody has looked at yet
+TOGETHER = 0.25  # of the quickest pace: jobs that are due so soon after another are looked at with it
 
 
 class Poller:
-    """Looks at the watched jobs of one resource, as one principal, at one pace.
+    """Looks at the watched jobs of one resource, as one principal, each at its own pace.
 
-    Live jobs are read from the facility's list of live jobs, one request however many there are; a job
-    that is not in it has ended or is late, and is asked for by its id. Nothing that goes wrong in a look
-    loses a waiter: an outage is waited out, only a refused credential or a missing right is told to them.
+    The jobs are read from the facility's list, a few requests however many they are; a job that is not in
+    it has ended or is late, and is asked for by its id. Nothing that goes wrong in a look loses a waiter:
+    an outage is waited out, and so is a credential that dies after it has worked.
 
     Args:
         jobs: The dialect's jobs.
         resource_id: Where they run.
         label: What messages call the facility.
         clock: Seconds from any fixed moment.
+        witness: Is asked about a job that the facility does not know any more.
     """
 
     def __init__(
@@ -62,17 +51,23 @@ class Poller:
         resource_id: str,
         label: str,
         clock: Callable[[], float] = time.monotonic,
+        witness: Witness | None = None,
     ) -> None:
-        self._jobs = jobs
-        self._resource_id = resource_id
         self._label = label
+        self._name = f"watch {label}/{resource_id}"
         self._clock = clock
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, Watched] = {}
+        self._looker = Looker(jobs, resource_id, label, self._watched, self._saw, clock)
+        self._witnesses = Witnesses(witness, self._heard, clock)
+        self._allowance = Allowance(at=clock())
         self._task: asyncio.Task[None] | None = None
-        self._joined = asyncio.Event()
-        self._last_look: float | None = None
+        self._poked = asyncio.Event()
+        self._wake_at = -math.inf
+        self._last_look = -math.inf
+        self._quickest = NORMAL
         self._failures = 0
-        self._lists = True
+        self._worked = False
+        self._refused = False
         self._strange: set[str] = set()
 
     async def wait(
@@ -82,6 +77,7 @@ class Poller:
         *,
         pace: Pace = NORMAL,
         patient: bool = False,
+        limit: float | None = None,
     ) -> JobStatus:
         """Wait until the facility says that the job has ended.
 
@@ -90,174 +86,255 @@ class Poller:
             on_change: Called on this loop with each status whose state is a new one.
             pace: How often to look; of several waits for one job the quickest counts.
             patient: Wait even if the credential is refused from the start.
+            limit: The job's time limit in seconds, where it is known; near it the looks are quick.
 
         Raises:
-            JobLost: if the job stays unlisted beyond the grace.
-            AuthError: if the credential is refused; the job is not touched by that.
-            PermissionDenied: if the principal may not see this job.
+            JobLost: if the job stays unlisted beyond the grace, and nobody tells how it ended.
+            AuthError: if the credential is refused and has never worked here; the job is not touched.
+            PermissionDenied: if the principal may not see this job, and never could.
         """
         job_id = ref.job_id or ""
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), on_change, patient)
-        watched = self._watched.setdefault(job_id, _Watched(ref, self._clock(), pace))
-        watched.pace = min(watched.pace, pace, key=lambda each: each.quickest)
-        watched.waiters.append(waiter)
-        if watched.status:
-            _tell(waiter, watched.status)
-        self._joined.set()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name=f"watch {self._label}/{self._resource_id}")
+        waiter = Waiter(asyncio.get_running_loop().create_future(), on_change, patient)
+        watched = self._watched.get(job_id)
+        now = self._clock()
+        soon = max(now, self._last_look + pace.quickest)  # together with the others that join now
+        if watched is None:
+            watched = self._watched[job_id] = Watched(ref, pace, changed_at=now, due=soon)
+            if not self._failures and not self._refused:
+                self._wake(soon)
+        if self._refused and not self._worked and not patient:
+            self._wake(soon)  # to be told
+        watched.joined(waiter, pace, limit)
+        self._keep_running()
         try:
             return await waiter.future
         finally:
-            self._leave(job_id, waiter)
+            watched.waiters.pop(waiter, None)
+            if not watched.waiters and self._watched.get(job_id) is watched:
+                del self._watched[job_id]
 
     @property
     def watched(self) -> int:
         """How many jobs are watched now."""
         return len(self._watched)
 
-    def _leave(self, job_id: str, waiter: _Waiter) -> None:
-        watched = self._watched.get(job_id)
-        if watched is not None and waiter in watched.waiters:
-            watched.waiters.remove(waiter)
-            if not watched.waiters:
-                del self._watched[job_id]
+    # ------------------------------------------------------------------------------------- the task
+
+    def _keep_running(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name=self._name)
+            self._task.add_done_callback(self._stopped)
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if not self._watched or task is not self._task:
+            return
+        # Somebody has cancelled it, or it met what nobody foresaw: those who wait need it all the same.
+        task.get_loop().call_later(self._quickest.quickest, self._revive, error)
+
+    def _revive(self, error: BaseException | None) -> None:
+        if self._watched:  # else the whole loop is being shut down
+            log.error("the watch at %s was stopped and goes on", self._label, exc_info=error)
+            self._keep_running()
 
     async def _run(self) -> None:
         while self._watched:
-            await self._pause()
-            if self._watched:
-                await self._look()
-                # From the end of the look: one that took minutes to fail is no reason to hurry.
-                self._last_look = self._clock()
+            await self._sleep()
+            now = self._clock()
+            way, due, limit, wait = self._plan(now)
+            if wait > 0:
+                self._wake_at = now + wait
+                continue
+            await self._look(way, due, limit)
 
-    async def _pause(self) -> None:
-        while True:
-            self._joined.clear()
+    async def _sleep(self) -> None:
+        while (left := self._wake_at - self._clock()) > 0:
+            self._poked.clear()
             try:
-                await asyncio.wait_for(self._joined.wait(), self._delay())
+                await asyncio.wait_for(self._poked.wait(), left)
             except TimeoutError:
                 return
 
-    def _delay(self) -> float:
-        """Seconds until the next look, as of now."""
-        if self._last_look is None:
-            return 0.0
-        now = self._clock()
-        if not self._failures and any(each.status is None for each in self._watched.values()):
-            # Whoever has just joined is looked at soon, and so are the others that join with it.
-            pause = min(each.pace.quickest for each in self._watched.values() if each.status is None)
-        else:
-            pause = min(
-                next_tick(each.pace, [now - each.changed_at], self._failures)
-                for each in self._watched.values()
-            )
-        return max(0.0, self._last_look + pause - now)
+    def _wake(self, when: float) -> None:
+        if when < self._wake_at:
+            self._wake_at = when
+            self._poked.set()
 
-    async def _look(self) -> None:
+    def _plan(self, now: float) -> tuple[Way, list[str], int, float]:
+        """Way, jobs, most single questions of a look now; or the seconds to wait before there is one."""
+        everyone = self._watched.values()
+        self._quickest = min((each.pace for each in everyone), key=lambda pace: pace.quickest, default=NORMAL)
+        self._allowance.set_rate(per_minute(self._quickest, len(everyone)), now)
+        if self._refused or self._failures:
+            return self._try_again(now)
+        first = min((each.due for each in everyone), default=now)
+        if first > now + 1e-6:
+            return Way.ONE_BY_ONE, [], 0, first - now
+        soon = now + self._quickest.quickest * TOGETHER
+        due = [job_id for job_id, each in self._watched.items() if each.due <= soon]
+        memory, total = self._looker.memory, len(everyone)
+        way = choose(memory, due=len(due), watched=total, now=now)
+        if any(self._watched[job_id].tried_at is None for job_id in due) and self._allowance.credit(now):
+            # A job that nobody has looked at yet may have ended long ago.
+            return way, due, NEWS, 0.0
+        if way is Way.ONE_BY_ONE and total >= BULK_FROM and memory.usable(now):
+            need, rate = memory.cost(Way.LIVE, total), self._allowance.per_second
+            hurried = sum(1 for each in everyone if each.delay < need / rate)
+            if quicker_singly(hurried, need, rate, self._quickest.slowest):
+                # What is left for those in a hurry when the list of all the others is paid for.
+                later = min((each.due for each in everyone if each.due > soon), default=now)
+                spare = self._allowance.expected(later) - need
+                if spare >= 1:
+                    return way, due, int(spare), 0.0
+                return Way.LIVE, due, 0, max(later - now, self._allowance.ready_in(need, now))
+            way = Way.LIVE
+        wait = self._allowance.ready_in(memory.cost(way, total), now)
+        return way, due, max(1, int(self._allowance.count(now))), wait
+
+    def _try_again(self, now: float) -> tuple[Way, list[str], int, float]:
+        """One question while nothing is answered; the list as well, where it is cheap."""
+        pause = (
+            while_refused(self._quickest) if self._refused else after_failures(self._quickest, self._failures)
+        )
+        if self._refused and not self._worked and self._impatient():
+            pause = min(pause, self._quickest.quickest)  # they wait to be told that it is refused
+        way, limit = Way.ONE_BY_ONE, 1
+        if not self._refused:
+            way, limit = choose(self._looker.memory, due=10**6, watched=len(self._watched), now=now), FEW
+        return way, list(self._watched), limit, max(0.0, self._last_look + pause - now)
+
+    def _impatient(self) -> bool:
+        return any(not waiter.patient for each in self._watched.values() for waiter in each.waiters)
+
+    # -------------------------------------------------------------------------------------- one look
+
+    async def _look(self, way: Way, due: Iterable[str], limit: int) -> None:
         try:
-            wanted = list(self._watched)
-            rest = await self._look_at_list() if self._bulk() else None
-            errors = await self._look_one_by_one(wanted if rest is None else rest)
+            look = await self._looker.look(way, due, limit, quickest=self._quickest.quickest)
         except AuthError as error:
-            self._failures += 1
-            self._reject_all(error)
+            self._allowance.spend(1)
+            self._credential_refused(error)
         except Exception as error:
+            self._allowance.spend(1)
             self._count_failure(error)
         else:
-            if len(errors) < len(wanted):
-                self._answered(errors)
-            else:
-                self._count_failure(next(iter(errors.values())))
+            self._allowance.spend(look.requests)
+            self._make_of(look)
+        # From the end of the look: one that took minutes to fail is no reason to hurry.
+        self._last_look = self._clock()
+        self._wake_at = -math.inf
 
-    def _bulk(self) -> bool:
-        return self._lists and len(self._watched) >= BULK_FROM
+    def _make_of(self, look: Look) -> None:
+        denied = self._judge_denied(look.denied)
+        if look.learned:
+            self._answered()
+        elif denied:
+            self._credential_refused(next(iter(denied.values())))
+            return
+        elif look.errors or look.list_error:
+            self._count_failure(next(iter(look.errors.values()), None) or look.list_error)
+            return
+        now = self._clock()
+        for job_id, error in {**look.errors, **denied}.items():
+            if (watched := self._watched.get(job_id)) is not None:
+                watched.unanswered(now)
+                if not watched.complained:
+                    watched.complained = True
+                    log.warning("how %s is cannot be learned now (%s)", watched.ref.describe(), error)
 
-    async def _look_at_list(self) -> list[str] | None:
-        """See what the list of live jobs shows; gives the ids that it does not show, None without a list."""
-        wanted = set(self._watched)
-        try:
-            async for entries, _ in pages(self._jobs, self._resource_id, historical=False, names=False):
-                for entry in entries:
-                    if entry.job_id in wanted:
-                        wanted.discard(entry.job_id)
-                        self._saw(entry.job_id, entry.status)
-                if not wanted:
-                    break
-        except (NotOffered, PermissionDenied):
-            self._lists = False  # a site without the list: one by one from now on
-            return None
-        except AuthError:
-            raise
-        except IriError as error:
-            # Some sites' lists time out where single looks work (iri-facility-api-python issue 55).
-            log.info("the job list of %s is not to be had now (%s); asking one by one", self._label, error)
-            return None
-        return sorted(wanted)
+    def _judge_denied(self, denied: Mapping[str, PermissionDenied]) -> dict[str, PermissionDenied]:
+        """Tell those who may not see their job; gives the jobs that could be seen before.
 
-    async def _look_one_by_one(self, job_ids: Iterable[str]) -> dict[str, BaseException]:
-        """Ask for each; gives the questions that went unanswered."""
-        ids = [job_id for job_id in job_ids if job_id in self._watched]
-        results = await asyncio.gather(*(self._look_at(job_id) for job_id in ids), return_exceptions=True)
-        errors = {
-            job_id: result
-            for job_id, result in zip(ids, results, strict=True)
-            if isinstance(result, BaseException)
-        }
-        for error in errors.values():
-            if isinstance(error, AuthError):
-                raise error
-        return errors
+        Some gateways answer 403 for a token that has died.
+        """
+        seen: dict[str, PermissionDenied] = {}
+        for job_id, error in denied.items():
+            watched = self._watched.get(job_id)
+            if watched is not None and watched.status is not None:
+                seen[job_id] = error
+            elif watched is not None:
+                self._reject(watched, error)
+        return seen
 
-    async def _look_at(self, job_id: str) -> None:
-        try:
-            status = (await self._jobs.status(self._resource_id, job_id)).value
-        except PermissionDenied as error:  # speaks of this job; the others may be seen
-            if job_id in self._watched:
-                self._reject(self._watched[job_id], error)
-        except Refused as error:  # asked again it would say the same: as good as not listed
-            self._saw(job_id, JobStatus(JobState.MISSING, message=error.message))
-        else:
-            self._saw(job_id, status)
-
-    def _answered(self, errors: Mapping[str, BaseException]) -> None:
+    def _answered(self) -> None:
         if self._failures:
             log.info("%s answers again", self._label)
-        self._failures = 0
-        for job_id, error in errors.items():
-            watched = self._watched.get(job_id)
-            if watched is not None and not watched.complained:
-                watched.complained = True
-                log.warning("how %s is cannot be learned now (%s)", watched.ref.describe(), error)
+        if self._refused:
+            log.info("the credential for %s works again", self._label)
+            self._looker.memory.forgive()  # its refusals were not the list's
+        if self._failures or self._refused:
+            now = self._clock()
+            for watched in self._watched.values():
+                watched.due = min(watched.due, now + self._quickest.quickest)
+        self._failures, self._refused, self._worked = 0, False, True
 
-    def _saw(self, job_id: str, status: JobStatus) -> None:
-        watched = self._watched.get(job_id)
-        if watched is None:
-            return
+    def _credential_refused(self, error: Exception) -> None:
+        if not self._worked:
+            for watched in list(self._watched.values()):
+                self._reject(watched, error, patient=False)
+        if self._watched and not self._refused:
+            log.warning(
+                "%s does not take the credential any more (%s); renew it: the jobs run on, and the waits "
+                "for %d of them go on by themselves once it is accepted",
+                self._label,
+                error,
+                len(self._watched),
+            )
+            self._refused = True
+        self._refused = bool(self._watched)
+
+    def _count_failure(self, error: BaseException | None) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            log.warning(
+                "%s does not tell how its jobs are (%s); they are left alone and asked for again",
+                self._label,
+                error,
+            )
+
+    # -------------------------------------------------------------------------------------- one job
+
+    def _saw(self, watched: Watched, status: JobStatus) -> None:
         if status.state is JobState.MISSING:
             self._saw_nothing(watched, status.message)
             return
-        watched.missing_since = None
         if status.state is JobState.UNKNOWN and status.raw_state and status.raw_state not in self._strange:
             self._strange.add(status.raw_state)
             log.warning("%s uses a job state we do not know: %r; waiting on", self._label, status.raw_state)
-        if watched.status is None or watched.status.raw_state != status.raw_state:
-            watched.changed_at = self._clock()
+        if watched.saw(status, self._clock()):
             for waiter in list(watched.waiters):
-                _tell(waiter, status)
-        watched.status = status
+                waiter.tell(status)
         if status.state.terminal:
-            for waiter in watched.waiters:
-                if not waiter.future.done():
-                    waiter.future.set_result(status)
-            del self._watched[job_id]
+            watched.end(status)
+            self._forget(watched)
 
-    def _saw_nothing(self, watched: _Watched, words: str | None) -> None:
+    def _saw_nothing(self, watched: Watched, words: str | None) -> None:
         now = self._clock()
-        watched.missing_since = watched.missing_since if watched.missing_since is not None else now
-        last = watched.status.state if watched.status else None
-        if still_missing(now - watched.missing_since, last):
-            return
+        absent = watched.saw_nothing(now)
+        verdict = judge(
+            absent,
+            seen=watched.status is not None,
+            witness=self._witnesses.there,
+            begun=watched.begun,
+            since_asked=None if watched.asked_at is None else now - watched.asked_at,
+        )
+        if verdict is Absence.ASK:
+            self._witnesses.ask(watched, words)
+        elif verdict is Absence.LOST:
+            self._lost(watched, words)
+
+    def _heard(self, watched: Watched, told: JobStatus | None, words: str | None) -> None:
+        """What the witness says of a job that the facility does not know."""
+        if watched.absent is None or self._watched.get(watched.ref.job_id or "") is not watched:
+            return  # it was found in the meantime, or nobody waits any more
+        if told is None:
+            self._lost(watched, words)
+        elif told.state.terminal:
+            self._saw(watched, explained(told))
+        else:
+            watched.begun = True
+
+    def _lost(self, watched: Watched, words: str | None) -> None:
         seen = watched.status.describe() if watched.status else "never"
         said = f": {words}" if words else ""
         error = JobLost(
@@ -269,33 +346,11 @@ class Poller:
         )
         self._reject(watched, error)
 
-    def _reject_all(self, error: Exception) -> None:
-        for watched in list(self._watched.values()):
-            if not any(waiter.patient for waiter in watched.waiters):
-                self._reject(watched, error)
+    def _reject(self, watched: Watched, error: Exception, *, patient: bool = True) -> None:
+        if watched.reject(error, patient=patient):
+            self._forget(watched)
 
-    def _reject(self, watched: _Watched, error: Exception) -> None:
-        self._watched.pop(watched.ref.job_id or "", None)
-        for waiter in watched.waiters:
-            if not waiter.future.done():
-                waiter.future.set_exception(copy.copy(error))  # raised in several threads
-
-    def _count_failure(self, error: BaseException) -> None:
-        self._failures += 1
-        if self._failures == 1:
-            log.warning(
-                "%s does not tell how its jobs are (%s); they are left alone and asked for again",
-                self._label,
-                error,
-            )
-
-
-def _tell(waiter: _Waiter, status: JobStatus) -> None:
-    if waiter.on_change is None:
-        return
-    try:
-        waiter.on_change(status)
-    except Exception:
-        # Its loop may be closed. The others that wait for this job must learn of it all the same.
-        log.warning("telling a waiter that its job is %s failed", status.describe(), exc_info=True)
-        waiter.on_change = None
+    def _forget(self, watched: Watched) -> None:
+        job_id = watched.ref.job_id or ""
+        if self._watched.get(job_id) is watched:
+            del self._watched[job_id]

@@ -61,5 +61,5 @@ _ADVICE: Mapping[JobReason, str] = {
     JobReason.NO_DIRECTORY: (
         "A retry is not sensible before the guard directory can be written there (guard_directory)"
     ),
-    JobReason.NO_SPACE: "A retry is not sensible before there is space, or quota, where the guard directory is",
+    JobReason.NO_SPACE: "A retry is not sensible before there is space, or quota, for the guard directory",
 }

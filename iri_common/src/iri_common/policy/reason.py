@@ -107,9 +107,7 @@ def reason_of(status: JobStatus, guard: Mapping[int, JobReason] | None = None) -
         return told
     if status.state is JobState.CANCELED or _first(_CANCELED, words):
         return JobReason.CANCELED
-    if status.exit_code in (None, 0):
-        return JobReason.UNKNOWN
-    return _PBS_CODES.get(status.exit_code or 0, JobReason.EXIT_CODE)
+    return _PBS_CODES.get(status.exit_code, JobReason.EXIT_CODE) if status.exit_code else JobReason.UNKNOWN
 
 
 def _texts(status: JobStatus) -> Iterable[str]:
