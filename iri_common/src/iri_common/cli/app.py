@@ -22,7 +22,7 @@ from iri_common.cli.options import (
     Timeout,
 )
 from iri_common.cli.speak import Screen
-from iri_common.cli.spread import spread
+from iri_common.cli.spread import ReadableCommand, spread
 
 _EXITS = "Exit codes:\n\n\b\n" + table()
 _RUNS = {"allow_interspersed_args": False}  # what follows the command is the command's
@@ -51,7 +51,7 @@ def iri(
         raise typer.Exit
 
 
-@app.command(rich_help_panel=_look)
+@app.command(cls=ReadableCommand, rich_help_panel=_look)
 @spread
 def doctor(
     door: DoorWords,
@@ -69,7 +69,7 @@ def doctor(
     ended(screen, lambda: examine(screen, door, resource, hello=hello, timeout=timeout))
 
 
-@app.command(rich_help_panel=_begin, context_settings=_RUNS)
+@app.command(cls=ReadableCommand, rich_help_panel=_begin, context_settings=_RUNS)
 @spread
 def run(
     door: DoorWords,
@@ -110,7 +110,7 @@ def run(
     ended(screen, lambda: do_run(screen, door, job, ask, words, command or ()))
 
 
-@app.command(rich_help_panel=_begin, context_settings=_RUNS)
+@app.command(cls=ReadableCommand, rich_help_panel=_begin, context_settings=_RUNS)
 @spread
 def submit(door: DoorWords, job: JobWords, ask: AskWords, command: Command = None) -> None:
     """Submit a job and print its reference at once."""
@@ -120,7 +120,7 @@ def submit(door: DoorWords, job: JobWords, ask: AskWords, command: Command = Non
     ended(screen, lambda: do_submit(screen, door, job, ask, command or ()))
 
 
-@app.command(rich_help_panel=_tend)
+@app.command(cls=ReadableCommand, rich_help_panel=_tend)
 @spread
 def wait(
     door: DoorWords, references: References = None, key: KeyText = None, timeout: Timeout = None
@@ -132,7 +132,7 @@ def wait(
     ended(screen, lambda: do_wait(screen, door, references or (), key, timeout))
 
 
-@app.command(rich_help_panel=_tend)
+@app.command(cls=ReadableCommand, rich_help_panel=_tend)
 @spread
 def logs(
     door: DoorWords,
@@ -151,7 +151,7 @@ def logs(
     ended(screen, lambda: do_logs(screen, door, reference, key, stream, lines))
 
 
-@app.command(rich_help_panel=_tend)
+@app.command(cls=ReadableCommand, rich_help_panel=_tend)
 @spread
 def cancel(
     door: DoorWords, references: References = None, key: KeyText = None, resource: ResourceName = None
@@ -163,7 +163,7 @@ def cancel(
     ended(screen, lambda: do_cancel(screen, door, references or (), key, resource))
 
 
-@app.command(rich_help_panel=_tend)
+@app.command(cls=ReadableCommand, rich_help_panel=_tend)
 @spread
 def jobs(
     door: DoorWords,
@@ -177,7 +177,7 @@ def jobs(
     ended(screen, lambda: do_jobs(screen, door, resource, every=every))
 
 
-@app.command(rich_help_panel=_tend)
+@app.command(cls=ReadableCommand, rich_help_panel=_tend)
 @spread
 def adopt(
     door: DoorWords,
@@ -192,7 +192,7 @@ def adopt(
     ended(screen, lambda: do_adopt(screen, door, job_id, key, resource))
 
 
-@app.command(rich_help_panel=_tend)
+@app.command(cls=ReadableCommand, rich_help_panel=_tend)
 @spread
 def clean(
     door: DoorWords,
@@ -211,7 +211,7 @@ def clean(
     ended(screen, lambda: do_clean(screen, door, resource, older_than, dry_run=dry_run))
 
 
-@app.command(rich_help_panel=_look)
+@app.command(cls=ReadableCommand, rich_help_panel=_look)
 def facilities(
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
 ) -> None:

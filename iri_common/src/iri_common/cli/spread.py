@@ -1,4 +1,4 @@
-"""Groups of options, written once as a dataclass and taken by every command that needs them."""
+"""How commands take their words: groups of options, and refusals that programs can read too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
+
+from typer.core import TyperCommand
+
+from iri_common.cli.exits import Exit
+from iri_common.cli.speak import Screen
 
 T = TypeVar("T")
 
@@ -46,3 +51,19 @@ def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
         )
         for each in fields(kind)
     ]
+
+
+class ReadableCommand(TyperCommand):
+    """A command whose refusal of its options is a document, too, where one was asked for."""
+
+    def make_context(self, info_name: str | None, args: list[str], *others: Any, **words: Any) -> Any:
+        """Read the words of the command line."""
+        as_json = "--json" in args
+        try:
+            return super().make_context(info_name, args, *others, **words)
+        except Exception as refusal:
+            if as_json and getattr(refusal, "exit_code", None) == Exit.USAGE:
+                message: str = getattr(refusal, "format_message", refusal.__str__)()
+                error = {"kind": "UsageError", "message": message, "transient": False}
+                Screen(as_json=True).document({"ok": False, "exit": int(Exit.USAGE), "error": error})
+            raise
