@@ -167,7 +167,7 @@ def test_doctor_says_what_is_wrong(iri: Shell, monkeypatch, variable, value, cod
     words = iri.apart("doctor")
     assert words.code == code
     assert "fail" in words.out
-    assert "1 failed" in words.err
+    assert "1 failed" in words.out
 
 
 def test_doctor_tells_of_a_wrong_address_and_of_incidents(

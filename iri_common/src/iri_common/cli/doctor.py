@@ -267,4 +267,5 @@ def _sum_up(screen: Screen, found: list[Finding]) -> None:
     odd = sum(each.mark is Mark.WARN for each in found)
     counts = [f"{bad} failed" if bad else "", f"{odd} to know about" if odd else ""]
     words = ", ".join(each for each in counts if each) or "all is well"
-    screen.say(f"\n{words[0].upper()}{words[1:]}.", "red" if bad else "yellow" if odd else "green")
+    style = "red" if bad else "yellow" if odd else "green"
+    screen.out.print(f"\n{words[0].upper()}{words[1:]}.", style=style)

@@ -68,8 +68,7 @@ def tell_error(screen: Screen, error: IriError, *, quiet: bool = False) -> Exit:
     if os.environ.get(DEBUG):
         raise error
     code = exit_of_error(error)
-    screen.err.print("iri:", style="bold red", end=" ", markup=False)
-    screen.say(str(error))
+    screen.complain(str(error))
     if screen.as_json and not quiet:
         screen.document({"ok": False, "exit": int(code), "error": error_words(error)})
     return code

@@ -182,7 +182,7 @@ def _left(
             outcome["canceled"] = True
         except IriError as error:
             outcome["error"] = error_words(error)
-            screen.say(f"iri: the job could not be cancelled: {error}", "red")
+            screen.complain(f"the job could not be cancelled: {error}")
     if story.ref is not None and not outcome["canceled"]:
         _tell_way_back(screen, "Interrupted. The job goes on; come back to it with:", story.ref, door)
     elif story.ref is None and not outcome["canceled"]:

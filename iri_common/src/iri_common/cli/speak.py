@@ -53,6 +53,13 @@ class Screen:
         wrapped = self.err.is_terminal
         self.err.print(words, style=style or None, markup=False, highlight=False, soft_wrap=not wrapped)
 
+    def complain(self, words: str) -> None:
+        """An error."""
+        from rich.text import Text
+
+        line = Text.assemble(("iri: ", "bold red"), words)
+        self.err.print(line, soft_wrap=not self.err.is_terminal)
+
     def copyable(self, line: str) -> None:
         """A line to copy into a shell: never broken."""
         self.err.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
