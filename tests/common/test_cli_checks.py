@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ import pytest
 from iri_common import Availability, Incident, Resource
 from iri_common.cli import checks
 from iri_common.cli.checks import Mark
+from iri_common.cli.exits import Exit
 from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import elapsed, size
 from iri_common.cli.spread import spread
@@ -204,10 +206,17 @@ def test_without_its_extra_it_says_what_to_install(missing: str) -> None:
 
 
 def test_help_loads_nothing_of_what_the_commands_do() -> None:
+    heavy = ["httpx", "iri_common.model.spec", "iri_common.facility.facility"]
     done = python(
         "import sys; sys.argv = ['iri', 'run', '--help']\n"
         "from iri_common.cli.entry import main\n"
         "try: main()\n"
-        "except SystemExit: print([name for name in ('httpx', 'iri_common.model.spec', 'iri_common.facility.facility') if name in sys.modules])"
+        f"except SystemExit: print([name for name in {heavy} if name in sys.modules])"
     )
     assert done.stdout.splitlines()[-1] == "[]", done
+
+
+def test_the_exit_codes_in_the_readme_are_those_of_the_command() -> None:
+    readme = (Path(__file__).parents[2] / "iri_common" / "README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", readme, re.MULTILINE)
+    assert [(int(code), words) for code, words in rows] == [(each.value, each.meaning) for each in Exit]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from iri_common.cli.door import Choice, home_of, short
 from iri_common.cli.exits import Exit, exit_of_error
 from iri_common.cli.speak import elapsed, size
-from iri_common.model.errors import IriError
+from iri_common.model.errors import AuthError, IriError
 from iri_common.model.facility import AllocationEntry, Availability, Incident, Resource
 
 if TYPE_CHECKING:
@@ -156,6 +156,9 @@ def projects(facility: Facility) -> Iterator[Finding]:
     """What can be charged, and what is left of it."""
     try:
         found = facility.accounts.projects()
+    except AuthError as error:  # where the API cannot be asked whose a token is, this is what tells
+        yield failed("token", error)
+        return
     except IriError as error:
         yield Finding("projects", Mark.WARN, f"not told: {error}")
         return
