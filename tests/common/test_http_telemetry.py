@@ -275,17 +275,33 @@ def test_the_wait_in_the_queue_is_a_histogram(seen: Seen, waited: float, told: i
     assert sum(point.count for point in points) == told, "clocks that disagree tell nothing"
 
 
-def test_the_facility_belongs_to_the_callers_trace(seen: Seen, tmp_path: Path) -> None:
+def test_a_job_is_told_from_its_submission_to_its_end(
+    seen: Seen, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from iri_common import Facility, FileLedger
 
+    caplog.set_level(logging.DEBUG, "iri_common")
+    key = JobKey.of("telemetry", tmp_path.name)
     with LocalFacility() as place:
-        facility = Facility(place.base_url, token=place.token, ledger=FileLedger(tmp_path))
+        facility = Facility(
+            place.base_url, token=place.token, name="here", poll_seconds=0.1, ledger=FileLedger(tmp_path)
+        )
+        spec = {"executable": "/bin/sleep", "arguments": ["1"], "directory": str(place.home)}
         with seen.tracer.start_as_current_span("my workflow") as mine:
-            assert facility.accounts.whoami()
-        assert place.token not in seen.everything()
-    spans = [span for span in seen.spans() if span.name != "my workflow"]
-    assert spans
-    assert {span.context.trace_id for span in spans} == {mine.get_span_context().trace_id}
+            ref = facility.jobs.submit(spec, key=key)
+            facility.jobs.wait(ref, timeout=30)
+        token = place.token
+    (submit,) = seen.spans("iri submit")
+    assert submit.parent.span_id == mine.get_span_context().span_id, "the caller's trace, over two threads"
+    assert submit.attributes["iri.job"] == ref.job_id
+    assert submit.attributes["iri.key"] == str(key)
+    (launch,) = seen.spans("iri launchJob")
+    assert launch.parent.span_id == submit.context.span_id
+    assert token not in seen.everything()
+    fields = [vars(record) for record in caplog.records if getattr(record, "iri_job", None)]
+    assert {(each["iri_key"], each["iri_job"], each["iri_facility"]) for each in fields} == {
+        (str(key), ref.job_id, "here")
+    }
 
 
 # ---------------------------------------------------------------------------------- with and without

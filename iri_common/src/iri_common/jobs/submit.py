@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from iri_common.http import telemetry
 from iri_common.jobs.claim import CLAIM_SECONDS, claimed
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
@@ -25,7 +26,9 @@ from iri_common.model.errors import (
     UsageError,
 )
 from iri_common.model.job import Accepted
+from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
+from iri_common.model.logfields import about
 from iri_common.model.outcome import Pending
 from iri_common.model.ports import Answer, Dialect, Ledger, WireRequest
 from iri_common.model.ref import JobRef
@@ -81,14 +84,26 @@ class Submitter:
             SubmitUncertain: if a request was sent and its fate cannot be settled.
             IriError: if the facility certainly did not take the job.
         """
-        owner = claim_owner()
+        key = submission.key
+        with telemetry.submission(self.label, key, submission.resource_id) as ending:
+            ref = await self._submit(submission)
+            ending.job = ref.job_id
+        log.debug("%s is %s", key, ref.describe(), extra=about(facility=self.label, ref=ref))
+        return ref
+
+    async def _submit(self, submission: Submission) -> JobRef:
+        owner, key = claim_owner(), submission.key
         while True:
             run = _Run(self, submission, owner)
-            async with claimed(self.ledger, submission.key, owner, run.accepted_before, self.label) as known:
+            async with claimed(self.ledger, key, owner, run.accepted_before, self.label) as known:
                 ref = known or await run.recorded_or_driven()
             if ref is not None:
                 return ref
-            log.info("another process took over %s; reading what it wrote", submission.key)
+            log.info("another process took over %s; reading what it wrote", key, extra=self.about(key))
+
+    def about(self, key: JobKey, error: IriError | None = None) -> dict[str, str]:
+        """The fields of a log line."""
+        return about(facility=self.label, key=key, error=error)
 
     def request(self, submission: Submission) -> WireRequest:
         """What would be sent first, without the credential."""
@@ -120,8 +135,9 @@ class _Run:
         self._check_spec(record)
         if not record.stage.has_job:
             return None
-        log.info("%s was submitted before: %s", self._key, record.ref)
-        return JobRef.parse(record.ref)
+        ref = JobRef.parse(record.ref)
+        log.info("%s was submitted before: %s", self._key, ref, extra=about(ref=ref))
+        return ref
 
     async def recorded_or_driven(self) -> JobRef | None:
         """The job, asked for if need be; None if the claim was lost before anything more was sent."""
@@ -236,7 +252,14 @@ class _Run:
         if seen.job_id is None:
             seen = await self._look_at_owner(seen)
         if seen.job_id is not None:
-            log.info("%s found at %s as job %s", self._key, self._submitter.label, seen.job_id)
+            ref = self._ref(seen.job_id)
+            log.info(
+                "%s found at %s as job %s",
+                self._key,
+                self._submitter.label,
+                seen.job_id,
+                extra=about(ref=ref),
+            )
         return seen
 
     def _owned(self) -> bool:
@@ -250,7 +273,8 @@ class _Run:
         try:
             owner = await guards.owner(self._key)
         except IriError as error:
-            log.info("the owner file of %s cannot be read now: %s", self._key, error)
+            fields = self._submitter.about(self._key, error)
+            log.info("the owner file of %s cannot be read now: %s", self._key, error, extra=fields)
             return seen
         return replace(seen, job_id=owner.job_id, failure=None) if owner else seen
 
@@ -258,7 +282,8 @@ class _Run:
         try:
             return await job_ids(self._submitter.dialect.jobs, self._submission.resource_id)
         except IriError as error:
-            log.info("the jobs of %s cannot be listed before the submit: %s", self._submitter.label, error)
+            label, fields = self._submitter.label, self._submitter.about(self._key, error)
+            log.info("the jobs of %s cannot be listed before the submit: %s", label, error, extra=fields)
             return None
 
     def _conclude(self, verdict: Verdict) -> JobRef | None:
