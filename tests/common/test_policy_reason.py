@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iri_common import JobFailed, JobKey, JobState
+from iri_common.jobside.codes import GuardCode
+from iri_common.jobside.reasons import GUARD_REASONS
 from iri_common.model.job import JobStatus
 from iri_common.model.reason import JobReason
 from iri_common.model.ref import JobRef
 from iri_common.policy.reason import explained, reason_of
 
-GUARD = {211: JobReason.DOUBLE, 213: JobReason.NO_SPACE}
+GUARD = GUARD_REASONS
 REF = JobRef("host", "iri", "r", JobKey.of("a"), "42")
 
 
@@ -83,6 +85,14 @@ def test_the_reason_is_in_the_words_and_numbers(status: JobStatus, reason: JobRe
 def test_a_reason_that_is_told_stays() -> None:
     status = JobStatus(JobState.FAILED, 1, reason=JobReason.NODE)
     assert explained(status) is status
+
+
+@pytest.mark.parametrize("code", GuardCode)
+def test_only_of_a_job_with_a_guard_its_codes_are_the_guards(code: GuardCode) -> None:
+    plain = explained(failed(code))
+    assert plain.reason is JobReason.EXIT_CODE
+    assert explained(plain, GUARD).reason is GUARD[code]
+    assert explained(failed(code, "TIMEOUT"), GUARD).reason is GUARD[code]
 
 
 @given(

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from iri_common.jobs.looking import FEW, Look, Looker
-from iri_common.jobs.watched import OnChange, Waiter, Watched
-from iri_common.jobs.witness import Witness, Witnesses
+from iri_common.jobs.watched import OnChange, Waiter, Watched, Witness
+from iri_common.jobs.witness import Witnesses
 from iri_common.model.errors import AuthError, JobLost, PermissionDenied
 from iri_common.model.job import JobStatus
 from iri_common.model.ports import JobsApi
@@ -42,7 +42,7 @@ class Poller:
         resource_id: Where they run.
         label: What messages call the facility.
         clock: Seconds from any fixed moment.
-        witness: Is asked about a job that the facility does not know any more.
+        witness: Whom to ask about a job that the facility does not know any more, if its wait names nobody.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class Poller:
         self._clock = clock
         self._watched: dict[str, Watched] = {}
         self._looker = Looker(jobs, resource_id, label, self._watched, self._saw, clock)
-        self._witnesses = Witnesses(witness, self._heard, clock)
+        self._witnesses = Witnesses(self._heard, clock)
+        self._witness = witness
         self._allowance = Allowance(at=clock())
         self._task: asyncio.Task[None] | None = None
         self._poked = asyncio.Event()
@@ -78,6 +79,7 @@ class Poller:
         pace: Pace = NORMAL,
         patient: bool = False,
         limit: float | None = None,
+        witness: Witness | None = None,
     ) -> JobStatus:
         """Wait until the facility says that the job has ended.
 
@@ -87,6 +89,7 @@ class Poller:
             pace: How often to look; of several waits for one job the quickest counts.
             patient: Wait even if the credential is refused from the start.
             limit: The job's time limit in seconds, where it is known; near it the looks are quick.
+            witness: Whom to ask about this job if the facility does not know it any more.
 
         Raises:
             JobLost: if the job stays unlisted beyond the grace, and nobody tells how it ended.
@@ -104,7 +107,7 @@ class Poller:
                 self._wake(soon)
         if self._refused and not self._worked and not patient:
             self._wake(soon)  # to be told
-        watched.joined(waiter, pace, limit)
+        watched.joined(waiter, pace, limit, witness or self._witness)
         self._keep_running()
         try:
             return await waiter.future
@@ -314,7 +317,7 @@ class Poller:
         verdict = judge(
             absent,
             seen=watched.status is not None,
-            witness=self._witnesses.there,
+            witness=watched.witness is not None,
             begun=watched.begun,
             since_asked=None if watched.asked_at is None else now - watched.asked_at,
         )

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from iri_common.model.job import JobStatus
@@ -18,6 +18,9 @@ from iri_common.policy.vanished import counted
 log = logging.getLogger(__name__)
 
 OnChange = Callable[[JobStatus], None]
+Witness = Callable[[JobRef], Awaitable[JobStatus | None]]
+"""Tells how a job ended; a status that is not terminal if it began and its end is not written; else None."""
+
 LONGEST_TROUBLE = 60.0  # seconds between two questions about a job that cannot be looked at
 
 
@@ -57,6 +60,7 @@ class Watched:
         changed_at: When its state was seen to change; at first, when it was joined.
         due: When to look at it again; at once for the first time.
         limit: Its known time limit in seconds.
+        witness: Whom to ask about it if the facility does not know it any more.
         status: As last seen.
         active_at: When it was first seen to run.
         looked_at: When a look last told of it.
@@ -77,6 +81,7 @@ class Watched:
     changed_at: float
     due: float
     limit: float | None = None
+    witness: Witness | None = None
     status: JobStatus | None = None
     active_at: float | None = None
     looked_at: float | None = None
@@ -95,9 +100,10 @@ class Watched:
         """How much longer than its pace allows it has gone unseen; the young come first, none starves."""
         return math.inf if self.tried_at is None else (now - self.tried_at) / self.delay
 
-    def joined(self, waiter: Waiter, pace: Pace, limit: float | None) -> None:
-        """One more waits for it."""
+    def joined(self, waiter: Waiter, pace: Pace, limit: float | None, witness: Witness | None) -> None:
+        """One more waits for it, and brings what it knows."""
         self.waiters[waiter] = None
+        self.witness = self.witness or witness
         if pace.quickest < self.pace.quickest:
             self.pace = pace
         self.limit = limit if self.limit is None else self.limit

@@ -82,14 +82,16 @@ _WAITING = frozenset({JobState.NEW, JobState.QUEUED, JobState.HELD})
 
 
 def explained(status: JobStatus, guard: Mapping[int, JobReason] | None = None) -> JobStatus:
-    """The status with its reason, where there is one to tell and it does not tell it yet.
+    """The status with its reason, where there is one to tell and it does not tell a better one yet.
 
     Args:
         status: As the facility gives it.
-        guard: What the exit codes mean that the guard around a job ends with.
+        guard: What the exit codes mean that a guard ends its job with; only for a job that has one.
     """
-    reason = reason_of(status, guard) if status.reason is None else None
-    return status if reason is None else replace(status, reason=reason)
+    if status.reason not in (None, JobReason.EXIT_CODE):
+        return status
+    reason = reason_of(status, guard)
+    return status if reason in (None, status.reason) else replace(status, reason=reason)
 
 
 def reason_of(status: JobStatus, guard: Mapping[int, JobReason] | None = None) -> JobReason | None:
