@@ -192,6 +192,7 @@ class Accounts(Face[AccountService]):
     """Principal and allocations, blocking."""
 
     whoami = blocking(AccountService.whoami)
+    check_token = blocking(AccountService.check_token)
     capabilities = blocking(AccountService.capabilities)
     projects = blocking(AccountService.projects)
     allocations = blocking(AccountService.allocations)
@@ -202,6 +203,7 @@ class AsyncAccounts(Face[AccountService]):
     """Principal and allocations, awaited."""
 
     whoami = awaited(AccountService.whoami)
+    check_token = awaited(AccountService.check_token)
     capabilities = awaited(AccountService.capabilities)
     projects = awaited(AccountService.projects)
     allocations = awaited(AccountService.allocations)

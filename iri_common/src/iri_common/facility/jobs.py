@@ -20,7 +20,7 @@ from iri_common.jobs.testimony import worker_of
 from iri_common.jobs.watch import OnChange
 from iri_common.jobside.codes import GuardCode
 from iri_common.jobside.wrap import placeable
-from iri_common.model.errors import IriError, JobFailed, NotOffered, UsageError, WaitTimeout
+from iri_common.model.errors import IriError, JobFailed, JobLost, NotOffered, UsageError, WaitTimeout
 from iri_common.model.facility import Resource
 from iri_common.model.job import JobResult, JobStatus
 from iri_common.model.key import JobKey
@@ -299,7 +299,7 @@ class JobService(JobKeeping):
             settings.label,
             on_outage_of(how.on_outage) if how.on_outage is not None else settings.on_outage,
             settings.outage_limit if how.outage_limit is None else how.outage_limit,
-            reached=lambda: self.door.reached(),
+            reached=self.door.reached,
             guarded=settings.guard if how.guard is None else how.guard,
         )
 
@@ -341,11 +341,27 @@ class JobService(JobKeeping):
         return ref, status
 
     async def _worker(self, ref: JobRef, status: JobStatus) -> JobRef | None:
-        """The job to follow, if this one ended as another's double."""
+        """The job to follow, if this one ended as another's double.
+
+        Raises:
+            JobLost: if it did, and nothing tells which other job that is.
+        """
         if not status.state.terminal or status.exit_code != GuardCode.DOUBLE:
             return None
         record = await self._record(ref.key)
-        return await worker_of(ref, record.name if record else None, self.door.dialect, self._guards_of(ref))
+        if not (record.guarded if record is not None else self.settings.guard):
+            return None  # the number is its program's own
+        name = record.name if record is not None else ""
+        worker = await worker_of(ref, name, self.door.dialect, self._guards_of(ref))
+        if worker is None:
+            raise JobLost(
+                f"{ref.describe()} ended with exit code {status.exit_code}, as the double of another job of "
+                f"{ref.key} does, and that one cannot be seen from here; look for it there before you ask "
+                "for the next generation",
+                ref=ref,
+                facility=self.settings.label,
+            )
+        return worker if worker.job_id != ref.job_id else None
 
     async def _settle(self, ref: JobRef, status: JobStatus) -> None:
         """Write down how it ended, where the ask is on record here; the truth is told all the same."""

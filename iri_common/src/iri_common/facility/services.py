@@ -154,8 +154,21 @@ class AccountService(Service):
     """Who I am there and what I may use."""
 
     async def whoami(self) -> str:
-        """Whom the token speaks for; also the cheapest check of a token."""
+        """Whom the token speaks for.
+
+        Raises:
+            NotOffered: if this API has no word for it (IRI v1); :meth:`check_token` works there too.
+        """
         return (await self.door.dialect.accounts.whoami()).value
+
+    async def check_token(self) -> str | None:
+        """Have the token judged, by the cheapest request that needs one; the user's name where that tells it.
+
+        Raises:
+            AuthError: if the token is refused.
+            NotOffered: if nothing here can tell.
+        """
+        return (await self.door.dialect.accounts.check_token()).value
 
     async def capabilities(self) -> Sequence[Capability]:
         """What allocations are counted in."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.search import find_jobs, the_one
 from iri_common.model.errors import IriError
@@ -34,27 +36,24 @@ async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
     )
 
 
-async def worker_of(
-    ref: JobRef, name: str | None, dialect: Dialect, guards: GuardFiles | None
-) -> JobRef | None:
-    """The job that does the work of a key, if the one of this reference ended as its double.
+async def worker_of(ref: JobRef, name: str, dialect: Dialect, guards: GuardFiles) -> JobRef | None:
+    """The job that does the work of a key, if the one of this reference ended with the code of a double.
 
     Args:
-        ref: Whose job ended with the code of a double.
-        name: The job's name at the facility, where known.
+        ref: The job that ended so.
+        name: Its name at the facility; "" where that is not known.
         dialect: Where to look.
         guards: Where to read whose the key is.
+
+    Returns:
+        Another job, or this one where the code is its program's own; None if nothing tells.
     """
-    try:
-        owner = await guards.owner(ref.key) if guards else None
-        worker = owner.job_id if owner else None
-    except IriError:
-        worker = None
-    if worker is None and name:
-        try:
-            found, _ = await find_jobs(dialect.jobs, ref.resource_id, name)
-        except IriError:
-            return None
+    with contextlib.suppress(IriError):
+        owner = await guards.owner(ref.key)
+        if owner is not None:
+            return ref.with_job(owner.job_id)
+    with contextlib.suppress(IriError):
+        found, _ = await find_jobs(dialect.jobs, ref.resource_id, name) if name else ((), False)
         best = the_one(each for each in found if each.job_id != ref.job_id)
-        worker = best.job_id if best else None
-    return ref.with_job(worker) if worker and worker != ref.job_id else None
+        return ref.with_job(best.job_id) if best else None
+    return None
