@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from iri_local_facility.exchange import Exchange
+from iri_local_facility.exchange import Exchange, current
 from iri_local_facility.faults import Faults
+from iri_local_facility.jobs import JobRequest, JobTable
 from iri_local_facility.orders import JOB_KINDS, REPLY_KINDS, SIGHT_KINDS, Options, Order
+from iri_local_facility.sight import Sight
 from iri_local_facility.store import Store
 
 
@@ -105,6 +107,22 @@ def test_one_request_is_one_chance(faults: Faults) -> None:
     assert [faults.strikes_request(fault, exchange) for _ in range(3)] == [True] * 3
     assert not faults.strikes_request(fault, Exchange("getJobs", "alice"))
     assert (fault.seen, fault.struck, fault.live) == (2, 1, False)
+
+
+def test_the_last_stroke_lasts_to_the_end_of_its_request(faults: Faults, tmp_path) -> None:
+    store = Store(tmp_path / "jobs")
+    facts = {"user": "alice", "account": "a", "queue": "q", "name": "n", "node_count": 1, "duration": 1}
+    job = JobTable(store).add(
+        request=JobRequest("x"), document={}, resource_id="r", state="active", message=None, **facts
+    )
+    faults.place(Order("missing", job="n", times=1))
+    sight = Sight(faults)
+    for shown in ([], [job]):
+        token = current.set(Exchange("getJob", "alice"))
+        assert [sight.of([job]) for _ in range(2)] == [shown, shown]
+        current.reset(token)
+    assert sight.of([job]) == [job]
+    store.close()
 
 
 def test_orders_and_counts_outlive_the_server(tmp_path) -> None:

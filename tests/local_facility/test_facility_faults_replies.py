@@ -229,6 +229,17 @@ def test_v1_and_the_token_endpoint_are_struck_as_well(client, upset) -> None:
     assert struck(upset, fault) == 2
 
 
+def test_what_a_face_refuses_is_not_done(client, upset) -> None:
+    url = f"/compute/job/{client.cluster}"
+    assert client.http.post(url, json={**BODY, "attributes": {"queue_name": "none"}}).status_code == 400
+    assert client.http.post(url, json=BODY, headers={"Authorization": "Bearer nobody"}).status_code == 401
+    upset.order("lose_reply", "launchJob")
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.http.post(url, json={"nonsense": 1})
+    facts = [(entry["acted"], entry["created"], entry["user"]) for entry in upset.requests("launchJob")]
+    assert facts == [(False, None, "alice"), (False, None, None), (False, None, "alice")]
+
+
 def test_a_server_that_dies_after_accepting(client_of) -> None:
     with LocalFacility() as facility:
         client = client_of(facility)
