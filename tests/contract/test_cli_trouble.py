@@ -271,3 +271,34 @@ def test_a_reader_that_leaves_is_no_error_to_tell(iri: Shell) -> None:
         os.close(write)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (1, "")
+
+
+def test_a_second_interrupt_leaves_at_once_and_tells_the_way_back(iri: Shell, place: LocalFacility) -> None:
+    ready = place.scratch / "stubborn"
+    stubborn = f"trap '' TERM; touch {ready}; while :; do sleep 0.1; done"
+    with iri.process(
+        "run", "--json", "--cancel-on-interrupt", "--key", "stop/twice", "sh", "-c", stubborn
+    ) as process:
+        deadline = time.monotonic() + 15
+        while not ready.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        await_text(process, "active")
+        process.send_signal(signal.SIGINT)
+        await_text(process, "cancelling the job")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        out, err = process.communicate(timeout=20)
+    told = json.loads(out)
+    assert (process.returncode, told["exit"], told["key"]) == (143, 143, "stop/twice")
+    assert "iri wait --facility place --key stop/twice" in err
+    assert time.monotonic() - begun < 2
+    assert iri("wait", "--key", "stop/twice").code == 4
+
+
+def test_what_a_facility_says_does_not_steer_the_terminal(iri: Shell) -> None:
+    said = iri("run", "--queue", "no\x1b]0;owned\x07where", "true")
+    assert said.code == 11
+    assert "\x1b" not in said.err
+    assert "\x07" not in said.err

@@ -226,7 +226,8 @@ def grades(declared: Grades) -> Iterator[Finding]:
         ("endings", declared.journal, _JOURNAL),
         ("logs", declared.logs, _LOGS),
     ):
-        yield Finding(topic, Mark.WARN if value in {"none", "no"} else Mark.OK, words[value])
+        remedy = READABLE if topic == "endings" and value == "no" and declared.files == "direct" else ""
+        yield Finding(topic, Mark.WARN if value in {"none", "no"} else Mark.OK, words[value], remedy)
     if declared.files == "none":
         yield Finding("files", Mark.WARN, "this API moves no files; put them there by other means")
     else:
@@ -234,6 +235,7 @@ def grades(declared: Grades) -> Iterator[Finding]:
         yield Finding("files", Mark.OK, f"go up and down through this API, whole or not at all{limit}")
 
 
+READABLE = "set guard_directory in the profile to a directory that the nodes and the file service both see"
 _SETTLE: Mapping[str, str] = {
     "native": "the facility itself recognises an ask that comes twice",
     "lookup": "a lost reply is settled by looking for the job's name",

@@ -15,7 +15,7 @@ from iri_common.cli.door import choose, open_facility, settings_of
 from iri_common.cli.exits import Exit
 from iri_common.cli.jobspec import amount
 from iri_common.cli.options import DoorWords
-from iri_common.cli.speak import Screen
+from iri_common.cli.speak import Screen, plain
 from iri_common.facility.loop import run_blocking
 from iri_common.http.transport import HttpxTransport
 from iri_common.jobs.ledger import default_directory
@@ -147,7 +147,9 @@ def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Findi
         token = run_blocking(_token(settings))
         principal = facility.accounts.whoami()
     except NotOffered:
-        yield Finding("token", Mark.WARN, f"{settings.token.identity}: whose it is is not told here")
+        yield Finding(
+            "token", Mark.WARN, f"from {settings.token.identity}; this API does not tell whose it is"
+        )
     except IriError as error:
         yield failed("token", error)
         return
@@ -231,7 +233,7 @@ def _journal(facility: Facility, ref: JobRef) -> Finding:
         "hello",
         Mark.WARN,
         "its guard kept a journal that cannot be read from here",
-        "set guard_directory in the profile to a directory that both the nodes and the file service see",
+        checks.READABLE,
     )
 
 
@@ -243,7 +245,7 @@ def _show(screen: Screen, finding: Finding) -> None:
         Text.assemble(
             (f"{finding.mark:<5}", _STYLES[finding.mark]),
             (f"{finding.topic:<10}", "bold"),
-            _filled(finding.says, width),
+            _filled(plain(finding.says), width),
         ),
         soft_wrap=True,
     )

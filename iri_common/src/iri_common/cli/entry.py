@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 
@@ -13,6 +14,12 @@ def main() -> None:
             importlib.import_module(needed)
     except ImportError:
         sys.exit("the iri command needs two more packages; install them with: pip install 'iri-common[cli]'")
-    from iri_common.cli.app import app
+    stdout: object = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(errors="replace")  # what a job writes may not fit this terminal's letters
+    try:
+        from iri_common.cli.app import app
 
-    app(prog_name="iri")
+        app(prog_name="iri")
+    except KeyboardInterrupt:  # before a command has taken Ctrl-C into its own hands
+        sys.exit(130)

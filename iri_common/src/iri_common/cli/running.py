@@ -183,6 +183,8 @@ def _left(
         except IriError as error:
             outcome["error"] = error_words(error)
             screen.complain(f"the job could not be cancelled: {error}")
+        except Interrupted as again:
+            stop = again
     if story.ref is not None and not outcome["canceled"]:
         _tell_way_back(screen, "Interrupted. The job goes on; come back to it with:", story.ref, door)
     elif story.ref is None and not outcome["canceled"]:

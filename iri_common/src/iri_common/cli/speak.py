@@ -51,13 +51,15 @@ class Screen:
     def say(self, words: str, style: str = "") -> None:
         """Words for people beside the result."""
         wrapped = self.err.is_terminal
-        self.err.print(words, style=style or None, markup=False, highlight=False, soft_wrap=not wrapped)
+        self.err.print(
+            plain(words), style=style or None, markup=False, highlight=False, soft_wrap=not wrapped
+        )
 
     def complain(self, words: str) -> None:
         """An error."""
         from rich.text import Text
 
-        line = Text.assemble(("iri: ", "bold red"), words)
+        line = Text.assemble(("iri: ", "bold red"), plain(words))
         self.err.print(line, soft_wrap=not self.err.is_terminal)
 
     def copyable(self, line: str) -> None:
@@ -71,7 +73,7 @@ class Screen:
         line = Text.assemble(
             (f"{elapsed(time.monotonic() - self._begun):>8}  ", "dim"),
             (state, STATE_STYLES.get(state, "")),
-            (detail.removeprefix(state), ""),
+            (plain(detail.removeprefix(state)), ""),
         )
         self.err.print(line, soft_wrap=True)
 
@@ -152,6 +154,11 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_PIPE
     return Console(stderr=stderr, width=width, highlight=False, emoji=False)
+
+
+def plain(words: str) -> str:
+    """Words from elsewhere, without what would steer a terminal."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "�" for each in words)
 
 
 def elapsed(seconds: float) -> str:
