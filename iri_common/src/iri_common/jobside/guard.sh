@@ -5,16 +5,25 @@
 #
 # Of all the jobs that carry one key and generation, the first to hard-link its id to the owner file works; any
 # other ends at once. What happens to the program goes into the journal beside it. Everything here is POSIX sh
-# and runs in dash, bash and busybox; tools are found with "command -p" because the job may have any PATH.
+# and runs in dash, bash and busybox.
 set +eu
 iri_root=$1 iri_key=$2 iri_generation=$3 iri_spec=$4 iri_mode=$5
 iri_private='' iri_script='' iri_line=''
 shift 5
 
+# The job may have any PATH, or one without the system's own tools.
+iri_tool() {
+  if command -v "$1" >/dev/null 2>&1; then
+    "$@"
+  else
+    command -p "$@"
+  fi
+}
+
 # End without having worked: a code of the guard's own, one line for a person.
 iri_end() {
-  [ -z "$iri_private" ] || command -p rm -f -- "$iri_private"
-  [ -z "$iri_script" ] || command -p rm -f -- "$iri_script"
+  [ -z "$iri_private" ] || iri_tool rm -f -- "$iri_private"
+  [ -z "$iri_script" ] || iri_tool rm -f -- "$iri_script"
   printf 'iri: %s\n' "$2" >&2
   exit "$1"
 }
@@ -39,7 +48,7 @@ if [ -z "$iri_root" ]; then
   case $iri_root in
   /*) ;;
   *)
-    iri_word=$(command -p id -un 2>/dev/null)
+    iri_word=$(iri_tool id -un 2>/dev/null)
     case $iri_word in
     '' | -* | *[!A-Za-z0-9._-]*) ;;
     *) eval "iri_root=~$iri_word" ;;
@@ -76,12 +85,12 @@ elif [ -n "${FLUX_JOB_ID:-}${COBALT_JOBID:-}" ]; then
 elif [ -n "${IRI_JOB_ID:-}" ]; then
   iri_id=${IRI_ARRAY_JOB_ID:-$IRI_JOB_ID} iri_index=${IRI_ARRAY_INDEX:-}
 else
-  iri_id=$(command -p uname -n)-$$-$(command -p date +%s)
+  iri_id=$(iri_tool uname -n)-$$-$(iri_tool date +%s)
 fi
 case $iri_id$iri_index in
 *[[:space:]/]*)
-  iri_id=$(printf %s "$iri_id" | command -p tr '[:space:]/' _)
-  iri_index=$(printf %s "$iri_index" | command -p tr '[:space:]/' _)
+  iri_id=$(printf %s "$iri_id" | iri_tool tr '[:space:]/' _)
+  iri_index=$(printf %s "$iri_index" | iri_tool tr '[:space:]/' _)
   ;;
 esac
 
@@ -127,7 +136,7 @@ iri_sign() {
 
 # The id is in the file before the file has its name: no moment in which the owner is there and empty.
 iri_take() {
-  iri_try command -p mkdir -p -- "$iri_directory"
+  iri_try iri_tool mkdir -p -- "$iri_directory"
   [ -d "$iri_directory" ] || iri_fail "cannot make $iri_directory" "$iri_word"
   iri_private=$iri_directory/$iri_generation.$iri_id.$iri_index.$$
   iri_try iri_sign
@@ -139,11 +148,11 @@ iri_take() {
   } 2>/dev/null <"$iri_private"
   [ "$iri_line" = "${iri_spec:+spec }${iri_spec:-$iri_id}" ] ||
     iri_end 213 "no space: cannot write in $iri_directory: ${iri_word:-what was written is not there}"
-  iri_try command -p ln -- "$iri_private" "$iri_owner"
+  iri_try iri_tool ln -- "$iri_private" "$iri_owner"
   iri_said=$iri_word
   # Into a directory of that name the link is made as well.
-  [ ! -d "$iri_owner" ] || command -p rm -f -- "$iri_owner/${iri_private##*/}"
-  command -p rm -f -- "$iri_private"
+  [ ! -d "$iri_owner" ] || iri_tool rm -f -- "$iri_owner/${iri_private##*/}"
+  iri_tool rm -f -- "$iri_private"
   iri_private=
   iri_mine || iri_fail "cannot make $iri_owner" "$iri_said"
 }
@@ -155,7 +164,7 @@ else
   until iri_mine; do
     [ "$iri_ticks" -lt 600 ] ||
       iri_end 215 "process $iri_rank waited in vain for process 0 to make $iri_owner"
-    command -p sleep 0.2 2>/dev/null || command -p sleep 1
+    iri_tool sleep 0.2 2>/dev/null || iri_tool sleep 1
     iri_ticks=$((iri_ticks + 1))
   done
 fi
@@ -184,13 +193,14 @@ iri_done() {
   return "$iri_over"
 }
 
+iri_listen
 if [ "$iri_rank" -eq 0 ]; then
   if iri_done; then
     iri_end 0 "job $iri_id had done its work before it was queued again: nothing to do"
   fi
   # The line before may have been torn by the end of a node.
   [ ! -s "$iri_journal" ] || iri_note
-  iri_note started "$iri_id" "$iri_attempt" "$(command -p date +%s)" ||
+  iri_note started "$iri_id" "$iri_attempt" "$(iri_tool date +%s)" ||
     iri_fail "cannot write $iri_journal" "$iri_word"
 elif [ "$iri_rank" -eq 1 ]; then
   iri_note ranks "$iri_id" "$iri_attempt"
@@ -204,7 +214,7 @@ iri_put() {
 
 if [ "$iri_mode" = script ]; then
   for iri_place in "${TMPDIR:-/tmp}" /tmp; do
-    iri_try command -p mktemp "$iri_place/iri.XXXXXXXX" && break
+    iri_try iri_tool mktemp "$iri_place/iri.XXXXXXXX" && break
   done
   [ -f "$iri_word" ] || iri_fail "cannot make a file for the script" "$iri_word"
   iri_script=$iri_word
@@ -212,9 +222,9 @@ if [ "$iri_mode" = script ]; then
   set -- "$@" "$iri_script"
 fi
 iri_run "$@"
-[ -z "$iri_script" ] || command -p rm -f -- "$iri_script"
+[ -z "$iri_script" ] || iri_tool rm -f -- "$iri_script"
 if [ "$iri_rank" -eq 0 ]; then
-  iri_note ended "$iri_id" "$iri_attempt" "$iri_code" "$(command -p date +%s)"
+  iri_note ended "$iri_id" "$iri_attempt" "$iri_code" "$(iri_tool date +%s)"
 elif [ "$iri_code" -ne 0 ]; then
   iri_note rank "$iri_id" "$iri_attempt" "$iri_rank" "$iri_code"
 fi || printf 'iri: cannot write %s: %s\n' "$iri_journal" "$iri_word" >&2

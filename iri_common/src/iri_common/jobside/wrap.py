@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from iri_common.jobside.guard import Guard, encodable, runner, template
+from iri_common.jobside.guard import RUNNER, TEMPLATE, Guard, encodable
 from iri_common.model.errors import UsageError
 
 _SHELL = "/bin/sh"
@@ -76,7 +76,7 @@ def wrap_spec(
         if before or after:
             command = [_SHELL, "-c", _BEST_SHELL, _NAME, _between(before, command, after)]
     words = [*guard.words("spec"), *command]
-    arguments = ["-c", _plain(words)] if plain else ["-c", template(), _NAME, *words]
+    arguments = ["-c", _plain(words)] if plain else ["-c", TEMPLATE, _NAME, *words]
     return {**wrapped, "executable": _SHELL, "arguments": arguments}
 
 
@@ -85,8 +85,9 @@ def _between(before: str | None, command: list[str], after: str | None) -> str:
     # command is written out because a sourced file may look at the positional parameters, and "|| :" keeps
     # `set -e` out of iri_run; the line after it has the program's code for `set -e` and for `$?`.
     text = (
-        f"{runner()}{before or ':'}\n"
-        f"iri_run {shlex.join(command)} || :\n"
+        f"{RUNNER}{before or ':'}\n"
+        f"iri_listen || :\niri_run {shlex.join(command)} || :\n"
+        "trap - HUP INT QUIT ALRM USR1 USR2 TERM XCPU\n"
         '(exit "$iri_code")\n'
         f"{after or ':'}\n"
         'exit "$iri_code"\n'
@@ -95,7 +96,7 @@ def _between(before: str | None, command: list[str], after: str | None) -> str:
 
 
 def _plain(words: list[str]) -> str:
-    text = f"unset IFS\nset +f\nset -- {shlex.join(words)}\n{template()}"
+    text = f"unset IFS\nset +f\nset -- {shlex.join(words)}\n{TEMPLATE}"
     letters = base64.b64encode(text.encode()).decode()
     # Without quotes the result of `$( )` is one word only if nothing splits and nothing expands it.
     return f"set -f;IFS=;eval $(echo {letters}|base64 -d)"
@@ -128,10 +129,10 @@ def wrap_script(text: str, guard: Guard) -> str:
     return (
         f"#!{_outer_shell(interpreter)}\n"
         + "".join(f"{line}\n" for line in _directives(lines))
-        + f"iri_text() {{\ncommand -p cat <<'{end}'\n{content}{end}\n}}\n"
+        + f"iri_text() {{\niri_tool cat <<'{end}'\n{content}{end}\n}}\n"
         + f"iri_body() {{ {body}; }}\n"
         + f"set -- {shlex.join([*guard.words('script'), *interpreter])}\n"
-        + template()
+        + TEMPLATE
     )
 
 
