@@ -80,9 +80,15 @@ class MemoryLedger:
     async def read(self, key: JobKey) -> LedgerRecord | None:
         return self.records.get(key.identity)
 
-    async def write(self, record: LedgerRecord) -> None:
+    async def write(self, record: LedgerRecord, owner: str | None = None) -> bool:
+        if owner is not None and self.claims.get(record.identity) != owner:
+            return False
         self.written.append(record)
         self.records[record.identity] = record
+        return True
+
+    async def forget(self, key: JobKey) -> None:
+        self.records.pop(key.identity, None)
 
     async def claim(self, key: JobKey, owner: str, seconds: float) -> bool:
         return self.claims.setdefault(key.identity, owner) == owner

@@ -148,19 +148,18 @@ def test_whoever_holds_the_claim_too_long_is_told_of(monkeypatch) -> None:
 
 def test_a_claim_lost_on_the_way_sends_nothing_and_reads_what_the_other_wrote() -> None:
     class Slept(MemoryLedger):
-        """The process sleeps after its first claim; another one submits meanwhile."""
+        """The process sleeps before it notes that it sends; another one submits meanwhile."""
 
         stolen = False
 
-        async def claim(self, key, owner, seconds):
-            if not self.stolen and key.identity in self.claims:
+        async def write(self, record, owner=None):
+            if record.stage is Stage.SENT and not self.stolen:
                 self.stolen = True
                 ref = JobRef("facility.example", "iri", "machine", KEY, "99", profile="test")
-                record = LedgerRecord(KEY.identity, 1, Stage.ACCEPTED, str(ref), SPEC.digest(), time.time())
-                self.records[key.identity] = record
-                del self.claims[key.identity]
-                return False
-            return await super().claim(key, owner, seconds)
+                taken = LedgerRecord(KEY.identity, 1, Stage.ACCEPTED, str(ref), SPEC.digest(), time.time())
+                self.records[KEY.identity] = taken
+                del self.claims[KEY.identity]
+            return await super().write(record, owner)
 
     door = Door(ledger=Slept())
     assert door.ask().job_id == "99"
@@ -216,3 +215,18 @@ def test_an_error_that_nobody_foresaw_leaves_the_request_on_record() -> None:
         door.ask()
     assert door.ledger.records[KEY.identity].stage is Stage.SENT
     assert not door.ledger.claims
+
+
+def test_whoever_slept_through_its_claim_tells_what_the_other_wrote_and_not_its_own_refusal() -> None:
+    door = Door()
+
+    def refused_late(jobs, ask):
+        ref = JobRef("facility.example", "iri", "machine", KEY, "99", profile="test")
+        taken = LedgerRecord(KEY.identity, 1, Stage.ACCEPTED, str(ref), SPEC.digest(), time.time())
+        door.ledger.records[KEY.identity] = taken
+        door.ledger.claims[KEY.identity] = "somebody"
+        return failing(Refused, "invalid")
+
+    door.jobs.script = [refused_late]
+    assert door.ask().job_id == "99"
+    assert door.ledger.records[KEY.identity].stage is Stage.ACCEPTED

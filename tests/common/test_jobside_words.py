@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jobside_shells import DUMP, PYTHON, SHELLS, Place, python, sh
 
-from iri_common.jobside.guard import template
+from iri_common.jobside.guard import TEMPLATE
 from iri_common.model.spec import JobSpec
 
 NASTY = [
@@ -170,6 +170,6 @@ def test_a_spec_as_a_client_sends_it_is_still_a_spec(shell, tmp_path: Path) -> N
 
 
 def test_the_text_is_short_and_every_shell_takes_it(shell) -> None:
-    assert len(template()) < 8000
-    checked = subprocess.run([*shell, "-n"], input=template().encode(), capture_output=True, check=False)
+    assert len(TEMPLATE) < 8000
+    checked = subprocess.run([*shell, "-n"], input=TEMPLATE.encode(), capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")

@@ -120,13 +120,14 @@ class Process:
         now = EPOCH + self.world.now
         match effect:
             case asking.Note():
+                self._held = self.ledger.holder is self and self.ledger.until > now
+                if not self._held:
+                    return False
                 blank = LedgerRecord(
                     "model", self.generation, effect.stage, effect.job_id or "", "", 0.0, guarded=self.guarded
                 )
                 self.ledger.record = noted(blank, self._record(), effect, now)
-            case asking.Hold():
-                self._held = self.ledger.claim(self, now)
-                return self._held
+                return True
             case asking.Send(keyed):
                 return self._send(keyed)
             case asking.Look():
@@ -141,7 +142,7 @@ class Process:
             self.keeps = False
         assert self._held, "sent although somebody else holds the claim"
         if self.ledger.holder is not self:
-            world.holes.add("suspended between making sure of the claim and sending")
+            world.holes.add("suspended between noting and sending")
         fate = world.dice.choice(FATES) if world.dice.random() < self.trouble else "fine"
         outcome, number = world.submit(fate, self.generation, keyed=keyed, guarded=self.guarded)
         if outcome is Outcome.OK and keyed and world.proves_keys:

@@ -6,7 +6,7 @@ import posixpath
 import shlex
 from collections.abc import Sequence
 
-from iri_common.jobside.guard import runner
+from iri_common.jobside.guard import RUNNER
 from iri_common.model.errors import UsageError
 
 LONGEST = 128 * 1024 - 1  # bytes of one argument on Linux, the closing NUL not counted
@@ -24,6 +24,7 @@ mkdir "$iri_place" || exit 1
 trap 'rm -rf "$iri_place"' EXIT
 printf '%s\\n' "$iri_text" >"$iri_place/$iri_name" || exit 1
 umask "$iri_umask"
+iri_listen
 iri_run INTERPRETER "$iri_place/$iri_name" "$@"
 exit "$iri_code"
 """
@@ -51,7 +52,7 @@ def command_of(script: str, name: str, arguments: Sequence[str] = ()) -> list[st
     interpreter = _interpreter(script, name)
     if _program(interpreter) in _SHELLS:
         return [*interpreter, "-c", text, name, *arguments]
-    wrapper = runner() + _FROM_A_FILE.replace("INTERPRETER", shlex.join(interpreter))
+    wrapper = RUNNER + _FROM_A_FILE.replace("INTERPRETER", shlex.join(interpreter))
     return ["/bin/sh", "-c", wrapper, "iri", text, posixpath.basename(name) or "script", *arguments]
 
 

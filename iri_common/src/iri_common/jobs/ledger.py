@@ -53,9 +53,17 @@ class FileLedger:
         """
         return await self._do(self._read, key)
 
-    async def write(self, record: LedgerRecord) -> None:
-        """Store durably: the file and its directory entry are on disk when this returns."""
-        await self._do(self._write, record)
+    async def write(self, record: LedgerRecord, owner: str | None = None) -> bool:
+        """Store durably: the file and its directory entry are on disk when this returns.
+
+        Args:
+            record: To store.
+            owner: Who must hold the claim for that; anybody if None.
+
+        Returns:
+            Whether it was stored.
+        """
+        return await self._do(self._write, record, owner)
 
     async def records(self) -> Sequence[LedgerRecord]:
         """The newest record of every identity; a file that cannot be understood is left out, and logged."""
@@ -118,16 +126,26 @@ class FileLedger:
             if litter.suffix != ".claim":  # a claim is its owner's, or runs out
                 litter.unlink(missing_ok=True)
 
-    def _write(self, record: LedgerRecord) -> None:
-        path = self._path(JobKey(record.identity), "json")
+    def _write(self, record: LedgerRecord, owner: str | None) -> bool:
+        key = JobKey(record.identity)
+        path = self._path(key, "json")
         aside = path.with_suffix(f".{secrets.token_hex(4)}")
         self._put(aside, asdict(record))
+        # The last thing before the rename: what another process writes it writes under a claim of its own.
+        if owner is not None and not self._holds(key, owner):
+            aside.unlink()
+            return False
         os.replace(aside, path)
         directory = os.open(self._directory, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+        return True
+
+    def _holds(self, key: JobKey, owner: str) -> bool:
+        held = _load_claim(self._path(key, "claim"))
+        return held is not None and held["owner"] == owner and held["until"] > self._clock()
 
     def _claim(self, key: JobKey, owner: str, seconds: float) -> bool:
         path = self._path(key, "claim")

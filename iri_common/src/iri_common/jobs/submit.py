@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from iri_common.http import telemetry
-from iri_common.jobs.claim import CLAIM_SECONDS, claimed
+from iri_common.jobs.claim import claimed
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.operations import settled
@@ -198,11 +198,9 @@ class _Run:
     async def _perform(self, effect: asking.Effect) -> Any:
         match effect:
             case asking.Note():
-                await self._note(effect)
+                return await self._note(effect)
             case asking.Pause():
                 await asyncio.sleep(max(effect.seconds, effect.age - self._age()))
-            case asking.Hold():
-                return await self._submitter.ledger.claim(self._key, self._owner, CLAIM_SECONDS)
             case asking.Send():
                 return await self._send(keyed=effect.keyed)
             case asking.Look():
@@ -320,7 +318,7 @@ class _Run:
             outcome=error.outcome if error else None,
         )
 
-    async def _note(self, note: asking.Note) -> None:
+    async def _note(self, note: asking.Note) -> bool:
         submission, error = self._submission, self._error
         told = error is not None and note.stage in {Stage.REFUSED, Stage.UNCERTAIN}
         blank = LedgerRecord(
@@ -334,8 +332,10 @@ class _Run:
             name=submission.name,
             guarded=submission.guarded,
         )
-        self._record = noted(blank, self._record, note, time.time())
-        await self._submitter.ledger.write(self._record)
+        record = noted(blank, self._record, note, time.time())
+        written = await self._submitter.ledger.write(record, self._owner)
+        self._record = record if written else self._record
+        return written
 
     def _ref(self, job_id: str | None = None) -> JobRef:
         submitter, guards = self._submitter, self._submitter.guards

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import posixpath
 import re
 from dataclasses import dataclass
@@ -77,19 +76,14 @@ def encodable(text: str, what: str) -> str:
     return text
 
 
-@functools.cache
-def runner() -> str:
-    """The shell function ``iri_run``: a program as a child, its signals and its exit code."""
-    return _without_comments("run.sh")
-
-
-@functools.cache
-def template() -> str:
-    """The whole guard; its arguments are ``Guard.words`` and the program."""
-    return runner() + _without_comments("guard.sh")
-
-
 def _without_comments(name: str) -> str:
     text = resources.files("iri_common.jobside").joinpath(name).read_text(encoding="utf-8")
     lines = (line.strip() for line in text.splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("#"))
+
+
+# Read here, on import: jobs are wrapped on the I/O loop, which must not touch the disk.
+RUNNER = _without_comments("run.sh")
+"""The shell function ``iri_run``: a program as a child, its signals and its exit code."""
+TEMPLATE = RUNNER + _without_comments("guard.sh")
+"""The whole guard; its arguments are ``Guard.words`` and the program."""

@@ -205,8 +205,11 @@ class Ledger(Protocol):
         """The newest record of the key's identity, whatever its generation."""
         ...
 
-    async def write(self, record: LedgerRecord) -> None:
-        """Store durably: after the return, a crash of this machine does not lose it."""
+    async def write(self, record: LedgerRecord, owner: str | None = None) -> bool:
+        """Store durably: after the return, a crash of this machine does not lose it.
+
+        With an owner it is written only while that one holds the claim; the answer is whether it was.
+        """
         ...
 
     async def claim(self, key: JobKey, owner: str, seconds: float) -> bool:

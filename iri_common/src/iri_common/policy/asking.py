@@ -28,7 +28,11 @@ GRACE = 10.0  # seconds before a guarded request is sent again: a double costs l
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Write this stage to the ledger, durably, before anything else happens."""
+    """Write this stage to the ledger, durably, before anything else happens.
+
+    Answered by whether it was written: it is not where somebody else holds the claim by now, for whoever
+    slept too long must not write over what the one who took over has learned.
+    """
 
     stage: Stage
     job_id: str | None = None
@@ -42,11 +46,6 @@ class Pause:
 
     seconds: float
     age: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Make sure of the claim once more; answered by whether it is still ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Snapshot:
     """List the ids of the jobs that are there; answered by a set, or None where it cannot be had."""
 
 
-Effect = Note | Pause | Hold | Send | Look | Snapshot
+Effect = Note | Pause | Send | Look | Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +125,9 @@ class Verdict:
     candidates: frozenset[str] = frozenset()
 
 
+_TAKEN_OVER = Verdict(End.TAKEN_OVER)
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known before the program begins.
@@ -167,16 +169,15 @@ def asking(known: Known) -> Generator[Effect, Any, Verdict]:
     )
     before, fresh, job_id = known.before, frozenset[str](), None
     if not evidence.maybe_sent:
-        if known.snapshot:
-            before = yield Snapshot()
-        yield Note(Stage.INTENT, before=before)
+        before = (yield Snapshot()) if known.snapshot else None
+        if not (yield Note(Stage.INTENT, before=before)):
+            return _TAKEN_OVER
     while True:
         step = next_step(evidence)
         if step is Step.SEND:
             yield Pause(send_pause(evidence.sends))
-            if not (yield Hold()):
-                return Verdict(End.TAKEN_OVER)
-            yield Note(Stage.SENT, before=before)
+            if not (yield Note(Stage.SENT, before=before)):
+                return _TAKEN_OVER
             sent: Sent = yield Send(evidence.keyed)
             job_id, evidence = sent.job_id, _after_send(evidence, sent)
         elif step is Step.DROP_KEY:
@@ -186,23 +187,33 @@ def asking(known: Known) -> Generator[Effect, Any, Verdict]:
             seen: Seen = yield Look()
             if _no_use(evidence, seen):
                 break
-            fresh = (seen.ids - before) if seen.ids is not None and before is not None else frozenset[str]()
-            # One new job may still be somebody else's. A guarded one corrects the guess when it begins.
-            only = next(iter(fresh)) if len(fresh) == 1 and evidence.guarded else None
-            job_id = seen.job_id or only
+            fresh = _fresh(seen, before)
+            job_id = seen.job_id or _only(fresh, evidence)
             evidence = _after_look(evidence, seen, found=job_id is not None)
         elif step is Step.ACCEPT:
-            yield Note(Stage.ACCEPTED, job_id=job_id)
-            return Verdict(End.ACCEPTED, job_id)
+            return (yield from _ended(Note(Stage.ACCEPTED, job_id=job_id), Verdict(End.ACCEPTED, job_id)))
         elif step is Step.REFUSE:
-            yield Note(Stage.REFUSED, last=evidence.last)
-            return Verdict(End.REFUSED)
+            return (yield from _ended(Note(Stage.REFUSED, last=evidence.last), Verdict(End.REFUSED)))
         else:
             break
     if not evidence.sends and step is Step.LOOK:
         return Verdict(End.UNSEEN)  # the record stays as it is: the doubt is an earlier one
-    yield Note(Stage.UNCERTAIN, last=evidence.last, before=before)
-    return Verdict(End.UNCERTAIN, candidates=fresh)
+    note = Note(Stage.UNCERTAIN, last=evidence.last, before=before)
+    return (yield from _ended(note, Verdict(End.UNCERTAIN, candidates=fresh)))
+
+
+def _fresh(seen: Seen, before: frozenset[str] | None) -> frozenset[str]:
+    """The ids that were not there before."""
+    return frozenset[str]() if seen.ids is None or before is None else seen.ids - before
+
+
+def _only(fresh: frozenset[str], evidence: Evidence) -> str | None:
+    """One new job may still be somebody else's, but a guarded one corrects the guess when it begins."""
+    return next(iter(fresh)) if len(fresh) == 1 and evidence.guarded else None
+
+
+def _ended(note: Note, verdict: Verdict) -> Generator[Effect, Any, Verdict]:
+    return verdict if (yield note) else _TAKEN_OVER
 
 
 def _after_send(evidence: Evidence, sent: Sent) -> Evidence:
