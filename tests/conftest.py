@@ -7,9 +7,11 @@ import ipaddress
 import os
 import selectors
 import socket
+import traceback
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockingError, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 import iri_common
@@ -120,3 +122,21 @@ def virtual():
     time = VirtualTime()
     yield time
     time.close()
+
+
+@pytest.fixture
+def calm_loop(monkeypatch: pytest.MonkeyPatch):
+    """No call of the core blocks an event loop; a few would be caught on the way, so all are noted here."""
+    met: list[str] = []
+
+    class Noted(BlockingError):
+        def __init__(self, what: str) -> None:
+            met.append("".join(traceback.format_stack(limit=12)))
+            super().__init__(what)
+
+    monkeypatch.setattr("blockbuster.blockbuster.BlockingError", Noted)
+    with blockbuster_ctx("iri_common") as watch:
+        for each in watch.functions.values():
+            each.can_block_in("logging/__init__.py", "handle")  # where a log goes is its owner's affair
+        yield
+    assert not met, "a blocking call on an event loop:\n" + met[0]

@@ -132,6 +132,38 @@ def test_a_fork_in_the_middle_of_a_wait_disturbs_neither(facility: Facility, for
     assert ends == [JobState.COMPLETED]
 
 
+def test_a_child_waits_anew_for_what_its_parent_waits_for(facility: Facility, fork) -> None:
+    """The parent's poller, its waiters and its loop are in the child's memory too, and of no use there."""
+    refs = [facility.jobs.submit(shell("sleep 2")) for _ in range(4)]
+    ends: list[JobState] = []
+
+    def wait(ref) -> None:
+        ends.append(facility.jobs.wait(ref, timeout=20).state)
+
+    waiting = [threading.Thread(target=wait, args=(ref,), daemon=True) for ref in refs]
+    for thread in waiting:
+        thread.start()
+    time.sleep(0.5)
+    results = multiprocessing.get_context("fork").Queue()
+
+    def child() -> None:
+        told: list[str] = []
+        end = facility.jobs.wait(refs[0], timeout=20, on_change=lambda status: told.append(status.state))
+        results.put((end.state, told))
+
+    processes = [fork(child) for _ in range(2)]
+    for _ in processes:
+        state, told = results.get(timeout=20)
+        assert state is JobState.COMPLETED
+        assert told[-1] is JobState.COMPLETED
+    for process in processes:
+        process.join(20)
+        assert process.exitcode == 0
+    for thread in waiting:
+        thread.join(20)
+    assert ends == [JobState.COMPLETED] * 4
+
+
 def test_a_child_may_collect_what_its_parent_left_without_closing_it(facility: Facility, fork) -> None:
     facility.status.resources()
 

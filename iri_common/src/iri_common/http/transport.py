@@ -60,7 +60,7 @@ class HttpxTransport:
                 params=list(request.params) or None,
                 json=request.json,
                 data=request.form,
-                files=request.files,
+                files=_parts(request),
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotSent(_words(error)) from None
@@ -77,6 +77,12 @@ class HttpxTransport:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _parts(request: WireRequest) -> dict[str, tuple[str, bytes, str]] | None:
+    # Named, because httpx would guess the kind, for which Python reads files of the system: on the I/O loop.
+    named = (request.files or {}).items()
+    return {field: (name, content, "application/octet-stream") for field, (name, content) in named} or None
 
 
 def _words(error: Exception) -> str:
