@@ -367,3 +367,46 @@ def test_of_twenty_processes_one_gets_it(place: Path, before: str) -> None:
     winners = sorted(round_ for round_, got in told if got)
     assert winners == [0, 1, 2, 3, 4]
     assert sorted(path.suffix for path in place.iterdir()) == [".claim"] * 5
+
+
+# --------------------------------------------------------------------- written under a claim, told and dropped
+
+
+async def test_with_an_owner_it_writes_only_under_that_ones_claim(tmp_path) -> None:
+    now = [1000.0]
+    ledger = FileLedger(tmp_path, clock=lambda: now[0])
+    assert not await ledger.write(record(), "me")
+    assert await ledger.claim(KEY, "me", 10.0)
+    assert await ledger.write(record(), "me")
+    assert not await ledger.write(record(stage=Stage.REFUSED), "somebody")
+    now[0] += 11.0  # slept too long
+    assert not await ledger.write(record(stage=Stage.REFUSED), "me")
+    assert (await ledger.read(KEY)).stage is Stage.SENT
+    assert len(list(tmp_path.iterdir())) == 2, "a record and a claim, and no litter"
+
+
+async def test_all_records_are_told_and_a_broken_one_is_named(tmp_path, caplog) -> None:
+    ledger = FileLedger(tmp_path)
+    assert await ledger.records() == []
+    for word in ("a", "b"):
+        await ledger.write(record(key=JobKey(word)))
+    (tmp_path / f"{JobKey('c').digest}.json").write_text("{")
+    assert {each.identity for each in await ledger.records()} == {"a", "b"}
+    assert "cannot be read" in caplog.text
+
+
+async def test_ids_that_were_there_before_are_kept_as_they_were(tmp_path) -> None:
+    ledger = FileLedger(tmp_path)
+    await ledger.write(record(before=("1", "2")))
+    assert (await ledger.read(KEY)).before == ("1", "2")
+
+
+async def test_what_is_forgotten_is_gone_with_its_litter_but_not_with_a_claim(tmp_path) -> None:
+    ledger = FileLedger(tmp_path)
+    await ledger.write(record())
+    await ledger.claim(KEY, "me", 60.0)
+    (tmp_path / f"{KEY.digest}.deadbeef").write_text("of a crash")
+    await ledger.forget(KEY)
+    assert await ledger.read(KEY) is None
+    assert [path.suffix for path in tmp_path.iterdir()] == [".claim"]
+    await ledger.forget(KEY)  # as good

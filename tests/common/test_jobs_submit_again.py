@@ -7,20 +7,10 @@ import itertools
 import time
 
 import pytest
-from jobs_world import (
-    MemoryLedger,
-    ScriptedJobs,
-    seconds,
-    status,
-    timeless,
-)
+from jobs_world import MemoryLedger, ScriptedJobs, failing, seconds, status, timeless
 from submit_door import KEY, SPEC, Door, hit
 
-from iri_common import (
-    JobRef,
-    SubmitUncertain,
-    WaitTimeout,
-)
+from iri_common import JobRef, Refused, SubmitUncertain, WaitTimeout
 from iri_common.jobs import claim
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.submission import Submission
