@@ -146,6 +146,7 @@ def test_a_torn_line_does_not_swallow_the_next(place: Place) -> None:
         journal.write("ended 1 0")
     place.run(sh("exit 4"), environment={"IRI_RESTART_COUNT": "1"})
     assert [(run.number, run.code) for run in place.journal.attempts] == [(0, 3), (1, 4)]
+    assert all(run.started for run in place.journal.attempts)
 
 
 def test_success_of_one_of_several_processes_is_not_success_of_the_job(place: Place, tmp_path: Path) -> None:
@@ -256,6 +257,17 @@ def test_a_cancel_while_the_job_begins_is_seen_by_both_or_by_none(place: Place, 
         assert not list(place.directory.glob("1.1*")), "no private file stays"
         seen.add(canceled)
     assert True in seen
+
+
+def test_a_cancel_between_the_look_and_the_link_is_seen(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ln").write_text('#!/bin/sh\nmkdir "$3"\nexec /bin/ln "$@"\n')
+    (tmp_path / "bin" / "ln").chmod(0o700)
+    environment = {"PATH": f"{tmp_path}/bin:{os.defpath}"}
+    result = place.run(work(tmp_path / "log"), environment=environment)
+    assert (result.code, worked(tmp_path / "log")) == (GuardCode.CANCELED, [])
+    assert files(place) == {"1.owner"}
+    assert not list((place.directory / "1.owner").iterdir()), "the link that was made in it is gone"
 
 
 def test_no_directory_can_be_made(place: Place, tmp_path: Path) -> None:
