@@ -23,20 +23,20 @@ RESULTS = Path(__file__).parent / "results"
 
 Benchmark = Callable[[], list[Row]]
 QUICK: dict[str, Benchmark] = {
-    "tracked": lambda: tracked.rows(jobs=30, longest=5.0),
+    "tracked": lambda: tracked.rows(jobs=25, longest=4.0),
     "created": lambda: created.rows(created.QUICK),
-    "cpu": lambda: cpu.rows((100, 1_000), seconds=2.0, most=300),
-    "notice": lambda: notice.rows(short=500, long=300, many=2_000),
+    "cpu": lambda: cpu.rows((100, 1_000), seconds=2.0, looks=1_000),
+    "notice": lambda: notice.rows(short=500, long=200, many=1_500),
     "tokens": tokens.rows,
-    "memory": lambda: memory.rows(10_000, seconds=4.0),
+    "memory": lambda: memory.rows(2_000),
 }
 FULL: dict[str, Benchmark] = {
     "tracked": lambda: tracked.rows(jobs=100, longest=60.0),
     "created": lambda: created.rows(tuple(created.FAULTS)),
-    "cpu": lambda: cpu.rows((100, 1_000, 10_000), seconds=6.0, most=2_000),
+    "cpu": lambda: cpu.rows((100, 1_000, 10_000), seconds=6.0, looks=4_000),
     "notice": lambda: notice.rows(short=2_000, long=1_000, many=10_000),
     "tokens": tokens.rows,
-    "memory": lambda: memory.rows(10_000, seconds=15.0),
+    "memory": lambda: memory.rows(10_000),
 }
 
 

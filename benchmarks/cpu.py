@@ -18,24 +18,24 @@ _PAGE = 1000  # jobs, the most that the IRI list gives at once
 _MICRO = 1e6
 
 
-def rows(sizes: tuple[int, ...], seconds: float, most: int) -> list[Row]:
+def rows(sizes: tuple[int, ...], seconds: float, looks: int) -> list[Row]:
     """A row a number of jobs.
 
     Args:
         sizes: Numbers of tracked jobs.
         seconds: How long ours is watched at each.
-        most: Looks that a peer makes at each; its cost per look does not depend on more.
+        looks: That a peer makes at each, job after job; more would not change the cost of one.
     """
     note = (
         "Processor time of the client's whole process, over the public face of each; the facility answers "
-        f"from prepared bytes in another process. Peers ask job by job, {most:,} looks at most"
+        f"from prepared bytes in another process. Peers ask job by job, {looks:,} times"
     )
     made: list[Row] = []
     for jobs in sizes:
         with stand_in(jobs) as facility:
             measured = {ours.NAME: alone(_ours, facility, jobs, seconds)}
             for name in PEERS:
-                measured[name] = alone(_peer, name, facility, jobs, min(jobs, most))
+                measured[name] = alone(_peer, name, facility, jobs, looks)
         values = {name: each["micros"] for name, each in measured.items()}
         requests = {name: each["requests"] / each["looks"] * jobs for name, each in measured.items()}
         pages = math.ceil(jobs / _PAGE)
@@ -80,13 +80,13 @@ async def _watch(facility: StandIn, jobs: int, seconds: float) -> dict[str, Any]
     return {"micros": spent / told * _MICRO, "looks": told, "requests": requests, "cpu_seconds": spent}
 
 
-async def settled(facility: StandIn, told: int) -> None:
+async def settled(facility: StandIn, told: int, pause: float = 0.3) -> None:
     """Wait until the facility has told of so many jobs, so that what joining costs is over."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 180
     while facility.seen()["told"] < told:
         if time.monotonic() > deadline:
             raise RuntimeError(f"the facility was not asked for {told} jobs: {facility.seen()}")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(pause)
 
 
 def _peer(name: str, facility: StandIn, jobs: int, looks: int) -> dict[str, Any]:

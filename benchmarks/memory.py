@@ -10,35 +10,33 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from iri_common.policy.pace import Pace
-
 from . import ours
 from .cpu import settled
 from .processes import alone
 from .standin import RESOURCE, StandIn, job_id, stand_in
 from .table import Row
 
+_PROMISED = 10_000  # jobs that the targets speak of
 _MOST_MEGABYTES = 200
 _MOST_PERCENT = 5.0
-_SLOWEST = Pace().slowest
-_ROUNDS = 3  # the last ones tell the pace
 _TRACED = 2_000  # jobs where every allocation is traced, which is slow
 
 
-def rows(jobs: int, seconds: float) -> list[Row]:
-    """Waits of one process for so many jobs, watched for some seconds."""
+def rows(jobs: int) -> list[Row]:
+    """Waits of one process for so many jobs."""
     with stand_in(jobs) as facility:
-        plain = alone(_measure, facility, jobs, seconds, False)
-        traced = alone(_measure, facility, _TRACED, 0.0, True)
+        plain = alone(_measure, facility, jobs, False)
+        traced = alone(_measure, facility, _TRACED, True)
     note = (
-        f"{jobs:,} waits of one process through the awaited face, just begun, when looks are most frequent "
-        f"(every {plain['period']:.1f} s). A look at all of them takes {plain['round']:.2f} s of processor "
-        f"time: looked at every {_SLOWEST:.0f} s, as old jobs are, {100 * plain['round'] / _SLOWEST:.1f} %. "
+        f"{jobs:,} waits of one process through the awaited face, just begun: a look at all of them every "
+        f"{plain['period']:.1f} s, which takes {plain['round']:.2f} s of processor time. "
         "The peers ask job by job, in a loop or a thread of the caller, and cannot be measured so"
     )
     details = {"plain": plain, "traced": traced}
 
     def row(what: str, value: float, target: str = "", most: float | None = None) -> Row:
+        if jobs < _PROMISED:
+            target, most = "", None
         met = None if most is None else value < most
         return Row(what, "memory", {ours.NAME: value}, target, met, note, details=details)
 
@@ -55,11 +53,11 @@ def rows(jobs: int, seconds: float) -> list[Row]:
     ]
 
 
-def _measure(facility: StandIn, jobs: int, seconds: float, traced: bool) -> dict[str, Any]:
-    return asyncio.run(_watch(facility, jobs, seconds, traced))
+def _measure(facility: StandIn, jobs: int, traced: bool) -> dict[str, Any]:
+    return asyncio.run(_watch(facility, jobs, traced))
 
 
-async def _watch(facility: StandIn, jobs: int, seconds: float, traced: bool) -> dict[str, Any]:
+async def _watch(facility: StandIn, jobs: int, traced: bool) -> dict[str, Any]:
     door = ours.open_facility(facility.root, "benchmark")
     await door.aio.jobs.status(ours.reference(facility.root, RESOURCE, job_id(0)))  # all modules are loaded
     refs = [ours.reference(facility.root, RESOURCE, job_id(number)) for number in range(jobs)]
@@ -69,25 +67,27 @@ async def _watch(facility: StandIn, jobs: int, seconds: float, traced: bool) -> 
     before = _resident()
     earlier = facility.seen()["told"]
     waiting = asyncio.ensure_future(ours.wait_all(door, refs))
-    await settled(facility, earlier + 2 * jobs)
-    before_window, spent = facility.seen()["told"], time.process_time()
-    await asyncio.sleep(seconds)
-    spent, told = time.process_time() - spent, facility.seen()["told"] - before_window
-    gc.collect()
-    rounds = facility.rounds()[-_ROUNDS:]
-    period = (rounds[-1] - rounds[0]) / (len(rounds) - 1)
-    whole = spent / told * jobs if told else 0.0  # of one look at all jobs, wherever the window cut
-    result = {
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_UNITS,
-        "grown": _resident() - before,
-        "allocated": tracemalloc.get_traced_memory()[0] / 1e6 if traced else 0.0,
-        "round": whole,
-        "period": period,
-        "percent": 100 * whole / period,
-        "seen": dict(facility.seen()),
-    }
+    await settled(facility, earlier + jobs)
+    result = {"allocated": tracemalloc.get_traced_memory()[0] / 1e6} if traced else {}
+    if not traced:
+        result = await _cost(facility, jobs) | {
+            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_UNITS,
+            "grown": _resident() - before,
+        }
     waiting.cancel()
     return result
+
+
+async def _cost(facility: StandIn, jobs: int) -> dict[str, float]:
+    """Of a look at all jobs: processor time, and seconds until the next."""
+    told, first, spent = facility.seen()["told"], len(facility.rounds()), time.process_time()
+    await settled(facility, told + 2 * jobs, pause=3.0)  # asking takes time, too
+    spent, told = time.process_time() - spent, facility.seen()["told"] - told
+    rounds = facility.rounds()[first - 1 :]
+    period = (rounds[-1] - rounds[0]) / (len(rounds) - 1)
+    whole = spent / told * jobs  # wherever the counting began
+    gc.collect()
+    return {"round": whole, "period": period, "percent": 100 * whole / period}
 
 
 _STATM = Path("/proc/self/statm")
