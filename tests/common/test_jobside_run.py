@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -41,7 +42,8 @@ def number_of(name: str) -> int:
 
 def codes_with_signal(place: Place, code: int, name: str) -> set[int]:
     """What a guard may say of a program that ended in the very moment of a signal: bash forgets its code."""
-    return {code, 128 + number_of(name)} if "bash" in place.shell[0] else {code}
+    is_bash = "bash" in os.path.realpath(str(shutil.which(place.shell[0])))
+    return {code, 128 + number_of(name)} if is_bash else {code}
 
 
 # ------------------------------------------------------------------------------------------- signals
