@@ -17,6 +17,7 @@ from iri_common.policy.asking import End
 from iri_common.policy.submission import LOOKS_BEFORE_VERDICT, MOST_SENDS
 
 CHUNKS = 8
+SEED = os.environ.get("IRI_SEED")  # read now: no test sees such variables
 SCHEDULES = int(os.environ.get("IRI_SCHEDULES", "16000")) // CHUNKS
 
 
@@ -56,6 +57,8 @@ def check(campaign: Campaign) -> str:
     for generation, told in campaign.told.items():
         workers = [world.job(number) for number in world.worked.get(generation, [])]
         truths = {"failed" if worker.code else "completed" for worker in workers} or {"failed"}
+        if not campaign.guarded:  # of two jobs, which a hole made, either may be told of, also a dead node's
+            truths |= {"failed" for job in world.jobs if job.generation == generation and job.exit_code is None}
         if told != "lost" and told not in truths:
             return f"generation {generation} was told to be {told}, in truth {truths}"
         if told == "lost" and campaign.guarded and world.journals and workers:
@@ -95,8 +98,8 @@ def test_the_promise_is_kept_through_random_schedules(chunk: int) -> None:
     assert doubles, "the schedules are too tame to need a guard"
 
 
-@pytest.mark.skipif("IRI_SEED" not in os.environ, reason="replays one schedule when IRI_SEED names it")
+@pytest.mark.skipif(SEED is None, reason="replays one schedule when IRI_SEED names it")
 def test_replay() -> None:
-    seed = int(os.environ["IRI_SEED"])
+    seed = int(SEED or 0)
     print(tell(seed))
     assert not check(schedule(seed))

@@ -128,7 +128,8 @@ def test_a_profile_with_the_blocks_own_defaults(facility: LocalFacility, monkeyp
     door = IriFacility(profile="here", directory=str(facility.scratch)).get_client()
     assert isinstance(door, Facility)
     assert door.name == "here"
-    assert door.jobs.run({"executable": "/bin/pwd"}).ref.directory == str(facility.scratch)
+    ref = door.jobs.run({"executable": "/bin/pwd"}).ref
+    assert door.jobs.tail(ref).strip() == str(facility.scratch)
 
 
 def test_a_client_fetches_its_token(facility: LocalFacility):
