@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
@@ -25,10 +26,14 @@ from iri_common.auth.keeper import TokenKeeper
 from iri_common.http import telemetry
 from iri_common.http.budget import Budget
 from iri_common.http.session import Request, Session
+from iri_common.jobs.watched import Watched
 from iri_common.model import errors
+from iri_common.model.job import JobStatus
 from iri_common.model.logfields import about
 from iri_common.model.ports import Token, WireReply
+from iri_common.model.state import JobState
 from iri_common.policy.classify import ReplyLost
+from iri_common.policy.pace import Pace
 from iri_common.policy.retry import Limits
 from iri_local_facility import LocalFacility
 
@@ -268,11 +273,57 @@ def test_a_look_begins_a_trace_of_its_own(seen: Seen) -> None:
     assert [point.value for point in points["iri.watch.jobs"]] == [7]
 
 
-@pytest.mark.parametrize(("waited", "told"), [(0.0, 1), (250.0, 1), (-3.0, 0)])
-def test_the_wait_in_the_queue_is_a_histogram(seen: Seen, waited: float, told: int) -> None:
-    telemetry.started("here", "machine", waited)
-    points = seen.points().get("iri.queue.wait", [])
-    assert sum(point.count for point in points) == told, "clocks that disagree tell nothing"
+def queue_waits(seen: Seen) -> list[float]:
+    return [point.sum for point in seen.points().get("iri.queue.wait", [])]
+
+
+@pytest.mark.parametrize(
+    ("waited", "told"), [(0.0, [0.0]), (250.0, [250.0]), (-3.0, []), (None, [])], ids=str
+)
+def test_the_wait_in_the_queue_is_what_the_facility_tells(seen: Seen, waited, told: list[float]) -> None:
+    telemetry.started("here", "machine", "42", waited)
+    assert queue_waits(seen) == told, "clocks that disagree tell nothing"
+
+
+def test_the_wait_of_a_job_of_ones_own_is_measured_once(seen: Seen, monkeypatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    telemetry.accepted("here", "machine", "7")
+    clock[0] = 130.0
+    telemetry.started("here", "another", "7", None)
+    telemetry.started("here", "machine", "7", 999.0)
+    assert queue_waits(seen) == [30.0]
+    telemetry.started("here", "machine", "7", None)
+    assert queue_waits(seen) == [], "a job that was queued anew did not wait since then"
+
+
+def test_jobs_that_never_start_are_forgotten(seen: Seen, monkeypatch) -> None:
+    monkeypatch.setattr(telemetry, "_accepted", {})
+    monkeypatch.setattr(telemetry, "MOST_ACCEPTED", 3)
+    for number in range(5):
+        telemetry.accepted("here", "machine", str(number))
+    assert [job for _, _, job in telemetry._accepted] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("looks", "waited"),
+    [
+        ([("queued", 100.0), ("active", 160.0)], 60.0),
+        ([("new", 100.0), ("held", 130.0), ("active", 160.0)], 60.0),
+        ([("queued", 100.0), ("active", 160.0), ("queued", 200.0), ("active", 205.0)], 5.0),
+        ([("active", 160.0)], None),
+        ([("queued", None), ("active", 160.0)], None),
+        ([("queued", 100.0), ("active", None)], None),
+    ],
+)
+def test_a_watch_reads_the_wait_from_the_facilitys_own_times(looks, waited: float | None) -> None:
+    watched = Watched(JobRef("h", "iri", "r", JobKey.of("k"), "1"), Pace(), changed_at=0.0, due=0.0)
+    told = None
+    for number, (state, at) in enumerate(looks):
+        status = JobStatus(JobState(state), raw_state=state, time=at)
+        told = watched.waited(status)
+        watched.saw(status, float(number))
+    assert told == waited
 
 
 def test_a_job_is_told_from_its_submission_to_its_end(
@@ -290,11 +341,18 @@ def test_a_job_is_told_from_its_submission_to_its_end(
         with seen.tracer.start_as_current_span("my workflow") as mine:
             ref = facility.jobs.submit(spec, key=key)
             facility.jobs.wait(ref, timeout=30)
+            heard: list[object] = []
+            here = trace.get_current_span
+            asyncio.run(facility.aio.jobs.wait(ref, on_change=lambda _: heard.append(here())))
         token = place.token
+    assert heard == [mine], "what the caller does when it is told is the caller's, not the look's"
     (submit,) = seen.spans("iri submit")
     assert submit.parent.span_id == mine.get_span_context().span_id, "the caller's trace, over two threads"
     assert submit.attributes["iri.job"] == ref.job_id
     assert submit.attributes["iri.key"] == str(key)
+    assert len(queue_waits(seen)) == 1
+    assert {span.attributes["iri.outcome"] for span in seen.spans("iri watch")} == {"ok"}
+    assert {span.parent for span in seen.spans("iri watch")} == {None}
     (launch,) = seen.spans("iri launchJob")
     assert launch.parent.span_id == submit.context.span_id
     assert token not in seen.everything()
@@ -326,7 +384,9 @@ with telemetry.submission("f", JobKey.of("k"), "r") as ending:
     ending.job = "42"
 with telemetry.tick("f", "r", 3):
     pass
-telemetry.started("f", "r", 1.0)
+telemetry.accepted("f", "r", "1")
+telemetry.started("f", "r", "1", None)
+assert not telemetry._accepted
 telemetry.token_fetched("f", worked=True)
 telemetry.token_used("f", 1.0, None)
 assert {blocked} == ("opentelemetry" not in sys.modules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import queue
 from collections.abc import Callable, Coroutine
@@ -77,14 +78,15 @@ def blocking_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P],
 
 
 def awaited_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], Coroutine[Any, Any, T]]:
-    """Like :func:`awaited`; ``on_change`` is called on the caller's loop."""
+    """Like :func:`awaited`; ``on_change`` is called on the caller's loop, in the caller's context."""
 
     @functools.wraps(method)
     async def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
         on_change: Any = kwargs.get("on_change")
         if on_change is not None:
             loop = asyncio.get_running_loop()
-            kwargs["on_change"] = functools.partial(loop.call_soon_threadsafe, on_change)
+            context = contextvars.copy_context()
+            kwargs["on_change"] = functools.partial(loop.call_soon_threadsafe, on_change, context=context)
         return await run_awaited(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
 
     return call

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from iri_common.model.key import JobKey
 
 SCOPE = "iri_common"
+MOST_ACCEPTED = 10_000  # jobs remembered until they start
 QUEUE_SECONDS = (1, 10, 30, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400)
 REQUEST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -110,6 +111,7 @@ def _open() -> Instruments | None:
         return None  # not installed, or from before it had these instruments; never a reason to fail
 
 
+_accepted: dict[tuple[str, str, str], float] = {}  # jobs whose start nobody has seen yet
 _instruments = _open()  # with this module, since an import on the I/O loop would stop every wait
 
 
@@ -192,9 +194,30 @@ def tick(facility: str, resource_id: str, jobs: int) -> Generator[Ending]:
         here.ticks.add(1, {**words, "iri.outcome": ending.outcome})
 
 
-def started(facility: str, resource_id: str, waited: float) -> None:
-    """A job began so many seconds after the facility took it."""
-    if _instruments and waited >= 0:
+def accepted(facility: str, resource_id: str, job_id: str) -> None:
+    """A facility has just taken a job that this process asked for."""
+    if _instruments:
+        while len(_accepted) >= MOST_ACCEPTED:
+            del _accepted[next(iter(_accepted))]
+        _accepted[facility, resource_id, job_id] = time.monotonic()
+
+
+def started(facility: str, resource_id: str, job_id: str, waited: float | None) -> None:
+    """A job was first seen to run.
+
+    Args:
+        facility: As messages call it.
+        resource_id: Where it runs.
+        job_id: Which.
+        waited: Seconds in the queue by the facility's own times, where it tells them; for a job that this
+            process did not ask for.
+    """
+    if _instruments is None:
+        return
+    since = _accepted.pop((facility, resource_id, job_id), None)
+    if since is not None:
+        waited = time.monotonic() - since
+    if waited is not None and waited >= 0:
         _instruments.queue_wait.record(waited, {"iri.facility": facility, "iri.resource": resource_id})
 
 

@@ -225,6 +225,8 @@ class _Run:
         except IriError as error:
             self._error = error
             return Sent(_outcome_of_ask(error) if answer is None else _outcome_of_wait(error, answer))
+        if not accepted.replayed:
+            telemetry.accepted(self._submitter.label, self._submission.resource_id, accepted.job_id)
         if accepted.replayed is not None:
             self._submitter.memory.honours_keys = True
         return Sent(Outcome.OK, accepted.job_id, accepted.replayed)

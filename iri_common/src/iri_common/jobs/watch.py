@@ -8,11 +8,13 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from iri_common.http import telemetry
 from iri_common.jobs.looking import FEW, Look, Looker
 from iri_common.jobs.watched import OnChange, Waiter, Watched, Witness
 from iri_common.jobs.witness import Witnesses
 from iri_common.model.errors import AuthError, JobLost, PermissionDenied
 from iri_common.model.job import JobStatus
+from iri_common.model.logfields import about
 from iri_common.model.ports import JobsApi
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
@@ -54,6 +56,7 @@ class Poller:
         witness: Witness | None = None,
     ) -> None:
         self._label = label
+        self._resource_id = resource_id
         self._name = f"watch {label}/{resource_id}"
         self._clock = clock
         self._watched: dict[str, Watched] = {}
@@ -212,17 +215,22 @@ class Poller:
     # -------------------------------------------------------------------------------------- one look
 
     async def _look(self, way: Way, due: Iterable[str], limit: int) -> None:
-        try:
-            look = await self._looker.look(way, due, limit, quickest=self._quickest.quickest)
-        except AuthError as error:
-            self._allowance.spend(1)
-            self._credential_refused(error)
-        except Exception as error:
-            self._allowance.spend(1)
-            self._count_failure(error)
-        else:
-            self._allowance.spend(look.requests)
-            self._make_of(look)
+        with telemetry.tick(self._label, self._resource_id, len(self._watched)) as ending:
+            try:
+                look = await self._looker.look(way, due, limit, quickest=self._quickest.quickest)
+            except AuthError as error:
+                ending.outcome = "bad token"
+                self._allowance.spend(1)
+                self._credential_refused(error)
+            except Exception as error:
+                ending.outcome = "failed"
+                self._allowance.spend(1)
+                self._count_failure(error)
+            else:
+                troubled = look.denied or look.errors or look.list_error
+                ending.outcome = "failed" if troubled and not look.learned else "ok"
+                self._allowance.spend(look.requests)
+                self._make_of(look)
         # From the end of the look: one that took minutes to fail is no reason to hurry.
         self._last_look = self._clock()
         self._wake_at = -math.inf
@@ -243,7 +251,10 @@ class Poller:
                 watched.unanswered(now)
                 if not watched.complained:
                     watched.complained = True
-                    log.warning("how %s is cannot be learned now (%s)", watched.ref.describe(), error)
+                    fields = about(facility=self._label, ref=watched.ref, error=error)
+                    log.warning(
+                        "how %s is cannot be learned now (%s)", watched.ref.describe(), error, extra=fields
+                    )
 
     def _judge_denied(self, denied: Mapping[str, PermissionDenied]) -> dict[str, PermissionDenied]:
         """Tell those who may not see their job; gives the jobs that could be seen before.
@@ -261,9 +272,9 @@ class Poller:
 
     def _answered(self) -> None:
         if self._failures:
-            log.info("%s answers again", self._label)
+            log.info("%s answers again", self._label, extra=about(facility=self._label))
         if self._refused:
-            log.info("the credential for %s works again", self._label)
+            log.info("the credential for %s works again", self._label, extra=about(facility=self._label))
             self._looker.memory.forgive()  # its refusals were not the list's
         if self._failures or self._refused:
             now = self._clock()
@@ -282,6 +293,7 @@ class Poller:
                 self._label,
                 error,
                 len(self._watched),
+                extra=about(facility=self._label, error=error),
             )
             self._refused = True
         self._refused = bool(self._watched)
@@ -293,6 +305,7 @@ class Poller:
                 "%s does not tell how its jobs are (%s); they are left alone and asked for again",
                 self._label,
                 error,
+                extra=about(facility=self._label, error=error),
             )
 
     # -------------------------------------------------------------------------------------- one job
@@ -304,6 +317,9 @@ class Poller:
         if status.state is JobState.UNKNOWN and status.raw_state and status.raw_state not in self._strange:
             self._strange.add(status.raw_state)
             log.warning("%s uses a job state we do not know: %r; waiting on", self._label, status.raw_state)
+        if status.state is JobState.ACTIVE and watched.active_at is None:
+            job_id = watched.ref.job_id or ""
+            telemetry.started(self._label, self._resource_id, job_id, watched.waited(status))
         if watched.saw(status, self._clock()):
             for waiter in list(watched.waiters):
                 waiter.tell(status)

@@ -21,6 +21,7 @@ OnChange = Callable[[JobStatus], None]
 Witness = Callable[[JobRef], Awaitable[JobStatus | None]]
 """Tells how a job ended; a status that is not terminal if it began and its end is not written; else None."""
 
+_WAITING = frozenset({JobState.NEW, JobState.QUEUED, JobState.HELD})
 LONGEST_TROUBLE = 60.0  # seconds between two questions about a job that cannot be looked at
 
 
@@ -63,6 +64,7 @@ class Watched:
         witness: Whom to ask about it if the facility does not know it any more.
         status: As last seen.
         active_at: When it was first seen to run.
+        queued_at: When it began to wait, by the facility's own clock.
         looked_at: When a look last told of it.
         tried_at: When a question about it last came back, with an answer or without.
         delay: Seconds between its looks now.
@@ -84,6 +86,7 @@ class Watched:
     witness: Witness | None = None
     status: JobStatus | None = None
     active_at: float | None = None
+    queued_at: float | None = None
     looked_at: float | None = None
     tried_at: float | None = None
     delay: float = 1.0
@@ -118,12 +121,20 @@ class Watched:
         if status.state is JobState.ACTIVE:
             self.active_at = now if self.active_at is None else self.active_at
         else:
+            if status.state in _WAITING and (self.queued_at is None or self.active_at is not None):
+                self.queued_at = status.time  # again, if its node was lost and it was queued anew
             self.active_at = None
         self.status = status
         self.absent, self.begun, self.asked_at = None, False, None
         self.suspect, self.troubles = False, 0
         self._schedule(now)
         return new
+
+    def waited(self, status: JobStatus) -> float | None:
+        """How long it had waited when it began to run, as far as the facility tells."""
+        if status.time is None or self.queued_at is None:
+            return None
+        return status.time - self.queued_at
 
     def saw_nothing(self, now: float) -> float:
         """Take note that the facility does not know it now; gives for how long that has been so."""
