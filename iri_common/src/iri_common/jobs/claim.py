@@ -51,10 +51,16 @@ async def claimed(
 
 
 async def _keep(ledger: Ledger, key: JobKey, owner: str) -> None:
+    until = time.time() + CLAIM_SECONDS
     while True:
         await asyncio.sleep(CLAIM_SECONDS / 3)
+        now = time.time()
+        if now >= until:
+            return  # asleep for too long: somebody else may have come, done it all, and given the claim back
         with contextlib.suppress(IriError):  # asked once more before anything is sent
-            await ledger.claim(key, owner, CLAIM_SECONDS)
+            if not await ledger.claim(key, owner, CLAIM_SECONDS):
+                return
+            until = now + CLAIM_SECONDS
 
 
 async def _take(
