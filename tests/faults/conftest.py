@@ -1,6 +1,7 @@
-"""The model of a facility lies beside the tests."""
+"""The model of a facility and the real clients lie beside the tests, the relay with the contracts."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "contract")]

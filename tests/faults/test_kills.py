@@ -1,0 +1,250 @@
+"""Clients that are killed at every step and started again: what they ask for is worked once, and told truly.
+
+The facility, the jobs, the ledger and the clients' processes are real. A client strikes itself at a step that
+is named, so that nothing here depends on luck.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from asking_client import Strike
+from real_clients import Clients, until
+from real_world import KeylessRelay, Work, broken, new_key, settle, story_of
+
+from iri_local_facility import LocalFacility
+
+# Steps of an ask, in order. At the two marked ones nobody knows afterwards whether the request left.
+IN_THE_DARK = (Strike("after", "write sent"), Strike("before", "submit"))
+STEPS = (
+    Strike("before", "claim"),
+    Strike("after", "claim"),
+    Strike("before", "write intent"),
+    Strike("after", "write intent"),
+    Strike("before", "write sent"),
+    *IN_THE_DARK,
+    Strike("after", "submit"),
+    Strike("before", "write accepted"),
+    Strike("after", "write accepted"),
+    Strike("before", "release"),
+    Strike("before", "status"),
+    Strike("after", "status"),
+    Strike("before", "write settled"),
+    Strike("after", "write settled"),
+)
+FACES = ("v2", "v1", "v2, keys ignored")
+GUARDS = pytest.mark.parametrize("guard", [True, False], ids=["guarded", "unguarded"])
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalFacility]:
+    with LocalFacility(nodes=24) as facility:
+        yield facility
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    with Clients(tmp_path_factory.mktemp("stories")) as clients:
+        yield clients
+
+
+@pytest.fixture(scope="module")
+def urls(place: LocalFacility) -> Iterator[dict[str, str]]:
+    with KeylessRelay(place.base_url) as relay:
+        yield {"v2": place.base_url, "v1": f"{place.url}/api/v1", "v2, keys ignored": relay.base_url}
+
+
+@pytest.fixture(params=FACES)
+def url(urls: dict[str, str], request: pytest.FixtureRequest) -> str:
+    return urls[request.param]
+
+
+def works(place: LocalFacility, url: str, folder: Path, guard: bool, names: object, **words: object) -> dict:
+    """Something to ask for under each name."""
+    return {name: Work(place, url, folder, new_key(str(name)), guard, **words) for name in names}
+
+
+def held(works: dict[object, Work], *, uncertain: object = ()) -> None:
+    """Every promise was kept, and only these could not be known."""
+    listed = settle(next(iter(works.values())).place)
+    wrong = {name: wrong for name, work in works.items() if (wrong := broken(work, listed))}
+    told = [f"{name}: {wrong[name]}\n  {story_of(works[name], listed)}" for name in wrong]
+    assert not wrong, "\n".join(map(str, told))
+    assert {name for name, work in works.items() if work.uncertain} == set(uncertain)
+    for name, work in works.items():
+        lost = not work.worked() and not work.uncertain
+        assert not lost, f"{name} is lost\n  {story_of(work, listed)}"
+        truth = work.uncertain or work.told[-1].get("state") == "completed"
+        assert truth, f"{name} ended with {work.told[-1]}"
+
+
+# ------------------------------------------------------------------------------------- killed and restarted
+
+
+@GUARDS
+@pytest.mark.parametrize("lost", [False, True], ids=["ledger kept", "ledger lost"])
+def test_killed_at_each_step_and_asked_again(place, clients, url, tmp_path, guard, lost) -> None:
+    asked = works(place, url, tmp_path, guard, STEPS)
+    dead = [work.start(clients, step) for step, work in asked.items()]
+    for client, work in zip(dead, asked.values(), strict=True):
+        work.heard(client)
+        if lost:
+            work.lose_ledger()
+    again = [work.start(clients) for work in asked.values()]
+    for client, work in zip(again, asked.values(), strict=True):
+        work.heard(client)
+    # Where the record says that a request may have left, nothing but the guard allows another one.
+    held(asked, uncertain=() if guard or lost else IN_THE_DARK)
+    assert all(len(work.jobs()) == len(set(work.worked())) for work in asked.values()), "no job too many"
+
+
+@GUARDS
+@pytest.mark.parametrize("lost", [False, True], ids=["ledger kept", "ledger lost"])
+def test_killed_while_the_reply_is_on_its_way(place, clients, url, tmp_path, guard, lost) -> None:
+    (work,) = works(place, url, tmp_path, guard, ["in flight"]).values()
+    place.order("delay", "launchJob", job=work.key.job_name("marks"), when="after", seconds=3.0)
+    first = work.start(clients)
+    until(work.jobs, "the job")
+    first.kill()
+    work.heard(first)
+    if lost:
+        work.lose_ledger()
+    work.heard(work.start(clients))
+    held({"in flight": work})
+    assert len(work.jobs()) == 1
+
+
+@GUARDS
+def test_killed_before_a_slow_facility_has_taken_the_request(place, clients, url, tmp_path, guard) -> None:
+    """The request lies at the facility; its job comes after the next client has begun to look."""
+    (work,) = works(place, url, tmp_path, guard, ["slow"]).values()
+    name = work.key.job_name("marks")
+    fault = place.order("delay", "launchJob", job=name, when="before", seconds=1.5)
+    first = work.start(clients)
+    until(lambda: any(each["struck"] for each in place.faults() if each["id"] == fault), "the request")
+    first.kill()
+    work.heard(first)
+    work.heard(work.start(clients))
+    until(work.jobs, "the job")
+    uncertain = work.uncertain
+    if uncertain:  # it said so, and says what is true when it is asked again
+        work.heard(work.start(clients))
+    assert not (uncertain and guard)
+    held({"slow": work})
+
+
+# ------------------------------------------------------------------------------------- two at once
+
+
+PAIRS = {
+    f"{first}, {second}": (first, second)
+    for first, second in [
+        (Strike("after", "claim"), None),
+        (Strike("after", "write intent"), None),
+        (Strike("after", "submit"), None),
+        (Strike("before", "write accepted"), Strike("before", "write accepted")),
+        (Strike("after", "write accepted"), Strike("before", "status")),
+        (Strike("before", "write sent"), Strike("after", "submit")),
+        (Strike("after", "status"), Strike("after", "status")),
+    ]
+}
+
+
+@GUARDS
+@pytest.mark.parametrize("lost", [False, True], ids=["ledger kept", "ledger lost"])
+def test_two_at_once_of_whom_one_or_both_are_killed(place, clients, url, tmp_path, guard, lost) -> None:
+    asked = works(place, url, tmp_path, guard, PAIRS)
+    both = {name: [work.start(clients, strike) for strike in PAIRS[name]] for name, work in asked.items()}
+    for name, work in asked.items():
+        work.heard(*both[name])
+        if lost:
+            work.lose_ledger()
+    again = {name: work.start(clients) for name, work in asked.items()}
+    for name, work in asked.items():
+        work.heard(again[name])
+    held(asked)
+
+
+# ------------------------------------------------------------------------------------- long asleep
+
+# Asleep between "sent" on record and the request itself: no ledger can tell who wakes up. A guard can.
+SLEEPS = tuple(Strike(each.when, each.step, signal="STOP") for each in STEPS[1:])
+UNSEEN = {Strike(each.when, each.step, signal="STOP") for each in IN_THE_DARK}
+
+
+@GUARDS
+def test_one_that_sleeps_beyond_its_claim_wakes_up_to_another_ones_work(
+    place, clients, url, tmp_path, guard
+) -> None:
+    asked = works(place, url, tmp_path, guard, SLEEPS)
+    asleep = {step: work.start(clients, step, claim_seconds=1.0) for step, work in asked.items()}
+    for client in asleep.values():
+        until(lambda client=client: client.stopped or client.ended, "its sleep")
+    second = {step: work.start(clients, claim_seconds=1.0) for step, work in asked.items()}
+    for step, work in asked.items():
+        work.heard(second[step])
+        assert guard or work.uncertain == (step in UNSEEN), work.told
+    for client in asleep.values():
+        client.go_on()
+    for step, work in asked.items():
+        work.heard(asleep[step])
+    held(asked)
+
+
+# ------------------------------------------------------------------------------------- on another host
+
+
+def test_a_claim_made_on_another_host_must_run_out(place, clients, urls, tmp_path) -> None:
+    steps = [Strike("after", "claim"), Strike("after", "write intent"), Strike("after", "submit")]
+    asked = works(place, urls["v2"], tmp_path, True, steps)
+    for step, work in asked.items():
+        work.heard(work.start(clients, step, machine="elsewhere", claim_seconds=1.5))
+    began = time.monotonic()
+    again = {step: work.start(clients, claim_seconds=20.0) for step, work in asked.items()}
+    for step, work in asked.items():
+        work.heard(again[step])
+    held(asked)
+    assert time.monotonic() - began > 0.5, "nobody there can say whether that process lives"
+
+
+def test_a_claim_of_this_host_is_known_to_be_dead(place, clients, urls, tmp_path) -> None:
+    (work,) = works(place, urls["v2"], tmp_path, True, ["here"]).values()
+    work.heard(work.start(clients, Strike("after", "claim"), claim_seconds=600.0))
+    work.heard(work.start(clients, claim_seconds=600.0))
+    held({"here": work})
+
+
+# ------------------------------------------------------------------------------------- canceling
+
+CANCELS = (
+    Strike("before", "mkdir"),
+    Strike("after", "mkdir"),
+    Strike("after", "mkdir", 2),
+    Strike("before", "cancel"),
+    Strike("after", "cancel"),
+)
+
+
+@GUARDS
+def test_killed_while_canceling_and_canceled_again(place, clients, url, tmp_path, guard) -> None:
+    asked = works(place, url, tmp_path, guard, CANCELS if guard else CANCELS[3:], seconds=60.0)
+    waiting = {step: work.start(clients) for step, work in asked.items()}
+    for work in asked.values():
+        until(work.worked, "the job")
+    for dies in (True, False):
+        canceling = {
+            step: work.start(clients, step if dies else None, verb="cancel") for step, work in asked.items()
+        }
+        for step, work in asked.items():
+            work.heard(canceling[step])
+    for step, work in asked.items():
+        work.heard(waiting[step])
+    listed = settle(place)
+    for step, work in asked.items():
+        assert not broken(work, listed), (step, story_of(work, listed))
+        assert [each["state"] for each in work.jobs(listed)] == ["canceled"]
+        assert [each["state"] for each in work.ends()] == ["canceled"], step
+        assert len(work.worked()) == 1
