@@ -50,7 +50,7 @@ def show(
     screen.facts(
         [
             ("facility", facility.name),
-            ("resource", seen.resource_id),
+            ("resource", _resource_name(facility, seen.resource_id)),
             ("name", seen.name),
             ("key", seen.key.identity if ask.named else "a new one for every run, as no --key was given"),
             *(("upload", f"{each.source} to {each.target}") for each in puts),
@@ -58,15 +58,19 @@ def show(
         ]
     )
     screen.heading("Request")
-    screen.code(
-        f"{seen.method} {seen.url}\n" + "".join(f"{n}: {v}\n" for n, v in seen.headers.items()), "http"
-    )
+    headers = "".join(f"{name}: {value}\n" for name, value in seen.headers.items())
+    screen.code(f"{seen.method} {seen.url}\n{headers}")
     screen.code(json.dumps(_readable(seen), indent=2, ensure_ascii=False), "json")
     if seen.script:
         screen.heading(_GUARD)
         screen.code(seen.script, "sh")
     screen.say("Nothing was sent.", "dim")
     return Exit.OK
+
+
+def _resource_name(facility: Facility, resource_id: str) -> str:
+    names = {each.id: each.name for each in facility.status.resources()}
+    return names.get(resource_id) or resource_id
 
 
 def _readable(seen: Preview) -> dict[str, Any]:

@@ -112,14 +112,15 @@ class Screen:
             self.out.print(f"  {name:<10} {value}", markup=False, soft_wrap=True)
         self.out.print()
 
-    def code(self, text: str, language: str) -> None:
+    def code(self, text: str, language: str = "") -> None:
         """A piece of text in a language; as it is where nobody looks, so that it can be copied."""
-        if not self.out.is_terminal or self.out.no_color:
+        if not language or not self.out.is_terminal or self.out.no_color:
             self.result(f"{text.rstrip()}\n\n")
             return
         from rich.syntax import Syntax
 
-        self.out.print(Syntax(text.rstrip(), language, background_color="default", word_wrap=True))
+        # The terminal's own colours: they can be read on whatever background it has.
+        self.out.print(Syntax(text.rstrip(), language, theme="ansi_dark", word_wrap=True))
         self.out.print()
 
     def table(
