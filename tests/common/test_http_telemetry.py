@@ -29,7 +29,6 @@ from iri_common.http.session import Request, Session
 from iri_common.jobs.watched import Watched
 from iri_common.model import errors
 from iri_common.model.job import JobStatus
-from iri_common.model.logfields import about
 from iri_common.model.ports import Token, WireReply
 from iri_common.model.state import JobState
 from iri_common.policy.classify import ReplyLost
@@ -445,20 +444,6 @@ def test_the_docs_list_every_name(seen: Seen) -> None:
 
 
 # ------------------------------------------------------------------------------------------ log lines
-
-
-def test_what_a_line_is_about_stands_beside_it() -> None:
-    ref = JobRef("host", "iri", "machine", JobKey.of("dag", "run"), "42", profile="nersc")
-    error = errors.Unreachable("gone", facility="here", operation="getJob", request_id="r1")
-    assert about() == {}
-    assert about(ref=ref) == {"iri_facility": "nersc", "iri_key": "dag/run.1", "iri_job": "42"}
-    assert about(key=JobKey.of("a"), error=error) == {
-        "iri_facility": "here",
-        "iri_operation": "getJob",
-        "iri_request_id": "r1",
-        "iri_key": "a.1",
-    }
-    assert about(facility="mine", error=ValueError()) == {"iri_facility": "mine"}
 
 
 async def test_a_retry_is_a_line_with_fields(caplog: pytest.LogCaptureFixture) -> None:

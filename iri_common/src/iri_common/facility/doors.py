@@ -26,6 +26,7 @@ from iri_common.model.errors import IriError, NotFound, UsageError
 from iri_common.model.facility import Availability, Incident, Resource
 from iri_common.model.grades import Grades
 from iri_common.model.job import JobStatus
+from iri_common.model.logfields import about
 from iri_common.model.ports import Dialect
 from iri_common.model.ref import JobRef
 from iri_common.policy.outage import announced
@@ -137,6 +138,7 @@ class Door:
                     each.start,
                     each.end or "an unknown time",
                     each.name or each.id,
+                    extra=about(facility=self.label),
                 )
 
     async def resource(self, wanted: str | None, endpoint: str) -> Resource:

@@ -13,6 +13,7 @@ from iri_common.model.errors import IriError
 from iri_common.model.job import JobEntry
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import Stage
+from iri_common.model.logfields import about
 from iri_common.model.ports import Dialect, Ledger
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
@@ -92,7 +93,12 @@ async def _rediscovered(
     if not numbers:
         return None
     generation = max(numbers)
-    log.info("%s is at generation %d, as its jobs at the facility tell", identity.identity, generation)
+    log.info(
+        "%s is at generation %d, as its jobs at the facility tell",
+        identity.identity,
+        generation,
+        extra=about(key=JobKey(identity.identity, generation)),
+    )
     entry = the_one(each for each in listed if tag_of(each.name) == (identity.digest, generation))
     key = JobKey(identity.identity, generation)
     owner = await guards.owner(key) if guards and generation in began else None

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from iri_common.model.errors import IriError, ResourceDown
 from iri_common.model.facility import Availability, Resource
+from iri_common.model.logfields import about
 from iri_common.policy.outage import OnOutage, OutageStep, after_error, before_submit, outage_pause
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,12 @@ class Gate:
             step = before_submit(self.on_outage, resource.status, self._waited(), self.limit)
             if step is OutageStep.GO:
                 if resource.status is Availability.DOWN:
-                    log.warning("%s is down at %s; trying all the same", _name(resource), self.label)
+                    log.warning(
+                        "%s is down at %s; trying all the same",
+                        _name(resource),
+                        self.label,
+                        extra=about(facility=self.label),
+                    )
                 return resource
             if step is OutageStep.FAIL:
                 raise ResourceDown(
@@ -90,6 +96,7 @@ class Gate:
                 self.label,
                 why,
                 self.limit,
+                extra=about(facility=self.label),
             )
         left = self.limit - self._waited()
         await asyncio.sleep(max(0.0, min(outage_pause(self._waits), left)))

@@ -6,6 +6,7 @@ import logging
 
 from iri_common.jobs.operations import Patience, settled
 from iri_common.model.errors import IriError
+from iri_common.model.logfields import about
 from iri_common.model.ports import Dialect
 from iri_common.model.ref import JobRef
 
@@ -34,5 +35,11 @@ async def tail(
         answer = await dialect.files.tail(file_system, path, lines=lines)
         return (await settled(answer, dialect.operations, patience or Patience(total=30.0))).content
     except IriError as error:
-        log.info("the %s of %s cannot be read: %s", stream, ref.describe(), error)
+        log.info(
+            "the %s of %s cannot be read: %s",
+            stream,
+            ref.describe(),
+            error,
+            extra=about(ref=ref, error=error),
+        )
         return ""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from iri_common.jobs.watched import Watched, Witness
 from iri_common.model.job import JobStatus
+from iri_common.model.logfields import about
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,12 @@ class Witnesses:
                 told = await witness(watched.ref)
         except Exception as error:
             # Its silence says nothing of the job; it is asked again.
-            log.info("nothing can be learned of %s now: %s", watched.ref.describe(), error)
+            log.info(
+                "nothing can be learned of %s now: %s",
+                watched.ref.describe(),
+                error,
+                extra=about(ref=watched.ref, error=error),
+            )
         else:
             self._heard(watched, told, words)
         finally:
