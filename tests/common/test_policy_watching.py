@@ -157,7 +157,6 @@ def test_a_list_that_fails_is_left_alone_for_longer_each_time_and_trusted_again_
     lists.answered()
     assert lists.usable(0.0)
     lists.refused(0.0, for_good=True)
-    lists.forgive()
     assert not lists.usable(1e9)
 
 

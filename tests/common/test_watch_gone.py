@@ -66,7 +66,7 @@ def test_a_look_that_is_refused_for_good_ends_as_lost_with_the_words_of_the_refu
 
 
 def test_a_time_without_looks_proves_nothing() -> None:
-    machine = Machine(a={0: "active", 20: None, 600: "completed"})
+    machine = Machine(a={0: "active", 20: None, 650: "completed"})
     machine.trouble[25, 590] = Unreachable("no answer")
     ((end, _),) = watch(machine, "a")
     assert end.succeeded

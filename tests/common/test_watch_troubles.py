@@ -117,6 +117,8 @@ def test_a_list_that_leaves_out_living_jobs_is_no_end_and_not_trusted(rows, arch
     ends = watch(machine, *machine.timetable)
     assert all(end.succeeded and 900 <= when <= 900 + 60 for end, when in ends)
     assert machine.between(10, 600) <= 600 + 40, "one a second, and what was saved before"
+    lists = [when for when, what in machine.requests if what == "list" and 10 <= when < 600]
+    assert len(lists) <= 12, "it is left alone, each time for longer"
 
 
 def test_where_no_list_works_many_jobs_cost_no_more_requests_than_with_one() -> None:

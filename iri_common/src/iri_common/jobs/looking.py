@@ -12,6 +12,7 @@ from iri_common.jobs.search import PAGE, pages
 from iri_common.jobs.watched import Watched
 from iri_common.model.errors import AuthError, NotOffered, PermissionDenied, Refused
 from iri_common.model.job import JobStatus
+from iri_common.model.logfields import about
 from iri_common.model.ports import JobsApi
 from iri_common.model.state import JobState
 from iri_common.policy.bulk import ListMemory, Way, list_lies, list_the_ended
@@ -106,8 +107,14 @@ class Looker:
             limit = max(limit, 2 * look.requests, AT_ONCE)
         await self._look_one_by_one(look, asked, limit)
         if list_lies(look.left, look.alive):
-            log.info("the job list of %s leaves out jobs that live; asking one by one", self._label)
+            log.info(
+                "the job list of %s leaves out jobs that live; asking one by one",
+                self._label,
+                extra=about(facility=self._label),
+            )
             self.memory.failed(self._clock(), quickest)
+        elif way is not Way.ONE_BY_ONE and look.list_error is None:
+            self.memory.answered()
         if look.list_error is not None and look.learned:
             # Where single questions are answered it is the list that fails (iri-facility-api-python
             # thread 55); where nothing is, the facility is away, and its list may be as good as ever.
@@ -122,7 +129,12 @@ class Looker:
             self.memory.refused(now, for_good=False)
         else:
             self.memory.failed(now, quickest)
-            log.info("the job list of %s is not to be had now (%s); asking one by one", self._label, error)
+            log.info(
+                "the job list of %s is not to be had now (%s); asking one by one",
+                self._label,
+                error,
+                extra=about(facility=self._label, error=error),
+            )
 
     async def _after_list(self, look: Look, unlisted: list[str], way: Way) -> list[str]:
         """Those not in the list who must be asked for, after a list of the ended if that is cheaper."""
@@ -132,7 +144,9 @@ class Looker:
         for job_id in unlisted:
             watched = self._table[job_id]
             gone += watched.listed
-            watched.suspect = watched.suspect or watched.listed
+            # One that was seen alive should be listed, whether by this list or by its id.
+            known = watched.listed or (watched.status is not None and watched.due <= now)
+            watched.suspect = watched.suspect or known
             watched.listed = False
             if watched.suspect or watched.due <= now:
                 ask.append(job_id)
@@ -172,7 +186,7 @@ class Looker:
             else:
                 look.list_error = error
             return None
-        self.memory.answered()
+        self.memory.worked = True
         if ended:
             # Where it was not read to its end it is longer than that.
             self.memory.ended_pages = count if complete or not wanted else count + 1

@@ -275,7 +275,6 @@ class Poller:
             log.info("%s answers again", self._label, extra=about(facility=self._label))
         if self._refused:
             log.info("the credential for %s works again", self._label, extra=about(facility=self._label))
-            self._looker.memory.forgive()  # its refusals were not the list's
         if self._failures or self._refused:
             now = self._clock()
             for watched in self._watched.values():

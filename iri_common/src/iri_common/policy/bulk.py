@@ -55,11 +55,6 @@ class ListMemory:
         pause = min(600.0, 30.0 * 2 ** min(self.failures - 1, 8))
         self.not_before = now + pause * min(1.0, quickest / 2.0)
 
-    def forgive(self) -> None:
-        """Its failures were not its own."""
-        if self.failures:
-            self.failures, self.not_before = 0, -math.inf
-
     def ended_failed(self, now: float) -> None:
         """The list with ended jobs fails, which says nothing of the other one."""
         self.ended_pages, self.ended_not_before = None, now + 600.0
