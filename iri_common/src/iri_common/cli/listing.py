@@ -32,9 +32,10 @@ def jobs(screen: Screen, door: DoorWords, resource: str | None, *, every: bool) 
         screen.table(columns, [_row(each) for each in shown], states=("STATE",))
     orphans = sum(each.orphan for each in shown)
     if orphans:
+        which = "1 orphan: it has" if orphans == 1 else f"{orphans} orphans: they have"
         screen.say(
-            f"{orphans} of them orphaned: at the facility under one of our names, and in no ledger here. "
-            "iri adopt JOB --key … takes one over, iri cancel ends it.",
+            f"{which} one of our names at the facility, and no ledger here knows the key. "
+            "iri adopt JOB --key … takes one over, iri cancel --key … ends it then.",
             "yellow",
         )
     hidden = len(mine) - len(shown)
