@@ -283,6 +283,9 @@ def test_a_cancelled_workflow_cancels_the_job(
     assert begun[1] - begun[0] < 3
     assert ends(place, work) == "canceled"
     assert done.outputs["job-id"], "outputs are set also by a step that was stopped"
+    assert done.commands("error") == []
+    assert "does not touch the job" in done.commands("warning")[0]
+    assert "The job was cancelled, as the workflow was." in done.summary
     assert no_secret(place, done)
 
 
@@ -306,6 +309,16 @@ def test_a_job_is_cancelled_although_its_step_was_killed(
     kill = after((work / "began").exists, signal.SIGKILL, group=True)
     machine.action(given(place, work, command=LONG), during=kill, then="cancelled")
     assert ends(place, work) == "canceled"
+
+
+def test_a_workflow_may_be_cancelled_before_it_asked_for_anything(
+    place: LocalFacility, work: Path, tmp_path: Path, run_id: str
+) -> None:
+    words = given(place, work, command="true", nodes="many")
+    done = Runner(tmp_path / "a", run_id=run_id).action(words, then="cancelled")
+    assert len(done.commands("error")) == 1
+    assert "was cancelled" in done.summary
+    assert "Traceback" not in done.log
 
 
 def test_a_workflow_may_leave_its_job_when_it_is_cancelled(

@@ -20,7 +20,7 @@ import typer
 
 from iri_common.cli import running, tending
 from iri_common.cli.github_report import Report, RunnerScreen
-from iri_common.cli.github_runner import group, mask, output, summary
+from iri_common.cli.github_runner import group, mask, output, say, summary
 from iri_common.cli.guarded import ended
 from iri_common.cli.options import AskWords, DoorWords, JobWords
 from iri_common.cli.running import RunWords
@@ -199,6 +199,10 @@ def cancel() -> int:
     report, code = _told("Cancel the job", work)
     if code:
         report.show(code)
+    else:
+        words = "the job was cancelled, as the workflow was"
+        say("notice", words, title="iri")
+        summary(f"{words.capitalize()}.")
     return code
 
 

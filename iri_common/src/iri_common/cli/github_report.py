@@ -65,7 +65,7 @@ class Report:
         if error := self.told.get("error"):
             return str(error["message"])
         if self.told.get("interrupted"):
-            return "the step was stopped; the job was left as it is"
+            return "the step was stopped; it does not touch the job"
         code = self.told.get("exit_code")
         words = [str(state or "nothing is known"), f"exit code {code}" if code is not None else ""]
         message = self.told.get("message") or ""
@@ -95,10 +95,9 @@ class Report:
         if self.told.get("step") == "attach":
             runner.say("notice", f"{self.job} was asked for before; this run went on with it", title="iri")
         if code:
-            words = f"{self.outcome()}. {self.advice()}".strip()
-            runner.say(
-                "error", words, title=f"iri: {self.job} at {self.told.get('facility') or 'no facility'}"
-            )
+            mark = "warning" if self.told.get("interrupted") else "error"
+            where = f": {self.job} at {self.told['facility']}" if self.told.get("facility") else ""
+            runner.say(mark, f"{self.outcome()}. {self.advice()}".strip(), title=f"iri{where}")
 
     def markdown(self) -> str:
         """The step's summary."""
