@@ -99,6 +99,16 @@ def test_submit_prints_the_reference_alone(iri: Shell) -> None:
     assert iri("wait", "--json", told["ref"]).document["jobs"][0]["state"] == "completed"
 
 
+def test_several_jobs_are_waited_for_and_the_failed_one_gives_the_code(iri: Shell) -> None:
+    refs = [iri("submit", "sh", "-c", f"exit {code}").out.strip() for code in (0, 7, 0)]
+    said = iri("wait", "--json", *refs)
+    assert said.code == 3
+    assert [each["exit_code"] for each in said.document["jobs"]] == [0, 7, 0]
+    assert iri("wait", refs[0], refs[2]).code == 0
+    assert iri("wait").code == iri("wait", "--key", "x", refs[0]).code == 2
+    assert iri("wait", "--key", "never/asked").code == 10
+
+
 def test_a_script_runs_with_its_directives(iri: Shell, place: LocalFacility, tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     script.write_text('#!/bin/bash\n#SBATCH -J lifted -t 2 -q debug\necho "$0 $1 from ${BASH_VERSION%%.*}"\n')

@@ -72,7 +72,9 @@ def test_without_a_profile_a_url_and_a_token(
     file.write_text(place.token)
     file.chmod(0o600)
     assert iri("run", "--url", place.base_url, "--token-file", str(file), "true").code == 0
-    assert iri("run", "--token-file", str(file), "true").code == 2
+    there = ["--url", place.base_url, "--token-file", str(file)]
+    for words in (there[2:], [*there, "--facility", "place"], [*there, "--token-env", "SECRET"]):
+        assert iri("run", *words, "true").code == 2
     for url in ("ftp://x", "nowhere", place.base_url.replace("//", "//user:hunter2@")):
         wrong = iri("run", "--json", "--url", url, "true")
         assert (wrong.code, "hunter2" in wrong.out + wrong.err) == (2, False)
