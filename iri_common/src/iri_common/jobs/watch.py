@@ -140,7 +140,12 @@ class Poller:
 
     def _revive(self, error: BaseException | None) -> None:
         if self._watched:  # else the whole loop is being shut down
-            log.error("the watch at %s was stopped and goes on", self._label, exc_info=error)
+            log.error(
+                "the watch at %s was stopped and goes on",
+                self._label,
+                exc_info=error,
+                extra=about(facility=self._label),
+            )
             self._keep_running()
 
     async def _run(self) -> None:
@@ -315,7 +320,13 @@ class Poller:
             return
         if status.state is JobState.UNKNOWN and status.raw_state and status.raw_state not in self._strange:
             self._strange.add(status.raw_state)
-            log.warning("%s uses a job state we do not know: %r; waiting on", self._label, status.raw_state)
+            fields = about(facility=self._label, ref=watched.ref)
+            log.warning(
+                "%s uses a job state we do not know: %r; waiting on",
+                self._label,
+                status.raw_state,
+                extra=fields,
+            )
         if status.state is JobState.ACTIVE and watched.active_at is None:
             job_id = watched.ref.job_id or ""
             telemetry.started(self._label, self._resource_id, job_id, watched.waited(status))
