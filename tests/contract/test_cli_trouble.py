@@ -80,6 +80,12 @@ def test_without_a_profile_a_url_and_a_token(
         assert (wrong.code, "hunter2" in wrong.out + wrong.err) == (2, False)
 
 
+def test_a_key_of_another_facility_is_not_on_record_here(iri: Shell) -> None:
+    iri("run", "--key", "mine/there", "true")
+    elsewhere = iri("wait", "--url", "http://127.0.0.1:9/api/v2", "--key", "mine/there")
+    assert (elsewhere.code, "no job of the key mine/there" in elsewhere.err) == (10, True)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "kind"),
     [
