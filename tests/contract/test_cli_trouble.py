@@ -197,6 +197,21 @@ def test_doctor_tells_of_a_wrong_address_and_of_incidents(
     assert "/api/v2" in wrong.out
 
 
+def test_doctor_leaves_no_hello_behind_that_did_not_come(iri: Shell, place: LocalFacility) -> None:
+    full = iri("submit", "--nodes", "16", "sleep", "60").out.strip()
+    try:
+        late = iri("doctor", "--hello", "--timeout", "1", "--json")
+        assert late.code == 7
+        said = [each["says"] for each in late.document["findings"] if each["mark"] == "fail"]
+        assert len(said) == 1
+        assert "has not ended within 1 s" in said[0]
+        hellos = [each["state"] for each in place.jobs() if each["name"].startswith("iri-doctor")]
+        assert set(hellos) <= {"canceled", "completed"}
+        assert "canceled" in hellos
+    finally:
+        iri("cancel", full)
+
+
 # -------------------------------------------------------------------------------- interrupts, real process
 
 
