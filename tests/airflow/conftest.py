@@ -124,6 +124,10 @@ class Run:
             f"job {number} of {self.dag_id} becoming {states}",
         )
 
+    def await_log(self, words: str, seconds: float = 20.0) -> None:
+        """Wait until the task's log says so."""
+        until(lambda: words in self.log(), seconds, f"the log of {self.dag_id} saying {words!r}")
+
     def await_trigger(self) -> None:
         """Wait until the task is deferred, its trigger at work and its job running.
 

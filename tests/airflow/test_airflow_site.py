@@ -109,7 +109,7 @@ def test_marking_a_deferred_task_cancels_its_job(start) -> None:
     run.await_trigger()
     run.site.mark(run.dag_id, run.run_id, "job", "failed")
     run.await_job(0, "canceled")
-    assert "because its task is failed" in run.log()
+    run.await_log("because its task is failed")
 
 
 def test_clearing_a_deferred_task_cancels_and_asks_anew(start) -> None:

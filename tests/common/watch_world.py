@@ -116,8 +116,9 @@ def said(state: str) -> JobStatus:
     return _said[state]
 
 
-def watcher(machine: Machine, witness=None) -> Poller:
-    return Poller(machine, "machine", "test", clock=asyncio.get_running_loop().time, witness=witness)
+def watcher(machine: Machine, witness=None, **words) -> Poller:
+    clock = asyncio.get_running_loop().time
+    return Poller(machine, "machine", "test", clock=clock, witness=witness, **words)
 
 
 def watch(

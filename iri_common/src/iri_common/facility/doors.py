@@ -48,6 +48,7 @@ class Door:
         label: What messages call it.
         reached: Tells whether the facility has ever answered this process.
         storage: The file system whose files are meant where the facility has several.
+        mendable: The credential can become another one while the door is open.
         memory: What submits learned.
     """
 
@@ -55,6 +56,7 @@ class Door:
     label: str
     reached: Callable[[], bool] = lambda: True
     storage: str | None = None
+    mendable: bool = True
     memory: DoorMemory = field(default_factory=DoorMemory)
     _pollers: dict[str, Poller] = field(default_factory=dict[str, Poller])
     _guards: dict[_Where, GuardFiles] = field(default_factory=dict[_Where, GuardFiles])
@@ -69,7 +71,11 @@ class Door:
         """The one poller for this resource; each wait brings its own pace."""
         if resource_id not in self._pollers:
             self._pollers[resource_id] = Poller(
-                self.dialect.jobs, resource_id, self.label, witness=self._witness
+                self.dialect.jobs,
+                resource_id,
+                self.label,
+                witness=self._witness,
+                mendable=self.mendable,
             )
         return self._pollers[resource_id]
 
@@ -195,7 +201,13 @@ def open_door(settings: FacilitySettings) -> Door:
         tokens = TokenKeeper(settings.token, transport.send) if settings.token else None
         session = Session(settings.url, transport, tokens, Budget(), rules=RULES, label=settings.label)
         dialect = IriDialect(session, version_of(settings.url))
-        door = doors[settings.door] = Door(dialect, settings.label, lambda: session.reached, settings.storage)
+        door = doors[settings.door] = Door(
+            dialect,
+            settings.label,
+            reached=lambda: session.reached,
+            storage=settings.storage,
+            mendable=settings.token is None or settings.token.renewable,
+        )
     return door
 
 

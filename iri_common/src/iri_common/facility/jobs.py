@@ -19,17 +19,19 @@ from iri_common.jobs.search import find_jobs, the_one
 from iri_common.jobs.testimony import worker_of
 from iri_common.jobs.watch import OnChange
 from iri_common.jobside.codes import GuardCode
+from iri_common.jobside.reasons import GUARD_REASONS
 from iri_common.jobside.wrap import placeable
 from iri_common.model.errors import IriError, JobFailed, JobLost, NotOffered, UsageError, WaitTimeout
 from iri_common.model.facility import Resource
 from iri_common.model.job import JobResult, JobStatus
 from iri_common.model.key import JobKey
-from iri_common.model.ledger import Stage
+from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.ref import JobRef
 from iri_common.model.spec import JobSpec
 from iri_common.model.submission import Submission
 from iri_common.policy.generation import GenerationStep, generation_step
 from iri_common.policy.outage import OnOutage
+from iri_common.policy.reason import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +211,8 @@ class JobService(JobKeeping):
             job: Which.
             timeout: Seconds to wait at most; the job is not touched when they are over.
             on_change: Called with each status whose state is a new one.
-            patient: Wait even for a credential that has not been accepted yet; one that dies in mid-wait
-                is waited for in any case.
+            patient: Wait even for a credential that has not been accepted yet. One that dies in mid-wait is
+                waited for in any case, if it can be renewed at all: a plain token is given up.
 
         Raises:
             WaitTimeout: if ``timeout`` seconds were not enough.
@@ -326,21 +328,29 @@ class JobService(JobKeeping):
     ) -> tuple[JobRef, JobStatus]:
         ref = self._ref(job)
         job_id_of(ref)
+        record = await self._record(ref.key)
+        guarded = record.guarded if record is not None else self.settings.guard
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    poller = self.door.poller(ref.resource_id)
-                    status = await poller.wait(ref, on_change, pace=self.settings.pace, patient=patient)
-                    worker = await self._worker(ref, status)
+                    status = await self.door.poller(ref.resource_id).wait(
+                        ref,
+                        on_change,
+                        pace=self.settings.pace,
+                        patient=patient,
+                        limit=record.wall_time if record is not None else None,
+                    )
+                    worker = await self._worker(ref, status, record) if guarded else None
                     if worker is None:
                         break
                     ref = worker
         except TimeoutError:
             raise WaitTimeout(f"{ref.describe()} has not ended within {timeout} s", ref=ref) from None
+        status = explained(status, GUARD_REASONS) if guarded else status
         await self._settle(ref, status)
         return ref, status
 
-    async def _worker(self, ref: JobRef, status: JobStatus) -> JobRef | None:
+    async def _worker(self, ref: JobRef, status: JobStatus, record: LedgerRecord | None) -> JobRef | None:
         """The job to follow, if this one ended as another's double.
 
         Raises:
@@ -348,9 +358,6 @@ class JobService(JobKeeping):
         """
         if not status.state.terminal or status.exit_code != GuardCode.DOUBLE:
             return None
-        record = await self._record(ref.key)
-        if not (record.guarded if record is not None else self.settings.guard):
-            return None  # the number is its program's own
         name = record.name if record is not None else ""
         worker = await worker_of(ref, name, self.door.dialect, self._guards_of(ref))
         if worker is None:

@@ -333,6 +333,7 @@ class _Run:
             detail=error.message if error and told else "",
             name=submission.name,
             guarded=submission.guarded,
+            wall_time=submission.spec.attributes.duration if submission.spec.attributes else None,
         )
         record = noted(blank, self._record, note, time.time())
         written = await self._submitter.ledger.write(record, self._owner)

@@ -45,6 +45,9 @@ class Poller:
         label: What messages call the facility.
         clock: Seconds from any fixed moment.
         witness: Whom to ask about a job that the facility does not know any more, if its wait names nobody.
+        mendable: Whether the credential can ever be another one here. One that cannot, a plain token, is
+            tried once more after a while (a 401 may also be the trouble of the facility's own token
+            check), and then those who wait are told.
     """
 
     def __init__(
@@ -54,7 +57,10 @@ class Poller:
         label: str,
         clock: Callable[[], float] = time.monotonic,
         witness: Witness | None = None,
+        *,
+        mendable: bool = True,
     ) -> None:
+        self._mendable = mendable
         self._label = label
         self._resource_id = resource_id
         self._name = f"watch {label}/{resource_id}"
@@ -287,16 +293,22 @@ class Poller:
         self._failures, self._refused, self._worked = 0, False, True
 
     def _credential_refused(self, error: Exception) -> None:
-        if not self._worked:
+        hopeless = self._refused and not self._mendable
+        if hopeless or not self._worked:
             for watched in list(self._watched.values()):
-                self._reject(watched, error, patient=False)
+                self._reject(watched, error, patient=hopeless)
         if self._watched and not self._refused:
+            mend = (
+                "renew it: the jobs run on, and the waits" if self._mendable else "the jobs run on; the waits"
+            )
+            then = "go on by themselves once it is accepted" if self._mendable else "try it once more"
             log.warning(
-                "%s does not take the credential any more (%s); renew it: the jobs run on, and the waits "
-                "for %d of them go on by themselves once it is accepted",
+                "%s does not take the credential any more (%s); %s for %d of them %s",
                 self._label,
                 error,
+                mend,
                 len(self._watched),
+                then,
                 extra=about(facility=self._label, error=error),
             )
             self._refused = True
