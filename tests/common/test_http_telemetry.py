@@ -26,9 +26,11 @@ from iri_common.auth.keeper import TokenKeeper
 from iri_common.http import telemetry
 from iri_common.http.budget import Budget
 from iri_common.http.session import Request, Session
+from iri_common.jobs.watch import Poller
 from iri_common.jobs.watched import Watched
 from iri_common.model import errors
 from iri_common.model.job import JobStatus
+from iri_common.model.outcome import Done
 from iri_common.model.ports import Token, WireReply
 from iri_common.model.state import JobState
 from iri_common.policy.classify import ReplyLost
@@ -270,6 +272,33 @@ def test_a_look_begins_a_trace_of_its_own(seen: Seen) -> None:
         (1, "ok")
     ]
     assert [point.value for point in points["iri.watch.jobs"]] == [7]
+
+
+async def test_looks_are_told_apart_by_what_they_brought(seen: Seen) -> None:
+    script: list[object] = [
+        JobStatus(JobState.QUEUED, raw_state="queued"),
+        errors.Unreachable("away"),
+        errors.AuthError("no token"),
+        JobStatus(JobState.COMPLETED, raw_state="completed"),
+    ]
+
+    class Jobs:
+        async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
+            turn = script.pop(0)
+            if isinstance(turn, Exception):
+                raise turn
+            assert isinstance(turn, JobStatus)
+            return Done(turn)
+
+    poller = Poller(Jobs(), "machine", "here")  # type: ignore[arg-type]
+    ref = JobRef("h", "iri", "machine", JobKey.of("k"), "1")
+    pace = Pace(quickest=0.02, slowest=0.02)
+    async with asyncio.timeout(60):
+        await poller.wait(ref, pace=pace)
+        while len(seen.spans("iri watch")) < 4:  # the last look ends after it has told its waiters
+            await asyncio.sleep(0.01)
+    outcomes = [span.attributes["iri.outcome"] for span in seen.spans("iri watch")]
+    assert outcomes == ["ok", "failed", "bad token", "ok"]
 
 
 def queue_waits(seen: Seen) -> list[float]:
