@@ -369,7 +369,7 @@ def test_of_twenty_processes_one_gets_it(place: Path, before: str) -> None:
     assert sorted(path.suffix for path in place.iterdir()) == [".claim"] * 5
 
 
-# --------------------------------------------------------------------- written under a claim, told and dropped
+# ------------------------------------------------------------- written under a claim, told and dropped
 
 
 async def test_with_an_owner_it_writes_only_under_that_ones_claim(tmp_path) -> None:

@@ -263,7 +263,7 @@ def test_an_endless_conflict_ends_uncertain() -> None:
     door = Door(*[failing(Conflict, "conflict")] * 9)
     with pytest.raises(SubmitUncertain):
         door.ask()
-    assert len(door.jobs.asks) == 4
+    assert len(door.jobs.asks) == 8
 
 
 def test_a_refusal_is_told_and_may_be_asked_again() -> None:

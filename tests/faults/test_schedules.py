@@ -14,7 +14,7 @@ from model_world import World
 
 from iri_common.model.ledger import Stage
 from iri_common.policy.asking import End
-from iri_common.policy.submission import LOOKS_BEFORE_VERDICT, MOST_SENDS
+from iri_common.policy.submission import LOOKS_BEFORE_VERDICT, MOST_SENDS_IN_FLIGHT
 
 CHUNKS = 8
 SEED = os.environ.get("IRI_SEED")  # read now: no test sees such variables
@@ -58,7 +58,9 @@ def check(campaign: Campaign) -> str:
         workers = [world.job(number) for number in world.worked.get(generation, [])]
         truths = {"failed" if worker.code else "completed" for worker in workers} or {"failed"}
         if not campaign.guarded:  # of two jobs, which a hole made, either may be told of, also a dead node's
-            truths |= {"failed" for job in world.jobs if job.generation == generation and job.exit_code is None}
+            truths |= {
+                "failed" for job in world.jobs if job.generation == generation and job.exit_code is None
+            }
         if told != "lost" and told not in truths:
             return f"generation {generation} was told to be {told}, in truth {truths}"
         if told == "lost" and campaign.guarded and world.journals and workers:
@@ -68,7 +70,8 @@ def check(campaign: Campaign) -> str:
     if refused and world.worked.get(campaign.generation):
         return "on record as refused, and worked"
     asked = len(campaign.verdicts) * 2
-    if world.sends > asked * (MOST_SENDS + 2) or world.looks > (world.sends + asked) * LOOKS_BEFORE_VERDICT:
+    most_looks = (world.sends + asked) * LOOKS_BEFORE_VERDICT
+    if world.sends > asked * (MOST_SENDS_IN_FLIGHT + 2) or world.looks > most_looks:
         return f"{world.sends} sends and {world.looks} looks are not polite"
     return ""
 

@@ -38,7 +38,7 @@ def test_submit_into_an_outage_is_one_job_afterwards(away: LocalFacility, provid
 
 
 def test_a_lost_reply_neither_fails_the_block_nor_lets_a_cancel_forget_it(
-    monkeypatch: pytest.MonkeyPatch, providers: Make, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, providers: Make
 ):
     with LocalFacility(submit_delay=1.5, kill_grace=0.5) as slow:
         lead_to(monkeypatch, "slow", slow)
@@ -46,9 +46,8 @@ def test_a_lost_reply_neither_fails_the_block_nor_lets_a_cancel_forget_it(
         job_id = provider.submit("sleep 60", 1)
         time.sleep(1.0)
         slow.kill()  # in the middle of it: there may be a job, or not
-        slow.restart()
-        until(lambda: "is not submitted yet" in caplog.text)
-        assert "whether the facility took the job is unknown" in caplog.text
+        slow.restart()  # which keeps the key locked for a minute
+        time.sleep(3.0)
         assert state_of(provider, job_id) is JobState.PENDING
         assert provider.cancel([job_id]) == [False]  # not as long as there may be one
         assert state_of(provider, job_id) is JobState.PENDING
@@ -141,15 +140,14 @@ def test_last_lines_are_not_waited_for_in_an_outage(away: LocalFacility, provide
 def test_a_refused_token_leaves_the_block_as_it_was(
     away: LocalFacility, providers: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("parsl_iri.blocks.LONGEST_PAUSE", 1.0)
     token = away.new_token()
     monkeypatch.setenv("IRI_FACILITY_AWAY_TOKEN", token)
     provider = providers("away")
     job_id = provider.submit("sleep 60", 1)
     until_state(provider, job_id, JobState.RUNNING)
-    with caplog.at_level(logging.ERROR, "parsl"):
+    with caplog.at_level(logging.WARNING):
         away.revoke(token)
-        until(lambda: "cannot be looked at" in caplog.text)
+        until(lambda: "does not take the credential any more" in caplog.text)
     assert "refused" in caplog.text
     assert token not in caplog.text
     assert state_of(provider, job_id) is JobState.RUNNING

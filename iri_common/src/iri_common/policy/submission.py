@@ -59,8 +59,9 @@ class Evidence:
 
 
 MOST_SENDS = 4
+MOST_SENDS_IN_FLIGHT = 8  # the IRI reference server locks a key for a minute, also when it died meanwhile
 LOOKS_BEFORE_VERDICT = 3  # a job may be listed late: look again before believing an empty list
-_PAUSES = (0.0, 1.0, 4.0, 8.0)
+_PAUSES = (0.0, 1.0, 4.0, 8.0, 16.0)
 
 # Answers to a request with a key which say that another one with this key came before.
 _SOMETHING_CAME = frozenset({Outcome.CONFLICT, Outcome.KEY_USED})
@@ -94,7 +95,7 @@ def _in_flight(evidence: Evidence) -> Step:
     # Another request under our own key is being worked on; it shows up by name or as a replayed answer.
     if evidence.lookup and evidence.looks == 0:
         return Step.LOOK
-    return Step.SEND if evidence.sends < MOST_SENDS else Step.UNCERTAIN
+    return Step.SEND if evidence.sends < MOST_SENDS_IN_FLIGHT else Step.UNCERTAIN
 
 
 def _in_doubt(evidence: Evidence) -> Step:
