@@ -28,8 +28,8 @@ from iri_common import (
     SubmitUncertain,
 )
 from iri_common.http.transport import HttpxTransport
-from iri_common.jobs import claim, ledger
-from iri_common.policy import asking, outage, vanished
+from iri_common.jobs import claim, ledger, looking
+from iri_common.policy import asking, outage, retry, vanished
 
 # What a request is called in a plan, by method and path.
 _REQUESTS = {
@@ -174,14 +174,20 @@ def fated_requests(fate: Fate) -> None:
     HttpxTransport.send = send
 
 
-def hurry() -> None:
-    """The steps stay; only the pauses between them go."""
-    asking.look_pause = lambda looks: 0.05
-    asking.send_pause = lambda sends: 0.05
-    asking.LISTED_WITHIN = asking.GRACE = 0.5
-    outage._PAUSES = (0.1, 0.2, 0.4)
-    vanished.GRACE, vanished.GRACE_UNSEEN, vanished.GRACE_BEGUN = 1.0, 1.5, 5.0
-    vanished.ASK_EVERY = 0.2
+# The steps stay; only the pauses between them go.
+HURRY: tuple[tuple[Any, str, Any], ...] = (
+    (asking, "look_pause", lambda looks: 0.05),
+    (asking, "send_pause", lambda sends: 0.05),
+    (asking, "LISTED_WITHIN", 0.5),
+    (asking, "GRACE", 0.5),
+    (retry, "backoff", lambda attempt, chance, limits: 0.05),
+    (outage, "_PAUSES", (0.1, 0.2, 0.4)),
+    (vanished, "GRACE", 1.0),
+    (vanished, "GRACE_UNSEEN", 1.5),
+    (vanished, "GRACE_BEGUN", 5.0),
+    (vanished, "ASK_EVERY", 0.2),
+    (looking, "LIST_SECONDS", 1.0),
+)
 
 
 class Story:
@@ -196,7 +202,8 @@ class Story:
 
 def live(plan: Plan) -> None:
     """One client from its beginning to its end, if it gets that far."""
-    hurry()
+    for where, name, value in HURRY:
+        setattr(where, name, value)
     claim.CLAIM_SECONDS = plan.claim_seconds
     if plan.machine is not None:
         ledger._MACHINE = plan.machine
