@@ -169,7 +169,9 @@ class FileLedger:
 
     def _break_dead(self, path: Path) -> bool:
         held = _load_claim(path)
-        if held is not None and held["until"] > self._clock() and not _owner_died(held["owner"]):
+        if held is None:
+            return True  # given back meanwhile: what is there by now is somebody's good claim
+        if held["until"] > self._clock() and not _owner_died(held["owner"]):
             return False
         taken = path.with_suffix(f".{secrets.token_hex(4)}")
         try:
@@ -243,11 +245,14 @@ _MACHINE = _machine()  # read here, because owners are named on the I/O loop, wh
 
 
 def _load_claim(path: Path) -> dict[str, Any] | None:
+    """The claim, None if there is none; one that cannot be understood is nobody's and has run out."""
     try:
         held = json.loads(path.read_text())
         return {"owner": str(held["owner"]), "until": float(held["until"])}
-    except (OSError, ValueError, TypeError, KeyError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, TypeError, KeyError):
+        return {"owner": "", "until": 0.0}
 
 
 def _owner_died(owner: str) -> bool:
