@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from iri_common.facility.keeping import JobKeeping, job_id_of
+from iri_common.facility.canceling import job_id_of
+from iri_common.facility.keeping import JobKeeping
 from iri_common.facility.preview import Preview, preview
 from iri_common.facility.settings import on_outage_of
 from iri_common.jobs.generations import newest
 from iri_common.jobs.outages import Gate
 from iri_common.jobs.output import tail
 from iri_common.jobs.search import find_jobs, the_one
-from iri_common.jobs.testimony import worker_of
 from iri_common.jobs.watch import OnChange
-from iri_common.jobside.codes import GuardCode
 from iri_common.jobside.reasons import GUARD_REASONS
 from iri_common.jobside.wrap import placeable
-from iri_common.model.errors import IriError, JobFailed, JobLost, NotOffered, UsageError, WaitTimeout
+from iri_common.model.errors import (
+    IriError,
+    JobFailed,
+    NotFound,
+    NotOffered,
+    UsageError,
+    WaitTimeout,
+)
 from iri_common.model.facility import Resource
 from iri_common.model.job import JobResult, JobStatus
 from iri_common.model.key import JobKey
-from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.ref import JobRef
 from iri_common.model.spec import JobSpec
 from iri_common.model.submission import Submission
@@ -139,8 +143,8 @@ class JobService(JobKeeping):
             return Asked(await self.submit(checked, key=key, **words), GenerationStep.SUBMIT)
         step = generation_step(known.facts(template.spec.digest(), again=again))
         now = JobKey(key.identity, known.generation)
-        if step is GenerationStep.REPLACE:
-            with contextlib.suppress(NotOffered):
+        if step is GenerationStep.REPLACE and known.reported is None:
+            with contextlib.suppress(NotOffered, NotFound):  # what is long forgotten runs no more
                 await self.cancel(now, resource=where.id)
         if step in {GenerationStep.REPLACE, GenerationStep.RAISE}:
             return Asked(await self.submit(checked, key=now.next(), **words), step)
@@ -327,7 +331,7 @@ class JobService(JobKeeping):
         self, job: JobRef | str, timeout: float | None, on_change: OnChange | None, patient: bool
     ) -> tuple[JobRef, JobStatus]:
         ref = self._ref(job)
-        job_id_of(ref)
+        followed = {job_id_of(ref)}
         record = await self._record(ref.key)
         guarded = record.guarded if record is not None else self.settings.guard
         try:
@@ -341,49 +345,15 @@ class JobService(JobKeeping):
                         limit=record.wall_time if record is not None else None,
                     )
                     worker = await self._worker(ref, status, record) if guarded else None
-                    if worker is None:
+                    if worker is None or job_id_of(worker) in followed:
                         break
+                    followed.add(job_id_of(worker))
                     ref = worker
         except TimeoutError:
             raise WaitTimeout(f"{ref.describe()} has not ended within {timeout} s", ref=ref) from None
         status = explained(status, GUARD_REASONS) if guarded else status
         await self._settle(ref, status)
         return ref, status
-
-    async def _worker(self, ref: JobRef, status: JobStatus, record: LedgerRecord | None) -> JobRef | None:
-        """The job to follow, if this one ended as another's double.
-
-        Raises:
-            JobLost: if it did, and nothing tells which other job that is.
-        """
-        if not status.state.terminal or status.exit_code != GuardCode.DOUBLE:
-            return None
-        name = record.name if record is not None else ""
-        worker = await worker_of(ref, name, self.door.dialect, self._guards_of(ref))
-        if worker is None:
-            raise JobLost(
-                f"{ref.describe()} ended with exit code {status.exit_code}, as the double of another job of "
-                f"{ref.key} does, and that one cannot be seen from here; look for it there before you ask "
-                "for the next generation",
-                ref=ref,
-                facility=self.settings.label,
-            )
-        return worker if worker.job_id != ref.job_id else None
-
-    async def _settle(self, ref: JobRef, status: JobStatus) -> None:
-        """Write down how it ended, where the ask is on record here; the truth is told all the same."""
-        with contextlib.suppress(IriError):
-            record = await self._record(ref.key)
-            if record is not None and record.generation == ref.key.generation:
-                ended = replace(
-                    record,
-                    stage=Stage.SETTLED,
-                    ref=str(ref),
-                    written_at=time.time(),
-                    detail=status.describe(),
-                    state=str(status.reported),
-                )
-                await self.ledger.write(ended)
 
 
 def _checked(spec: JobSpec | Mapping[str, Any], key: JobKey | None) -> tuple[JobSpec, JobKey]:

@@ -7,14 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from iri_common.facility.services import Service
-from iri_common.jobs.generations import newest, tag_of
-from iri_common.jobs.guards import GuardFiles
-from iri_common.jobs.search import find_jobs, pages
+from iri_common.facility.canceling import JobCanceling
+from iri_common.jobs.search import the_one
 from iri_common.jobs.submit import Submitter
+from iri_common.jobs.testimony import worker_of
+from iri_common.jobside.codes import GuardCode
 from iri_common.jobside.journal import Journal
-from iri_common.model.errors import IriError, NotFound, NotOffered, SubmitUncertain, UsageError
-from iri_common.model.facility import Resource
+from iri_common.model.errors import IriError, JobLost, NotFound, UsageError, WaitTimeout
 from iri_common.model.job import JobEntry, JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
@@ -65,7 +64,7 @@ class Cleaned:
     records: int
 
 
-class JobKeeping(Service):
+class JobKeeping(JobCanceling):
     """Looks after jobs."""
 
     async def mine(self, *, resource: str | None = None) -> Sequence[MyJob]:
@@ -80,10 +79,11 @@ class JobKeeping(Service):
             listed = await self._tagged(where.id)
         except IriError:  # the ledger alone still tells a lot
             listed = {}
-        jobs = [_mine(record, listed.pop(JobRef.parse(record.ref).key.tag, None)) for record in records]
+        jobs = [_mine(each, the_one(listed.pop(JobRef.parse(each.ref).key.tag, ()))) for each in records]
         strangers = (
             MyJob(entry.name or "", tag, status=entry.status, orphan=True, job_id=entry.job_id)
-            for tag, entry in listed.items()
+            for tag, entries in listed.items()
+            if (entry := the_one(entries))
         )
         return [*sorted(jobs, key=lambda each: each.asked_at or 0.0, reverse=True), *strangers]
 
@@ -99,37 +99,21 @@ class JobKeeping(Service):
         if status.state is JobState.MISSING:
             raise NotFound(f"there is no job {job_id} at {self.settings.label}", facility=self.settings.label)
         record = await self.ledger.read(key)
-        if record is not None and record.generation >= key.generation and record.stage.has_job:
+        newer = record is not None and record.generation > key.generation
+        same = record if record is not None and record.generation == key.generation else None
+        if record is not None and (newer or (record.stage.has_job and same)):
             raise UsageError(f"{key} has a job already: {record.ref}; adopt under its next generation")
         guards = self.door.guards(where.id, self._guard_root(where), self.settings.storage)
         ref = replace(self._new_ref(where.id, key), job_id=job_id, directory=guards.known_directory(key))
         now = time.time()
-        stage = Stage.ACCEPTED
-        await self.ledger.write(
-            LedgerRecord(key.identity, key.generation, stage, str(ref), "", now, "adopted", asked_at=now)
+        adopted = LedgerRecord(
+            key.identity, key.generation, Stage.ACCEPTED, str(ref), "", now, "adopted", asked_at=now
         )
+        if same is not None and same.stage.in_doubt:  # it may be one of those that were asked for here
+            adopted = replace(adopted, name=same.name, guarded=same.guarded, sends=same.sends)
+        if not await self._amend(record, adopted):
+            raise WaitTimeout(f"{key} is being submitted at this moment; adopt afterwards if it has no job")
         return ref
-
-    async def cancel(self, job: JobRef | str | JobKey, *, resource: str | None = None) -> None:
-        """Ask the facility to end a job; wait for it to learn when, and how, it ended.
-
-        Args:
-            job: Which; a key means every job that was asked for under it, also one that may still come.
-            resource: Where to look for the jobs of a key.
-
-        Raises:
-            SubmitUncertain: if a job of the key may be there, and nothing can be done about it.
-        """
-        if isinstance(job, JobKey):
-            await self._cancel_key(job, (await self._resource(resource)).id)
-            return
-        ref = self._ref(job)
-        record = await self._record(ref.key)
-        several = record is not None and record.generation == ref.key.generation and record.sends > 1
-        if ref.job_id and not several:
-            await self.door.dialect.jobs.cancel(ref.resource_id, ref.job_id)
-        else:
-            await self._cancel_key(ref.key, ref.resource_id, ref.job_id)
 
     async def clean(
         self, *, resource: str | None = None, older_than: float = WEEK, dry_run: bool = False
@@ -147,25 +131,30 @@ class JobKeeping(Service):
             IriError: if the facility's live jobs cannot be seen; nothing is removed then.
         """
         where = await self._resource(resource)
-        live = {tag.partition("-")[0] for tag in await self._tagged(where.id, historical=False)}
+        records = await self.ledger.records()
+        kept = {JobKey(each.identity).digest for each in records if each.stage.in_doubt}
+        # Machines of one facility may share a home, and so the guards in it.
+        for place in {where.id, *(ref.resource_id for each in records if (ref := self._own(each)))}:
+            kept |= {
+                tag.partition("-")[0] for tag in await self._tagged(place, historical=False, strict=True)
+            }
         guards = self.door.guards(where.id, self._guard_root(where), self.settings.storage)
         now = time.time()
         directories: list[str] = []
         for digest in await guards.digests():
-            age = None if digest in live else await guards.age(digest, now)
+            age = None if digest in kept else await guards.age(digest, now)
             if age is not None and age >= older_than:
                 path = digest if dry_run else await guards.remove(digest)
                 directories += [path] if path else []
         ended = [
             each
-            for each in await self.ledger.records()
+            for each in records
             if self._is_at(each, where.id)
             and now - each.written_at >= older_than
-            and not each.stage.in_doubt
-            and JobKey(each.identity).digest not in live
+            and JobKey(each.identity).digest not in kept
         ]
         for record in () if dry_run else ended:
-            await self.ledger.forget(JobKey(record.identity))
+            await self._amend(record, None)
         return Cleaned(directories, len(ended))
 
     async def journal(self, job: JobRef | str) -> Journal | None:
@@ -175,70 +164,48 @@ class JobKeeping(Service):
 
     # -- how it is done
 
-    async def _cancel_key(self, key: JobKey, resource_id: str, job_id: str | None = None) -> None:
-        guards = self._guards_of(self._new_ref(resource_id, key))
-        known = await newest(key, resource_id, self.door.dialect, self.ledger, guards)
-        key = JobKey(key.identity, max(key.generation, known.generation if known else 1))
-        record = await self._record(key)
-        guarded = self.settings.guard if record is None else record.guarded
-        # First the mark, then those that are there: whichever comes later finds the key taken.
-        taken = guarded and await self._taken(guards, key)
-        canceled = await self._cancel_all(key, resource_id, record, job_id)
-        if not canceled and not taken and record is not None and record.stage.in_doubt:
-            raise SubmitUncertain(
-                f"no job of {key} is to be seen, and nothing keeps one from beginning that may still come; "
-                "cancel again later",
-                key=key,
+    async def _worker(self, ref: JobRef, status: JobStatus, record: LedgerRecord | None) -> JobRef | None:
+        """The job to follow, if this one ended and another one of its key does the work.
+
+        A double ends by its guard, or is ended by somebody or something else before it begins.
+
+        Raises:
+            JobLost: if it is a double, and nothing tells which other job that is.
+        """
+        if not status.state.terminal or status.succeeded:
+            return None
+        double = status.exit_code == GuardCode.DOUBLE
+        if not double and (record is None or record.sends < 2):
+            return None
+        name = record.name if record is not None else ""
+        worker = await worker_of(ref, name, self.door.dialect, self._guards_of(ref))
+        if worker is None and double:
+            raise JobLost(
+                f"{ref.describe()} ended with exit code {status.exit_code}, as the double of another job of "
+                f"{ref.key} does, and that one cannot be seen from here; look for it there before you ask "
+                "for the next generation",
+                ref=ref,
                 facility=self.settings.label,
             )
-        if record is not None and record.stage.in_doubt and taken:
-            stage, state = Stage.SETTLED, str(JobState.CANCELED)
-            await self.ledger.write(replace(record, stage=stage, state=state, written_at=time.time()))
+        return worker if worker is not None and worker.job_id != ref.job_id else None
 
-    async def _taken(self, guards: GuardFiles, key: JobKey) -> bool:
-        try:
-            return await guards.take(key)
-        except NotOffered:
-            return False
-
-    async def _cancel_all(
-        self, key: JobKey, resource_id: str, record: LedgerRecord | None, job_id: str | None
-    ) -> bool:
-        jobs, ids = self.door.dialect.jobs, {job_id} if job_id else set[str]()
-        if record is not None and (known := JobRef.parse(record.ref).job_id):
-            ids.add(known)
-        with contextlib.suppress(NotOffered):
-            if record is not None and record.name:
-                found, _ = await find_jobs(jobs, resource_id, record.name)
-            else:
-                found = [each for tag, each in (await self._tagged(resource_id)).items() if tag == key.tag]
-            ids |= {each.job_id for each in found if not each.status.state.terminal}
-        for each in sorted(ids):
-            await jobs.cancel(resource_id, each)
-        return bool(ids)
-
-    async def _tagged(self, resource_id: str, *, historical: bool = True) -> dict[str, JobEntry]:
-        """The jobs that carry one of our tags, by tag."""
-        found: dict[str, JobEntry] = {}
-        jobs = self.door.dialect.jobs
-        async for entries, _ in pages(jobs, resource_id, historical=historical, names=True):
-            for entry in entries:
-                if tag := tag_of(entry.name):
-                    found[f"{tag[0]}-{tag[1]}"] = entry
-        return found
+    async def _settle(self, ref: JobRef, status: JobStatus) -> None:
+        """Write down how it ended, where the ask is on record here; the truth is told all the same."""
+        with contextlib.suppress(IriError):
+            record = await self._record(ref.key)
+            if record is not None and record.generation == ref.key.generation:
+                state, detail = str(status.reported), status.describe()
+                ended = replace(record, stage=Stage.SETTLED, ref=str(ref), detail=detail, state=state)
+                await self._amend(record, replace(ended, written_at=time.time()))
 
     def _is_at(self, record: LedgerRecord, resource_id: str) -> bool:
+        ref = self._own(record)
+        return ref is not None and ref.resource_id == resource_id
+
+    def _own(self, record: LedgerRecord) -> JobRef | None:
+        """The job of a record, if it is at this facility."""
         ref = JobRef.parse(record.ref)
-        return ref.origin == origin_of(self.settings.url) and ref.resource_id == resource_id
-
-    async def _resource(self, resource: str | None) -> Resource:
-        return await self.door.resource(resource or self.settings.resource, "compute")
-
-    async def _record(self, key: JobKey) -> LedgerRecord | None:
-        try:
-            return await self.ledger.read(key)
-        except IriError:
-            return None
+        return ref if ref.origin == origin_of(self.settings.url) else None
 
     def _submitter(self, submission: Submission) -> Submitter:
         settings, door = self.settings, self.door
@@ -252,43 +219,6 @@ class JobKeeping(Service):
             guards=door.guards(submission.resource_id, submission.guard_root, settings.storage),
         )
 
-    def _guards_of(self, ref: JobRef) -> GuardFiles:
-        root = ref.directory.rpartition("/")[0] if ref.directory else None
-        return self.door.guards(
-            ref.resource_id, root or self._root_for(ref.resource_id), self.settings.storage
-        )
-
-    def _guard_root(self, where: Resource) -> str | None:
-        return self._root_for(where.name, where.id)
-
-    def _root_for(self, *names: str | None) -> str | None:
-        return self.settings.defaults_for(*names).guard_directory
-
-    def _new_ref(self, resource_id: str, key: JobKey) -> JobRef:
-        return JobRef(
-            origin_of(self.settings.url),
-            self.door.dialect.name,
-            resource_id,
-            key,
-            profile=self.settings.profile,
-        )
-
-    def _ref(self, job: JobRef | str) -> JobRef:
-        ref = JobRef.parse(job) if isinstance(job, str) else job
-        self.settings.require_own(ref)
-        return ref
-
-
-def job_id_of(ref: JobRef) -> str:
-    """The facility's id of a job.
-
-    Raises:
-        UsageError: if the reference does not tell it.
-    """
-    if not ref.job_id:
-        raise UsageError(f"{ref} does not tell the job's id; submit again with its key to find it")
-    return ref.job_id
-
 
 def _mine(record: LedgerRecord, entry: JobEntry | None) -> MyJob:
     ref = JobRef.parse(record.ref)
@@ -300,5 +230,5 @@ def _mine(record: LedgerRecord, entry: JobEntry | None) -> MyJob:
         stage=record.stage,
         status=entry.status if entry else None,
         asked_at=record.asked_at or record.written_at,
-        job_id=ref.job_id or (entry.job_id if entry else None),
+        job_id=entry.job_id if entry else ref.job_id,
     )

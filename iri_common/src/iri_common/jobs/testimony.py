@@ -6,6 +6,7 @@ import contextlib
 
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.search import find_jobs, the_one
+from iri_common.jobside.codes import GuardCode
 from iri_common.model.errors import IriError
 from iri_common.model.job import JobStatus
 from iri_common.model.ports import Dialect
@@ -54,6 +55,8 @@ async def worker_of(ref: JobRef, name: str, dialect: Dialect, guards: GuardFiles
             return ref.with_job(owner.job_id)
     with contextlib.suppress(IriError):
         found, _ = await find_jobs(dialect.jobs, ref.resource_id, name) if name else ((), False)
-        best = the_one(each for each in found if each.job_id != ref.job_id)
+        # Another double is of no use either: two of them would be followed to and fro without an end.
+        others = (each for each in found if each.status.exit_code != GuardCode.DOUBLE)
+        best = the_one(each for each in others if each.job_id != ref.job_id)
         return ref.with_job(best.job_id) if best else None
     return None
