@@ -28,6 +28,7 @@ __all__ = ["OnChange", "Poller", "Witness"]
 log = logging.getLogger(__name__)
 
 NORMAL = Pace()
+HOPELESS = 30.0  # seconds that a credential which cannot be another one is refused before that is told
 NEWS = 8  # single questions at most about jobs that nobody has looked at yet
 TOGETHER = 0.25  # of the quickest pace: jobs that are due so soon after another are looked at with it
 
@@ -46,8 +47,8 @@ class Poller:
         clock: Seconds from any fixed moment.
         witness: Whom to ask about a job that the facility does not know any more, if its wait names nobody.
         mendable: Whether the credential can ever be another one here. One that cannot, a plain token, is
-            tried once more after a while (a 401 may also be the trouble of the facility's own token
-            check), and then those who wait are told.
+            tried for half a minute (a 401 may also be the trouble of the facility's own token check), and
+            then those who wait are told.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Poller:
         self._failures = 0
         self._worked = False
         self._refused = False
+        self._refused_at = -math.inf
         self._strange: set[str] = set()
 
     async def wait(
@@ -293,15 +295,18 @@ class Poller:
         self._failures, self._refused, self._worked = 0, False, True
 
     def _credential_refused(self, error: Exception) -> None:
-        hopeless = self._refused and not self._mendable
+        now = self._clock()
+        since = self._refused_at if self._refused else now
+        hopeless = not self._mendable and now - since >= HOPELESS
         if hopeless or not self._worked:
             for watched in list(self._watched.values()):
-                self._reject(watched, error, patient=hopeless)
+                self._reject(watched, error, patient=False)
         if self._watched and not self._refused:
+            self._refused_at = now
             mend = (
                 "renew it: the jobs run on, and the waits" if self._mendable else "the jobs run on; the waits"
             )
-            then = "go on by themselves once it is accepted" if self._mendable else "try it once more"
+            then = "go on by themselves once it is accepted" if self._mendable else "try it a little longer"
             log.warning(
                 "%s does not take the credential any more (%s); %s for %d of them %s",
                 self._label,
