@@ -7,7 +7,7 @@ UV     := .tools/bin/uv
 BENCH  := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 
-.PHONY: help setup demo test test-fast lint bench constraints clean
+.PHONY: help setup demo test test-fast lint soak bench constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## list what can be made
@@ -36,6 +36,13 @@ test: $(READY)  ## what CI runs: lint, pure tests, contracts, one pytest process
 
 lint: $(READY)  ## ruff, pyright (strict on the core), the floors of the core
 	@.ci/lint
+
+SCHEDULES := 1000000
+SOAK := 10000
+
+soak: $(READY)  ## a million schedules in virtual time, ten thousand asks by real processes that are killed (an hour)
+	@IRI_SCHEDULES=$(SCHEDULES) $(VENV)/bin/pytest tests/faults/test_schedules.py -q -n auto -o timeout=0
+	@IRI_SOAK=$(SOAK) $(VENV)/bin/pytest tests/faults/test_soak.py -q -n auto
 
 # Of its own, because the peers' packages would get in the engines' way (see pyproject.toml).
 $(BENCH_READY): $(UV) pyproject.toml constraints.txt iri_common/pyproject.toml local_facility/pyproject.toml

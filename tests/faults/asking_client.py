@@ -64,6 +64,26 @@ class Strike:
         return f"{self.signal.lower()} {self.when} {self.step}{f' {self.nth}' if self.nth > 1 else ''}"
 
 
+# Steps of an ask, in order. At the two marked ones nobody knows afterwards whether the request left.
+IN_THE_DARK = (Strike("after", "write sent"), Strike("before", "submit"))
+STEPS = (
+    Strike("before", "claim"),
+    Strike("after", "claim"),
+    Strike("before", "write intent"),
+    Strike("after", "write intent"),
+    Strike("before", "write sent"),
+    *IN_THE_DARK,
+    Strike("after", "submit"),
+    Strike("before", "write accepted"),
+    Strike("after", "write accepted"),
+    Strike("before", "release"),
+    Strike("before", "status"),
+    Strike("after", "status"),
+    Strike("before", "write settled"),
+    Strike("after", "write settled"),
+)
+
+
 @dataclass(frozen=True)
 class Plan:
     """One client.

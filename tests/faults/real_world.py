@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,12 @@ def broken(work: Work, listed: Iterable[dict[str, Any]]) -> list[str]:
 
     Each generation was worked by one job, doubles ended cheaply, and whatever was told is true.
     """
-    jobs, marks = {each["id"]: each for each in work.jobs(listed)}, work.worked()
+    jobs = {each["id"]: each for each in work.jobs(listed)}
+    return [*_worked_wrongly(work, jobs), *_told_wrongly(work, jobs)]
+
+
+def _worked_wrongly(work: Work, jobs: Mapping[str, dict[str, Any]]) -> list[str]:
+    marks = work.worked()
     by_generation = defaultdict(set)
     for job_id in marks:
         by_generation[_generation(jobs[job_id])].add(job_id)
@@ -148,6 +153,11 @@ def broken(work: Work, listed: Iterable[dict[str, Any]]) -> list[str]:
         wrong += (
             [f"job {job_id} ended with {job['exit_code']}"] if job["exit_code"] in (212, 213, 215) else []
         )
+    return wrong
+
+
+def _told_wrongly(work: Work, jobs: Mapping[str, dict[str, Any]]) -> list[str]:
+    wrong, marks = list[str](), work.worked()
     for end in work.ends():
         truth = _truth(jobs[end["job"]], work) if end["job"] in jobs else "unknown to the facility"
         if end["state"] != truth:

@@ -11,30 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asking_client import Strike
+from asking_client import IN_THE_DARK, STEPS, Strike
 from real_clients import Clients, until
 from real_world import KeylessRelay, Work, broken, new_key, settle, story_of
 
 from iri_local_facility import LocalFacility
 
-# Steps of an ask, in order. At the two marked ones nobody knows afterwards whether the request left.
-IN_THE_DARK = (Strike("after", "write sent"), Strike("before", "submit"))
-STEPS = (
-    Strike("before", "claim"),
-    Strike("after", "claim"),
-    Strike("before", "write intent"),
-    Strike("after", "write intent"),
-    Strike("before", "write sent"),
-    *IN_THE_DARK,
-    Strike("after", "submit"),
-    Strike("before", "write accepted"),
-    Strike("after", "write accepted"),
-    Strike("before", "release"),
-    Strike("before", "status"),
-    Strike("after", "status"),
-    Strike("before", "write settled"),
-    Strike("after", "write settled"),
-)
 FACES = ("v2", "v1", "v2, keys ignored")
 GUARDS = pytest.mark.parametrize("guard", [True, False], ids=["guarded", "unguarded"])
 

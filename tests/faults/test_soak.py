@@ -1,0 +1,212 @@
+"""Random faults, kills and restarts over real processes: what was asked for is done once, and told truly.
+
+``IRI_SOAK`` says how many asks (``make soak``: ten thousand; 0 for none), ``IRI_SEED`` replays one batch.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from asking_client import STEPS, Strike
+from real_clients import Client, Clients, until
+from real_world import KeylessRelay, Work, broken, new_key, settle, story_of
+
+from iri_local_facility import LocalFacility
+
+BATCH = 20
+ASKS = int(os.environ.get("IRI_SOAK", str(BATCH)))
+SEEDS = [int(os.environ["IRI_SEED"])] if "IRI_SEED" in os.environ else range(-(-ASKS // BATCH))
+ROUNDS = 3  # while there are faults
+CALM = 6  # rounds after that: within these everything is done
+CLAIM = 2.0  # seconds
+
+REPLIES = (
+    ("lose_reply", {}),
+    ("reset", {}),
+    ("cut", {}),
+    ("delay", {"seconds": 0.5, "when": "after"}),
+    ("delay", {"seconds": 0.5, "when": "before"}),
+    ("hang", {"seconds": 0.3, "when": "after"}),
+    ("slow_body", {"seconds": 0.3}),
+    ("adapter_error", {}),
+    *(("garble", {"body": body}) for body in ("html", "truncated", "empty")),
+    *(("status", {"status": status}) for status in (401, 403, 429, 500, 502, 503, 504)),
+    *(("status", {"status": status, "when": "after", "body": "html"}) for status in (500, 502, 503, 504)),
+)
+OPERATIONS = ("launchJob", "launchJob", "getJobs", "getJob", "view", "getTask", "mkdir", "cancelJob")
+FATES = (
+    *(("node_death", {"command": "ln", "when": when}) for when in ("before", "after")),
+    *(("node_death", {"command": "ln", "when": when, "requeue": True}) for when in ("before", "after")),
+    ("node_death", {"command": "date", "nth": 2, "requeue": True}),
+    ("node_death", {"seconds": 0.2}),
+    ("late", {"seconds": 1.0}),
+    ("missing", {"lasts": 2.0}),
+    ("unknown_state", {"lasts": 1.0}),
+    ("stale", {"seconds": 0.5, "lasts": 3.0}),
+)
+
+
+@dataclass
+class Soaked:
+    """One ask and what came over it.
+
+    Attributes:
+        readable: What its job leaves can be read by a client.
+        lost: Its ledger was lost at least once.
+        errors: What clients met while there were faults.
+    """
+
+    work: Work
+    readable: bool
+    lost: bool = False
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to ask: it is done, or nobody can know."""
+        if not self.work.told:
+            return False
+        last = self.work.told[-1]
+        return last.get("state") == "completed" or (not self.work.guard and last["what"] == "uncertain")
+
+    def heard(self, *clients: Client) -> None:
+        """Whoever asks may meet whatever the facility says; only what is told of jobs must be true."""
+        told = [each for client in clients for each in client.wait().story()]
+        self.errors += [each["kind"] for each in told if each["what"] == "error"]
+        told = [each for each in told if each["what"] != "error"]
+        # Where a journal cannot be read, a job that is not shown for so long is as good as lost.
+        self.work.told += [each for each in told if each.get("state") != "lost" or self.readable]
+
+    def wrong(self, listed: list[dict]) -> list[str]:
+        """What promise was not kept."""
+        wrong = broken(self.work, listed)
+        if not self.work.guard and self.lost:  # without either nobody can know of a job that is not shown
+            wrong = [each for each in wrong if "was worked by" not in each]
+        elif self.successes(listed) > 1:
+            wrong.append("work that was done was done again")
+        if not self.done:
+            wrong.append(f"was not done in the end: {self.errors}")
+        if self.work.guard and not self.successes(listed):
+            wrong.append("is said to be done, and is not")
+        return wrong
+
+    def successes(self, listed: list[dict]) -> int:
+        """How many of its jobs did all of the work."""
+        worked = self.work.worked()
+        return sum(job["exit_code"] == 0 and job["id"] in worked for job in self.work.jobs(listed))
+
+
+class Batch:
+    """Asks at one facility."""
+
+    def __init__(
+        self, seed: int, place: LocalFacility, urls: list[str], clients: Clients, folder: Path
+    ) -> None:
+        self.dice = random.Random(seed)
+        self._place = place
+        self._clients = clients
+        self.asks = [self._ask(number, urls, folder) for number in range(BATCH)]
+
+    def _ask(self, number: int, urls: list[str], folder: Path) -> Soaked:
+        dice = self.dice
+        url, guard = dice.choice(urls), dice.random() < 0.7
+        work = Work(
+            self._place, url, folder, new_key(str(number)), guard, seconds=dice.choice((0.0, 0.3, 1.0))
+        )
+        return Soaked(work, readable=guard and not url.endswith("v1"))
+
+    def run(self) -> None:
+        """Ask under faults, then without, until all is done."""
+        for _ in range(self.dice.randrange(2, 5)):
+            kind, options = self.dice.choice(REPLIES)
+            operation = "launchJob" if kind == "adapter_error" else self.dice.choice(OPERATIONS)
+            chance, seed = self.dice.choice((0.1, 0.3, 0.6)), self.dice.randrange(1000)
+            words = {"chance": chance, "seed": seed, "times": None, "lasts": self.dice.choice((2.0, 6.0))}
+            self._place.order(kind, operation, **words, **options)
+        for each in self.asks:
+            if self.dice.random() < 0.4:
+                kind, options = self.dice.choice(FATES)
+                self._place.order(kind, job=each.work.key.job_name("marks"), **options)
+        for _ in range(ROUNDS):
+            self._round()
+        self._place.clear_faults()
+        for _ in range(CALM):
+            asking = [
+                (each, each.work.start(self._clients, claim_seconds=CLAIM))
+                for each in self.asks
+                if not each.done
+            ]
+            for each, client in asking:
+                each.heard(client)
+
+    def _round(self) -> None:
+        dice = self.dice
+        running = [(each, self._start(each)) for each in self.asks if not each.done]
+        if dice.random() < 0.4:
+            until(
+                lambda: any(client.ended for _, some in running for client in some) or not running, "an end"
+            )
+            self._place.kill()
+            self._place.restart()
+        for _, some in running:
+            for client in some:
+                until(lambda client=client: client.ended or client.stopped, "an end or a sleep")
+        if dice.random() < 0.7:  # others come while some sleep
+            running += [
+                (each, self._start(each)) for each, some in list(running) if any(c.stopped for c in some)
+            ]
+        for each, some in running:
+            for client in some:
+                until(lambda client=client: client.ended or client.stopped, "an end or a sleep")
+                if client.stopped:
+                    client.go_on()
+            each.heard(*some)
+        for each in self.asks:
+            if dice.random() < 0.1:
+                each.lost = True
+                each.work.lose_ledger()
+
+    def _start(self, ask: Soaked) -> list[Client]:
+        """One client or two in this name, each with an end of its own."""
+        dice = self.dice
+        return [
+            ask.work.start(
+                self._clients,
+                self._strike(ask.work.guard),
+                machine=dice.choice((None, None, "elsewhere")),
+                claim_seconds=CLAIM,
+            )
+            for _ in range(dice.choice((1, 1, 2)))
+        ]
+
+    def _strike(self, guard: bool) -> Strike | None:
+        dice = self.dice
+        if dice.random() < 0.3:
+            return None
+        step = dice.choice(STEPS)
+        # Without a guard nobody can keep one from sending who sleeps just before it.
+        signal = "STOP" if guard and dice.random() < 0.2 else "KILL"
+        return Strike(step.when, step.step, dice.choice((1, 1, 2)), signal)
+
+
+@pytest.mark.skipif(not ASKS, reason="IRI_SOAK=0: no asks wanted")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_done_once_and_told_truly(seed: int, tmp_path: Path) -> None:
+    with (
+        LocalFacility(nodes=2 * BATCH, kill_grace=0.2) as place,
+        KeylessRelay(place.base_url) as relay,
+        Clients(tmp_path / "stories") as clients,
+    ):
+        urls = [place.base_url, place.base_url, f"{place.url}/api/v1", relay.base_url]
+        batch = Batch(seed, place, urls, clients, tmp_path)
+        batch.run()
+        listed = settle(place)
+        wrong = [(ask, ask.wrong(listed)) for ask in batch.asks]
+        told = [f"{each}\n  {story_of(ask.work, listed)}" for ask, each in wrong if each]
+    shutil.rmtree(tmp_path, ignore_errors=True)
+    assert not told, "\n".join([*told, f"replay: IRI_SEED={seed} pytest tests/faults/test_soak.py"])
