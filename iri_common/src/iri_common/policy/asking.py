@@ -188,7 +188,7 @@ def asking(known: Known) -> Generator[Effect, Any, Verdict]:
             if _no_use(evidence, seen):
                 break
             fresh = _fresh(seen, before)
-            job_id = seen.job_id or _only(fresh, evidence)
+            job_id = seen.job_id
             evidence = _after_look(evidence, seen, found=job_id is not None)
         elif step is Step.ACCEPT:
             return (yield from _ended(Note(Stage.ACCEPTED, job_id=job_id), Verdict(End.ACCEPTED, job_id)))
@@ -203,13 +203,8 @@ def asking(known: Known) -> Generator[Effect, Any, Verdict]:
 
 
 def _fresh(seen: Seen, before: frozenset[str] | None) -> frozenset[str]:
-    """The ids that were not there before."""
+    """The ids that were not there before: for a person to judge, as any may be of an ask made beside this."""
     return frozenset[str]() if seen.ids is None or before is None else seen.ids - before
-
-
-def _only(fresh: frozenset[str], evidence: Evidence) -> str | None:
-    """One new job may still be somebody else's, but a guarded one corrects the guess when it begins."""
-    return next(iter(fresh)) if len(fresh) == 1 and evidence.guarded else None
 
 
 def _ended(note: Note, verdict: Verdict) -> Generator[Effect, Any, Verdict]:
