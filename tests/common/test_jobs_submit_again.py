@@ -10,7 +10,7 @@ import pytest
 from jobs_world import MemoryLedger, ScriptedJobs, failing, seconds, status, timeless
 from submit_door import KEY, SPEC, Door, hit
 
-from iri_common import JobRef, Refused, SubmitUncertain, WaitTimeout
+from iri_common import Conflict, JobRef, NotOffered, Refused, SubmitUncertain, WaitTimeout
 from iri_common.jobs import claim
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.submission import Submission
@@ -220,3 +220,28 @@ def test_whoever_slept_through_its_claim_tells_what_the_other_wrote_and_not_its_
     door.jobs.script = [refused_late]
     assert door.ask().job_id == "99"
     assert door.ledger.records[KEY.identity].stage is Stage.ACCEPTED
+
+
+# ------------------------------------------------------------------------------- what is not concluded
+
+
+@pytest.mark.parametrize(("kept", "second"), [(True, failing(NotOffered, "not offered")), (False, None)])
+def test_a_job_that_is_not_offered_says_nothing_of_keys(kept, second) -> None:
+    """501 answers a key where there is no store for keys, and a container where there are no containers."""
+    door = Door(failing(NotOffered, "not offered"), *([second] if second else []))
+    if second:
+        with pytest.raises(NotOffered):
+            door.ask()
+    else:
+        door.ask()
+    assert [bool(ask.key) for ask in door.jobs.asks] == [True, False]
+    assert door.memory.keeps_keys is kept
+
+
+def test_a_key_that_was_canceled_in_doubt_is_not_given_out_as_a_job() -> None:
+    door = Door()
+    door.remember(Stage.SETTLED, state="canceled")
+    with pytest.raises(Conflict, match=r"was canceled .* next generation"):
+        door.ask()
+    assert not door.jobs.asks
+    assert door.ask(key=KEY.next()).job_id == "1"

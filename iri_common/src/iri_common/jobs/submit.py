@@ -19,6 +19,7 @@ from iri_common.jobside.guard import Guard
 from iri_common.jobside.wrap import wrap_spec
 from iri_common.model.errors import (
     AmbiguousReply,
+    Conflict,
     IriError,
     NotOffered,
     SpecChanged,
@@ -136,6 +137,12 @@ class _Run:
         if not record.stage.has_job:
             return None
         ref = JobRef.parse(record.ref)
+        if ref.job_id is None:
+            raise Conflict(
+                f"{self._key} was canceled while it was not known whether the facility had taken the job; "
+                "ask for its next generation",
+                facility=self._submitter.label,
+            )
         log.info("%s was submitted before: %s", self._key, ref, extra=about(ref=ref))
         return ref
 
@@ -216,8 +223,6 @@ class _Run:
         return max(0.0, time.time() - written)
 
     async def _send(self, *, keyed: bool) -> Sent:
-        if not keyed and self._submitter.dialect.grades.settle == "native":
-            self._submitter.memory.keeps_keys = False
         dialect, answer = self._submitter.dialect, None
         try:
             answer = await dialect.jobs.submit(*_asked(self._submission, keyed=keyed))
@@ -225,6 +230,10 @@ class _Run:
         except IriError as error:
             self._error = error
             return Sent(_outcome_of_ask(error) if answer is None else _outcome_of_wait(error, answer))
+        if not keyed and dialect.grades.settle == "native":
+            self._submitter.memory.keeps_keys = (
+                False  # proved now: what was not offered may have been the job
+            )
         if not accepted.replayed:
             telemetry.accepted(self._submitter.label, self._submission.resource_id, accepted.job_id)
         if accepted.replayed is not None:
