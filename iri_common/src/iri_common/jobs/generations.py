@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.search import pages, the_one
+from iri_common.jobside.codes import GuardCode
 from iri_common.model.errors import IriError
 from iri_common.model.job import JobEntry
 from iri_common.model.key import JobKey
@@ -88,7 +89,7 @@ async def _rediscovered(
     except IriError:
         if not readable:
             raise  # neither names nor guards: nothing is known
-    began = await guards.generations(identity) if guards and readable else ()
+    began = await guards.generations(identity) if guards and readable else dict[int, bool]()
     numbers = {tag[1] for each in listed if (tag := tag_of(each.name))} | set(began)
     if not numbers:
         return None
@@ -99,10 +100,14 @@ async def _rediscovered(
         generation,
         extra=about(key=JobKey(identity.identity, generation)),
     )
-    entry = the_one(each for each in listed if tag_of(each.name) == (identity.digest, generation))
+    same = (each for each in listed if tag_of(each.name) == (identity.digest, generation))
+    entry = the_one(each for each in same if each.status.exit_code != GuardCode.DOUBLE)  # it tells of no work
     key = JobKey(identity.identity, generation)
-    owner = await guards.owner(key) if guards and generation in began else None
+    canceled = began.get(generation)  # True, False, or None: nobody took it
+    owner = await guards.owner(key) if guards and canceled is False else None
     digest = owner.spec_digest if owner else ""
+    if entry is None and canceled:
+        return Newest(generation, reported=JobState.CANCELED)
     if entry is None:
         return Newest(generation, reported=await _written(key, guards), spec_digest=digest)
     state = entry.status.reported
@@ -126,11 +131,11 @@ def _with_digest(entries: Iterable[JobEntry], digest: str) -> list[JobEntry]:
 
 
 async def _written(key: JobKey, guards: GuardFiles | None) -> JobState | None:
-    """How the job of a key ended by its own account."""
+    """How the job of a key ended by its own account; None while nothing tells of the end of all."""
     try:
         journal = await guards.journal(key) if guards else None
     except IriError:
         return None
-    if journal is None or journal.exit_code is None:
+    if journal is None or journal.exit_code is None or not journal.certain:
         return None
     return JobState.FAILED if journal.exit_code else JobState.COMPLETED

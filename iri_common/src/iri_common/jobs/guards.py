@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from iri_common.jobs.operations import Patience, settled
@@ -88,20 +87,20 @@ class GuardFiles:
         text = await self._text(key, self.guard(key).journal_name(index))
         return read_journal(text) if text is not None else None
 
-    async def generations(self, key: JobKey) -> Sequence[int]:
-        """The generations of this identity whose jobs began, in order."""
-        found = {
-            int(match.group(1))
-            for entry in await self._entries(key)
-            if (match := _GENERATION.match(entry.name.rpartition("/")[2]))
-        }
-        return sorted(found)
+    async def generations(self, key: JobKey) -> Mapping[int, bool]:
+        """The generations of this identity that were taken, and whether by a client that canceled it."""
+        found: dict[int, bool] = {}
+        for entry in await self._entries(key):
+            if match := _GENERATION.match(entry.name.rstrip("/").rpartition("/")[2]):
+                number = int(match.group(1))
+                found[number] = found.get(number, False) or entry.type == "directory"
+        return found
 
     async def take(self, key: JobKey) -> bool:
         """Take a generation away from whatever job may still come: it will end before it begins.
 
         Returns:
-            False if a job has it already, or if there is no place to take it at.
+            False if a job has it already, or if it cannot be taken.
         """
         place, directory = await self._directory(key)
         if place is None or directory is None:
@@ -113,8 +112,8 @@ class GuardFiles:
             # Exclusive, and offered even where little else is: of a client and a job one is first.
             answer = await files.mkdir(place.file_system, owner)
             await settled(answer, self.dialect.operations, self.patience)
-        except Refused:
-            return await self._is_directory(place, owner)
+        except Refused:  # there is one already, a job's or our own; or the disk is full
+            return (await self.generations(key)).get(key.generation, False)
         return True
 
     async def digests(self) -> Sequence[str]:
@@ -154,13 +153,6 @@ class GuardFiles:
     def known_directory(self, key: JobKey) -> str | None:
         """The directory, as far as it is known without asking."""
         return self.guard(key).directory_at(self._place.home if self._place else None)
-
-    async def _is_directory(self, place: Place, path: str) -> bool:
-        """Whether what is there is a client's mark rather than a job's file: that one can be read as text."""
-        with contextlib.suppress(Refused):
-            answer = await self.dialect.files.view(place.file_system, path, size=MOST)
-            return not (await settled(answer, self.dialect.operations, self.patience)).content
-        return True
 
     async def _entries(self, key: JobKey) -> Sequence[FileEntry]:
         place, directory = await self._directory(key)
