@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import pickle
@@ -361,3 +362,34 @@ def test_a_shorter_wish_does_not_shorten_a_longer_one(virtual) -> None:
     start = virtual.time()
     virtual.run(main())
     assert virtual.time() - start >= 50.0
+
+
+async def test_what_a_service_repeats_of_an_environment_is_not_told() -> None:
+    """FastAPI's own 422 holds what it was sent."""
+    secrets = ["s3cret-pass", "1"]
+    echo = {"detail": [{"loc": ["body"], "msg": "1 is bad", "input": {"environment": {"PW": secrets[0]}}}]}
+    request = Request("launchJob", "POST", "/compute/job/r", replay=Replay.ONCE, json={}, secrets=secrets)
+    with pytest.raises(errors.Refused) as told:
+        await open_session(FakeTransport(reply(422, echo))).send(request)
+    assert "s3cret" not in str(told.value)
+    assert "1 is bad" in str(told.value)  # a value that short is no secret, and words need their letters
+    assert "s3cret" not in repr(request)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reached"),
+    [
+        (NotSent("refused"), False),
+        (ReplyLost("closed"), False),
+        (WireReply(404, {"content-type": "text/html"}, b"<html>"), False),
+        (WireReply(502, {"content-type": "text/html"}, b"<html>"), False),
+        (reply(404, {"detail": "no such job"}), True),
+        (reply(401), True),
+        (reply(200, {}), True),
+    ],
+)
+async def test_what_shows_that_the_service_is_there(answer, reached) -> None:
+    session = open_session(FakeTransport(answer), attempts=1)
+    with contextlib.suppress(errors.IriError):
+        await session.send(LOOK)
+    assert session.reached is reached

@@ -60,6 +60,10 @@ def uncertain(outcome: str) -> SubmitUncertain:
     return SubmitUncertain("who knows", key=JobKey.of("a"), outcome=outcome)
 
 
+def gateway_404() -> TransientError:
+    return TransientError("no 404 of this API", operation="getResources", status=404, outcome="away")
+
+
 @pytest.mark.parametrize(
     ("error", "reached", "guarded", "waits"),
     [
@@ -68,6 +72,8 @@ def uncertain(outcome: str) -> SubmitUncertain:
         (failing(Unreachable, "not sent"), True, False, True),
         (failing(Unreachable, "not sent"), False, True, False),  # a wrong URL gets no better by waiting
         (failing(Unreachable, "reply lost"), False, True, True),
+        (gateway_404(), False, True, False),  # nor does this
+        (gateway_404(), True, True, True),  # the service was there before: its gateway has lost it
         (failing(TransientError, "broken"), True, True, False),
         (failing(Refused, "invalid"), True, True, False),
         (uncertain("away"), True, True, True),

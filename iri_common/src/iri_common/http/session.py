@@ -37,6 +37,7 @@ from iri_common.policy.retry import Action, Limits, Replay, decide
 log = logging.getLogger(__name__)
 
 LARGE = 256 * 1024  # bytes of a reply
+SHORTEST_SECRET = 6  # characters: a "1" or a "true" in the environment is none
 LONGEST_REST = 120.0  # seconds for all requests, whatever a Retry-After asks: a cancel must get through
 
 
@@ -56,6 +57,7 @@ class Request:
         files: Multipart fields: name to (file name, content).
         keyed: An idempotency key goes with it.
         limits: How patient to be with this request.
+        secrets: What must not come back in the words of an error.
     """
 
     operation: str
@@ -69,6 +71,7 @@ class Request:
     files: Mapping[str, tuple[str, bytes]] | None = None
     keyed: bool = False
     limits: Limits | None = None
+    secrets: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Session:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.label = label or self.base_url
-        self.reached = False  # whether anybody has ever answered there
+        self.reached = False  # whether the service, rather than something before it, has ever answered
         self._transport = transport
         self._tokens = tokens
         self._budget = budget
@@ -212,12 +215,15 @@ class Session:
             return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
         except ReplyLost as error:
             return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
-        self.reached = True
         verdict = await self._classified(request, reply)
+        self.reached = self.reached or verdict.outcome is not Outcome.AWAY
         if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
             self._tokens.refused(token)
         if token and token.value in verdict.detail:  # some services repeat what they refuse
             verdict = replace(verdict, detail=verdict.detail.replace(token.value, "[token]"))
+        for secret in request.secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                verdict = replace(verdict, detail=verdict.detail.replace(secret, "[secret]"))
         return _Attempt(verdict, reply.headers, reply.status)
 
     async def _current_token(self, tokens: TokenKeeper) -> Token:

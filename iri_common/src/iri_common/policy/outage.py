@@ -63,12 +63,12 @@ def after_error(
         error: What the submit ended with.
         waited: Seconds waited so far.
         limit: The most seconds to wait.
-        reached: This facility has answered before. One that never did may be a wrong URL, which no wait
-            mends.
+        reached: The facility's own service has answered before. Where it never did, no answer at all, or a
+            gateway's "not found", may come of a wrong URL, which no wait mends.
         guarded: An uncertain submit may be made again.
     """
     outcome = Outcome(error.outcome) if error.outcome else None
-    away = outcome in _AWAY and (reached or outcome is not Outcome.NOT_SENT)
+    away = outcome in _AWAY and (reached or not (outcome is Outcome.NOT_SENT or error.status == 404))
     again = guarded if isinstance(error, SubmitUncertain) else error.transient
     wait = on_outage is OnOutage.WAIT and away and again and waited < limit
     return OutageStep.WAIT if wait else OutageStep.FAIL

@@ -64,6 +64,7 @@ class IriJobs:
             json=dict(spec),
             headers=headers,
             keyed=bool(headers),
+            secrets=_secrets(spec),
         )
 
     async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
@@ -136,6 +137,7 @@ class IriJobs:
                 json=dict(changes),
                 headers=headers,
                 keyed=bool(headers),
+                secrets=_secrets(changes),
             )
         )
         return Done(_accepted(self._reading("updateJob"), reply.value, None).status)
@@ -157,6 +159,11 @@ class IriJobs:
 
     def _reading(self, operation: str) -> Reading:
         return Reading(self._session.label, operation)
+
+
+def _secrets(spec: Mapping[str, Any]) -> list[str]:
+    """Values of the environment: a service that refuses a spec may repeat what it was sent."""
+    return sorted(spec.get("environment", {}).values(), key=len, reverse=True)
 
 
 def _flag(value: bool) -> str:
