@@ -274,6 +274,17 @@ def test_a_guard_that_cannot_be_marked_does_not_save_the_job(facility, place) ->
     assert facility.jobs.wait(ref, timeout=20).state is JobState.CANCELED
 
 
+@pytest.mark.parametrize("word", ["executable", "arguments", "pre_launch", "post_launch"])
+def test_what_is_behind_the_guard_is_not_changed(facility, place, word) -> None:
+    place.order("hold")
+    ref = facility.jobs.submit(TRUE, key=JobKey.of("keep", "update", word))
+    place.reset_requests()
+    with pytest.raises(UsageError, match=word):
+        facility.jobs.update(ref, {word: ["a"] if word == "arguments" else "/bin/false"})
+    assert not place.requests("updateJob")
+    facility.jobs.cancel(ref)
+
+
 def test_a_double_that_is_ended_before_it_begins_is_not_the_end_of_the_work(
     facility, place, tmp_path
 ) -> None:

@@ -113,7 +113,7 @@ class Door:
         if self.dialect.grades.files != "direct":
             return None
         try:
-            file_system = (await self.file_system(storage, resource_id)).id
+            file_system = await self._seen_by_jobs(storage, resource_id)
             if root is not None:
                 return Place(file_system)
             found = await self.dialect.storage.locations(resource_id, logical_name="home")
@@ -121,6 +121,13 @@ class Door:
             return None
         homes = {each.path for each in found.value if each.logical_name == "home"}
         return Place(file_system, homes.pop()) if len(homes) == 1 else None
+
+    async def _seen_by_jobs(self, storage: str | None, resource_id: str) -> str:
+        """The file system that guards are in: what the machine itself shows, else the one that is named."""
+        machine = await self.resource(resource_id, "compute")
+        if machine.offers("filesystem"):
+            return machine.id
+        return (await self.file_system(storage, resource_id)).id
 
     async def warn_of_maintenance(self, resource: Resource, seconds: float | None) -> None:
         """Say so if the resource is announced to be away before a job of this length would end.

@@ -37,6 +37,9 @@ from iri_common.policy.generation import GenerationStep, generation_step
 from iri_common.policy.outage import OnOutage
 from iri_common.policy.reason import explained
 
+# What goes into the guard's own command line; sent by itself it would take the guard's place.
+_BEHIND_THE_GUARD = frozenset({"executable", "arguments", "pre_launch", "post_launch"})
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -293,6 +296,13 @@ class JobService(JobKeeping):
             del words["executable"]
         if not words:
             raise UsageError("an update changes at least one field")
+        record = await self._record(ref.key)
+        guarded = record.guarded if record is not None else self.settings.guard
+        if guarded and (wrapped := sorted(_BEHIND_THE_GUARD & set(words))):
+            raise UsageError(
+                f"{', '.join(wrapped)} cannot be changed in a job that checks for itself that it is no double; "
+                "cancel it, and ask for its next generation"
+            )
         if "name" in words:
             words["name"] = ref.key.job_name(words["name"])  # it must be found by its key afterwards too
         return (await self.door.dialect.jobs.update(ref.resource_id, job_id_of(ref), words, None)).value
