@@ -300,7 +300,7 @@ class JobService(JobKeeping):
         guarded = record.guarded if record is not None else self.settings.guard
         if guarded and (wrapped := sorted(_BEHIND_THE_GUARD & set(words))):
             raise UsageError(
-                f"{', '.join(wrapped)} cannot be changed in a job that checks for itself that it is no double; "
+                f"{', '.join(wrapped)} cannot be changed in a job that is guarded against doubles; "
                 "cancel it, and ask for its next generation"
             )
         if "name" in words:
