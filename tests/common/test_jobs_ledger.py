@@ -405,8 +405,11 @@ async def test_what_is_forgotten_is_gone_with_its_litter_but_not_with_a_claim(tm
     ledger = FileLedger(tmp_path)
     await ledger.write(record())
     await ledger.claim(KEY, "me", 60.0)
-    (tmp_path / f"{KEY.digest}.deadbeef").write_text("of a crash")
+    old, young = (tmp_path / f"{KEY.digest}.{word}" for word in ("deadbeef", "cafecafe"))
+    old.write_text("of a crash")
+    young.write_text("of a process that is about to claim")
+    os.utime(old, (0, 0))
     await ledger.forget(KEY)
     assert await ledger.read(KEY) is None
-    assert [path.suffix for path in tmp_path.iterdir()] == [".claim"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".cafecafe", ".claim"]
     await ledger.forget(KEY)  # as good

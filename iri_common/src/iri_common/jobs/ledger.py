@@ -21,6 +21,8 @@ from iri_common.model.ledger import LedgerRecord, Stage
 
 log = logging.getLogger(__name__)
 
+LITTER = 3600.0  # seconds after which a file that is put aside is nobody's any more
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -123,8 +125,12 @@ class FileLedger:
     def _forget(self, key: JobKey) -> None:
         self._path(key, "json").unlink(missing_ok=True)
         for litter in self._directory.glob(f"{key.digest}.*"):
-            if litter.suffix != ".claim":  # a claim is its owner's, or runs out
-                litter.unlink(missing_ok=True)
+            if litter.suffix == ".claim":
+                continue  # its owner's, or it runs out
+            with contextlib.suppress(FileNotFoundError):
+                # A young one is in use: another process is about to claim, or to write.
+                if self._clock() - litter.stat().st_mtime > LITTER:
+                    litter.unlink()
 
     def _write(self, record: LedgerRecord, owner: str | None) -> bool:
         key = JobKey(record.identity)
