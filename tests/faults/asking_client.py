@@ -27,6 +27,7 @@ from iri_common import (
     JobRef,
     SubmitUncertain,
 )
+from iri_common.facility import canceling
 from iri_common.http.transport import HttpxTransport
 from iri_common.jobs import claim, ledger, looking
 from iri_common.policy import asking, outage, retry, vanished
@@ -224,7 +225,7 @@ def live(plan: Plan) -> None:
     """One client from its beginning to its end, if it gets that far."""
     for where, name, value in HURRY:
         setattr(where, name, value)
-    claim.CLAIM_SECONDS = plan.claim_seconds
+    claim.CLAIM_SECONDS = canceling.BRIEFLY = plan.claim_seconds
     if plan.machine is not None:
         ledger._MACHINE = plan.machine
     fate, story = Fate(plan.strike), Story(plan.story)

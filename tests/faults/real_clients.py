@@ -48,7 +48,7 @@ class Client:
         """Whether it lies stopped; no question where the system does not tell."""
         try:
             words = Path(f"/proc/{self.pid}/stat").read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return False
         return words.rpartition(")")[2].split()[0] == "T"
 

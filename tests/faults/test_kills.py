@@ -118,6 +118,20 @@ def test_killed_before_a_slow_facility_has_taken_the_request(place, clients, url
     held({"slow": work})
 
 
+def test_told_the_double_it_follows_the_job_that_works(place, clients, urls, tmp_path) -> None:
+    """The reply is lost and no list shows the job; the request is sent again, and answered for a double."""
+    (work,) = works(place, urls["v1"], tmp_path, True, ["double"], seconds=3.0).values()
+    name = work.key.job_name("marks")
+    place.order("late", job=name, seconds=1.0)
+    place.order("lose_reply", "launchJob", job=name)
+    client = work.start(clients)
+    work.heard(client)
+    held({"double": work})
+    worker, double = (job["id"] for job in work.jobs())
+    assert client.told("asked")["job"] == double
+    assert client.told("ended")["job"] == worker
+
+
 # ------------------------------------------------------------------------------------- two at once
 
 

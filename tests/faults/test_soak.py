@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from asking_client import STEPS, Strike
+from asking_client import IN_THE_DARK, STEPS, Strike
 from real_clients import Client, Clients, until
-from real_world import KeylessRelay, Work, broken, new_key, settle, story_of
+from real_world import DOUBLE, KeylessRelay, Work, broken, new_key, settle, story_of
 
 from iri_local_facility import LocalFacility
 
@@ -25,6 +25,8 @@ ROUNDS = 3  # while there are faults
 CALM = 6  # rounds after that: within these everything is done
 CLAIM = 2.0  # seconds
 
+# From here on a request may be at the facility and its job on no record.
+DELICATE = (*IN_THE_DARK, Strike("after", "submit"), Strike("before", "write accepted"))
 REPLIES = (
     ("lose_reply", {}),
     ("reset", {}),
@@ -38,13 +40,16 @@ REPLIES = (
     *(("status", {"status": status}) for status in (401, 403, 429, 500, 502, 503, 504)),
     *(("status", {"status": status, "when": "after", "body": "html"}) for status in (500, 502, 503, 504)),
 )
-OPERATIONS = ("launchJob", "launchJob", "getJobs", "getJob", "view", "getTask", "mkdir", "cancelJob")
+ASTRAY = [order for order in REPLIES if order[0] == "lose_reply" or order[1].get("when") == "after"]
+OPERATIONS = ("launchJob", "launchJob", "launchJob", "getJobs", "getJob", "view", "getTask")
 FATES = (
     *(("node_death", {"command": "ln", "when": when}) for when in ("before", "after")),
     *(("node_death", {"command": "ln", "when": when, "requeue": True}) for when in ("before", "after")),
     ("node_death", {"command": "date", "nth": 2, "requeue": True}),
     ("node_death", {"seconds": 0.2}),
     ("late", {"seconds": 1.0}),
+    ("late", {"seconds": 4.0}),
+    ("hold", {"lasts": 2.0}),
     ("missing", {"lasts": 2.0}),
     ("unknown_state", {"lasts": 1.0}),
     ("stale", {"seconds": 0.5, "lasts": 3.0}),
@@ -77,7 +82,7 @@ class Soaked:
     def heard(self, *clients: Client) -> None:
         """Whoever asks may meet whatever the facility says; only what is told of jobs must be true."""
         told = [each for client in clients for each in client.wait().story()]
-        self.errors += [each["kind"] for each in told if each["what"] == "error"]
+        self.errors += [f"{each['kind']}: {each['message']}" for each in told if each["what"] == "error"]
         told = [each for each in told if each["what"] != "error"]
         # Where a journal cannot be read, a job that is not shown for so long is as good as lost.
         self.work.told += [each for each in told if each.get("state") != "lost" or self.readable]
@@ -129,9 +134,13 @@ class Batch:
             words = {"chance": chance, "seed": seed, "times": None, "lasts": self.dice.choice((2.0, 6.0))}
             self._place.order(kind, operation, **words, **options)
         for each in self.asks:
+            name = each.work.key.job_name("marks")
             if self.dice.random() < 0.4:
                 kind, options = self.dice.choice(FATES)
-                self._place.order(kind, job=each.work.key.job_name("marks"), **options)
+                self._place.order(kind, job=name, **options)
+            if self.dice.random() < 0.4:
+                kind, options = self.dice.choice(ASTRAY)
+                self._place.order(kind, "launchJob", job=name, times=self.dice.choice((1, 3)), **options)
         for _ in range(ROUNDS):
             self._round()
         self._place.clear_faults()
@@ -188,7 +197,7 @@ class Batch:
         dice = self.dice
         if dice.random() < 0.3:
             return None
-        step = dice.choice(STEPS)
+        step = dice.choice(STEPS if dice.random() < 0.5 else DELICATE)
         # Without a guard nobody can keep one from sending who sleeps just before it.
         signal = "STOP" if guard and dice.random() < 0.2 else "KILL"
         return Strike(step.when, step.step, dice.choice((1, 1, 2)), signal)
@@ -208,5 +217,8 @@ def test_done_once_and_told_truly(seed: int, tmp_path: Path) -> None:
         listed = settle(place)
         wrong = [(ask, ask.wrong(listed)) for ask in batch.asks]
         told = [f"{each}\n  {story_of(ask.work, listed)}" for ask, each in wrong if each]
+    doubles = sum(job["exit_code"] == DOUBLE for job in listed)
+    unsure = sum(ask.work.uncertain for ask in batch.asks)
+    print(f"seed {seed}: {len(listed)} jobs for {BATCH} asks, {doubles} doubles, {unsure} cannot be known")
     shutil.rmtree(tmp_path, ignore_errors=True)
     assert not told, "\n".join([*told, f"replay: IRI_SEED={seed} pytest tests/faults/test_soak.py"])
