@@ -112,6 +112,13 @@ async def test_one_that_has_ended_is_no_trouble(service, machine) -> None:
     assert machine.canceled == ["2"]
 
 
+async def test_a_refusal_to_end_what_lives_is_told(service, machine) -> None:
+    machine.listed = {"1": (NAME, status("active"))}
+    machine.refusing["1"] = Refused("not now")
+    with pytest.raises(Refused, match="not now"):
+        await service.cancel(KEY)
+
+
 async def test_a_known_job_is_canceled_where_the_list_fails(service, machine) -> None:
     await service.ledger.write(record(job="1"))
     machine.listed["1"] = (NAME, status("active"))
