@@ -163,7 +163,7 @@ def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site,
     words = connection_to(facility, password=token)
     words["extra"] = json.dumps(words["extra"])
     site.call("POST", "/connections", {"connection_id": "iri_rotating", **words})
-    run = start("retried", "sleep 18; echo still there", connection="iri_rotating")
+    run = start("retried", "sleep 50; echo still there", connection="iri_rotating")
     run.await_task("deferred")
     facility.revoke(token)
     run.await_task("failed")
@@ -173,7 +173,7 @@ def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site,
     words["password"] = facility.new_token()
     site.call("PATCH", "/connections/iri_rotating", {"connection_id": "iri_rotating", **words})
     site.clear(run.dag_id, run.run_id, "job")
-    assert run.wait() == "success"
+    assert run.wait() == "success", run.log(run.instance()["try_number"])
     assert run.states() == ["completed"]
 
 

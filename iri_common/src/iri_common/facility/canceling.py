@@ -17,6 +17,7 @@ from iri_common.model.facility import Resource
 from iri_common.model.job import JobEntry
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
+from iri_common.model.logfields import about
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.state import JobState
 
@@ -88,7 +89,8 @@ class JobCanceling(Service):
         except NotOffered:
             return False
         except IriError as error:  # what runs is canceled all the same
-            log.warning("%s cannot be kept from beginning later: %s", key, error)
+            fields = about(facility=self.settings.label, key=key, error=error)
+            log.warning("%s cannot be kept from beginning later: %s", key, error, extra=fields)
             return False
 
     async def _cancel_all(
