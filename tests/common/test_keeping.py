@@ -26,10 +26,11 @@ from iri_common import (
     UsageError,
     WaitTimeout,
 )
-from iri_common.facility import canceling, services
+from iri_common.facility import canceling, jobs, services
 from iri_common.facility.doors import Door
 from iri_common.facility.jobs import JobService
 from iri_common.facility.settings import make_settings
+from iri_common.jobs.generations import Newest
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.outcome import Done
 from iri_local_facility import LocalFacility
@@ -73,8 +74,11 @@ def service(machine, monkeypatch, tmp_path) -> JobService:
     async def resources():
         return Done((CPU,))
 
+    async def incidents():
+        raise NotOffered("no word on incidents")
+
     dialect = ScriptedDialect(machine, settle="lookup", files="none")
-    dialect.status = SimpleNamespace(resources=resources)
+    dialect.status = SimpleNamespace(resources=resources, incidents=incidents)
     lab = Door(dialect, "lab")
     monkeypatch.setattr(services, "open_door", lambda settings: lab)
     return JobService(make_settings("https://facility.example/api/v2", name="lab"), FileLedger(tmp_path))
@@ -141,6 +145,21 @@ async def test_a_reference_ends_its_own_generation_alone(service, machine) -> No
     machine.listed = {"0": (NAME, status("active")), "1": (KEY.next().job_name(None), status("active"))}
     await service.cancel(JobRef("facility.example", "iri", "id-1", KEY))
     assert machine.canceled == ["0"]
+
+
+async def test_again_does_not_end_what_another_asked_for_meanwhile(service, machine, monkeypatch) -> None:
+    machine.listed = {"1": (NAME, status("active"))}
+
+    async def slow(*args):
+        """Two ask again at once: while this one looks, the other one is through."""
+        machine.listed["2"] = (KEY.next().job_name("probe"), status("active"))
+        await service.ledger.write(replace(record(KEY.next(), job="2"), spec_digest=""))
+        return Newest(1, job_id="1")
+
+    monkeypatch.setattr(jobs, "newest", slow)
+    asked = await service.ask(TRUE, key=KEY, again=True)
+    assert asked.ref.job_id == "2"
+    assert machine.canceled == ["1"]
 
 
 async def test_a_key_of_another_facility_ends_nothing_here(service, machine) -> None:

@@ -148,7 +148,8 @@ class JobService(JobKeeping):
         now = JobKey(key.identity, known.generation)
         if step is GenerationStep.REPLACE and known.reported is None:
             with contextlib.suppress(NotOffered, NotFound):  # what is long forgotten runs no more
-                await self.cancel(now, resource=where.id)
+                place = await self._resource(await self._place_of(now) or where.id)
+                await self._cancel_key(now, place, since=now.generation)  # no newer one: another may ask too
         if step in {GenerationStep.REPLACE, GenerationStep.RAISE}:
             return Asked(await self.submit(checked, key=now.next(), **words), step)
         lost = step is GenerationStep.ATTACH and await self.ledger.read(key) is None
