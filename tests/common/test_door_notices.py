@@ -8,10 +8,22 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from jobs_world import MemoryLedger, ScriptedJobs, seconds, timeless
 
-from iri_common import Availability, Incident, NotFound, Resource, TransientError, UsageError
-from iri_common.facility import doors
+from iri_common import (
+    Availability,
+    Incident,
+    JobKey,
+    NotFound,
+    Resource,
+    ResourceDown,
+    TransientError,
+    UsageError,
+)
+from iri_common.facility import doors, services
 from iri_common.facility.doors import Door
+from iri_common.facility.jobs import JobService
+from iri_common.facility.settings import make_settings
 from iri_common.jobs.guards import Place
 from iri_common.model.facility import StorageLocation
 from iri_common.model.grades import Grades
@@ -153,3 +165,27 @@ async def test_guards_of_one_place_are_shared() -> None:
     assert lab.guards("id-1", "/guards", None) is not lab.guards("id-1", None, None)
     with pytest.raises(UsageError):
         await lab.file_system("nowhere", None)
+
+
+def test_an_ask_waits_no_longer_than_a_submit(monkeypatch, tmp_path) -> None:
+    """Up for one look in the middle: what it waited before that counts."""
+    lab = door(replace(BARE, status=Availability.DOWN), files="none")
+    lab.dialect.name, lab.dialect.jobs = "iri", ScriptedJobs()
+    looks = []
+
+    async def resource(resource_id):
+        looks.append(seconds())
+        up = len(looks) == 5
+        return Done(replace(BARE, status=Availability.UP if up else Availability.DOWN))
+
+    lab.dialect.status.resource = resource
+    monkeypatch.setattr(services, "open_door", lambda settings: lab)
+    settings = make_settings("https://facility.example/api/v2", outage_limit=120)
+
+    async def asked():
+        with pytest.raises(ResourceDown):
+            await JobService(settings, MemoryLedger()).ask({"executable": "x"}, key=JobKey.of("a"))
+        return seconds()
+
+    assert timeless(asked) == 120
+    assert looks[4] == 110

@@ -97,13 +97,7 @@ class JobService(JobKeeping):
         """
         checked, key = _checked(spec, key)
         gate = self._gate(How(guard, on_outage, outage_limit))
-        where = await gate.opened(lambda: self._where(resource))
-        submission = self._submission(checked, where, resource, key, seen_before, gate.guarded)
-        gate.guarded = submission.guarded
-        wall_time = submission.spec.attributes.duration if submission.spec.attributes else None
-        await self.door.warn_of_maintenance(where, wall_time)
-        submitter = self._submitter(submission)
-        return await gate.passed(lambda: submitter.submit(submission))
+        return await self._sent(gate, checked, key, resource, seen_before)
 
     async def ask(
         self,
@@ -140,10 +134,9 @@ class JobService(JobKeeping):
         known = await gate.passed(
             lambda: newest(key, where.id, self.door.dialect, self.ledger, submitter.guards)
         )
-        words: dict[str, Any] = {"resource": where.id if resource is None else resource}
-        words |= {"guard": guard, "on_outage": on_outage, "outage_limit": outage_limit}
+        there = where.id if resource is None else resource
         if known is None or known.generation < key.generation:
-            return Asked(await self.submit(checked, key=key, **words), GenerationStep.SUBMIT)
+            return Asked(await self._sent(gate, checked, key, there), GenerationStep.SUBMIT)
         step = generation_step(known.facts(template.spec.digest(), again=again))
         now = JobKey(key.identity, known.generation)
         if step is GenerationStep.REPLACE and known.reported is None:
@@ -151,9 +144,9 @@ class JobService(JobKeeping):
                 place = await self._resource(await self._place_of(now) or where.id)
                 await self._cancel_key(now, place, since=now.generation)  # no newer one: another may ask too
         if step in {GenerationStep.REPLACE, GenerationStep.RAISE}:
-            return Asked(await self.submit(checked, key=now.next(), **words), step)
+            return Asked(await self._sent(gate, checked, now.next(), there), step)
         lost = step is GenerationStep.ATTACH and await self.ledger.read(key) is None
-        return Asked(await self.submit(checked, key=now, seen_before=lost, **words), step)
+        return Asked(await self._sent(gate, checked, now, there, lost), step)
 
     async def preview(
         self,
@@ -309,6 +302,17 @@ class JobService(JobKeeping):
         return (await self.door.dialect.jobs.update(ref.resource_id, job_id_of(ref), words, None)).value
 
     # -- how it is done
+
+    async def _sent(
+        self, gate: Gate, spec: JobSpec, key: JobKey, resource: str | None, seen_before: bool = False
+    ) -> JobRef:
+        where = await gate.opened(lambda: self._where(resource))
+        submission = self._submission(spec, where, resource, key, seen_before, gate.guarded)
+        gate.guarded = submission.guarded
+        wall_time = submission.spec.attributes.duration if submission.spec.attributes else None
+        await self.door.warn_of_maintenance(where, wall_time)
+        submitter = self._submitter(submission)
+        return await gate.passed(lambda: submitter.submit(submission))
 
     def _gate(self, how: How) -> Gate:
         settings = self.settings
