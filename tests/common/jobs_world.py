@@ -140,6 +140,10 @@ class ScriptedJobs:
             raise answer
         return answer
 
+    async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
+        known = self.listed.get(job_id)
+        return Done(known[1] if known else JobStatus(JobState.MISSING))
+
     async def list(
         self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool
     ) -> Done[Sequence[JobEntry]]:

@@ -8,7 +8,7 @@ from jobs_world import ScriptedDialect, ref, status
 
 from iri_common import JobKey, JobState, NotOffered, PermissionDenied, Refused, TransientError
 from iri_common.jobs.guards import GuardFiles, Owner, Place
-from iri_common.jobs.testimony import by_journal, worker_of
+from iri_common.jobs.testimony import by_journal, owner_of, worker_of
 
 KEY = JobKey.of("guarded", 1)
 HOME = "/home/alice"
@@ -145,8 +145,25 @@ async def test_what_a_journal_says_of_a_job_that_is_forgotten(journal, state, co
 
 async def test_the_owner_file_names_the_worker() -> None:
     guards = guard_files(PaperFiles({OWNER: "7\n"}))
-    worker = await worker_of(ref("8", KEY), "", guards.dialect, guards)
+    worker = await worker_of(ref("8", KEY), guards.dialect, guards)
     assert worker == ref("7", KEY)
+
+
+@pytest.mark.parametrize(
+    ("written", "listed", "found"),
+    [
+        ("42", ["42"], "42"),
+        ("42.pbs.site", ["42"], "42"),  # a job at PBS knows itself by a longer name
+        ("42.pbs.site", ["42.pbs.site"], "42.pbs.site"),
+        ("42", [], "42"),  # the facility has forgotten it
+        ("node:nid0001-4711-99", ["42"], None),  # its scheduler told it no id
+    ],
+)
+async def test_an_owner_is_told_as_the_facility_calls_it(written, listed, found) -> None:
+    guards = guard_files(PaperFiles({OWNER: f"{written}\n"}))
+    jobs = guards.dialect.jobs
+    jobs.listed = {each: (None, status("active")) for each in listed}
+    assert await owner_of(KEY, "machine", jobs, guards) == found
 
 
 @pytest.mark.parametrize(
@@ -161,7 +178,7 @@ async def test_without_an_owner_file_the_name_tells(others, worker) -> None:
     files = PaperFiles(failing={"view": PermissionDenied("not today")})
     guards = guard_files(files)
     jobs = guards.dialect.jobs
-    jobs.listed = {"8": ("name", status("failed", 211))}
-    jobs.listed |= {job: ("name", status(*told)) for job, told in others.items()}
-    found = await worker_of(ref("8", KEY), "name", guards.dialect, guards)
+    jobs.listed = {"8": (KEY.job_name("it"), status("failed", 211))}
+    jobs.listed |= {job: (KEY.job_name("was renamed"), status(*told)) for job, told in others.items()}
+    found = await worker_of(ref("8", KEY), guards.dialect, guards)
     assert (found and found.job_id) == worker

@@ -115,7 +115,6 @@ async def test_nothing_is_left_beside_the_records(ledger: FileLedger, place: Pat
         "swapped",
         "stage",
         "number",
-        "more",
     ],
 )
 async def test_a_broken_record_is_an_error_not_a_blank_page(ledger: FileLedger, place: Path, content) -> None:
@@ -125,12 +124,20 @@ async def test_a_broken_record_is_an_error_not_a_blank_page(ledger: FileLedger, 
     changed = {
         "stage": {**fields, "stage": "perhaps"},
         "number": {**fields, "generation": "first"},
-        "more": {**fields, "colour": "blue"},
     }.get(content)
     path.write_bytes(json.dumps(changed).encode() if changed else content.encode(errors="surrogateescape"))
     with pytest.raises(IriError, match="cannot be read") as caught:
         await ledger.read(KEY)
     assert str(path) in str(caught.value)
+
+
+async def test_what_a_newer_version_wrote_is_read_as_far_as_it_is_known(
+    ledger: FileLedger, place: Path
+) -> None:
+    await ledger.write(record())
+    path = only(place, "*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "colour": "blue"}))
+    assert await ledger.read(KEY) == record()
 
 
 async def test_a_record_of_another_identity_is_refused(ledger: FileLedger, place: Path) -> None:

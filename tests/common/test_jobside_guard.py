@@ -14,7 +14,7 @@ import pytest
 from jobside_shells import SHELLS, Place, ended, python, sh, until
 
 from iri_common.jobside.codes import GuardCode
-from iri_common.jobside.guard import Guard
+from iri_common.jobside.guard import NO_ID, Guard
 from iri_common.jobside.journal import read_owner, read_spec_digest
 from iri_common.model.errors import UsageError
 from iri_common.model.key import JobKey
@@ -84,7 +84,7 @@ def test_another_generation_or_identity_is_another_job(place: Place, tmp_path: P
 def test_without_a_schedulers_id_the_process_is_the_job(place: Place, tmp_path: Path) -> None:
     codes = [place.run(work(tmp_path / "log"), environment={"IRI_JOB_ID": ""}).code for _ in range(2)]
     assert codes == [0, GuardCode.DOUBLE]
-    assert place.owner().startswith(f"{os.uname().nodename}-")
+    assert place.owner().startswith(f"{NO_ID}{os.uname().nodename}-"), "no facility would know such an id"
 
 
 @pytest.mark.parametrize(

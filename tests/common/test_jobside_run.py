@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -162,6 +163,15 @@ def test_input_arrives_while_the_program_runs(place: Place) -> None:
     assert ended(job).code == 0
 
 
+def _hand_down(opened: int, numbers: list[int]) -> None:
+    """In the child: these descriptors, and none of those that the tests' own process happens to have."""
+    for fd in range(3, 1024):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(fd, False)
+    for fd in numbers:
+        os.dup2(opened, fd)
+
+
 @pytest.mark.parametrize("inherited", [[], [3], [9], [8, 9], [3, 7, 8, 9], [15]])
 def test_descriptors_are_handed_down_and_none_is_added(
     place: Place, inherited: list[int], tmp_path: Path
@@ -177,7 +187,7 @@ def test_descriptors_are_handed_down_and_none_is_added(
         job = place.start(
             python(show),
             stdin=subprocess.PIPE,
-            preexec_fn=lambda: [os.dup2(opened, fd) for fd in inherited],
+            preexec_fn=lambda: _hand_down(opened, inherited),
             close_fds=False,
         )
         result = ended(job, b"input")

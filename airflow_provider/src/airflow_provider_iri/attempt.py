@@ -119,9 +119,7 @@ class Attempt:
         """Cancel the job of the time before if it lives, and see it end: it may write to the same files."""
         try:
             facility = self._facility(record)
-            ref = record.job or facility.jobs.find(
-                record.key(self._ti), name=record.name, resource=record.resource
-            )
+            ref = record.job or facility.jobs.find(record.key(self._ti), resource=record.resource)
             if ref is not None:
                 end_job(facility, ref)
         except (UsageError, Refused, JobLost, WaitTimeout) as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from iri_common.cli.documents import ref_words, status_words
@@ -13,7 +11,6 @@ from iri_common.cli.exits import Exit
 from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import Screen, elapsed
 from iri_common.model.errors import IriError
-from iri_common.model.key import JobKey
 
 if TYPE_CHECKING:
     from iri_common.facility.keeping import MyJob
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
 def jobs(screen: Screen, door: DoorWords, resource: str | None, *, every: bool) -> int:
     """All keys of mine; without ``every``, those that are not over."""
     facility = open_facility(door)
-    mine = with_earlier_generations(facility.jobs.mine(resource=resource))
+    mine = facility.jobs.mine(resource=resource)
     shown = [each for each in mine if every or not _over(each)]
     if screen.as_json:
         screen.document({"ok": True, "exit": 0, "jobs": [_words(each) for each in shown]})
@@ -45,22 +42,6 @@ def jobs(screen: Screen, door: DoorWords, resource: str | None, *, every: bool) 
             f"{len(shown) or 'No'} live job{'' if len(shown) == 1 else 's'} at {facility.name}{rest}.", "dim"
         )
     return Exit.OK
-
-
-def with_earlier_generations(mine: Sequence[MyJob]) -> list[MyJob]:
-    """The same jobs; one of an earlier generation of a key that is known here is no orphan.
-
-    The ledger remembers a key's newest generation only.
-    """
-    known = {job.key.digest: job.key for job in mine if job.key}
-    return [_under_its_key(job, known) for job in mine]
-
-
-def _under_its_key(job: MyJob, known: Mapping[str, JobKey]) -> MyJob:
-    digest, _, generation = job.tag.partition("-")
-    if not job.orphan or digest not in known or not generation.isdigit():
-        return job
-    return replace(job, key=JobKey(known[digest].identity, int(generation)), orphan=False)
 
 
 def _over(job: MyJob) -> bool:

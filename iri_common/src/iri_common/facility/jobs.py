@@ -11,7 +11,7 @@ from typing import Any
 from iri_common.facility.canceling import job_id_of
 from iri_common.facility.keeping import JobKeeping
 from iri_common.facility.preview import Preview, preview
-from iri_common.facility.settings import on_outage_of
+from iri_common.facility.settings import on_outage_of, seconds_of
 from iri_common.jobs.generations import newest
 from iri_common.jobs.outages import Gate
 from iri_common.jobs.output import tail
@@ -137,7 +137,7 @@ class JobService(JobKeeping):
         there = where.id if resource is None else resource
         if known is None or known.generation < key.generation:
             return Asked(await self._sent(gate, checked, key, there), GenerationStep.SUBMIT)
-        step = generation_step(known.facts(template.spec.digest(), again=again))
+        step = generation_step(known.facts(template.digest, again=again))
         now = JobKey(key.identity, known.generation)
         if step is GenerationStep.REPLACE and known.reported is None:
             with contextlib.suppress(NotOffered, NotFound):  # what is long forgotten runs no more
@@ -167,14 +167,11 @@ class JobService(JobKeeping):
         request = self._submitter(submission).request(submission)
         return preview(submission, request, credential=self.settings.token is not None)
 
-    async def find(
-        self, key: JobKey, *, name: str | None = None, resource: str | None = None
-    ) -> JobRef | None:
-        """The job of a key whose id was never learned, by the name it was given; None if there is none.
+    async def find(self, key: JobKey, *, resource: str | None = None) -> JobRef | None:
+        """The job of a key whose id was never learned, by the key in its name; None if there is none.
 
         Args:
             key: Who asked.
-            name: The name in its spec.
             resource: As in :meth:`submit`.
 
         Raises:
@@ -182,7 +179,7 @@ class JobService(JobKeeping):
         """
         where = await self._where(resource)
         dialect = self.door.dialect
-        found, conclusive = await find_jobs(dialect.jobs, where.id, key.job_name(name))
+        found, conclusive = await find_jobs(dialect.jobs, where.id, key)
         best = the_one(found)
         if best is not None:
             return self._new_ref(where.id, key).with_job(best.job_id)
@@ -319,7 +316,9 @@ class JobService(JobKeeping):
         return Gate(
             settings.label,
             on_outage_of(how.on_outage) if how.on_outage is not None else settings.on_outage,
-            settings.outage_limit if how.outage_limit is None else how.outage_limit,
+            settings.outage_limit
+            if how.outage_limit is None
+            else seconds_of("outage_limit", how.outage_limit),
             reached=self.door.reached,
             guarded=settings.guard if how.guard is None else how.guard,
         )
@@ -340,7 +339,7 @@ class JobService(JobKeeping):
         defaults = self.settings.defaults_for(where.name, where.id, resource)
         full = defaults.applied(spec)
         guarded = guarded and self.door.dialect.grades.guard == "lock" and placeable(full.sent())
-        return Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory)
+        return Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory, spec)
 
     async def _waited(
         self, job: JobRef | str, timeout: float | None, on_change: OnChange | None, patient: bool

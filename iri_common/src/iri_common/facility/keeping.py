@@ -80,12 +80,14 @@ class JobKeeping(JobCanceling):
         except IriError:  # the ledger alone still tells a lot
             listed = {}
         jobs = [_mine(each, the_one(listed.pop(JobRef.parse(each.ref).key.tag, ()))) for each in records]
-        strangers = (
-            MyJob(entry.name or "", tag, status=entry.status, orphan=True, job_id=entry.job_id)
+        # The ledger remembers a key's newest generation only: an earlier one is no orphan.
+        known = {(key := JobKey(each.identity)).digest: key for each in records}
+        others = (
+            _seen(tag, entry, known.get(tag.partition("-")[0]))
             for tag, entries in listed.items()
             if (entry := the_one(entries))
         )
-        return [*sorted(jobs, key=lambda each: each.asked_at or 0.0, reverse=True), *strangers]
+        return [*sorted(jobs, key=lambda each: each.asked_at or 0.0, reverse=True), *others]
 
     async def adopt(self, job_id: str, *, key: JobKey, resource: str | None = None) -> JobRef:
         """Put a job that is at the facility under a key: whoever asks with this key gets it.
@@ -97,7 +99,7 @@ class JobKeeping(JobCanceling):
         where = await self._resource(resource)
         status = (await self.door.dialect.jobs.status(where.id, job_id)).value
         if status.state is JobState.MISSING:
-            raise NotFound(f"there is no job {job_id} at {self.settings.label}", facility=self.settings.label)
+            raise NotFound(f"there is no job {job_id}", facility=self.settings.label)
         record = await self.ledger.read(key)
         newer = record is not None and record.generation > key.generation
         same = record if record is not None and record.generation == key.generation else None
@@ -144,13 +146,14 @@ class JobKeeping(JobCanceling):
         for digest in await guards.digests():
             age = None if digest in kept else await guards.age(digest, now)
             if age is not None and age >= older_than:
-                path = digest if dry_run else await guards.remove(digest)
+                path = await guards.path_of(digest) if dry_run else await guards.remove(digest)
                 directories += [path] if path else []
         ended = [
             each
             for each in records
             if self._is_at(each, where.id)
             and now - each.written_at >= older_than
+            and each.stage is not Stage.ACCEPTED  # nobody was told its end yet
             and JobKey(each.identity).digest not in kept
         ]
         for record in () if dry_run else ended:
@@ -177,8 +180,7 @@ class JobKeeping(JobCanceling):
         double = status.exit_code == GuardCode.DOUBLE
         if not double and (record is None or record.sends < 2):
             return None
-        name = record.name if record is not None else ""
-        worker = await worker_of(ref, name, self.door.dialect, self._guards_of(ref))
+        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref))
         if worker is None and double:
             raise JobLost(
                 f"{ref.describe()} ended with exit code {status.exit_code}, as the double of another job of "
@@ -218,6 +220,12 @@ class JobKeeping(JobCanceling):
             profile=settings.profile,
             guards=door.guards(submission.resource_id, submission.guard_root, settings.storage),
         )
+
+
+def _seen(tag: str, entry: JobEntry, identity: JobKey | None) -> MyJob:
+    """A job that is at the facility and not on record."""
+    key = JobKey(identity.identity, int(tag.partition("-")[2])) if identity else None
+    return MyJob(entry.name or "", tag, key=key, status=entry.status, orphan=key is None, job_id=entry.job_id)
 
 
 def _mine(record: LedgerRecord, entry: JobEntry | None) -> MyJob:

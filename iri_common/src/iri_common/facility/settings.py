@@ -175,12 +175,12 @@ def make_settings(
         wire=WireSettings(ca_file=ca_file, proxy=proxy),
         guard=_yes_or_no("guard", guard),
         on_outage=on_outage_of(on_outage),
-        outage_limit=_seconds("outage_limit", outage_limit),
+        outage_limit=seconds_of("outage_limit", outage_limit),
         **others,
     )
     if poll_seconds is None:
         return settings
-    quickest = _seconds("poll_seconds", poll_seconds)
+    quickest = seconds_of("poll_seconds", poll_seconds)
     return replace(settings, pace=Pace(quickest=quickest, slowest=max(quickest, Pace().slowest)))
 
 
@@ -197,7 +197,12 @@ def on_outage_of(word: OnOutage | str) -> OnOutage:
         raise UsageError(f"on_outage is one of {words}, not {word!r}") from None
 
 
-def _seconds(setting: str, value: float | str) -> float:
+def seconds_of(setting: str, value: float | str) -> float:
+    """A number of seconds that a user wrote.
+
+    Raises:
+        UsageError: naming the setting.
+    """
     try:
         seconds = float(value)  # a connection form or a template gives a text
     except (TypeError, ValueError):

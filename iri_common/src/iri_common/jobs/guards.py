@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from iri_common.jobs.operations import Patience, settled
-from iri_common.jobside.guard import Guard
+from iri_common.jobside.guard import NO_ID, Guard
 from iri_common.jobside.journal import Journal, read_journal, read_owner, read_spec_digest
 from iri_common.model.errors import NotFound, NotOffered, Refused
 from iri_common.model.files import FileEntry
 from iri_common.model.key import JobKey
 from iri_common.model.ports import Dialect
 
+ASK_AGAIN = 300.0  # seconds after which a facility that named no place is asked for it again
 MOST = 64 * 1024  # bytes of a journal: far more than any requeueing job writes
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 _ANY = JobKey("any")  # all identities lie side by side
@@ -36,9 +39,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who has a generation: the job, and the digest of its spec ("" where that is not told)."""
+    """Who has a generation.
 
-    job_id: str
+    Attributes:
+        job_id: As the job knows itself; None if its scheduler told it no id.
+        spec_digest: Of what it was asked to do; "" where that is not told.
+    """
+
+    job_id: str | None
     spec_digest: str = ""
 
 
@@ -58,7 +66,7 @@ class GuardFiles:
     root: str | None = None
     patience: Patience = field(default_factory=lambda: Patience(total=60.0))
     _place: Place | None = None
-    _nowhere: bool = False
+    _nowhere_since: float = -math.inf
 
     async def readable(self) -> bool:
         """Whether there is a place to read at."""
@@ -76,7 +84,9 @@ class GuardFiles:
         """
         text = await self._text(key, self.guard(key).owner_name)
         job_id = read_owner(text) if text is not None else None
-        return Owner(job_id, read_spec_digest(text or "") or "") if job_id else None
+        if job_id is None:
+            return None
+        return Owner(None if job_id.startswith(NO_ID) else job_id, read_spec_digest(text or "") or "")
 
     async def journal(self, key: JobKey, index: int | None = None) -> Journal | None:
         """What its job wrote of beginning and end; None if there is nothing, or no place to read it.
@@ -137,6 +147,11 @@ class GuardFiles:
         except (NotFound, NotOffered):
             return None
 
+    async def path_of(self, digest: str) -> str | None:
+        """Where an identity's directory is."""
+        _, directory = await self._directory(_ANY)
+        return posixpath.join(posixpath.dirname(directory), digest) if directory else None
+
     async def remove(self, digest: str) -> str | None:
         """Remove an identity's directory; gives its path, None if there was none."""
         place, directory = await self._directory(_ANY)
@@ -176,7 +191,8 @@ class GuardFiles:
             return None
 
     async def _directory(self, key: JobKey) -> tuple[Place | None, str | None]:
-        if self._place is None and not self._nowhere:
+        now = time.monotonic()
+        if self._place is None and now - self._nowhere_since > ASK_AGAIN:
             self._place = await self.locate()
-            self._nowhere = self._place is None
+            self._nowhere_since = now
         return self._place, (self.known_directory(key) if self._place else None)

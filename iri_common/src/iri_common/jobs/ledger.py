@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -222,7 +223,8 @@ def _load_record(path: Path) -> LedgerRecord:
         fields["generation"] = int(fields["generation"])
         if fields.get("before") is not None:
             fields["before"] = tuple(fields["before"])
-        return LedgerRecord(**fields)
+        known = {each.name for each in dataclasses.fields(LedgerRecord)}  # a newer version may know more
+        return LedgerRecord(**{name: value for name, value in fields.items() if name in known})
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:

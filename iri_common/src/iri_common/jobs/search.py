@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from iri_common.jobside.codes import GuardCode
 from iri_common.model.job import JobEntry
+from iri_common.model.key import JobKey
 from iri_common.model.ports import JobsApi
 from iri_common.model.state import JobState
 
@@ -27,14 +28,14 @@ async def pages(
             return
 
 
-async def find_jobs(jobs: JobsApi, resource_id: str, name: str) -> tuple[Sequence[JobEntry], bool]:
-    """The jobs of exactly this name, live or else ended, and whether their absence means anything."""
+async def find_jobs(jobs: JobsApi, resource_id: str, key: JobKey) -> tuple[Sequence[JobEntry], bool]:
+    """The jobs whose name carries a key, live or else ended, and whether their absence means anything."""
     conclusive = True
     for historical in (False, True):  # a live job is found in the short list
         found: list[JobEntry] = []
         complete, named, unnamed = False, 0, 0
         async for entries, complete in pages(jobs, resource_id, historical=historical, names=True):  # noqa: B007
-            found += (entry for entry in entries if entry.name == name)
+            found += (entry for entry in entries if key.names(entry.name))
             named += sum(bool(entry.name) for entry in entries)
             unnamed += sum(not entry.name for entry in entries)
         if found:

@@ -15,6 +15,7 @@ from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.operations import settled
 from iri_common.jobs.search import find_jobs, job_ids, the_one
+from iri_common.jobs.testimony import owner_of
 from iri_common.jobside.guard import Guard
 from iri_common.jobside.wrap import wrap_spec
 from iri_common.model.errors import (
@@ -183,7 +184,7 @@ class _Run:
             now.dialect,
             now.resource_id,
         )
-        if record.spec_digest == self._submission.spec.digest() and same_place:
+        if record.spec_digest == self._submission.digest and same_place:
             return
         what = "another job" if same_place else f"a job at {then.profile or then.origin}"
         raise SpecChanged(
@@ -249,7 +250,7 @@ class _Run:
             if dialect.grades.settle == "snapshot":
                 seen = Seen(ids=await job_ids(dialect.jobs, submission.resource_id))
             else:
-                found, complete = await find_jobs(dialect.jobs, submission.resource_id, submission.name)
+                found, complete = await find_jobs(dialect.jobs, submission.resource_id, self._key)
                 best = the_one(found)
                 # Where names are not shown, only an owner file can tell; without one looking is no use.
                 seen = Seen(best.job_id if best else None, offered=complete or self._owned())
@@ -280,12 +281,13 @@ class _Run:
         if guards is None or not self._owned():
             return seen
         try:
-            owner = await guards.owner(self._key)
+            jobs, resource_id = self._submitter.dialect.jobs, self._submission.resource_id
+            owner = await owner_of(self._key, resource_id, jobs, guards)
         except IriError as error:
             fields = self._submitter.about(self._key, error)
             log.info("the owner file of %s cannot be read now: %s", self._key, error, extra=fields)
             return seen
-        return replace(seen, job_id=owner.job_id, failure=None) if owner else seen
+        return replace(seen, job_id=owner, failure=None) if owner else seen
 
     async def _ids(self) -> frozenset[str] | None:
         try:
@@ -337,7 +339,7 @@ class _Run:
             generation=self._key.generation,
             stage=note.stage,
             ref=str(self._ref(note.job_id)),
-            spec_digest=submission.spec.digest(),
+            spec_digest=submission.digest,
             written_at=0.0,
             detail=error.message if error and told else "",
             name=submission.name,
@@ -366,7 +368,7 @@ def _asked(submission: Submission, *, keyed: bool) -> tuple[str, Mapping[str, An
     """What the dialect is asked for: where, what, and under which idempotency key."""
     spec, key = submission.wire_spec(), submission.key
     if submission.guarded:
-        spec = wrap_spec(spec, Guard(key, submission.guard_root, submission.spec.digest()))
+        spec = wrap_spec(spec, Guard(key, submission.guard_root, submission.digest))
     return submission.resource_id, spec, key.idempotency_key(submission.resource_id) if keyed else None
 
 

@@ -9,7 +9,8 @@ from iri_common.jobs.search import find_jobs, the_one
 from iri_common.jobside.codes import GuardCode
 from iri_common.model.errors import IriError
 from iri_common.model.job import JobStatus
-from iri_common.model.ports import Dialect
+from iri_common.model.key import JobKey
+from iri_common.model.ports import Dialect, JobsApi
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
 
@@ -37,12 +38,28 @@ async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
     )
 
 
-async def worker_of(ref: JobRef, name: str, dialect: Dialect, guards: GuardFiles) -> JobRef | None:
+async def owner_of(key: JobKey, resource_id: str, jobs: JobsApi, guards: GuardFiles) -> str | None:
+    """The facility's id of the job that a generation belongs to; None while nobody took it or nothing tells.
+
+    A job may know itself by a longer name than the API does (PBS: ``42.server`` for ``42``).
+
+    Raises:
+        IriError: if it cannot be learned now.
+    """
+    owner = await guards.owner(key)
+    if owner is None or owner.job_id is None:
+        return None
+    for job_id in dict.fromkeys((owner.job_id, owner.job_id.partition(".")[0])):
+        if (await jobs.status(resource_id, job_id)).value.state is not JobState.MISSING:
+            return job_id
+    return owner.job_id  # which the facility has forgotten; its journal tells the rest
+
+
+async def worker_of(ref: JobRef, dialect: Dialect, guards: GuardFiles) -> JobRef | None:
     """The job that does the work of a key, if the one of this reference ended with the code of a double.
 
     Args:
         ref: The job that ended so.
-        name: Its name at the facility; "" where that is not known.
         dialect: Where to look.
         guards: Where to read whose the key is.
 
@@ -50,11 +67,11 @@ async def worker_of(ref: JobRef, name: str, dialect: Dialect, guards: GuardFiles
         Another job, or this one where the code is its program's own; None if nothing tells.
     """
     with contextlib.suppress(IriError):
-        owner = await guards.owner(ref.key)
+        owner = await owner_of(ref.key, ref.resource_id, dialect.jobs, guards)
         if owner is not None:
-            return ref.with_job(owner.job_id)
+            return ref.with_job(owner)
     with contextlib.suppress(IriError):
-        found, _ = await find_jobs(dialect.jobs, ref.resource_id, name) if name else ((), False)
+        found, _ = await find_jobs(dialect.jobs, ref.resource_id, ref.key)
         # Another double is of no use either: two of them would be followed to and fro without an end.
         others = (each for each in found if each.status.exit_code != GuardCode.DOUBLE)
         best = the_one(each for each in others if each.job_id != ref.job_id)

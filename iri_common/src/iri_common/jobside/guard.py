@@ -11,6 +11,7 @@ from iri_common.model.errors import UsageError
 from iri_common.model.key import JobKey
 
 _HOME_FOLDER = ".iri"
+NO_ID = "node:"  # how a job calls itself whose scheduler tells it no id
 _DIGEST = re.compile(r"[0-9A-Za-z]*")
 
 

@@ -85,7 +85,7 @@ elif [ -n "${FLUX_JOB_ID:-}${COBALT_JOBID:-}" ]; then
 elif [ -n "${IRI_JOB_ID:-}" ]; then
   iri_id=${IRI_ARRAY_JOB_ID:-$IRI_JOB_ID} iri_index=${IRI_ARRAY_INDEX:-}
 else
-  iri_id=$(iri_tool uname -n)-$$-$(iri_tool date +%s)
+  iri_id=node:$(iri_tool uname -n)-$$-$(iri_tool date +%s)
 fi
 case $iri_id$iri_index in
 *[[:space:]/]*)

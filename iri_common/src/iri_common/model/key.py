@@ -86,6 +86,10 @@ class JobKey:
         """The name the job gets at the facility: the user's, then the tag by which it is found again."""
         return f"{name or 'iri'}.{self.tag}"
 
+    def names(self, name: str | None) -> bool:
+        """Whether a job of this name was asked for under this key, whatever else it is called."""
+        return name is not None and name.endswith(f".{self.tag}")
+
     def idempotency_key(self, resource_id: str) -> str:
         """A UUID for the ``Idempotency-Key`` header.
 

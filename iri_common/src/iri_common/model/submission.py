@@ -21,6 +21,7 @@ class Submission:
         seen_before: The engine knows that an earlier attempt with this key may have reached the facility
             (its own store holds an intent without a job id): look before sending.
         guarded: The job shall check for itself that it is not a double, and keep a journal.
+        asked: The spec as the user gave it, before the door's defaults filled it.
         guard_root: Where guards are kept at the facility, an absolute path; None for the job's home.
     """
 
@@ -30,6 +31,12 @@ class Submission:
     seen_before: bool = False
     guarded: bool = False
     guard_root: str | None = None
+    asked: JobSpec | None = None
+
+    @property
+    def digest(self) -> str:
+        """What was asked, as a digest: by the user, so that other defaults make no other ask of it."""
+        return (self.asked or self.spec).digest()
 
     @property
     def name(self) -> str:
