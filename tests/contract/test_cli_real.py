@@ -240,3 +240,18 @@ def test_clean_removes_what_ended_jobs_left(iri: Shell, place: LocalFacility) ->
     assert not left.exists()
     assert any(each.endswith(left.name) for each in done)
     assert len(done) == len(would["directories"])
+
+
+def test_inputs_are_not_put_again_under_a_job_that_is_adopted(
+    iri: Shell, place: LocalFacility, tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").write_text("first")
+    target = f"{place.scratch}/adopted/in.txt"
+    words = ("--key", "adopt/inputs", "--put", f"in.txt:{target}", "--", "/bin/sleep", "2")
+    assert iri("submit", "--key", "adopt/inputs", "--", "/bin/sleep", "2").code == 0
+    adopted = iri("run", "--json", *words)
+    assert (adopted.code, adopted.document["step"], adopted.document["put"]) == (0, "attach", [])
+    assert not Path(target).exists()
+    again = iri("run", "--json", "--again", *words)
+    assert again.document["put"] == [{"source": "in.txt", "target": target}]
+    assert Path(target).read_text() == "first"

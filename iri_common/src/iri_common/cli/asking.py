@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from iri_common.cli.jobspec import amount
 from iri_common.cli.options import AskWords
+from iri_common.facility.loop import run_blocking
 from iri_common.jobside.amounts import seconds_of
 from iri_common.model.errors import UsageError
 from iri_common.model.key import JobKey
@@ -44,11 +46,20 @@ class Ask:
     again: bool
     words: dict[str, Any]
 
-    def make(self, facility: Facility) -> tuple[JobRef, GenerationStep]:
-        """Ask the facility."""
+    def make(
+        self, facility: Facility, before: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> tuple[JobRef, GenerationStep]:
+        """Ask the facility.
+
+        Args:
+            facility: Which.
+            before: Awaited if a job is going to be submitted, rather than one that is there adopted.
+        """
         if self.named:
-            asked = facility.jobs.ask(self.spec, key=self.key, again=self.again, **self.words)
+            asked = facility.jobs.ask(self.spec, key=self.key, again=self.again, before=before, **self.words)
             return asked.ref, asked.step
+        if before is not None:
+            run_blocking(before())
         return facility.jobs.submit(self.spec, key=self.key, **self.words), GenerationStep.SUBMIT
 
 

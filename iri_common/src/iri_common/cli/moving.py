@@ -56,12 +56,13 @@ def gets_of(given: Sequence[str], directory: str | None) -> list[Move]:
     return moves
 
 
-def put_all(facility: Facility, moves: Sequence[Move], screen: Screen) -> None:
+async def put_all(facility: Facility, moves: Sequence[Move], screen: Screen) -> None:
     """Upload, each file whole or not at all, into directories that are made where they are missing."""
+    files = facility.aio.files
     for directory in sorted({posixpath.dirname(move.target) for move in moves}):
-        facility.files.mkdir(directory, parents=True)
+        await files.mkdir(directory, parents=True)
     for move in moves:
-        facility.files.put(move.source, move.target)
+        await files.put(move.source, move.target)
         screen.say(f"uploaded {move.source} to {move.target}", "dim")
 
 

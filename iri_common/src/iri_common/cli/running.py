@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from iri_common.cli import preview
@@ -104,9 +105,7 @@ def run(
         return preview.show(screen, facility, wanted, puts, gets)
     story = Story(wanted)
     try:
-        put_all(facility, puts, screen)
-        story.put = puts
-        story.ref, story.step = wanted.make(facility)
+        story.ref, story.step = wanted.make(facility, partial(_put, facility, puts, screen, story))
         screen.say(f"{story.ref.describe()}: {STEPS[story.step]}")
         _follow(screen, facility, story, timeout)
         _show_output(screen, facility, story, words.lines)
@@ -118,6 +117,11 @@ def run(
     except IriError as error:
         return _failed(screen, story, error, door)
     return _ended(screen, story, propagate=words.propagate)
+
+
+async def _put(facility: Facility, puts: list[Move], screen: Screen, story: Story) -> None:
+    await put_all(facility, puts, screen)
+    story.put = puts
 
 
 def _follow(screen: Screen, facility: Facility, story: Story, timeout: float | None) -> None:

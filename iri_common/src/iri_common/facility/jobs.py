@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,7 @@ class JobService(JobKeeping):
         key: JobKey,
         resource: str | None = None,
         again: bool = False,
+        before: Callable[[], Awaitable[object]] | None = None,
         guard: bool | None = None,
         on_outage: OnOutage | str | None = None,
         outage_limit: float | None = None,
@@ -121,6 +122,8 @@ class JobService(JobKeeping):
             key: Who asks; its generation is the least one.
             resource: As in :meth:`submit`.
             again: Have it done afresh, whatever there is.
+            before: Awaited on the I/O loop when a job is going to be submitted, not when one is adopted:
+                here its inputs can be put in place without a running job losing its own.
             guard: As in :meth:`submit`.
             on_outage: As in :meth:`submit`.
             outage_limit: As in :meth:`submit`.
@@ -135,14 +138,19 @@ class JobService(JobKeeping):
             lambda: newest(key, where.id, self.door.dialect, self.ledger, submitter.guards)
         )
         there = where.id if resource is None else resource
-        if known is None or known.generation < key.generation:
-            return Asked(await self._sent(gate, checked, key, there), GenerationStep.SUBMIT)
-        step = generation_step(known.facts(template.digest, again=again))
-        now = JobKey(key.identity, known.generation)
-        if step is GenerationStep.REPLACE and known.reported is None:
+        fresh = known is None or known.generation < key.generation
+        step = (
+            GenerationStep.SUBMIT
+            if fresh or known is None
+            else generation_step(known.facts(template.digest, again=again))
+        )
+        now = key if fresh or known is None else JobKey(key.identity, known.generation)
+        if step is GenerationStep.REPLACE and known is not None and known.reported is None:
             with contextlib.suppress(NotOffered, NotFound):  # what is long forgotten runs no more
                 place = await self._resource(await self._place_of(now) or where.id)
                 await self._cancel_key(now, place, since=now.generation)  # no newer one: another may ask too
+        if before is not None and step is not GenerationStep.ATTACH:
+            await before()
         if step in {GenerationStep.REPLACE, GenerationStep.RAISE}:
             return Asked(await self._sent(gate, checked, now.next(), there), step)
         lost = step is GenerationStep.ATTACH and await self.ledger.read(key) is None
