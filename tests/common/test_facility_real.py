@@ -488,20 +488,3 @@ def test_status_accounts_and_storage(facility: Facility, place: LocalFacility) -
     assert {each.logical_name for each in facility.storage.locations()} >= {"home", "scratch"}
     facility.storage.access_endpoints()
     assert str(place.home) in {each.path for each in facility.storage.locations(logical_name="home")}
-
-
-def test_other_defaults_of_the_door_make_no_other_ask_of_it(place, tmp_path: Path) -> None:
-    key = JobKey.of("defaults", tmp_path.name)
-    ledger = FileLedger(tmp_path / "ledger")
-    words = {"token": place.new_token(), "ledger": ledger, "poll_seconds": 0.1}
-    first = Facility(place.base_url, queue="regular", **words).jobs.ask(shell("sleep 1"), key=key)
-    again = Facility(place.base_url, queue="debug", **words).jobs.ask(shell("sleep 1"), key=key)
-    assert again.ref.job_id == first.ref.job_id
-    changed = Facility(place.base_url, **words).jobs.ask(shell("sleep 0"), key=key)
-    assert changed.ref.key.generation == 2
-
-
-@pytest.mark.parametrize("limit", [-1.0, float("nan"), "soon"])
-def test_a_limit_that_is_no_time_is_refused_before_anything_is_sent(place, tmp_path: Path, limit) -> None:
-    with pytest.raises(UsageError, match="outage_limit"):
-        make(place, tmp_path).jobs.submit(FOREVER, outage_limit=limit)

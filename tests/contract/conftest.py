@@ -1,10 +1,42 @@
-"""The core is tested on loops that nothing may block."""
+"""The core is tested on loops that nothing may block; what several modules of contracts stand on."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from cli_shell import Shell, variables_of
+from misbehaving_relay import Relay
+
+from iri_common import Facility, FileLedger
+from iri_local_facility import LocalFacility
 
 
 @pytest.fixture(autouse=True)
 def on_a_calm_loop(calm_loop: None) -> None:
     """For every test: the I/O loop runs beside those that are not async themselves."""
+
+
+@pytest.fixture
+def iri(
+    place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    """The ``iri`` command before the facility ``place`` of the test's module."""
+    place.reset_requests()
+    variables = variables_of(place, tmp_path / "state")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return Shell(variables, capsys)
+
+
+@pytest.fixture
+def facility(place: LocalFacility, relay: Relay, tmp_path: Path) -> Facility:
+    """A door of its own, behind the module's ``relay``."""
+    return Facility(
+        relay.base_url,
+        token=place.new_token(),
+        poll_seconds=0.1,
+        directory=str(place.home),
+        ledger=FileLedger(tmp_path / "ledger"),
+    )

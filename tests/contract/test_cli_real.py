@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_shell import Shell, job_of, launched, variables_of
+from cli_shell import Shell, job_of, launched
 
 from iri_common import JobKey, JobRef
 from iri_local_facility import LocalFacility
@@ -17,18 +17,6 @@ from iri_local_facility import LocalFacility
 def place() -> Iterator[LocalFacility]:
     with LocalFacility(nodes=16) as facility:
         yield facility
-
-
-@pytest.fixture
-def iri(
-    place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Shell:
-    place.reset_requests()
-    variables = variables_of(place, tmp_path / "state")
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    return Shell(variables, capsys)
 
 
 # ------------------------------------------------------------------------------------------ run, submit

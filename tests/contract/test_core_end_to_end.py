@@ -46,17 +46,6 @@ def relay(place: LocalFacility) -> Iterator[Relay]:
         yield relay
 
 
-@pytest.fixture
-def facility(place: LocalFacility, relay: Relay, tmp_path: Path) -> Facility:
-    return Facility(
-        relay.base_url,
-        token=place.new_token(),  # a door of its own
-        poll_seconds=0.1,
-        directory=str(place.home),
-        ledger=FileLedger(tmp_path / "ledger"),
-    )
-
-
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch) -> None:
     """The steps stay; only their pauses go."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from misbehaving_relay import Relay, lose
 
-from iri_common import Facility, FileLedger, JobKey, NotOffered
+from iri_common import Facility, JobKey, NotOffered
 from iri_local_facility import LocalFacility
 
 SUBMIT = "POST .*/compute/job/"
@@ -25,17 +25,6 @@ def place() -> Iterator[LocalFacility]:
 def relay(place: LocalFacility) -> Iterator[Relay]:
     with Relay(f"{place.url}/api/v1") as relay:
         yield relay
-
-
-@pytest.fixture
-def facility(place: LocalFacility, relay: Relay, tmp_path: Path) -> Facility:
-    return Facility(
-        relay.base_url,
-        token=place.new_token(),  # a door of its own
-        poll_seconds=0.1,
-        directory=str(place.home),
-        ledger=FileLedger(tmp_path / "ledger"),
-    )
 
 
 def test_a_job_and_its_files(facility: Facility, place: LocalFacility, tmp_path: Path) -> None:
