@@ -37,3 +37,39 @@ def test_a_limit_that_is_no_time_is_refused_before_anything_is_sent(place, tmp_p
     facility = Facility(place.base_url, token=place.token, ledger=FileLedger(tmp_path / "ledger"))
     with pytest.raises(UsageError, match="outage_limit"):
         facility.jobs.submit(shell("true"), outage_limit=limit)
+
+
+# ---------------------------------------------------------------------------------------- in containers
+
+CONTAINED = {"executable": "/bin/app", "container": {"image": "site/app:1"}}
+
+
+def test_a_job_in_a_container_has_a_guard_only_if_the_user_says_that_there_is_a_shell(
+    place, tmp_path: Path
+) -> None:
+    root = str(place.scratch / "guards")
+    facility = Facility(place.base_url, token=place.token, guard_directory=root)
+    plain = facility.jobs.preview(CONTAINED)
+    assert (plain.body["executable"], plain.script) == ("/bin/app", "")
+    guarded = facility.jobs.preview(CONTAINED, guard=True)
+    assert guarded.body["executable"] == "/bin/sh"
+    assert guarded.body["arguments"][-1] == "/bin/app"
+    mount = {"source": root, "target": root, "read_only": False}
+    assert guarded.body["container"] == {"image": "site/app:1", "volume_mounts": [mount]}
+
+
+def test_the_guard_directory_that_a_user_mounts_read_only_is_mounted_to_be_written(place) -> None:
+    facility = Facility(place.base_url, token=place.token, guard_directory="/guards")
+    mounts = [{"source": "/data", "target": "/data"}, {"source": "/guards", "target": "/guards"}]
+    job = {**CONTAINED, "container": {"image": "site/app:1", "volume_mounts": mounts}}
+    shown = facility.jobs.preview(job, guard=True).body["container"]["volume_mounts"]
+    assert [(each["target"], each.get("read_only", True)) for each in shown] == [
+        ("/data", True),
+        ("/guards", False),
+    ]
+
+
+def test_a_guard_in_a_container_needs_a_directory_that_can_be_mounted(place) -> None:
+    facility = Facility(place.base_url, token=place.token)
+    with pytest.raises(UsageError, match="guard_directory"):
+        facility.jobs.submit(CONTAINED, guard=True)

@@ -85,7 +85,8 @@ class JobService(JobKeeping):
             key: Who asks. Without one, every call is an ask of its own.
             seen_before: An earlier attempt with this key may have reached the facility (the engine's own
                 store says so): look for its job before sending.
-            guard: Whether the job checks for itself that it is no double; as configured if None.
+            guard: Whether the job checks for itself that it is no double; as configured if None. A job in a
+                container does only if this is true, which says that its image has a POSIX shell.
             on_outage: "wait" until the resource and its API are up, "fail" at once, or "try" anyway.
             outage_limit: Seconds that "wait" waits at most.
 
@@ -97,7 +98,7 @@ class JobService(JobKeeping):
         """
         checked, key = _checked(spec, key)
         gate = self._gate(How(guard, on_outage, outage_limit))
-        return await self._sent(gate, checked, key, resource, seen_before)
+        return await self._sent(gate, guard, checked, key, resource, seen_before)
 
     async def ask(
         self,
@@ -132,7 +133,7 @@ class JobService(JobKeeping):
         how = How(guard, on_outage, outage_limit)
         gate = self._gate(how)
         where = await gate.opened(lambda: self._where(resource))
-        template = self._submission(checked, where, resource, key, False, gate.guarded)
+        template = self._submission(checked, where, resource, key, False, guard)
         submitter = self._submitter(template)
         known = await gate.passed(
             lambda: newest(key, where.id, self.door.dialect, self.ledger, submitter.guards)
@@ -152,9 +153,9 @@ class JobService(JobKeeping):
         if before is not None and step is not GenerationStep.ATTACH:
             await before()
         if step in {GenerationStep.REPLACE, GenerationStep.RAISE}:
-            return Asked(await self._sent(gate, checked, now.next(), there), step)
+            return Asked(await self._sent(gate, guard, checked, now.next(), there), step)
         lost = step is GenerationStep.ATTACH and await self.ledger.read(key) is None
-        return Asked(await self._sent(gate, checked, now, there, lost), step)
+        return Asked(await self._sent(gate, guard, checked, now, there, lost), step)
 
     async def preview(
         self,
@@ -170,8 +171,7 @@ class JobService(JobKeeping):
         """
         checked, key = _checked(spec, key)
         where = await self._where(resource)
-        guarded = self.settings.guard if guard is None else guard
-        submission = self._submission(checked, where, resource, key, False, guarded)
+        submission = self._submission(checked, where, resource, key, False, guard)
         request = self._submitter(submission).request(submission)
         return preview(submission, request, credential=self.settings.token is not None)
 
@@ -309,10 +309,16 @@ class JobService(JobKeeping):
     # -- how it is done
 
     async def _sent(
-        self, gate: Gate, spec: JobSpec, key: JobKey, resource: str | None, seen_before: bool = False
+        self,
+        gate: Gate,
+        guard: bool | None,
+        spec: JobSpec,
+        key: JobKey,
+        resource: str | None,
+        seen_before: bool = False,
     ) -> JobRef:
         where = await gate.opened(lambda: self._where(resource))
-        submission = self._submission(spec, where, resource, key, seen_before, gate.guarded)
+        submission = self._submission(spec, where, resource, key, seen_before, guard)
         gate.guarded = submission.guarded
         wall_time = submission.spec.attributes.duration if submission.spec.attributes else None
         await self.door.warn_of_maintenance(where, wall_time)
@@ -342,11 +348,19 @@ class JobService(JobKeeping):
         resource: str | None,
         key: JobKey,
         seen_before: bool,
-        guarded: bool,
+        guard: bool | None,
     ) -> Submission:
         defaults = self.settings.defaults_for(where.name, where.id, resource)
         full = defaults.applied(spec)
-        guarded = guarded and self.door.dialect.grades.guard == "lock" and placeable(full.sent())
+        if guard and full.container and defaults.guard_directory is None:
+            raise UsageError(
+                "a guard inside a container needs guard_directory: an absolute path at the facility that "
+                "is there already, for it is mounted into the container"
+            )
+        wanted = self.settings.guard if guard is None else guard
+        # Nobody but the user knows whether an image has a shell.
+        fits = placeable(full.sent(), container_has_shell=bool(guard))
+        guarded = wanted and fits and self.door.dialect.grades.guard == "lock"
         return Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory, spec)
 
     async def _waited(

@@ -17,7 +17,7 @@ from iri_common.jobs.operations import settled
 from iri_common.jobs.search import find_jobs, job_ids, the_one
 from iri_common.jobs.testimony import owner_of
 from iri_common.jobside.guard import Guard
-from iri_common.jobside.wrap import wrap_spec
+from iri_common.jobside.wrap import mounted, wrap_spec
 from iri_common.model.errors import (
     AmbiguousReply,
     Conflict,
@@ -368,7 +368,8 @@ def _asked(submission: Submission, *, keyed: bool) -> tuple[str, Mapping[str, An
     """What the dialect is asked for: where, what, and under which idempotency key."""
     spec, key = submission.wire_spec(), submission.key
     if submission.guarded:
-        spec = wrap_spec(spec, Guard(key, submission.guard_root, submission.digest))
+        guard = Guard(key, submission.guard_root, submission.digest)
+        spec = wrap_spec(mounted(spec, guard), guard, container_has_shell=True)
     return submission.resource_id, spec, key.idempotency_key(submission.resource_id) if keyed else None
 
 

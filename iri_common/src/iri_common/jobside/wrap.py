@@ -47,6 +47,16 @@ def placeable(spec: Mapping[str, Any], *, container_has_shell: bool = False) -> 
     return obstacle(spec, container_has_shell=container_has_shell) is None
 
 
+def mounted(spec: Mapping[str, Any], guard: Guard) -> Mapping[str, Any]:
+    """The same job; one in a container sees the guard directory under the path that it has outside."""
+    container, root = spec.get("container"), guard.root
+    if not container or root is None:
+        return spec
+    mount = {"source": root, "target": root, "read_only": False}
+    mounts = [each for each in container.get("volume_mounts", ()) if each["target"] != root]
+    return {**spec, "container": {**container, "volume_mounts": [*mounts, mount]}}
+
+
 def wrap_spec(
     spec: Mapping[str, Any], guard: Guard, *, container_has_shell: bool = False, plain: bool = False
 ) -> dict[str, Any]:
