@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import selectors
+import signal
 import socket
 import traceback
 from pathlib import Path
@@ -21,6 +22,12 @@ import iri_common
 assert iri_common.__file__ is not None, (
     "iri_common is not installed: run `make setup` and use .venv/bin/pytest"
 )
+
+# A shell script that starts the tests in its background has them, and all that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 settings.register_profile("iri", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("iri")
