@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from iri_common import Facility, FileLedger, JobKey, UsageError
+from iri_common import Facility, FileLedger, JobKey, JobLost, UsageError
+from iri_common.policy import vanished
 from iri_local_facility import LocalFacility
 
 
@@ -73,3 +74,25 @@ def test_a_guard_in_a_container_needs_a_directory_that_can_be_mounted(place) -> 
     facility = Facility(place.base_url, token=place.token)
     with pytest.raises(UsageError, match="guard_directory"):
         facility.jobs.submit(CONTAINED, guard=True)
+
+
+# --------------------------------------------------------------------------------- told once, told again
+
+
+def test_an_end_that_was_told_is_told_again_when_the_facility_has_forgotten_the_job(
+    place, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(vanished, "GRACE", 0.2)
+    monkeypatch.setattr(vanished, "GRACE_UNSEEN", 0.2)
+    words = {"token": place.new_token(), "poll_seconds": 0.1, "guard": False}
+    facility = Facility(place.base_url, ledger=FileLedger(tmp_path / "ledger"), **words)
+    ref = facility.jobs.submit(shell("exit 3"))
+    assert facility.jobs.wait(ref).exit_code == 3
+    place.order("missing", job=ref.job_id)
+    again = facility.jobs.wait(ref)
+    assert again.state == "failed"
+    assert "exit code 3; so it was told before" in (again.message or "")
+    stranger = Facility(place.base_url, ledger=FileLedger(tmp_path / "another"), **words)
+    with pytest.raises(JobLost):
+        stranger.jobs.wait(ref)
+    place.clear_faults()

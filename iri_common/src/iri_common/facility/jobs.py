@@ -373,13 +373,7 @@ class JobService(JobKeeping):
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    status = await self.door.poller(ref.resource_id).wait(
-                        ref,
-                        on_change,
-                        pace=self.settings.pace,
-                        patient=patient,
-                        limit=record.wall_time if record is not None else None,
-                    )
+                    status = await self._polled(ref, record, on_change, patient)
                     worker = await self._worker(ref, status, record) if guarded else None
                     if worker is None or job_id_of(worker) in followed:
                         break

@@ -11,6 +11,7 @@ from iri_common.facility.canceling import JobCanceling
 from iri_common.jobs.search import the_one
 from iri_common.jobs.submit import Submitter
 from iri_common.jobs.testimony import worker_of
+from iri_common.jobs.watch import OnChange
 from iri_common.jobside.codes import GuardCode
 from iri_common.jobside.journal import Journal
 from iri_common.model.errors import IriError, JobLost, NotFound, UsageError, WaitTimeout
@@ -166,6 +167,21 @@ class JobKeeping(JobCanceling):
         return await self._guards_of(ref).journal(ref.key)
 
     # -- how it is done
+
+    async def _polled(
+        self, ref: JobRef, record: LedgerRecord | None, on_change: OnChange | None, patient: bool
+    ) -> JobStatus:
+        """Wait for the end of one job; one that nobody knows any more ended as it was told before."""
+        limit = record.wall_time if record is not None else None
+        poller, pace = self.door.poller(ref.resource_id), self.settings.pace
+        try:
+            return await poller.wait(ref, on_change, pace=pace, patient=patient, limit=limit)
+        except JobLost:
+            settled = record is not None and record.stage is Stage.SETTLED and record.state
+            if not settled or record is None or JobRef.parse(record.ref).job_id != ref.job_id:
+                raise
+            said = f"{record.detail}; so it was told before, the facility no longer knows the job"
+            return JobStatus(JobState(record.state), message=said, raw_state="ledger")
 
     async def _worker(self, ref: JobRef, status: JobStatus, record: LedgerRecord | None) -> JobRef | None:
         """The job to follow, if this one ended and another one of its key does the work.
