@@ -12,7 +12,7 @@ from iri_common.facility.canceling import job_id_of
 from iri_common.facility.keeping import JobKeeping
 from iri_common.facility.preview import Preview, preview
 from iri_common.facility.settings import on_outage_of, seconds_of
-from iri_common.jobs.generations import newest
+from iri_common.jobs.generations import Newest, newest
 from iri_common.jobs.outages import Gate
 from iri_common.jobs.output import tail
 from iri_common.jobs.search import find_jobs, the_one
@@ -54,15 +54,6 @@ class Asked:
     step: GenerationStep
 
 
-@dataclass(frozen=True, slots=True)
-class How:
-    """How one submit is made where it differs from the door's settings."""
-
-    guard: bool | None = None
-    on_outage: OnOutage | str | None = None
-    outage_limit: float | None = None
-
-
 class JobService(JobKeeping):
     """Jobs at the facility."""
 
@@ -97,7 +88,7 @@ class JobService(JobKeeping):
             IriError: if the facility did not take the job.
         """
         checked, key = _checked(spec, key)
-        gate = self._gate(How(guard, on_outage, outage_limit))
+        gate = self._gate(guard, on_outage, outage_limit)
         return await self._sent(gate, guard, checked, key, resource, seen_before)
 
     async def ask(
@@ -130,8 +121,7 @@ class JobService(JobKeeping):
             outage_limit: As in :meth:`submit`.
         """
         checked, key = _checked(spec, key)
-        how = How(guard, on_outage, outage_limit)
-        gate = self._gate(how)
+        gate = self._gate(guard, on_outage, outage_limit)
         where = await gate.opened(lambda: self._where(resource))
         template = self._submission(checked, where, resource, key, False, guard)
         submitter = self._submitter(template)
@@ -139,14 +129,8 @@ class JobService(JobKeeping):
             lambda: newest(key, where.id, self.door.dialect, self.ledger, submitter.guards)
         )
         there = where.id if resource is None else resource
-        fresh = known is None or known.generation < key.generation
-        step = (
-            GenerationStep.SUBMIT
-            if fresh or known is None
-            else generation_step(known.facts(template.digest, again=again))
-        )
-        now = key if fresh or known is None else JobKey(key.identity, known.generation)
-        if step is GenerationStep.REPLACE and known is not None and known.reported is None:
+        step, now, over = _next(known, key, template.digest, again=again)
+        if step is GenerationStep.REPLACE and not over:
             with contextlib.suppress(NotOffered, NotFound):  # what is long forgotten runs no more
                 place = await self._resource(await self._place_of(now) or where.id)
                 await self._cancel_key(now, place, since=now.generation)  # no newer one: another may ask too
@@ -325,16 +309,15 @@ class JobService(JobKeeping):
         submitter = self._submitter(submission)
         return await gate.passed(lambda: submitter.submit(submission))
 
-    def _gate(self, how: How) -> Gate:
+    def _gate(self, guard: bool | None, on_outage: OnOutage | str | None, outage_limit: float | None) -> Gate:
+        """Stands before a submit; what the caller does not say is as configured."""
         settings = self.settings
         return Gate(
             settings.label,
-            on_outage_of(how.on_outage) if how.on_outage is not None else settings.on_outage,
-            settings.outage_limit
-            if how.outage_limit is None
-            else seconds_of("outage_limit", how.outage_limit),
+            settings.on_outage if on_outage is None else on_outage_of(on_outage),
+            settings.outage_limit if outage_limit is None else seconds_of("outage_limit", outage_limit),
             reached=self.door.reached,
-            guarded=settings.guard if how.guard is None else how.guard,
+            guarded=settings.guard if guard is None else guard,
         )
 
     async def _where(self, resource: str | None) -> Resource:
@@ -384,6 +367,16 @@ class JobService(JobKeeping):
         status = explained(status, GUARD_REASONS) if guarded else status
         await self._settle(ref, status)
         return ref, status
+
+
+def _next(
+    known: Newest | None, key: JobKey, spec_digest: str, *, again: bool
+) -> tuple[GenerationStep, JobKey, bool]:
+    """What an ask does, about which generation, and whether the job of that one is known to be over."""
+    if known is None or known.generation < key.generation:
+        return GenerationStep.SUBMIT, key, True
+    step = generation_step(known.facts(spec_digest, again=again))
+    return step, JobKey(key.identity, known.generation), known.reported is not None
 
 
 def _checked(spec: JobSpec | Mapping[str, Any], key: JobKey | None) -> tuple[JobSpec, JobKey]:
