@@ -67,6 +67,20 @@ def test_after_a_lost_reply_on_record_a_kept_key_is_trusted_while_it_is_kept() -
         old.ask()
 
 
+@pytest.mark.parametrize(
+    "last", ["bad token", "forbidden", "invalid", "not sent", "conflict", "rate limited"]
+)
+def test_a_refusal_on_record_keeps_no_guarded_job_in_doubt_for_ever(last) -> None:
+    door = Door()
+    door.remember(Stage.UNCERTAIN, guarded=True, last=last)
+    assert door.ask(guarded=True).job_id == "1"
+    unguarded = Door()
+    unguarded.remember(Stage.UNCERTAIN, last=last)
+    with pytest.raises(SubmitUncertain):
+        unguarded.ask()
+    assert not unguarded.jobs.asks
+
+
 def test_after_a_broken_service_on_record_a_kept_key_is_not_trusted() -> None:
     door = Door(hit)
     door.memory.honours_keys = True

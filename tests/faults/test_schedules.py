@@ -43,6 +43,9 @@ def schedule(seed: int) -> Campaign:
     )
     campaign.run()
     world.finish()
+    if not campaign.told.get(campaign.generation):
+        campaign.verdicts.append(None if (last := campaign.calm()) is None else last.end)
+        world.finish()
     return campaign
 
 
@@ -69,6 +72,9 @@ def check(campaign: Campaign) -> str:
     refused = record is not None and record.stage is Stage.REFUSED and not campaign.lost_ledger
     if refused and world.worked.get(campaign.generation):
         return "on record as refused, and worked"
+    told = campaign.told.get(campaign.generation)
+    if campaign.guarded and not told and campaign.verdicts[-1] is not End.ACCEPTED:
+        return f"in calm weather it is still {campaign.verdicts[-1]}"
     asked = len(campaign.verdicts) * 2
     most_looks = (world.sends + asked) * LOOKS_BEFORE_VERDICT
     if world.sends > asked * (MOST_SENDS_IN_FLIGHT + 2) or world.looks > most_looks:

@@ -157,11 +157,16 @@ class Known:
 _NO_WAY_THROUGH = frozenset({Outcome.NOT_SENT, Outcome.BAD_TOKEN, Outcome.FORBIDDEN, Outcome.RATE_LIMITED})
 
 
+# What leaves the fate of a request open, or tells that one came.
+_OPEN = frozenset({Outcome.KEY_USED, *(each for each in Outcome if each.may_have_worked)})
+
+
 def asking(known: Known) -> Generator[Effect, Any, Verdict]:
     """Step from intent to verdict. Whoever runs it may die at any effect and begin anew with the ledger."""
     evidence = Evidence(
         maybe_sent=known.doubtful,
-        last=known.last if known.doubtful else None,
+        # A refusal on record says nothing of the request before it whose fate is open.
+        last=known.last if known.doubtful and known.last in _OPEN else None,
         lookup=known.lookup,
         keyed=known.keyed,
         honoured=known.honoured,
