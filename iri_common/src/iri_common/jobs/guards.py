@@ -137,10 +137,9 @@ class GuardFiles:
 
     async def age(self, digest: str, now: float) -> float | None:
         """Seconds since a job of an identity began last; None if the facility does not tell."""
-        place, directory = await self._directory(_ANY)
-        if place is None or directory is None:
+        place, path = await self._beside(digest)
+        if place is None or path is None:
             return None
-        path = posixpath.join(posixpath.dirname(directory), digest)
         try:
             answer = await self.dialect.files.stat(place.file_system, path)
             return now - (await settled(answer, self.dialect.operations, self.patience)).mtime
@@ -149,15 +148,13 @@ class GuardFiles:
 
     async def path_of(self, digest: str) -> str | None:
         """Where an identity's directory is."""
-        _, directory = await self._directory(_ANY)
-        return posixpath.join(posixpath.dirname(directory), digest) if directory else None
+        return (await self._beside(digest))[1]
 
     async def remove(self, digest: str) -> str | None:
         """Remove an identity's directory; gives its path, None if there was none."""
-        place, directory = await self._directory(_ANY)
-        if place is None or directory is None:
+        place, path = await self._beside(digest)
+        if place is None or path is None:
             return None
-        path = posixpath.join(posixpath.dirname(directory), digest)
         try:
             answer = await self.dialect.files.rm(place.file_system, path)
             await settled(answer, self.dialect.operations, self.patience)
@@ -189,6 +186,11 @@ class GuardFiles:
             return (await settled(answer, self.dialect.operations, self.patience)).content
         except NotFound:
             return None
+
+    async def _beside(self, digest: str) -> tuple[Place | None, str | None]:
+        """The directory of an identity of which only the digest is known."""
+        place, directory = await self._directory(_ANY)
+        return place, posixpath.join(posixpath.dirname(directory), digest) if directory else None
 
     async def _directory(self, key: JobKey) -> tuple[Place | None, str | None]:
         now = time.monotonic()
