@@ -1,7 +1,28 @@
 """The model of a facility and the real clients lie beside the tests, the relay with the contracts."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from iri_local_facility import LocalFacility
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "contract")]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalFacility]:
+    """A facility for a module; its jobs go quickly when they are told to."""
+    with LocalFacility(nodes=16, kill_grace=0.2) as facility:
+        yield facility
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps of the core stay; only its pauses are short."""
+    from asking_client import HURRY
+
+    for where, name, value in HURRY:
+        monkeypatch.setattr(where, name, value)

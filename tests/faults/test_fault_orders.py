@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from asking_client import HURRY
 from real_world import Work, broken, new_key, settle, story_of
 
 from iri_common import Facility, FileLedger, IriError, JobRef
@@ -48,16 +47,8 @@ TIMES = pytest.mark.parametrize("times", [1, 3])
 EACH = pytest.mark.parametrize("fault", REPLIES)
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[LocalFacility]:
-    with LocalFacility(nodes=16, kill_grace=0.2) as facility:
-        yield facility
-
-
 @pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for where, name, value in HURRY:
-        monkeypatch.setattr(where, name, value)
+def in_a_greater_hurry(in_a_hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vanished, "GRACE", 0.3)
     monkeypatch.setattr(vanished, "GRACE_UNSEEN", 0.4)
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asking_client import HURRY
 from real_world import Work, broken, new_key, settle, story_of
 
 from iri_common import Facility, FileLedger, JobLost, JobRef, ResourceDown
@@ -21,16 +20,8 @@ from iri_local_facility import LocalFacility
 NAME = "marks"
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[LocalFacility]:
-    with LocalFacility(nodes=16, kill_grace=0.2) as facility:
-        yield facility
-
-
 @pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for where, name, value in HURRY:
-        monkeypatch.setattr(where, name, value)
+def in_a_greater_hurry(in_a_hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "RESOURCES_STAY_FRESH", 0.0)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asking_client import HURRY, Strike
+from asking_client import Strike
 from real_clients import Clients, until
 from real_world import CANCELED, Work, broken, new_key, settle, story_of
 
@@ -20,17 +20,7 @@ from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.policy.generation import GenerationStep
 from iri_local_facility import LocalFacility
 
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[LocalFacility]:
-    with LocalFacility(nodes=16, kill_grace=0.2) as facility:
-        yield facility
-
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for where, name, value in HURRY:
-        monkeypatch.setattr(where, name, value)
+pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
 
 @pytest.fixture(params=["v2", "v1"])
