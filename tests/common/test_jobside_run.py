@@ -170,6 +170,7 @@ def _hand_down(opened: int, numbers: list[int]) -> None:
             os.set_inheritable(fd, False)
     for fd in numbers:
         os.dup2(opened, fd)
+        os.set_inheritable(fd, True)  # onto itself, dup2 changes nothing
 
 
 @pytest.mark.parametrize("inherited", [[], [3], [9], [8, 9], [3, 7, 8, 9], [15]])
