@@ -15,14 +15,18 @@ class Grades:
             job's name, by comparing ids before and after, or not at all.
         guard: Whether a job checks for itself that it is not a double.
         journal: Whether what the job wrote of its beginning and end can be read.
-        files: Whether files go through this API directly.
+        files: Whether files go through this API directly, or through a Globus collection that it is lent.
         upload_limit: Bytes of one file that the API takes, None where it names no limit.
+        download_limit: Bytes of one file that the API gives, None where it names no limit.
+        archives: Whether the facility packs and unpacks archives by itself.
         logs: Whether output can be followed, read at the end, or not at all.
     """
 
     settle: Literal["native", "lookup", "snapshot", "none"] = "none"
     guard: Literal["lock", "none"] = "none"
     journal: Literal["readable", "no"] = "no"
-    files: Literal["direct", "none"] = "none"
+    files: Literal["direct", "globus", "none"] = "none"
     upload_limit: int | None = None
+    download_limit: int | None = None
+    archives: bool = False
     logs: Literal["follow", "end", "none"] = "none"

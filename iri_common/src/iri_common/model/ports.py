@@ -5,7 +5,8 @@ A port method makes one request and translates the answer; it neither retries no
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +28,7 @@ from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord
 from iri_common.model.outcome import Done, Pending
+from iri_common.model.transfer import DownloadLink, PartsUpload, TransferRequest, TransferTask
 
 T = TypeVar("T")
 Answer = Done[T] | Pending[T]
@@ -177,6 +179,80 @@ class StorageApi(Protocol):
     ) -> Done[Sequence[AccessEndpoint]]: ...
 
 
+class PartsApi(Protocol):
+    """Large files over S3 parts and links that somebody signed; the bytes go past the facility's API."""
+
+    async def begin(self, resource_id: str, path: str, size: int) -> Answer[PartsUpload]:
+        """Open an upload; nothing is at ``path`` before it is finished."""
+        ...
+
+    async def again(self, resource_id: str, upload: PartsUpload) -> Done[PartsUpload]:
+        """The same upload with fresh links, after they expired or after a crash.
+
+        Raises NotOffered where an upload that was interrupted cannot be taken up.
+        """
+        ...
+
+    async def arrived(self, resource_id: str, upload: PartsUpload) -> Done[Mapping[int, str]]:
+        """The ETags of the parts that are there, by number from 1; NotOffered where nobody can tell."""
+        ...
+
+    async def finish(self, resource_id: str, upload: PartsUpload, etags: Sequence[str]) -> Answer[None]:
+        """Make one file of the parts; Pending while the facility moves it into place."""
+        ...
+
+    async def abandon(self, resource_id: str, upload: PartsUpload) -> Done[None]:
+        """Leave nothing of it behind, as far as that is offered."""
+        ...
+
+    async def link(self, resource_id: str, path: str) -> Answer[DownloadLink]:
+        """A link to the file's bytes; Pending while the facility makes them ready."""
+        ...
+
+
+class RangesApi(Protocol):
+    """Bytes of files by path, streamed and by range; nothing is held in memory as a whole."""
+
+    def read(
+        self, resource_id: str, path: str, *, start: int = 0, end: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes from ``start`` up to, not including, ``end``."""
+        ...
+
+    async def write(
+        self, resource_id: str, path: str, size: int, pieces: Callable[[], AsyncIterator[bytes]]
+    ) -> Done[None]:
+        """Write a file of so many bytes; ``pieces`` begins anew each time it is called."""
+        ...
+
+
+class TransfersApi(Protocol):
+    """Transfers between collections that somebody else carries out: Globus."""
+
+    async def new_submission(self) -> Done[str]:
+        """An id under which one transfer is accepted once, however often it is sent."""
+        ...
+
+    async def submit(self, request: TransferRequest, submission_id: str) -> Done[str]:
+        """Ask for a transfer; gives its task's id, the same one for the same submission.
+
+        Raises Conflict if a transfer of the same paths is under way under another submission.
+        """
+        ...
+
+    async def tasks(self, task_ids: Sequence[str]) -> Done[Mapping[str, TransferTask]]:
+        """At most 50 tasks in one request; those that this identity does not see are missing."""
+        ...
+
+    async def find(self, label: str) -> Done[Sequence[TransferTask]]:
+        """The tasks of mine with this label, newest first."""
+        ...
+
+    async def cancel(self, task_id: str) -> Done[None]:
+        """End a task; one that is over already is fine."""
+        ...
+
+
 class Dialect(Protocol):
     """One facility API in our words. An API that it lacks raises NotOffered when asked for."""
 
@@ -196,6 +272,15 @@ class Dialect(Protocol):
     def accounts(self) -> AccountsApi: ...
     @property
     def storage(self) -> StorageApi: ...
+    @property
+    def parts(self) -> PartsApi | None:
+        """None where the API signs no links."""
+        ...
+
+    @property
+    def ranges(self) -> RangesApi | None:
+        """None where the API reads no ranges of bytes."""
+        ...
 
 
 class Ledger(Protocol):

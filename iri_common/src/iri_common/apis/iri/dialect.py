@@ -12,6 +12,7 @@ from iri_common.apis.iri.tasks import IriTasks
 from iri_common.apis.iri.versions import V2, Version
 from iri_common.http.session import Session
 from iri_common.model.grades import Grades
+from iri_common.model.ports import PartsApi, RangesApi
 
 
 class IriDialect:
@@ -32,6 +33,8 @@ class IriDialect:
         self.status = IriStatus(session)
         self.accounts = IriAccounts(session, version)
         self.storage = IriStorage(session, version)
+        self.parts: PartsApi | None = None
+        self.ranges: RangesApi | None = None  # `view` takes an offset, but decodes what it reads
 
 
 def grades_of(version: Version) -> Grades:
@@ -43,5 +46,7 @@ def grades_of(version: Version) -> Grades:
         journal="readable" if version.storage else "no",
         files="direct",
         upload_limit=UPLOAD_LIMIT,
+        download_limit=UPLOAD_LIMIT,
+        archives=True,
         logs="end",
     )
