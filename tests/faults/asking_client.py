@@ -207,6 +207,7 @@ HURRY: tuple[tuple[Any, str, Any], ...] = (
     (vanished, "GRACE_UNSEEN", 1.5),
     (vanished, "GRACE_BEGUN", 5.0),
     (vanished, "ASK_EVERY", 0.2),
+    (vanished, "MOST_BETWEEN", 0.5),  # else seconds of unreadable answers count as absence
     (looking, "LIST_SECONDS", 1.0),
 )
 

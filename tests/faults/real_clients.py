@@ -16,7 +16,7 @@ from typing import Any, Self
 import asking_client
 from asking_client import Plan
 
-PATIENCE = 60.0  # seconds for anything that is waited for
+PATIENCE = 120.0  # seconds for anything that is waited for, on a machine that has other things to do
 
 
 def until(what: Callable[[], object], why: str) -> Any:
