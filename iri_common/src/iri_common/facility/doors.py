@@ -110,7 +110,7 @@ class Door:
         return await by_journal(ref, self.guards(ref.resource_id, root, self.storage))
 
     async def _guard_place(self, resource_id: str, root: str | None, storage: str | None) -> Place | None:
-        if self.dialect.grades.files != "direct":
+        if not self.dialect.grades.readable_files:
             return None
         try:
             file_system = await self._seen_by_jobs(storage, resource_id)

@@ -30,3 +30,8 @@ class Grades:
     download_limit: int | None = None
     archives: bool = False
     logs: Literal["follow", "end", "none"] = "none"
+
+    @property
+    def readable_files(self) -> bool:
+        """Whether files there can be read and written, over whatever serves them."""
+        return self.files != "none"

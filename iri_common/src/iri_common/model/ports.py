@@ -248,6 +248,10 @@ class TransfersApi(Protocol):
         """The tasks of mine with this label, newest first."""
         ...
 
+    async def why(self, task_id: str) -> Done[str]:
+        """What a task that does not get on waits for or runs into, in Globus' words; "" for nothing."""
+        ...
+
     async def cancel(self, task_id: str) -> Done[None]:
         """End a task; one that is over already is fine."""
         ...

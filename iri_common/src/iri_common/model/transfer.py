@@ -135,6 +135,21 @@ class DownloadLink:
     handle: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(frozen=True, slots=True)
+class CollectionEnd:
+    """Files as a Globus collection shows them.
+
+    Attributes:
+        collection: Its id.
+        root: The path, as this end writes paths, that the collection shows under ``base``.
+        base: A path within the collection.
+    """
+
+    collection: str
+    root: str = "/"
+    base: str = "/"
+
+
 class TaskState(StrEnum):
     """Of a Globus task; INACTIVE waits for somebody and is no end."""
 
