@@ -10,6 +10,7 @@ from typing import TypeVar
 from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
 from iri_common.jobs.operations import settled
+from iri_common.model.errors import NotOffered
 from iri_common.model.facility import (
     AccessEndpoint,
     Allocation,
@@ -67,9 +68,24 @@ class FileService(Service):
             await files.ls(await self._id(storage), path, hidden=hidden, recursive=recursive)
         )
 
-    async def stat(self, path: str, *, storage: str | None = None) -> FileStat:
-        """Size, mode and times of one file."""
-        return await self._settled(await self.door.dialect.files.stat(await self._id(storage), path))
+    async def stat(self, path: str, *, dereference: bool = False, storage: str | None = None) -> FileStat:
+        """Size, mode and times of one file; with ``dereference``, of what a link points to."""
+        files = self.door.dialect.files
+        return await self._settled(await files.stat(await self._id(storage), path, dereference=dereference))
+
+    async def read(
+        self, path: str, *, start: int = 0, end: int | None = None, storage: str | None = None
+    ) -> bytes:
+        """The bytes of a file from ``start`` up to, not including, ``end``, and no others of it.
+
+        Raises:
+            NotOffered: where the API gives files only as a whole; get it then.
+        """
+        ranges = self.door.dialect.ranges
+        if ranges is None:
+            raise NotOffered(f"{self.settings.label} gives files only as a whole; get this one")
+        async with ranges.read(await self._id(storage), path, start=start, end=end) as pieces:
+            return b"".join([piece async for piece in pieces])
 
     async def checksum(self, path: str, *, storage: str | None = None) -> Checksum:
         """The facility's digest of one file."""
