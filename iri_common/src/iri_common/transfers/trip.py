@@ -34,7 +34,7 @@ class Notes(Protocol):
 
     @property
     def transfer(self) -> str:
-        """16 hex digits that name this transfer: the same for the same source and target."""
+        """16 hex digits that name this transfer, the same in every try until it is done."""
         ...
 
     def get(self, name: str) -> Any:
@@ -42,7 +42,14 @@ class Notes(Protocol):
         ...
 
     def put(self, name: str, value: Mapping[str, Any] | Sequence[Any] | str | int | None) -> None:
-        """Note something, plain JSON, under a name; None forgets it."""
+        """Note something, plain JSON, under a name; None forgets it.
+
+        It outlives this process a moment later; :meth:`durable` waits until it outlives the machine.
+        """
+        ...
+
+    async def durable(self) -> None:
+        """Return when all that was put is on the disk: before an act that must not be done twice."""
         ...
 
 
