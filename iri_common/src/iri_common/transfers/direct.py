@@ -1,126 +1,169 @@
-"""One file through the facility's own API: written aside, compared, renamed; whole or not at all."""
+"""Each file in one call of the facility's own API: written aside, compared, renamed; whole or not at all."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import os
+import posixpath
 import secrets
-import stat
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from iri_common.jobs.operations import settled
-from iri_common.model.errors import IriError, NotFound, NotOffered, TooLarge, TransferError, UsageError
+from iri_common.model.errors import IriError, NotFound, NotOffered
 from iri_common.model.ports import Dialect
+from iri_common.model.transfer import Move
+from iri_common.transfers import local
+from iri_common.transfers.abreast import abreast, named, tried
+from iri_common.transfers.far import FarEnd, a_directory, require_file_name
+from iri_common.transfers.trip import Trip
+
+_WORTH_A_LISTING = 3  # files into one directory, from which on one listing costs less than a look at each
+
+
+class DirectRoad:
+    """Files up to the API's limit, several at once.
+
+    Args:
+        dialect: Of the facility.
+        file_system: Its id there.
+        up: From this machine to the facility, else down.
+        checksum: Compare SHA-256 where the API tells it; else sizes are compared.
+        fresh: Directories at the facility that were made for this transfer: nothing in them is in the way.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        file_system: str,
+        *,
+        up: bool,
+        checksum: bool = True,
+        fresh: Collection[str] = (),
+    ) -> None:
+        self._far = FarEnd(dialect, file_system, checksum=checksum)
+        self._up = up
+        self._fresh = frozenset(fresh)
+
+    async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
+        """Move them all, each whole or not at all.
+
+        Raises:
+            UsageError: if a source is no readable file, or a target is a directory.
+            TooLarge: if one is over the API's limit; nothing of it was sent.
+            TransferError: if what arrived is not what was sent; that target is as it was.
+        """
+        looked_at = await self._looked_at(moves, trip) if self._up else frozenset[str]()
+
+        async def one(move: Move) -> None:
+            try:
+                if self._up:
+                    clear = posixpath.dirname(move.target) in looked_at
+                    digest, size = await _put(self._far, move, trip, clear=clear)
+                else:
+                    digest, size = await _get(self._far, move, trip)
+            except IriError as error:
+                raise named(error, move) if len(moves) > 1 else error from None
+            trip.meter.moved(size, move.name)
+            trip.meter.landed(move, digest)
+
+        await abreast(moves, one, trip.parallel)
+
+    async def _looked_at(self, moves: Sequence[Move], trip: Trip) -> frozenset[str]:
+        """The directories in which no target is in the way of its file."""
+        targets = {posixpath.normpath(move.target) for move in moves}
+        crowded = Counter(posixpath.dirname(move.target) for move in moves)
+        clear = set(self._fresh)
+
+        async def look(directory: str) -> None:
+            try:
+                entries = await self._far.listing(directory)
+            except (NotFound, NotOffered):
+                return
+            for entry in entries:
+                path = posixpath.join(directory, entry.name)
+                if path in targets and entry.type != "file" and await self._far.is_directory(path):
+                    raise a_directory(path)
+            clear.add(directory)
+
+        some = [each for each, count in crowded.items() if count >= _WORTH_A_LISTING and each not in clear]
+        await abreast(some, look, trip.parallel)
+        return frozenset(clear)
+
+
+async def _put(far: FarEnd, move: Move, trip: Trip, *, clear: bool) -> tuple[str, int]:
+    require_file_name(move.target)
+    content = await local.content_of(move.source, far.grades.upload_limit)
+    if not clear:
+        await far.require_no_directory(move.target)
+    size, digest = len(content), await local.sha256(content)
+    aside = local.aside_of(move.target, trip.notes.transfer)
+
+    async def send() -> None:
+        await trip.meter.spend(size)
+        await far.over(await far.files.upload(far.id, aside, content))
+        await far.require_whole(aside, size, digest, f"{move.source} -> {move.target}")
+
+    try:
+        await tried(send)
+        await far.rename(aside, move.target, size, digest)
+    except BaseException:
+        await far.remove_in_leaving(aside)
+        raise
+    return digest, size
+
+
+async def _get(far: FarEnd, move: Move, trip: Trip) -> tuple[str, int]:
+    await local.require_place(move.target)
+
+    async def fetch() -> tuple[bytes, str]:
+        await trip.meter.spend(move.size)
+        content = await far.over(await far.files.download(far.id, move.source))
+        digest = await local.sha256(content)
+        await far.require_whole(move.source, len(content), digest, f"{move.source} -> {move.target}")
+        return content, digest
+
+    content, digest = await tried(fetch)
+    await local.write_whole(move.target, trip.notes.transfer, content)
+    return digest, len(content)
 
 
 async def put(dialect: Dialect, file_system: str, source: Path, target: str) -> str:
-    """Upload a file; gives its SHA-256 in hex.
-
-    The bytes go to a name beside the target, are compared there, and take the target's name only then.
-
-    Raises:
-        UsageError: if the source is no readable file, or the target is a directory.
-        TooLarge: if it is over the API's limit; nothing was sent.
-        TransferError: if what arrived is not what was sent; the target is as it was.
-    """
-    _require_files(dialect)
-    content = await asyncio.to_thread(_read, source, dialect.grades.upload_limit)
-    await _require_no_directory(dialect, file_system, target)
-    digest = await asyncio.to_thread(_sha256, content)
-    aside = f"{target}.{secrets.token_hex(4)}.part"
-    try:
-        await settled(await dialect.files.upload(file_system, aside, content), dialect.operations)
-        await _compare(dialect, file_system, aside, digest, f"{source} -> {target}")
-        await settled(await dialect.files.mv(file_system, aside, target), dialect.operations)
-    except IriError:
-        await _discard(dialect, file_system, aside)
-        raise
-    return digest
+    """Upload one file by itself; gives its SHA-256 in hex."""
+    alone = _Alone()
+    await DirectRoad(dialect, file_system, up=True).carry([Move(str(source), target, 0)], Trip(alone, alone))
+    return alone.sha256
 
 
 async def get(dialect: Dialect, file_system: str, source: str, target: Path) -> str:
-    """Download a file; gives its SHA-256 in hex.
-
-    Raises:
-        UsageError: if the target's directory cannot be written to.
-        TransferError: if what arrived is not what lies there; the target is as it was.
-    """
-    _require_files(dialect)
-    await asyncio.to_thread(_require_place, target)
-    content = await settled(await dialect.files.download(file_system, source), dialect.operations)
-    digest = await asyncio.to_thread(_sha256, content)
-    await _compare(dialect, file_system, source, digest, f"{source} -> {target}")
-    await asyncio.to_thread(_write, target, content)
-    return digest
+    """Download one file by itself; gives its SHA-256 in hex."""
+    alone = _Alone()
+    await DirectRoad(dialect, file_system, up=False).carry([Move(source, str(target), 0)], Trip(alone, alone))
+    return alone.sha256
 
 
-def _require_files(dialect: Dialect) -> None:
-    if dialect.grades.files != "direct":
-        raise NotOffered(f"the {dialect.name} API of this facility moves no files")
+class _Alone:
+    """Meter and notes of a file that nobody watches and no later try goes on with."""
 
+    def __init__(self) -> None:
+        self.transfer = secrets.token_hex(8)
+        self.sha256 = ""
 
-async def _compare(dialect: Dialect, file_system: str, path: str, digest: str, what: str) -> None:
-    there = await settled(await dialect.files.checksum(file_system, path), dialect.operations)
-    if there.algorithm.upper().replace("-", "") != "SHA256":
-        return  # another algorithm says nothing about ours; the size limit keeps this to small files
-    if there.value.lower() != digest:
-        raise TransferError(
-            f"{what} did not arrive whole: SHA-256 {there.value} there, {digest} here; try again"
-        )
+    async def spend(self, count: int) -> None:
+        """As fast as it goes."""
 
+    def moved(self, count: int, name: str = "") -> None:
+        """Nobody looks."""
 
-async def _discard(dialect: Dialect, file_system: str, aside: str) -> None:
-    try:
-        await settled(await dialect.files.rm(file_system, aside), dialect.operations)
-    except IriError:
-        return  # the error that led here is the one to tell
+    def kept(self, count: int) -> None:
+        """Nobody looks."""
 
+    def landed(self, move: Move, sha256: str | None = None) -> None:
+        self.sha256 = sha256 or ""
 
-async def _require_no_directory(dialect: Dialect, file_system: str, target: str) -> None:
-    # A rename onto a directory succeeds: it puts the file inside, under the name it had until then.
-    said = f"{target!r} is a directory; say the name of the file too"
-    if not target or target.endswith("/"):
-        raise UsageError(said)
-    try:
-        answer = await dialect.files.stat(file_system, target, dereference=True)
-        there = await settled(answer, dialect.operations)
-    except (NotFound, NotOffered):
-        return
-    if stat.S_ISDIR(there.mode):
-        raise UsageError(said)
+    def get(self, name: str) -> None:
+        """Nothing was noted."""
 
+    def put(self, name: str, value: object) -> None:
+        """Nobody asks."""
 
-def _require_place(target: Path) -> None:
-    if target.is_dir() or not target.parent.is_dir():
-        raise UsageError(f"{target} must be a file name in a directory that exists")
-    if not os.access(target.parent, os.W_OK):
-        raise UsageError(f"{target.parent} cannot be written to")
-
-
-def _read(source: Path, limit: int | None) -> bytes:
-    try:
-        with source.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if limit is None or size <= limit:
-                return file.read()
-    except OSError as error:
-        raise UsageError(f"{source} cannot be read: {error.strerror}") from None
-    raise TooLarge(f"{source} has {size} bytes; this facility's API takes {limit} in one file")
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _write(target: Path, content: bytes) -> None:
-    aside = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(aside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, target)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise TransferError(f"{target} cannot be written: {error.strerror}") from None
+    async def durable(self) -> None:
+        """Nothing is kept."""

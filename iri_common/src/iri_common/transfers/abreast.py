@@ -1,0 +1,85 @@
+"""Several at once, and one several times: how files and parts are under way."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from iri_common.model.errors import (
+    AmbiguousReply,
+    IriError,
+    Refused,
+    ReplyError,
+    TransferError,
+    WaitTimeout,
+)
+from iri_common.model.transfer import Move
+from iri_common.policy.retry import Limits, backoff
+
+T = TypeVar("T")
+
+# The session has been patient with the wire already; this is for what went wrong at the facility.
+TRIES = Limits(attempts=3, first_delay=0.5, longest_delay=8.0)
+
+
+async def abreast(
+    items: Iterable[T] | AsyncIterator[T], work: Callable[[T], Awaitable[object]], parallel: int
+) -> None:
+    """Do the work on every item, so many at once, begun in their order.
+
+    The first error ends the others, which clean up after themselves, and is raised.
+    """
+    feed = items if isinstance(items, AsyncIterator) else _each(items)
+    turn = asyncio.Lock()  # an asynchronous generator is asked by one at a time
+
+    async def worker() -> None:
+        while True:
+            async with turn:
+                try:
+                    item = await anext(feed)
+                except StopAsyncIteration:
+                    return
+            await work(item)
+
+    workers = [asyncio.create_task(worker()) for _ in range(max(1, parallel))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for each in workers:
+            each.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def _each(items: Iterable[T]) -> AsyncIterator[T]:
+    for item in items:
+        yield item
+
+
+async def tried(work: Callable[[], Awaitable[T]], limits: Limits = TRIES) -> T:
+    """Do what may be done again, again when the facility failed at it."""
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await work()
+        except IriError as error:
+            if attempt >= limits.attempts or not _passes(error):
+                raise
+        await asyncio.sleep(backoff(attempt, random.random(), limits))
+
+
+def _passes(error: IriError) -> bool:
+    # A task fails with nothing but a text; what that names (not found, too large) stays as it is.
+    if isinstance(error, WaitTimeout):
+        return False
+    return error.transient or type(error) in {AmbiguousReply, ReplyError, Refused, TransferError}
+
+
+def named(error: IriError, move: Move) -> IriError:
+    """The same error, which says what file it befell."""
+    name = move.name or move.source
+    if name not in error.message:
+        error.message = f"{name}: {error.message}"
+    return error

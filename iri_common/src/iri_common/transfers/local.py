@@ -1,0 +1,311 @@
+"""Files of this machine: read in pieces and found unchanged, written aside and put in place whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from iri_common.model.errors import IriError, TooLarge, TransferError, UsageError
+
+T = TypeVar("T")
+
+PIECE = 1024 * 1024
+_ZEROS = memoryview(bytes(PIECE))
+_LONGEST_NAME = 255  # bytes, on every file system that matters
+
+
+def aside_of(target: str, transfer: str, ending: str = "part") -> str:
+    """The name beside a target, at either end, that a transfer finds again after a crash."""
+    head, slash, name = target.rpartition("/")
+    tail = f".{transfer}.{ending}"
+    room = _LONGEST_NAME - len(tail)
+    encoded = name.encode(errors="surrogateescape")
+    if len(encoded) > room:
+        mark = f"~{hashlib.sha256(encoded).hexdigest()[:8]}"
+        name = encoded[: room - len(mark)].decode(errors="ignore") + mark
+    return f"{head}{slash}{name}{tail}"
+
+
+# --------------------------------------------------------------------------------------------- reading
+
+
+class LocalSource:
+    """A regular file that is open for reading."""
+
+    def __init__(self, path: str, descriptor: int, facts: os.stat_result) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._facts = facts
+
+    @property
+    def size(self) -> int:
+        """In bytes, when it was opened."""
+        return self._facts.st_size
+
+    async def read(self, offset: int, count: int) -> bytes:
+        """So many bytes from there; fewer only at its end."""
+        return await asyncio.to_thread(self.read_now, offset, count)
+
+    def read_now(self, offset: int, count: int) -> bytes:
+        """As :meth:`read`, in a thread that may block."""
+        wanted = min(count, self.size - offset)
+        pieces: list[bytes] = []
+        try:
+            while wanted > 0 and (piece := os.pread(self._descriptor, wanted, offset)):
+                pieces.append(piece)
+                offset, wanted = offset + len(piece), wanted - len(piece)
+        except OSError as error:
+            raise TransferError(f"{self.path} cannot be read: {error.strerror}") from None
+        if wanted > 0:
+            raise _changed(self.path)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def require_unchanged(self) -> None:
+        """Raise if it is not what was opened.
+
+        Raises:
+            TransferError: if it was written to, or replaced, since then.
+        """
+        try:
+            now = os.fstat(self._descriptor)
+            there = os.stat(self.path)
+        except OSError:
+            raise _changed(self.path) from None
+        seen = self._facts
+        if (now.st_size, now.st_mtime_ns) != (seen.st_size, seen.st_mtime_ns) or not os.path.samestat(
+            now, there
+        ):
+            raise _changed(self.path)
+
+
+@asynccontextmanager
+async def reading(path: str) -> AsyncGenerator[LocalSource]:
+    """A file open for reading; leaving raises TransferError if it changed meanwhile.
+
+    Raises:
+        UsageError: if it is no regular file, or cannot be read.
+    """
+    source, descriptor = await asyncio.to_thread(_opened, path)
+    try:
+        yield source
+        await asyncio.to_thread(source.require_unchanged)
+    finally:
+        os.close(descriptor)
+
+
+async def content_of(path: str, limit: int | None = None) -> bytes:
+    """All of a small file.
+
+    Raises:
+        UsageError: as :func:`reading`.
+        TooLarge: if it is over the limit; it is not read then.
+        TransferError: if it changed while it was read.
+    """
+    return await asyncio.to_thread(content_now, path, limit)
+
+
+def content_now(path: str, limit: int | None = None) -> bytes:
+    """As :func:`content_of`, in a thread that may block."""
+    source, descriptor = _opened(path)
+    try:
+        if limit is not None and source.size > limit:
+            raise TooLarge(f"{path} has {source.size} bytes; this facility's API takes {limit} in one file")
+        content = source.read_now(0, source.size)
+        source.require_unchanged()
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: str) -> tuple[LocalSource, int]:
+    try:
+        # A pipe would keep an open without O_NONBLOCK waiting for its other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        facts = os.fstat(descriptor)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{path!r} cannot be read: it is no path") from None
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise UsageError(f"{path} cannot be read: it is no regular file")
+    return LocalSource(path, descriptor, facts), descriptor
+
+
+def _changed(path: str) -> TransferError:
+    return TransferError(f"{path} changed while it was read; ask again when nobody writes to it")
+
+
+async def sha256(content: bytes) -> str:
+    """The digest in hex, made off the loop."""
+    return await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
+
+
+# --------------------------------------------------------------------------------------------- writing
+
+
+class LocalAside:
+    """A file on its way into the place of ``target``: written beside it, in any order, then renamed.
+
+    Args:
+        target: Where it will be.
+        transfer: Names the transfer, so that a later try finds what this one has written.
+    """
+
+    def __init__(self, target: str, transfer: str) -> None:
+        self.target = target
+        self.path = aside_of(target, transfer)
+        self._descriptor: int | None = None
+
+    async def open(self, *, keep: bool = False) -> None:
+        """Begin; with ``keep`` what an earlier try has written stays.
+
+        Raises:
+            UsageError: if nothing can be written there.
+        """
+        await self._off_the_loop(lambda: self._open(keep))
+
+    async def write(self, offset: int, content: bytes) -> None:
+        """Put some bytes where they belong; whole MiB of zeros become holes."""
+        await self._off_the_loop(lambda: self._write(offset, content))
+
+    async def sha256(self) -> str:
+        """The digest of what is there now."""
+        return await self._off_the_loop(self._sha256)
+
+    async def place(self, size: int) -> None:
+        """Make it durable and rename it over the target; it is whole at so many bytes."""
+        await self._off_the_loop(lambda: self._place(size))
+
+    def close(self) -> None:
+        """Let go of it; what was written stays for a later try."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    async def drop(self) -> None:
+        """Leave nothing of it."""
+        self.close()
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(os.unlink, self.path)
+
+    async def _off_the_loop(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except OSError as error:
+            raise _unwritten(self.target, error) from None
+
+    @property
+    def _open_file(self) -> int:
+        if self._descriptor is None:
+            raise ValueError(f"{self.path} is not open")
+        return self._descriptor
+
+    def _open(self, keep: bool) -> None:
+        _require_place(Path(self.target))
+        # A link that somebody put under this name in a directory of all (/tmp) is not followed.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(self.path, flags if keep else flags | os.O_TRUNC, 0o666)
+
+    def _write(self, offset: int, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            piece = rest[: PIECE - offset % PIECE]
+            if len(piece) != PIECE or piece != _ZEROS:
+                self._write_piece(offset, piece)
+            offset, rest = offset + len(piece), rest[len(piece) :]
+
+    def _write_piece(self, offset: int, piece: memoryview) -> None:
+        while piece:
+            count = os.pwrite(self._open_file, piece, offset)
+            offset, piece = offset + count, piece[count:]
+
+    def _sha256(self) -> str:
+        digest, offset = hashlib.sha256(), 0
+        while piece := os.pread(self._open_file, PIECE, offset):
+            digest.update(piece)
+            offset += len(piece)
+        return digest.hexdigest()
+
+    def _place(self, size: int) -> None:
+        os.ftruncate(self._open_file, size)
+        os.fsync(self._open_file)
+        self.close()
+        os.replace(self.path, self.target)
+        _sync_directory(os.path.dirname(self.target) or ".")
+
+
+async def write_whole(target: str, transfer: str, content: bytes) -> None:
+    """Write a small file, whole or not at all.
+
+    Raises:
+        UsageError: if the target's directory cannot be written to.
+        TransferError: if the disk does not take it; nothing is left of it.
+    """
+    await asyncio.to_thread(write_whole_now, target, transfer, content)
+
+
+def write_whole_now(target: str, transfer: str, content: bytes) -> None:
+    """As :func:`write_whole`, in a thread that may block."""
+    aside = aside_of(target, transfer)
+    try:
+        _require_place(Path(target))
+        descriptor = os.open(
+            aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
+        )
+        with open(descriptor, "wb", buffering=0) as file:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(descriptor)
+        os.replace(aside, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise _unwritten(target, error) from None
+    _sync_directory(os.path.dirname(target) or ".")
+
+
+async def require_place(target: str) -> None:
+    """Raise if no file can be written under this name.
+
+    Raises:
+        UsageError: saying why.
+    """
+    await asyncio.to_thread(_require_place, Path(target))
+
+
+def _require_place(target: Path) -> None:
+    if target.is_dir() or not target.parent.is_dir():
+        raise UsageError(f"{target} must be a file name in a directory that exists")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"{target.parent} cannot be written to")
+
+
+def _unwritten(target: str, error: OSError) -> IriError:
+    said = f"{target} cannot be written: {error.strerror or error}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return TransferError(f"{said}; make room there, then ask again")
+    if error.errno == errno.EFBIG:
+        return TransferError(f"{said}; the file system, or a limit of this process, takes no file so large")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP}:
+        return UsageError(said)
+    return TransferError(said)
+
+
+def _sync_directory(path: str) -> None:
+    # Without this a rename may be forgotten by a machine that loses power; not every file system can.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
