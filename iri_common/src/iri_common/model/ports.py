@@ -385,3 +385,41 @@ class Transport(Protocol):
 
     async def send(self, request: WireRequest) -> WireReply: ...
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ByteReply:
+    """The head of a reply whose body is still on its way; header names in lower case.
+
+    Attributes:
+        pieces: The body as it comes, in pieces of at most a MiB; ReplyLost if it ends too early.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes] = field(repr=False)
+
+
+class ByteWire(Protocol):
+    """The wire for the bytes of files: by URL, streamed, no credential but what the caller gives.
+
+    What any status means is the caller's affair; redirects are replies. Raises the two errors of
+    :mod:`iri_common.policy.classify`, which tell nothing of a URL beyond its host.
+    """
+
+    def get(
+        self, url: str, start: int = 0, end: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[ByteReply]:
+        """Ask for the bytes from ``start`` up to, not including, ``end``.
+
+        A status of 206 means that exactly these come; a server that reads no ranges answers 200.
+        """
+        ...
+
+    async def put(
+        self, url: str, size: int, pieces: AsyncIterator[bytes], headers: Mapping[str, str] | None = None
+    ) -> WireReply:
+        """Send so many bytes, once; the reply's body is cut after 64 KiB."""
+        ...
+
+    async def close(self) -> None: ...

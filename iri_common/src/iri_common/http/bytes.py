@@ -1,0 +1,199 @@
+"""The bytes of files over HTTP, streamed both ways; nothing is held in memory as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+
+from iri_common.http.streams import WideBackend
+from iri_common.http.transport import WireSettings
+from iri_common.model.ports import ByteReply, WireReply
+from iri_common.policy.classify import NotSent, ReplyLost
+
+PIECE = 1024 * 1024
+LONGEST_ANSWER = 64 * 1024  # bytes of a reply that is read for its words
+
+
+class HttpBytes:
+    """A wire for files, one pool of connections an origin.
+
+    It stands on httpcore, the lower half of httpx: a link is sent as it was signed (httpx writes some of its
+    characters anew), and a GiB costs about as much time as it costs curl. Replies are never unpacked.
+
+    Args:
+        settings: As for the API of the facility that signs the links.
+    """
+
+    def __init__(self, settings: WireSettings) -> None:
+        self._settings = settings
+        self._tls: ssl.SSLContext | None = None
+        self._pools: dict[tuple[str, str], httpcore.AsyncConnectionPool] = {}
+
+    @contextlib.asynccontextmanager
+    async def get(
+        self, url: str, start: int = 0, end: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[ByteReply]:
+        """Ask for the bytes from ``start`` up to, not including, ``end``; see the port."""
+        asked = dict(headers or {})
+        if start or end is not None:
+            asked["range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        async with self._asked("GET", url, asked) as reply:
+            found = _read(reply.headers)
+            if reply.status == 206 and not _is_of(found.get("content-range", ""), start, end):
+                raise ReplyLost("the server sent another range than the one that was asked for")
+            yield ByteReply(reply.status, found, _pieces(reply))
+
+    async def put(
+        self, url: str, size: int, pieces: AsyncIterator[bytes], headers: Mapping[str, str] | None = None
+    ) -> WireReply:
+        """Send so many bytes, once; see the port."""
+        # With a length httpcore sends no chunks, which S3 refuses.
+        sent = {**(headers or {}), "content-length": str(size)}
+        async with self._asked("PUT", url, sent, _exactly(pieces, size)) as reply:
+            body = b""
+            async for piece in _pieces(reply):
+                body += piece[: LONGEST_ANSWER - len(body)]
+            return WireReply(reply.status, _read(reply.headers), body)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        pools, self._pools = self._pools, {}
+        for each in pools.values():
+            await each.aclose()
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, method: str, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes] | None = None
+    ) -> AsyncGenerator[httpcore.Response]:
+        async with contextlib.AsyncExitStack() as stack:
+            with _errors():
+                request = self._pool(url).stream(
+                    method,
+                    _link(url),
+                    headers=_written(headers),
+                    content=content,
+                    extensions=self._patience(),
+                )
+                reply = await stack.enter_async_context(request)
+            yield reply
+
+    def _pool(self, url: str) -> httpcore.AsyncConnectionPool:
+        origin = _origin(url)
+        if origin not in self._pools:
+            if origin[0] == "https" and self._tls is None:
+                self._tls = _trust(self._settings.ca_file)
+            self._pools[origin] = httpcore.AsyncConnectionPool(
+                ssl_context=self._tls,
+                proxy=_proxy(self._settings.proxy or _proxy_of_environment(*origin)),
+                max_connections=self._settings.connections,
+                keepalive_expiry=30.0,
+                network_backend=WideBackend(),
+            )
+        return self._pools[origin]
+
+    def _patience(self) -> dict[str, object]:
+        silence = self._settings.read_seconds
+        connect = self._settings.connect_seconds
+        # Parts wait for a free connection while others are sent, however long those take.
+        return {"timeout": {"connect": connect, "read": silence, "write": silence, "pool": None}}
+
+
+def _origin(url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _no_link() from None
+    return parts.scheme, parts.netloc
+
+
+def _link(url: str) -> httpcore.URL:
+    try:
+        return httpcore.URL(url)
+    except (ValueError, TypeError):  # TypeError: characters that no URL has
+        raise _no_link() from None
+
+
+def _no_link() -> NotSent:
+    return NotSent("the link is no http or https URL")  # no more of it: a signed one is a secret
+
+
+def _written(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    ours = {"user-agent": "iri-workflows", "accept": "*/*", "accept-encoding": "identity"}
+    try:
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in {**ours, **headers}.items()]
+    except UnicodeError:
+        raise NotSent("a header has characters that HTTP has no place for") from None
+
+
+def _read(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("ascii").lower(): value.decode("latin-1") for name, value in headers}
+
+
+async def _pieces(reply: httpcore.Response) -> AsyncIterator[bytes]:
+    with _errors():
+        async for chunk in reply.aiter_stream():
+            for begin in range(0, len(chunk), PIECE):
+                yield chunk if len(chunk) <= PIECE else chunk[begin : begin + PIECE]
+
+
+async def _exactly(pieces: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        size -= len(piece)
+        if size < 0:
+            break
+        yield piece
+    if size:
+        raise ReplyLost("another number of bytes came to be sent than was announced")
+
+
+def _is_of(content_range: str, start: int, end: int | None) -> bool:
+    # "bytes 5-9/100": a file that ends before the end that was asked for gives less.
+    unit, _, rest = content_range.partition(" ")
+    first, _, last = rest.partition("/")[0].partition("-")
+    if unit.lower() != "bytes" or not (first.isdigit() and last.isdigit()):
+        return False
+    return int(first) == start and (end is None or int(last) < end)
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
+
+
+def _proxy(url: str | None) -> httpcore.Proxy | None:
+    if not url:
+        return None
+    parts = urlsplit(url)
+    known = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=known)
+
+
+def _proxy_of_environment(scheme: str, host: str) -> str | None:
+    named = getproxies()
+    return None if proxy_bypass(host) else named.get(scheme) or named.get("all")
+
+
+@contextlib.contextmanager
+def _errors() -> Generator[None]:
+    """Errors of the wire as the transport tells them."""
+    try:
+        yield
+    except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.ProxyError) as error:
+        raise NotSent(_words(error)) from None
+    except httpcore.UnsupportedProtocol:
+        raise _no_link() from None
+    except httpcore.LocalProtocolError:
+        # Its words may repeat a header.
+        raise ReplyLost("LocalProtocolError: the request breaks the rules of HTTP") from None
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+        raise ReplyLost(_words(error)) from None
+
+
+def _words(error: Exception) -> str:
+    kind = type(error).__name__
+    return f"{kind}: {error}" if str(error) else kind
