@@ -1,0 +1,204 @@
+"""What each road would take between two ends, and what it would not promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from iri_common.model.transfer import Road
+from iri_common.policy.offers import HERE, Load, Offer, Quote, Wishes
+from iri_common.policy.sizes import amount
+
+# Requests: an operation of a facility's files is asked for and looked at.
+OPERATION = 2
+PUT = 4 * OPERATION  # look at the target, upload, compare, rename
+GET = 3 * OPERATION  # look at the source, download, compare
+COPY = 5 * OPERATION  # look at the target, copy, compare both, rename
+JOIN = 12  # a job under a key, and what clears away after it
+PER_SECOND = 20.0  # the budget of a door
+BURST = 20
+
+CHUNK = 4 * 1024 * 1024  # bytes
+TAR_HEADER = 1024  # bytes a file, on average
+LINE = 50e6  # bytes per second between this machine and others: a guess
+GLOBUS_LINE = 200e6  # between two data transfer nodes: likewise
+GLOBUS_START = 20.0  # seconds before a task moves its first byte
+GLOBUS_FILE = 0.02  # seconds
+UNPACKING = 0.5  # seconds an archive
+LEAST_ARCHIVE = 8  # files: fewer are not worth a road that promises less
+
+UNCOMPARED = "SHA-256 is not compared at both ends; sizes are"
+SEEN_EARLY = "a reader may see a file under its name before it is whole"
+ONE_BY_ONE = "where the target directory exists, files appear in it one by one"
+
+
+def _within(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    if not source.place or source.place != target.place or not target.files:
+        return None
+    requests = COPY * load.files
+    return Quote(
+        Road.WITHIN,
+        seconds=_asking(target, requests, wishes) + load.bytes / GLOBUS_LINE,
+        requests=requests,
+        missing=_missing(target, wishes),
+    )
+
+
+def _direct(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    far, up = _far(source, target)
+    if far is None or far.kind != "facility":
+        return None
+    if not far.files:
+        return Quote(Road.DIRECT, f"the API of {far.label} moves no files")
+    limit = far.upload_limit if up else far.download_limit
+    if limit is not None and load.largest > limit:
+        return Quote(Road.DIRECT, _over(load, limit, far, up=up), too_large=True)
+    requests = (PUT if up else GET) * load.files
+    return _through_here(Road.DIRECT, far, load, wishes, requests, _missing(far, wishes, renames=up))
+
+
+def _archive(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    far, up = _far(source, target)
+    if far is None or not far.files or not far.archives:
+        return None
+    limit = far.upload_limit if up else far.download_limit
+    packed = load.bytes + load.files * TAR_HEADER
+    if load.files < LEAST_ARCHIVE and wishes.road is not Road.ARCHIVE:
+        return None
+    if limit is not None and load.largest + 2 * TAR_HEADER > limit:
+        return Quote(Road.ARCHIVE, _over(load, limit, far, up=up), too_large=True)
+    if limit is not None and packed > limit and not up:
+        why = f"together they have {amount(packed)}; the API of {far.label} gives {amount(limit)} in one file"
+        return Quote(Road.ARCHIVE, why, too_large=True)
+    archives = 1 if limit is None else -(-packed // limit)
+    requests = archives * PUT + 3 * OPERATION
+    missing = (*_missing(far, wishes, renames=False), *((ONE_BY_ONE,) if up else ()))
+    quote = _through_here(Road.ARCHIVE, far, load, wishes, requests, missing)
+    return replace(quote, seconds=quote.seconds + UNPACKING * archives)
+
+
+def _chunks(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    far, up = _far(source, target)
+    if far is None or not far.files:
+        return None
+    if not far.jobs:
+        return Quote(Road.CHUNKS, f"{far.label} runs no jobs here that could join the parts")
+    if not wishes.allow_job:
+        return Quote(
+            Road.CHUNKS, "needs a short job of your allocation: allow it with allow_job=True or --allow-job"
+        )
+    limit = far.upload_limit if up else far.download_limit
+    part = CHUNK if limit is None else min(CHUNK, limit)
+    requests = OPERATION * (load.bytes // part + load.files) + JOIN * load.files
+    quote = _through_here(Road.CHUNKS, far, load, wishes, requests, ())
+    return replace(quote, seconds=quote.seconds + far.queue_wait, jobs=load.files)
+
+
+def _parts(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    far, up = _far(source, target)
+    if far is None or far.parts is None:
+        return None
+    requests = 4 * load.files
+    missing = () if far.parts.whole or not up else (SEEN_EARLY,)
+    if not far.checksum or not wishes.checksum:
+        missing = (UNCOMPARED, *missing)
+    quote = _through_here(Road.PARTS, far, load, wishes, requests, missing)
+    return replace(quote, seconds=quote.seconds + far.parts.seconds)
+
+
+def _https(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    far, up = _far(source, target)
+    if far is None or not far.https:
+        return None
+    requests = (3 if up else 2) * load.files
+    return _through_here(Road.HTTPS, far, load, wishes, requests, _missing(far, wishes, renames=up))
+
+
+def _globus(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    if source.here or target.here:
+        return None
+    lacking = [each for each in (source, target) if each.collection is None]
+    if lacking:
+        return Quote(Road.GLOBUS, "; ".join(f"{each.label}: {each.why_no_collection}" for each in lacking))
+    seconds = GLOBUS_START + GLOBUS_FILE * load.files + load.bytes / GLOBUS_LINE
+    # Globus compares digests of its own at both ends; names are the final ones from the beginning.
+    return Quote(Road.GLOBUS, seconds=seconds, requests=4 + int(seconds / 30), missing=(SEEN_EARLY,))
+
+
+def _relay(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    if source.here or target.here:
+        return None
+    hop = replace(wishes, road=None)
+    hops: list[Quote] = []
+    for one, other in ((source, HERE), (HERE, target)):
+        quotes = [quote for road in _HOPS if (quote := _HOPS[road](one, other, load, hop)) is not None]
+        best = min(quotes, key=lambda quote: (not quote.possible, quote.cost), default=None)
+        far = source if other is HERE else target
+        if best is None:
+            return Quote(Road.RELAY, f"nothing reaches {far.label} from this machine")
+        if not best.possible:
+            said = "; ".join(f"{quote.road}: {quote.why_not}" for quote in quotes)
+            too_large = any(quote.too_large for quote in quotes)
+            return Quote(Road.RELAY, f"between this machine and {far.label}, {said}", too_large)
+        hops.append(best)
+    return Quote(
+        Road.RELAY,
+        seconds=sum(each.seconds for each in hops),
+        requests=sum(each.requests for each in hops),
+        jobs=sum(each.jobs for each in hops),
+        bytes_here=sum(each.bytes_here for each in hops),
+        missing=united(*(each.missing for each in hops)),
+        hops=tuple(hops),
+    )
+
+
+_Weigh = Callable[[Offer, Offer, Load, Wishes], Quote | None]
+_HOPS: Mapping[Road, _Weigh] = {
+    Road.DIRECT: _direct,
+    Road.ARCHIVE: _archive,
+    Road.HTTPS: _https,
+    Road.PARTS: _parts,
+    Road.CHUNKS: _chunks,
+}
+ROADS: Mapping[Road, _Weigh] = {
+    Road.WITHIN: _within,
+    **_HOPS,
+    Road.GLOBUS: _globus,
+    Road.RELAY: _relay,
+}
+
+
+def _far(source: Offer, target: Offer) -> tuple[Offer | None, bool]:
+    """The end that is not this machine, if the other one is; and whether bytes go up to it."""
+    if source.here == target.here:
+        return None, False
+    return (target, True) if source.here else (source, False)
+
+
+def _through_here(
+    road: Road, far: Offer, load: Load, wishes: Wishes, requests: int, missing: tuple[str, ...]
+) -> Quote:
+    line = LINE if wishes.rate is None else min(LINE, wishes.rate)
+    seconds = _asking(far, requests, wishes) + load.bytes / line
+    return Quote(road, seconds=seconds, requests=requests, bytes_here=load.bytes, missing=missing)
+
+
+def _asking(far: Offer, requests: int, wishes: Wishes) -> float:
+    return max(
+        requests * far.seconds_per_request / max(1, wishes.parallel), (requests - BURST) / PER_SECOND, 0.0
+    )
+
+
+def _missing(far: Offer, wishes: Wishes, *, renames: bool = True) -> tuple[str, ...]:
+    uncompared = not far.checksum or not wishes.checksum
+    return (*((UNCOMPARED,) if uncompared else ()), *((SEEN_EARLY,) if renames and not far.rename else ()))
+
+
+def _over(load: Load, limit: int, far: Offer, *, up: bool) -> str:
+    verb = "takes" if up else "gives"
+    return f"the API of {far.label} {verb} {limit} bytes in one file, the largest has {load.largest}"
+
+
+def united(*groups: tuple[str, ...]) -> tuple[str, ...]:
+    """All of them, each once."""
+    return tuple(dict.fromkeys(each for group in groups for each in group))

@@ -1,0 +1,272 @@
+"""The planner: tables of what is chosen, and what holds whatever the ends offer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iri_common import IriError, NotOffered, TooLarge, UsageError
+from iri_common.model.transfer import Road
+from iri_common.policy.offers import HERE, Offer, Parts, Wishes
+from iri_common.policy.roads import Plan, plan
+from iri_common.policy.sizes import amount, duration
+from iri_common.policy.weighing import ONE_BY_ONE, SEEN_EARLY, UNCOMPARED
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+IRI = Offer(
+    "facility",
+    "nersc",
+    place="nersc/scratch",
+    files=True,
+    upload_limit=5 * MIB,
+    download_limit=5 * MIB,
+    archives=True,
+    jobs=True,
+)
+FIRECREST = replace(
+    IRI, label="cscs", place="cscs/scratch", archives=False, parts=Parts(seconds=60.0, whole=False)
+)
+OLCF = Offer("facility", "olcf", place="olcf/orion", collection="c-olcf")
+BEAMLINE = Offer("collection", "beamline", collection="c-beam", https=True, checksum=False)
+WITH_GLOBUS = replace(IRI, collection="c-nersc")
+JOBS = Wishes(allow_job=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "sizes", "wishes", "roads"),
+    [
+        (HERE, IRI, [MIB], Wishes(), [Road.DIRECT]),
+        (IRI, HERE, [MIB], Wishes(), [Road.DIRECT]),
+        (HERE, IRI, [0], Wishes(), [Road.DIRECT]),
+        (HERE, IRI, [], Wishes(), [Road.DIRECT]),
+        (HERE, IRI, [10 * KIB] * 3, Wishes(), [Road.DIRECT]),
+        (HERE, IRI, [10 * KIB] * 10_000, Wishes(), [Road.ARCHIVE]),
+        (IRI, HERE, [10 * KIB] * 300, Wishes(), [Road.ARCHIVE]),
+        (HERE, IRI, [4 * GIB], JOBS, [Road.CHUNKS]),
+        (HERE, IRI, [10 * KIB] * 10_000 + [4 * GIB], JOBS, [Road.ARCHIVE, Road.CHUNKS]),
+        (HERE, IRI, [10 * KIB, 6 * MIB], JOBS, [Road.DIRECT, Road.CHUNKS]),
+        (HERE, FIRECREST, [200 * MIB], Wishes(), [Road.PARTS]),
+        (HERE, replace(FIRECREST, queue_wait=1.0), [200 * MIB], JOBS, [Road.CHUNKS]),
+        (HERE, FIRECREST, [MIB], Wishes(), [Road.DIRECT]),
+        (IRI, IRI, [4 * GIB], Wishes(), [Road.WITHIN]),
+        (IRI, FIRECREST, [MIB], Wishes(), [Road.RELAY]),
+        (WITH_GLOBUS, OLCF, [GIB], Wishes(), [Road.GLOBUS]),
+        (BEAMLINE, WITH_GLOBUS, [GIB], Wishes(), [Road.GLOBUS]),
+        (BEAMLINE, HERE, [GIB], Wishes(), [Road.HTTPS]),
+        (HERE, BEAMLINE, [GIB], Wishes(), [Road.HTTPS]),
+        (HERE, IRI, [MIB] * 2, Wishes(road=Road.ARCHIVE), [Road.ARCHIVE]),
+        (HERE, replace(IRI, parts=Parts()), [MIB], Wishes(road=Road.PARTS), [Road.PARTS]),
+    ],
+)
+def test_the_road_that_is_chosen(source, target, sizes, wishes, roads) -> None:
+    chosen = plan(source, target, sizes, wishes)
+    assert [leg.quote.road for leg in chosen.legs] == roads, chosen.explain()
+    for size in sizes:
+        assert sum(leg.takes(size) for leg in chosen.legs) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "sizes", "wishes", "error", "words"),
+    [
+        (HERE, HERE, [1], Wishes(), UsageError, "both ends are on this machine"),
+        (HERE, IRI, [6 * MIB], Wishes(), TooLarge, r"6291456 bytes(.|\n)*--allow-job"),
+        (HERE, replace(IRI, jobs=False), [6 * MIB], Wishes(), TooLarge, "runs no jobs"),
+        (IRI, HERE, [6 * MIB], Wishes(), TooLarge, "gives 5242880 bytes in one file"),
+        (HERE, OLCF, [1], Wishes(), NotOffered, "the API of olcf moves no files"),
+        (
+            HERE,
+            IRI,
+            [1],
+            Wishes(road=Road.GLOBUS),
+            NotOffered,
+            "globus: is no road between this machine and nersc",
+        ),
+        (IRI, OLCF, [1], Wishes(road=Road.GLOBUS), NotOffered, "nersc: it has no Globus collection"),
+        (HERE, IRI, [1], Wishes(road=Road.CHUNKS), NotOffered, "allow_job=True"),
+        (IRI, OLCF, [1], Wishes(), NotOffered, "between this machine and olcf, direct: the API"),
+        (OLCF, BEAMLINE, [1], Wishes(road=Road.RELAY), NotOffered, "olcf"),
+    ],
+)
+def test_no_road_says_why_and_what_would_help(source, target, sizes, wishes, error, words) -> None:
+    with pytest.raises(error, match=words) as told:
+        plan(source, target, sizes, wishes)
+    assert type(told.value) is error
+
+
+def test_the_explanation_is_one_that_a_scientist_reads_with_profit() -> None:
+    assert plan(HERE, IRI, [10 * KIB] * 200 + [200 * MIB], JOBS).explain().splitlines() == [
+        "200 files, 2.0 MiB: this machine -> nersc",
+        "  archive: about 1 s, 14 requests, 2.0 MiB through this machine",
+        "    many files in one archive, packed at one end and unpacked at the other",
+        f"    not promised: {ONE_BY_ONE}",
+        "  other roads",
+        "    direct: about 79 s, 1,600 requests, 2.0 MiB through this machine",
+        "    chunks: about 3 min, 2,800 requests, 2.0 MiB through this machine, "
+        "200 short jobs of your allocation",
+        "1 file, 200 MiB: this machine -> nersc",
+        "  chunks: about 69 s, 114 requests, 200 MiB through this machine, a short job of your allocation",
+        "    parts through the facility's API, put together or cut by a job there",
+        "  other roads",
+        "    direct: the API of nersc takes 5242880 bytes in one file, the largest has 209715200",
+    ]
+
+
+# ------------------------------------------------------------------------------------------ properties
+
+LIMITS = st.sampled_from([None, 100 * KIB, 5 * MIB, GIB])
+SIZES = st.lists(st.sampled_from([0, 1, 10 * KIB, 5 * MIB, 5 * MIB + 1, GIB, 100 * GIB]), max_size=40)
+
+
+@st.composite
+def ends(draw: st.DrawFn) -> Offer:
+    kind = draw(st.sampled_from(["here", "facility", "collection"]))
+    if kind == "here":
+        return HERE
+    facility = kind == "facility"
+    return Offer(
+        kind,
+        draw(st.sampled_from(["A", "B"])),
+        place=draw(st.sampled_from(["", "a", "b"])) if facility else "",
+        files=facility and draw(st.booleans()),
+        upload_limit=draw(LIMITS),
+        download_limit=draw(LIMITS),
+        checksum=draw(st.booleans()),
+        rename=draw(st.booleans()),
+        archives=draw(st.booleans()),
+        jobs=facility and draw(st.booleans()),
+        queue_wait=draw(st.sampled_from([1.0, 60.0, 3600.0])),
+        parts=draw(st.sampled_from([None, Parts(), Parts(seconds=60.0, whole=False)])),
+        https=draw(st.booleans()),
+        collection=draw(st.sampled_from([None, "c1", "c2"])),
+    )
+
+
+WISHES = st.builds(
+    Wishes,
+    road=st.none() | st.sampled_from(Road),
+    allow_job=st.booleans(),
+    checksum=st.booleans(),
+    parallel=st.integers(1, 8),
+    rate=st.sampled_from([None, 1e6]),
+)
+
+
+def planned(source: Offer, target: Offer, sizes: list[int], wishes: Wishes) -> Plan | None:
+    try:
+        return plan(source, target, sizes, wishes)
+    except IriError:
+        return None
+
+
+def offered(road: Road, source: Offer, target: Offer, largest: int) -> bool:
+    """Written from the side of what ends have, not of how roads are weighed."""
+    far, up = (target, True) if source.here else (source, False)
+    limit = far.upload_limit if up else far.download_limit
+    fits = limit is None or largest <= limit
+    one_here = source.here != target.here
+    return {
+        Road.WITHIN: source.place == target.place != "" and source.files and target.files,
+        Road.DIRECT: one_here and far.files and fits,
+        Road.ARCHIVE: one_here and far.files and far.archives and fits,
+        Road.CHUNKS: one_here and far.files and far.jobs,
+        Road.PARTS: one_here and far.parts is not None,
+        Road.HTTPS: one_here and far.https,
+        Road.GLOBUS: None not in {source.collection, target.collection}
+        and not source.here
+        and not target.here,
+        Road.RELAY: not source.here and not target.here,
+    }[road]
+
+
+@given(ends(), ends(), SIZES, WISHES)
+def test_no_road_is_chosen_that_the_ends_do_not_offer(source, target, sizes, wishes) -> None:
+    # A place has one set of offers: two ends of it differ only in their paths.
+    if source.place and source.place == target.place:
+        target = source
+    made = planned(source, target, sizes, wishes)
+    if made is None:
+        return
+    left = list(sizes)
+    for leg in made.legs:
+        quote = leg.quote
+        taken = [size for size in left if leg.takes(size)]
+        left = [size for size in left if not leg.takes(size)]
+        assert quote.possible
+        assert (leg.load.files, leg.load.bytes) == (len(taken), sum(taken))
+        assert wishes.road in {None, quote.road}
+        assert offered(quote.road, source, target, max(taken, default=0))
+        for hop, pair in zip(quote.hops, ((source, HERE), (HERE, target)), strict=False):
+            assert offered(hop.road, *pair, max(taken, default=0))
+        assert bool(quote.hops) == (quote.road is Road.RELAY)
+        assert quote.bytes_here == {Road.GLOBUS: 0, Road.WITHIN: 0, Road.RELAY: 2 * sum(taken)}.get(
+            quote.road, sum(taken)
+        )
+    assert not left, "every file has a road"
+
+
+@given(ends(), ends(), SIZES, WISHES)
+def test_a_job_is_run_only_with_consent(source, target, sizes, wishes) -> None:
+    made = planned(source, target, sizes, wishes)
+    if made is not None and not wishes.allow_job:
+        assert not made.spends
+        assert Road.CHUNKS not in {quote.road for leg in made.legs for quote in (leg.quote, *leg.quote.hops)}
+
+
+@given(ends(), ends(), SIZES, WISHES)
+def test_every_promise_that_is_not_kept_is_told(source, target, sizes, wishes) -> None:
+    made = planned(source, target, sizes, wishes)
+    if made is None:
+        return
+    told = made.explain()
+    for each in made.missing:
+        assert f"not promised: {each}" in told
+    for leg in made.legs:
+        assert str(leg.quote.road) in told
+        far = [end for end in (source, target) if not end.here]
+        if leg.quote.road in {Road.DIRECT, Road.PARTS, Road.HTTPS} and not all(end.checksum for end in far):
+            assert UNCOMPARED in leg.quote.missing
+        if leg.quote.road is Road.GLOBUS or (
+            leg.quote.road is Road.DIRECT and source.here and not target.rename
+        ):
+            assert SEEN_EARLY in leg.quote.missing
+
+
+@given(ends(), ends(), SIZES, WISHES, LIMITS)
+def test_a_larger_limit_takes_no_road_away(source, target, sizes, wishes, limit) -> None:
+    if planned(source, target, sizes, wishes) is None:
+        return
+
+    def larger(end: Offer) -> Offer:
+        def raised(old: int | None) -> int | None:
+            return None if old is None or limit is None else max(old, limit)
+
+        return replace(end, upload_limit=raised(end.upload_limit), download_limit=raised(end.download_limit))
+
+    assert planned(larger(source), larger(target), sizes, wishes) is not None
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 KiB"),
+        (5 * MIB, "5.0 MiB"),
+        (200 * MIB, "200 MiB"),
+        (3e15, "2728 TiB"),
+    ],
+)
+def test_amounts(count, words) -> None:
+    assert amount(count) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (67, "67 s"), (600, "10 min"), (7200, "2 h"), (9000, "2 h 30 min"), (3e5, "3 days")],
+)
+def test_durations(seconds, words) -> None:
+    assert duration(seconds) == words
