@@ -29,6 +29,26 @@ class User:
     areas: Areas
 
 
+@dataclass(frozen=True)
+class Bearer:
+    """What a good token says.
+
+    Attributes:
+        audience: The service it is for; ``None`` is the facility's own APIs.
+        scope: What may be done there, as the service words it.
+        client: The application that it was issued to.
+        session: Whether a person logged in for it.
+        expires: When, in seconds since the epoch.
+    """
+
+    user: User
+    audience: str | None
+    scope: str
+    client: str | None
+    session: bool
+    expires: float | None
+
+
 class Accounts:
     """Users, projects and tokens."""
 
@@ -62,42 +82,91 @@ class Accounts:
         """Users of a project."""
         return [user for user, projects in self.settings.users.items() if project in projects]
 
-    def issue(self, user: str, lifetime: float | None) -> str:
-        """A new token for a user; ``None`` is a token that does not expire."""
+    def issue(
+        self,
+        user: str,
+        lifetime: float | None,
+        *,
+        audience: str | None = None,
+        scope: str = "",
+        client: str | None = None,
+        session: bool = False,
+    ) -> str:
+        """A new token for a user.
+
+        Args:
+            user: Whom it is for.
+            lifetime: Seconds; ``None`` is a token that does not expire.
+            audience: As in `Bearer`; so are the rest.
+            scope: What it is good for.
+            client: The application.
+            session: Whether a person logged in for it.
+        """
         self.user(user)
         token = "ilf_" + secrets.token_urlsafe(24)
         now = time.time()
-        expires = None if lifetime is None else now + lifetime
-        self._store.insert("tokens", hash=_digest(token), user=user, expires=expires, created=now)
+        self._store.insert(
+            "tokens",
+            hash=digest(token),
+            user=user,
+            expires=None if lifetime is None else now + lifetime,
+            created=now,
+            audience=audience,
+            scope=scope,
+            client=client,
+            session=session,
+        )
         return token
 
     def revoke(self, token: str) -> bool:
         """Make a token worthless; says whether it existed."""
-        return self._store.run("UPDATE tokens SET revoked = 1 WHERE hash = ?", _digest(token)).rowcount > 0
+        return self._store.run("UPDATE tokens SET revoked = 1 WHERE hash = ?", digest(token)).rowcount > 0
 
     def authenticate(self, token: str) -> User:
-        """The user a token stands for.
+        """The user a token for the facility's own APIs stands for.
+
+        Raises:
+            BadToken: Unknown, expired, revoked, or for another service.
+        """
+        return self.bearer(token, None).user
+
+    def bearer(self, token: str, audience: str | None) -> Bearer:
+        """What a token says to the service that it is for.
+
+        Raises:
+            BadToken: Unknown, expired, revoked, or for another service.
+        """
+        said = self.introspect(token)
+        if said.audience != audience:
+            raise BadToken(f"the token is for {said.audience or 'the facility API'}")
+        if self.refuse_anyway():
+            raise BadToken("the token was refused")
+        return said
+
+    def introspect(self, token: str) -> Bearer:
+        """What a token says, whichever service it is for.
 
         Raises:
             BadToken: Unknown, expired or revoked.
         """
-        row = self._store.row("SELECT * FROM tokens WHERE hash = ?", _digest(token))
+        row = self._store.row("SELECT * FROM tokens WHERE hash = ?", digest(token))
         if row is None:
             raise BadToken("unknown token")
         if row["revoked"]:
             raise BadToken("the token was revoked")
         if row["expires"] is not None and row["expires"] <= time.time():
             raise BadToken(f"the token expired {time.time() - row['expires']:.0f} s ago")
-        if self.refuse_anyway():
-            raise BadToken("the token was refused")
         try:
-            return self.user(row["user"])
+            user = self.user(row["user"])
         except Missing as gone:
             raise BadToken(str(gone)) from None
+        return Bearer(
+            user, row["audience"], row["scope"], row["client"], bool(row["session"]), row["expires"]
+        )
 
     def owner(self, token: str) -> str | None:
         """Whose token this is or was, good or not."""
-        row = self._store.row("SELECT user FROM tokens WHERE hash = ?", _digest(token))
+        row = self._store.row("SELECT user FROM tokens WHERE hash = ?", digest(token))
         return row["user"] if row else None
 
     def client_matches(self, client_id: str, client_secret: str) -> bool:
@@ -107,6 +176,6 @@ class Accounts:
         )
 
 
-def _digest(token: str) -> str:
+def digest(token: str) -> str:
     """Tokens are kept hashed, so that reading the database gives nobody access."""
     return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()

@@ -9,6 +9,7 @@ from . import control, iri_v1, iri_v2, oauth
 from .exchange import Exchange
 from .facility import Facility
 from .faultyapp import FaultyApp
+from .globus import face as globus
 from .requestlog import LogRequests
 
 
@@ -19,6 +20,7 @@ def make_app(facility: Facility) -> ASGIApp:
         iri_v2.PREFIX: iri,
         **dict.fromkeys(iri_v1.PATHS, iri_v1.make_app(facility)),
         oauth.PREFIX: oauth.make_app(facility),
+        globus.PREFIX: globus.make_app(facility),
         control.PREFIX: control.make_app(facility),
     }
 
@@ -51,7 +53,8 @@ def _describe(scope: Scope, face: ASGIApp, facility: Facility) -> Exchange:
         match, found = route.matches(scope)
         if match is Match.FULL:
             exchange.operation = getattr(route, "operation_id", None)
-            exchange.job = found["path_params"].get("job_id")
-            exchange.resource = found["path_params"].get("resource_id")
+            names = found["path_params"]
+            exchange.job = names.get("job_id")
+            exchange.resource = names.get("resource_id") or names.get("collection_id")
             break
     return exchange

@@ -52,13 +52,14 @@ class Catalog:
         self.facility_id = self.make_id("facility", settings.name)
         self.site_id = self.make_id("site", "desk")
         self.opened = float(store.meta("opened", str(time.time())))
+        files = () if "filesystem" in settings.without else ("filesystem",)
         self.cluster = Resource(
             id=self.make_id("resource", "cluster"),
             name="cluster",
             description="Runs jobs as processes of this machine",
             group="local",
             type="urn:doe-iri:resource:compute:system",
-            endpoints=("compute", "filesystem"),
+            endpoints=("compute", *files),
             capability=Capability(
                 self.make_id("capability", "nodes"), "nodes", "Node hours on the cluster", (NODE_HOURS,)
             ),
@@ -70,14 +71,29 @@ class Catalog:
             description="Home, scratch and project directories",
             group="local",
             type="urn:doe-iri:resource:storage:filesystem",
-            endpoints=("filesystem",),
+            endpoints=files,
             capability=Capability(
                 self.make_id("capability", "space"), "space", "Space for the files of a project", (BYTES,)
             ),
             attributes={"schema_version": "1.0", "technology": "directory"},
         )
-        self.resources = [self.cluster, self.scratch]
+        self.objects = self._object_store() if settings.s3 else None
+        self.resources = [self.cluster, self.scratch, *([self.objects] if self.objects else [])]
         self.capabilities = [resource.capability for resource in self.resources]
+
+    def _object_store(self) -> Resource:
+        return Resource(
+            id=self.make_id("resource", "objects"),
+            name="objects",
+            description="An object store that others run",
+            group="local",
+            type="urn:doe-iri:resource:storage:object",
+            endpoints=(),
+            capability=Capability(
+                self.make_id("capability", "objects"), "objects", "Space for objects of a project", (BYTES,)
+            ),
+            attributes={"schema_version": "1.0", "technology": "s3"},
+        )
 
     def make_id(self, kind: str, name: str) -> str:
         """The id of a part of this facility."""

@@ -49,6 +49,28 @@ def serve(
     size_limit: Annotated[
         int, typer.Option(min=1, help="Most bytes that upload, view and download move.")
     ] = 5 * MIB,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Do not offer this: a file operation, filesystem (all of them), stdout_path."),
+    ] = None,
+    s3: Annotated[
+        str | None, typer.Option(metavar="URL,BUCKET,REGION", help="Announce this object store.")
+    ] = None,
+    collection: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIRECTORY", help="Serve it as a Globus collection.")
+    ] = None,
+    collection_root: Annotated[
+        Path | None, typer.Option(help="Directory that the facility's own collection shows as /.")
+    ] = None,
+    data_access: Annotated[
+        bool, typer.Option("--data-access", help="Its collection asks for a consent.")
+    ] = False,
+    high_assurance: Annotated[
+        bool, typer.Option("--high-assurance", help="Its collection asks for a login.")
+    ] = False,
+    rotate_refresh_tokens: Annotated[
+        bool, typer.Option("--rotate-refresh-tokens", help="Globus refresh tokens are good once.")
+    ] = False,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write how to reach the facility here, as JSON, once it is ready.")
     ] = None,
@@ -71,6 +93,13 @@ def serve(
         submit_delay=submit_delay,
         token_lifetime=token_lifetime,
         size_limit=size_limit,
+        without=frozenset(without or ()),
+        s3=_triple(s3),
+        collections=dict(_named(text) for text in collection or ()),
+        collection_root=collection_root and collection_root.resolve(),
+        data_access=data_access,
+        high_assurance=high_assurance,
+        rotate_refresh_tokens=rotate_refresh_tokens,
     )
 
     def announce(listening: Listening) -> None:
@@ -115,6 +144,22 @@ def token(
 
 
 app.add_typer(faultcli.app, name="fault")
+
+
+def _triple(text: str | None) -> tuple[str, str, str] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise typer.BadParameter("URL,BUCKET,REGION", param_hint="--s3")
+    return parts[0], parts[1], parts[2]
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, separator, directory = text.partition("=")
+    if not separator or not Path(directory).is_dir():
+        raise typer.BadParameter(f"{text}: NAME=DIRECTORY", param_hint="--collection")
+    return name, Path(directory).resolve()
 
 
 def _for_people(listening: Listening) -> str:

@@ -14,8 +14,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
-from .errors import Missing
+from .errors import Missing, Rejected
 from .facility import Facility
+from .globus.collections import Collection
 from .launch import output_paths
 from .orders import Order
 
@@ -61,6 +62,10 @@ def make_app(facility: Facility) -> FastAPI:
     async def _missing(request: Request, problem: Missing) -> JSONResponse:
         return JSONResponse({"detail": str(problem)}, 404)
 
+    @app.exception_handler(Rejected)
+    async def _rejected(request: Request, problem: Rejected) -> JSONResponse:
+        return JSONResponse({"detail": str(problem)}, 400)
+
     @app.get(f"{PREFIX}/requests")
     async def requests(operation: str | None = None) -> list[dict[str, Any]]:
         return facility.log.records(operation)
@@ -102,6 +107,18 @@ def make_app(facility: Facility) -> FastAPI:
     @app.delete(f"{PREFIX}/faults/{{fault_id}}", status_code=204)
     async def clear_fault(fault_id: str) -> None:
         facility.faults.clear(fault_id)
+
+    @app.get(f"{PREFIX}/collections")
+    async def collections() -> list[dict[str, Any]]:
+        return [asdict(collection) for collection in facility.globus.collections.all()]
+
+    @app.post(f"{PREFIX}/collections", status_code=201)
+    async def add_collection(collection: Collection) -> dict[str, Any]:
+        return asdict(facility.globus.collections.add(collection))
+
+    @app.get(f"{PREFIX}/transfers")
+    async def transfers() -> list[dict[str, Any]]:
+        return [asdict(task) for task in reversed(facility.globus.tasks.all())]
 
     @app.post(f"{PREFIX}/tokens/revoke")
     async def revoke(revocation: _Revocation) -> dict[str, bool]:

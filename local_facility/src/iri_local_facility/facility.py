@@ -5,6 +5,7 @@ from __future__ import annotations
 from .accounts import Accounts
 from .catalog import Catalog
 from .faults import Faults
+from .globus.service import Globus
 from .maintenance import Maintenance
 from .requestlog import RequestLog
 from .scheduler import Scheduler
@@ -16,7 +17,7 @@ _REQUESTS_KEPT = 100_000
 
 
 class Facility:
-    """Scheduler, files, people, catalogue, log and fault orders, over one store."""
+    """Scheduler, files, people, catalogue, Globus, log and fault orders, over one store."""
 
     def __init__(self, settings: Settings) -> None:
         settings.make_directories()
@@ -32,6 +33,7 @@ class Facility:
         )
         self.maintenance.on_change = self.scheduler.wake
         self.tasks = Tasks(self.store)
+        self.globus = Globus(settings, self.store, self.accounts, self.faults)
         self.log = RequestLog(self.store)
 
     def start(self) -> None:
@@ -40,9 +42,11 @@ class Facility:
         self.tasks.start()
         self.maintenance.start()
         self.scheduler.start()
+        self.globus.start()
 
     async def stop(self) -> None:
         """Stop in good order: no process stays behind."""
         await self.scheduler.stop()
+        self.globus.stop()
         self.tasks.stop()
         self.store.close()

@@ -55,7 +55,7 @@ def clear(
 
 def _value(name: str, text: str) -> Any:
     # Ids of jobs are numbers to look at, and text to the facility.
-    if name in ("job", "user", "resource", "word", "command", "node"):
+    if name in ("job", "user", "resource", "word", "code", "command", "node"):
         return text
     try:
         return json.loads(text)

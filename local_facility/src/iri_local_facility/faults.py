@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import FacilityError, Missing
 from .exchange import Exchange, current
-from .orders import Order
+from .orders import LastingKind, Order
 from .store import Store
 
 
@@ -139,12 +139,16 @@ class Faults:
                 self.strike(fault)
         return exchange.decided[fault.id]
 
-    def refuse_token(self) -> bool:
-        """Whether the token of the present request is refused although it is good."""
+    def strikes(self, kind: LastingKind) -> bool:
+        """Whether an order of this kind strikes the present request."""
         exchange = current.get()
         return exchange is not None and any(
-            self.strikes_request(fault, exchange) for fault in self.live({"refuse_tokens"})
+            self.strikes_request(fault, exchange) for fault in self.live({kind})
         )
+
+    def refuse_token(self) -> bool:
+        """Whether the token of the present request is refused although it is good."""
+        return self.strikes("refuse_tokens")
 
     def _keep(self, fault: Fault) -> None:
         counts = json.dumps([fault.seen, fault.taken, fault.struck])

@@ -31,8 +31,8 @@ def describe(
         "name": name or path.name,
         "type": _kind(facts.st_mode),
         "link_target": os.readlink(path) if path.is_symlink() else None,
-        "user": str(facts.st_uid) if numeric else _owner(facts.st_uid),
-        "group": str(facts.st_gid) if numeric else _group(facts.st_gid),
+        "user": str(facts.st_uid) if numeric else owner_name(facts.st_uid),
+        "group": str(facts.st_gid) if numeric else group_name(facts.st_gid),
         "permissions": stat.filemode(facts.st_mode)[1:],
         "last_modified": datetime.fromtimestamp(int(facts.st_mtime), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "size": str(facts.st_size),
@@ -151,10 +151,10 @@ def chmod(user: User, path: str, mode: str) -> Listing:
 def chown(user: User, path: str, owner: str = "", group: str = "") -> Listing:
     """Change ownership; as on any shared machine, files cannot be given away."""
     real = user.areas.resolve_inner(path, follow=True)
-    if owner not in ("", user.name, _owner(os.getuid())):
+    if owner not in ("", user.name, owner_name(os.getuid())):
         raise Denied(f"{path}: Operation not permitted: owner {owner}")
     if group:
-        if group not in {_group(number) for number in (os.getgid(), *os.getgroups())}:
+        if group not in {group_name(number) for number in (os.getgid(), *os.getgroups())}:
             raise Denied(f"{path}: Operation not permitted: group {group}")
         shutil.chown(real, group=group)
     return describe(real)
@@ -217,14 +217,16 @@ def _kind(mode: int) -> str:
     return "symlink" if stat.S_ISLNK(mode) else "other"
 
 
-def _owner(uid: int) -> str:
+def owner_name(uid: int) -> str:
+    """The name of a user of this machine, or the number where there is none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
 
 
-def _group(gid: int) -> str:
+def group_name(gid: int) -> str:
+    """The name of a group, likewise."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:

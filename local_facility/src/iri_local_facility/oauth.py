@@ -15,7 +15,7 @@ from starlette.requests import Request
 from .facility import Facility
 
 PREFIX = "/oauth"
-_NO_STORE = {"Cache-Control": "no-store"}
+NO_STORE = {"Cache-Control": "no-store"}
 
 
 def make_app(facility: Facility) -> FastAPI:
@@ -24,7 +24,7 @@ def make_app(facility: Facility) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, problem: RequestValidationError) -> JSONResponse:
-        return _error(400, "invalid_request", "grant_type is missing or a field is malformed")
+        return error(400, "invalid_request", "grant_type is missing or a field is malformed")
 
     @app.post(f"{PREFIX}/token", operation_id="token")
     async def token(
@@ -35,23 +35,24 @@ def make_app(facility: Facility) -> FastAPI:
         authorization: Annotated[str, Header()] = "",
     ) -> JSONResponse:
         if authorization:
-            client_id, client_secret = _basic(authorization)
+            client_id, client_secret = basic_credentials(authorization)
         if not facility.accounts.client_matches(client_id, client_secret):
-            return _error(401, "invalid_client", "unknown client or wrong secret")
+            return error(401, "invalid_client", "unknown client or wrong secret")
         if grant_type != "client_credentials":
-            return _error(400, "unsupported_grant_type", f"{grant_type} is not supported")
+            return error(400, "unsupported_grant_type", f"{grant_type} is not supported")
         request.scope["principal"] = client_id
         lifetime = facility.settings.token_lifetime
         issued = facility.accounts.issue(facility.settings.default_user, lifetime)
         answer = {"access_token": issued, "token_type": "Bearer", "expires_in": lifetime}
         if lifetime == int(lifetime):
             answer["expires_in"] = int(lifetime)
-        return JSONResponse(answer, headers=_NO_STORE)
+        return JSONResponse(answer, headers=NO_STORE)
 
     return app
 
 
-def _basic(header: str) -> tuple[str, str]:
+def basic_credentials(header: str) -> tuple[str, str]:
+    """Name and secret of a Basic authorization; empty if it is none."""
     scheme, _, value = header.partition(" ")
     if scheme.lower() != "basic":
         return "", ""
@@ -62,8 +63,9 @@ def _basic(header: str) -> tuple[str, str]:
     return unquote_plus(name), unquote_plus(secret)
 
 
-def _error(status: int, error: str, description: str) -> JSONResponse:
-    headers = dict(_NO_STORE)
+def error(status: int, code: str, description: str) -> JSONResponse:
+    """An error as OAuth words it."""
+    headers = dict(NO_STORE)
     if status == 401:
         headers["WWW-Authenticate"] = "Basic"
-    return JSONResponse({"error": error, "error_description": description}, status, headers)
+    return JSONResponse({"error": code, "error_description": description}, status, headers)

@@ -21,7 +21,9 @@ ReplyKind = Literal[
 ]
 SightKind = Literal["missing", "late", "unknown_state", "stale", "skew"]
 JobKind = Literal["node_death", "out_of_memory", "preempt", "requeue", "hold"]
-Kind = Literal[ReplyKind, SightKind, JobKind, "refuse_tokens", "maintenance"]
+TransferKind = Literal["transfer_stuck", "transfer_inactive", "transfer_fails", "transfer_slow"]
+LastingKind = Literal["refuse_tokens", "no_space"]
+Kind = Literal[ReplyKind, SightKind, JobKind, TransferKind, LastingKind, "maintenance"]
 When = Literal["before", "after"]
 Body = Literal["problem", "html", "plain", "truncated", "empty"]
 Api = Literal["open", "unavailable", "refuse"]
@@ -29,10 +31,11 @@ Api = Literal["open", "unavailable", "refuse"]
 REPLY_KINDS: frozenset[str] = frozenset(get_args(ReplyKind))
 SIGHT_KINDS: frozenset[str] = frozenset(get_args(SightKind))
 JOB_KINDS: frozenset[str] = frozenset(get_args(JobKind))
+TRANSFER_KINDS: frozenset[str] = frozenset(get_args(TransferKind))
 
 # These describe a time, not a stroke: they go on until they are cleared, unless they say otherwise.
-_LASTING = SIGHT_KINDS | {"refuse_tokens", "maintenance"}
-_NEED_SECONDS = {"delay", "late", "stale", "skew"}
+_LASTING = SIGHT_KINDS | {*get_args(LastingKind), "maintenance"}
+_NEED_SECONDS = {"delay", "late", "stale", "skew", "transfer_slow"}
 _AT_A_COMMAND = {"node_death", "out_of_memory", "requeue"}
 # Nothing hangs for longer, whatever was ordered.
 LONGEST = 120.0
@@ -43,7 +46,7 @@ class Options(TypedDict, total=False):
 
     Attributes:
         user: Strikes only requests with this user's token, or only this user's jobs.
-        job: Strikes only what concerns the job of this id or name.
+        job: Strikes only what concerns the job of this id or name, or the transfer of this id or label.
         resource: Strikes only requests about the resource of this id or name; for maintenance, which one.
         times: How often it strikes; ``None`` until cleared. Once is the default, but orders on what is seen
             of jobs, on tokens and maintenance go on until cleared.
@@ -54,12 +57,14 @@ class Options(TypedDict, total=False):
             command runs (with ``command``).
         seconds: How long (``delay``, ``slow_body``, ``hang``), how late (``late``), how old (``stale``), how
             far off (``skew``), how long after the job's start (``node_death``, ``out_of_memory``,
-            ``requeue``), or the time between SIGTERM and SIGKILL (``preempt``).
+            ``requeue``), the time between SIGTERM and SIGKILL (``preempt``), or before each file of a
+            transfer (``transfer_slow``).
         status: The status of the reply.
         body: What the reply holds: a problem document, a gateway's HTML page, plain text, the true reply cut
             off in mid-JSON, or nothing.
         retry_after: The ``Retry-After`` of the reply.
         word: The state that is shown in place of the true one.
+        code: What a transfer is stuck on or fails of, in Globus' words.
         command: Strikes when the job runs this program (found in ``PATH``) for the ``nth`` time.
         node: Strikes the jobs on this node.
         requeue: Whether the job goes back to the queue or fails.
@@ -81,6 +86,7 @@ class Options(TypedDict, total=False):
     body: Body | None
     retry_after: str | int | None
     word: str
+    code: str
     command: str | None
     nth: int
     node: str | None
@@ -112,6 +118,7 @@ class Order:
     body: Body | None = None
     retry_after: str | int | None = None
     word: str = "SUSPENDED"
+    code: str = "ENDPOINT_ERROR"
     command: str | None = None
     nth: int = 1
     node: str | None = None

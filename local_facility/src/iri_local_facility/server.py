@@ -60,6 +60,10 @@ class Listening:
     name: str
     token_file: str
     client_secret_file: str
+    collection: str
+    globus_client_id: str
+    globus_client_secret: str
+    globus_native_client_id: str
 
 
 def serve(
@@ -159,6 +163,10 @@ def _listening(facility: Facility, port: int) -> Listening:
         name=facility.settings.name,
         token_file=str(state / "token"),
         client_secret_file=str(state / "client-secret"),
+        collection=facility.globus.collections.own.id,
+        globus_client_id=facility.globus.grants.client_id,
+        globus_client_secret=facility.globus.grants.client_secret,
+        globus_native_client_id=facility.globus.grants.native_client_id,
     )
 
 

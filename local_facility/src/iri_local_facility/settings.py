@@ -32,6 +32,14 @@ class Settings:
         token_lifetime: Lifetime in seconds of tokens from the token endpoint.
         size_limit: Most bytes that upload, view and download move.
         users: Users and the projects each belongs to; the first user is the default one.
+        without: What this facility does not offer: file operations by name, ``filesystem`` for all of them,
+            ``stdout_path`` for the paths that a job asks its output to go to.
+        s3: Endpoint URL, bucket and region of the object store that it announces.
+        collections: Further Globus collections by name: directories that are no part of the facility.
+        collection_root: The directory that the facility's own collection shows as ``/``.
+        data_access: Whether that collection asks for a consent of its own.
+        high_assurance: Whether it asks for a login instead.
+        rotate_refresh_tokens: Whether Globus Auth gives a new refresh token at each refresh.
     """
 
     root: Path
@@ -45,6 +53,13 @@ class Settings:
     users: dict[str, tuple[str, ...]] = field(
         default_factory=lambda: {"alice": ("demo", "beamline"), "bob": ("demo",)}
     )
+    without: frozenset[str] = frozenset()
+    s3: tuple[str, str, str] | None = None
+    collections: dict[str, Path] = field(default_factory=dict[str, Path])
+    collection_root: Path | None = None
+    data_access: bool = False
+    high_assurance: bool = False
+    rotate_refresh_tokens: bool = False
 
     @property
     def state(self) -> Path:

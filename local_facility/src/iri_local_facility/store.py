@@ -44,6 +44,28 @@ CREATE TABLE IF NOT EXISTS incidents (
 CREATE TABLE IF NOT EXISTS events (
     id TEXT PRIMARY KEY, incident_id TEXT, resource_id TEXT NOT NULL, name TEXT NOT NULL,
     description TEXT NOT NULL, status TEXT NOT NULL, occurred REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS globus_collections (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS globus_codes (
+    hash TEXT PRIMARY KEY, document TEXT NOT NULL, expires REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS globus_refresh_tokens (
+    hash TEXT PRIMARY KEY, user TEXT NOT NULL, client TEXT NOT NULL, audience TEXT NOT NULL,
+    scope TEXT NOT NULL, session INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS globus_consents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, client TEXT NOT NULL, path TEXT NOT NULL,
+    created REAL NOT NULL, UNIQUE (user, client, path));
+CREATE TABLE IF NOT EXISTS globus_tasks (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, submission TEXT NOT NULL, label TEXT, document TEXT NOT NULL,
+    status TEXT NOT NULL, requested REAL NOT NULL, deadline REAL NOT NULL, completed REAL,
+    progress TEXT NOT NULL, trouble TEXT, fatal TEXT, faults TEXT NOT NULL, UNIQUE (user, submission));
+CREATE TABLE IF NOT EXISTS globus_files (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, source TEXT NOT NULL,
+    destination TEXT NOT NULL, size INTEGER NOT NULL, checksum TEXT, error TEXT, details TEXT);
+CREATE INDEX IF NOT EXISTS globus_files_by_task ON globus_files (task);
+CREATE TABLE IF NOT EXISTS globus_events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, time REAL NOT NULL, code TEXT NOT NULL,
+    is_error INTEGER NOT NULL, description TEXT NOT NULL, details TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS globus_events_by_task ON globus_events (task);
 """
 
 # Columns that came later: a facility whose state is older gets them at its next start.
@@ -60,6 +82,12 @@ _ADDED = {
         "idempotency_key": "TEXT",
         "acted": "INTEGER NOT NULL DEFAULT 0",
         "faults": "TEXT NOT NULL DEFAULT '[]'",
+    },
+    "tokens": {
+        "audience": "TEXT",
+        "scope": "TEXT NOT NULL DEFAULT ''",
+        "client": "TEXT",
+        "session": "INTEGER NOT NULL DEFAULT 0",
     },
 }
 

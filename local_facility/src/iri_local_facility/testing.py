@@ -14,7 +14,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -53,6 +54,8 @@ class LocalFacility:
         home: Home directory of the default user; `scratch` likewise.
         client_id: Client of the token endpoint, with `client_secret`, at `token_url`.
         pid: The server's process.
+        collection: Globus collection of the facility's files; its HTTPS server is `https_base`.
+        globus_env: What makes the Globus SDK speak to this facility.
     """
 
     def __init__(
@@ -68,6 +71,14 @@ class LocalFacility:
         name: str | None = None,
         port: int = 0,
         env: Mapping[str, str] | None = None,
+        without: Iterable[str] = (),
+        s3: tuple[str, str, str] | None = None,
+        collections: Mapping[str, str | os.PathLike[str]] | None = None,
+        collection_root: str | os.PathLike[str] | None = None,
+        data_access: bool = False,
+        high_assurance: bool = False,
+        rotate_refresh_tokens: bool = False,
+        globus: LocalFacility | None = None,
     ) -> None:
         self._given_root = Path(root).resolve() if root is not None else None
         self._options = {
@@ -78,7 +89,18 @@ class LocalFacility:
             "kill-grace": kill_grace,
             "submit-delay": submit_delay,
             "name": name,
+            "s3": s3 and ",".join(s3),
+            "collection-root": collection_root,
         }
+        flags = {
+            "data-access": data_access,
+            "high-assurance": high_assurance,
+            "rotate-refresh-tokens": rotate_refresh_tokens,
+        }
+        self._arguments = [f"--{flag}" for flag, wanted in flags.items() if wanted]
+        self._arguments += [f"--without={feature}" for feature in without]
+        self._arguments += [f"--collection={label}={place}" for label, place in (collections or {}).items()]
+        self._globus = globus
         self._port = port
         self._env = env
         self._process: subprocess.Popen[bytes] | None = None
@@ -102,6 +124,7 @@ class LocalFacility:
         for option, value in self._options.items():
             if value is not None:
                 command += [f"--{option}", str(value)]
+        command += self._arguments
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -112,6 +135,8 @@ class LocalFacility:
                 env=None if self._env is None else dict(self._env),
             )
         self._await_ready(ready, log)
+        if self._globus is not None:
+            self._globus.adopt(self)
         return self
 
     def _await_ready(self, ready: Path, log: Path) -> None:
@@ -240,6 +265,80 @@ class LocalFacility:
     def scratch(self) -> Path:
         """Scratch directory of the default user."""
         return self.root / "scratch" / self.user
+
+    # -- its Globus
+
+    @property
+    def collection(self) -> str:
+        """The Globus collection that shows the facility's files."""
+        return self._ready["collection"]
+
+    @property
+    def globus_client_id(self) -> str:
+        """A confidential client of Globus Auth, with `globus_client_secret`; it acts as the default user."""
+        return self._served["globus_client_id"]
+
+    @property
+    def globus_client_secret(self) -> str:
+        """Its secret."""
+        return self._served["globus_client_secret"]
+
+    @property
+    def globus_native_client_id(self) -> str:
+        """A client without a secret, for people who log in."""
+        return self._served["globus_native_client_id"]
+
+    @property
+    def globus_env(self) -> dict[str, str]:
+        """The environment that makes the Globus SDK speak to this facility."""
+        url = self._served["url"]
+        return {
+            "GLOBUS_SDK_SERVICE_URL_AUTH": f"{url}/globus/auth/",
+            "GLOBUS_SDK_SERVICE_URL_TRANSFER": f"{url}/globus/transfer/",
+        }
+
+    @property
+    def https_base(self) -> str:
+        """The HTTPS server of the facility's collection."""
+        return f"{self._served['url']}/globus/https/{self.collection}"
+
+    @property
+    def _served(self) -> dict[str, Any]:
+        """How to reach the facility whose Globus serves this one's files."""
+        return self._ready if self._globus is None else self._globus._ready
+
+    def collection_of(self, name: str) -> str:
+        """The id of a further collection, by the name that it was given."""
+        for collection in self._control("GET", "/collections"):
+            if collection["name"] == name:
+                return collection["id"]
+        raise KeyError(name)
+
+    def add_collection(self, name: str, root: str | os.PathLike[str], **facts: Any) -> str:
+        """Serve a directory of this machine as a collection, and return its id.
+
+        Args:
+            name: What it is called.
+            root: The directory that it shows as ``/``.
+            facts: ``id``, ``within`` (what can be reached), ``kind`` (``mapped``, ``guest``),
+                ``data_access``, ``high_assurance``, ``domain``.
+        """
+        collection = {"id": str(uuid.uuid4()), "name": name, "root": str(root), **facts}
+        return self._control("POST", "/collections", collection)["id"]
+
+    def adopt(self, other: LocalFacility) -> None:
+        """Serve the collection of another facility, so that files can go from one to the other."""
+        areas = [str(other.root / area) for area in ("home", "scratch", "project")]
+        self.add_collection(other._ready["name"], "/", id=other.collection, within=areas)
+
+    def transfers(self) -> list[dict[str, Any]]:
+        """All Globus tasks, oldest first, with the orders that struck them."""
+        return self._control("GET", "/transfers")
+
+    def globus_login(self, authorize_url: str, user: str | None = None) -> str:
+        """Do what a person does in a browser: log in at the URL, and return the code that the page shows."""
+        with _DIRECT.open(f"{authorize_url}&{urlencode({'login_hint': user or self.user})}") as page:
+            return page.read().decode().partition("<pre>")[2].partition("</pre>")[0]
 
     # -- seeing and upsetting it
 

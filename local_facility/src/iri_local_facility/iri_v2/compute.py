@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, HTTPException, Query, Response
@@ -42,7 +43,10 @@ def _add_changes(router: APIRouter, core: Core, version: Version) -> None:
         async def submit() -> dict[str, Any]:
             core.catalog.resource(resource_id, "compute")
             document = spec.model_dump(exclude_unset=True)
-            return to_job(await core.scheduler.submit(user, to_request(spec), document))
+            request = to_request(spec)
+            if "stdout_path" in core.settings.without:
+                request = replace(request, stdout=None, stderr=None)
+            return to_job(await core.scheduler.submit(user, request, document))
 
         return await idempotency.answer(f"{user.name}/launchJob", key, spec, submit)
 

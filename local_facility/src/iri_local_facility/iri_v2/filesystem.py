@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
@@ -11,7 +13,7 @@ from starlette.requests import Request
 
 from iri_local_facility import archives, excerpts, files
 from iri_local_facility.accounts import User
-from iri_local_facility.errors import Rejected, TooLarge
+from iri_local_facility.errors import Rejected, TooLarge, Unsupported
 from iri_local_facility.facility import Facility as Core
 
 from .links import Links
@@ -21,6 +23,7 @@ from .routing import CurrentUser, bearer_token, route_class
 from .version import FileRequest, Version
 
 Operation = Callable[..., Any]
+_WRITING = {"upload", "extract", "compress", "cp"}
 
 
 def make_router(core: Core, version: Version) -> APIRouter:
@@ -128,8 +131,16 @@ def _submit(
     args: dict[str, Any],
     operation: Callable[[], Any],
 ) -> dict[str, str]:
+    if name in core.settings.without:
+        raise Unsupported(f"this facility has no {name}")
+    if name in _WRITING and core.faults.strikes("no_space"):
+        operation = _no_space
     task_id = core.tasks.submit(user, resource_id, name, args, operation)
     return {"task_id": task_id, "task_uri": Links(request)(f"/task/{task_id}")}
+
+
+def _no_space() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _no_path() -> None:

@@ -170,6 +170,12 @@ class AccessEndpoint(BaseModel):
     display_name: str | None = None
     auth_type: str
     capabilities: list[Literal["list", "read", "write", "transfer", "streaming"]]
+    endpoint_id: str | None = None
+    uri: str | None = None
+    root_path: str | None = None
+    bucket: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
 
 
 class TaskCommand(BaseModel):

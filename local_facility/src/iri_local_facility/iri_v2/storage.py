@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 
 from iri_local_facility.accounts import User
+from iri_local_facility.catalog import Resource
 from iri_local_facility.facility import Facility as Core
 
 from .models import AccessEndpoint, AccessProtocol, LogicalName, StorageInstance, StorageIntent
@@ -65,11 +66,44 @@ def make_router(core: Core, version: Version) -> APIRouter:
         protocol: Annotated[AccessProtocol | None, Query()] = None,
         endpoint_id: Annotated[str | None, Query()] = None,
     ):
-        # Data comes in through the filesystem operations only: there is no other way to list.
-        core.catalog.resource(resource_id)
-        return []
+        return [
+            endpoint
+            for endpoint in _ways_in(core, core.catalog.resource(resource_id))
+            if protocol in (None, endpoint["protocol"]) and endpoint_id in (None, endpoint.get("endpoint_id"))
+        ]
 
     return router
+
+
+def _ways_in(core: Core, resource: Resource) -> Iterator[dict[str, Any]]:
+    """How data of a resource can be reached beside the filesystem operations."""
+    if resource is core.catalog.objects and core.settings.s3:
+        url, bucket, region = core.settings.s3
+        yield {
+            "id": core.catalog.make_id("access-endpoint", "s3"),
+            "resource_id": resource.id,
+            "protocol": "s3",
+            "display_name": f"Objects of {core.settings.name}",
+            "auth_type": "s3",
+            "capabilities": ["list", "read", "write"],
+            "bucket": bucket,
+            "region": region,
+            "endpoint_url": url,
+        }
+    else:
+        collection = core.globus.collections.own
+        yield {
+            "id": core.catalog.make_id("access-endpoint", f"globus/{resource.name}"),
+            "resource_id": resource.id,
+            "protocol": "globus",
+            "display_name": collection.name,
+            "auth_type": "globus",
+            "capabilities": ["list", "read", "write", "transfer"],
+            "endpoint_id": collection.id,
+            "uri": f"globus://{collection.id}/",
+            # Within the collection. Which directory of the facility that is, the API has no word for.
+            "root_path": "/",
+        }
 
 
 def _projects(core: Core, user: User, project: str | None, allocation: str | None) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Globus at the facility: Auth, Transfer, and collections with their HTTPS server."""

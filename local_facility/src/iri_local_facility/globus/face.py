@@ -1,0 +1,20 @@
+"""The Globus face: Auth, Transfer, and the HTTPS server of collections."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from iri_local_facility.facility import Facility
+
+from . import auth, https, operations, refusals, transfer
+
+PREFIX = "/globus"
+
+
+def make_app(core: Facility) -> FastAPI:
+    """The application behind ``/globus``."""
+    app = FastAPI(title="Globus at a local facility", openapi_url=None, redirect_slashes=False)
+    refusals.install(app)
+    for part in (auth, transfer, operations, https):
+        app.include_router(part.make_router(core))
+    return app

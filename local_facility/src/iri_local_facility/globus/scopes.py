@@ -1,0 +1,84 @@
+"""Scope strings: what they ask for, at which service, with which consents of other services below them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+TRANSFER = "transfer.api.globus.org"
+AUTH = "auth.globus.org"
+TRANSFER_ALL = f"urn:globus:auth:scope:{TRANSFER}:all"
+_OF_AUTH = {"openid", "email", "profile"}
+_AUTH_PREFIX = f"urn:globus:auth:scope:{AUTH}:"
+_OF_COLLECTION = re.compile(r"https://auth\.globus\.org/scopes/([0-9a-f-]{36})/(https|data_access)")
+_TOKEN = re.compile(r"\s+|[\[\]]|\*?[^\s\[\]*]+")
+
+
+class UnknownScope(ValueError):
+    """A scope that no service here has, or a text that is none."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One scope and those that it depends on."""
+
+    name: str
+    dependencies: tuple[Scope, ...] = ()
+
+    def paths(self, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        """The way from the root to this scope, and those to all below it: each is a consent."""
+        here = (*above, self.name)
+        yield here
+        for dependency in self.dependencies:
+            yield from dependency.paths(here)
+
+
+def parse(text: str) -> list[Scope]:
+    """The scopes of a request, such as ``openid urn:…:all[*https://…/data_access]``.
+
+    Raises:
+        UnknownScope: The text is no list of scopes.
+    """
+    tokens = [token for token in _TOKEN.findall(text) if not token.isspace()]
+    if "".join(tokens) != "".join(text.split()):
+        raise UnknownScope(text)
+    found = _several(tokens)
+    if tokens:
+        raise UnknownScope(text)
+    return found
+
+
+def _several(tokens: list[str]) -> list[Scope]:
+    found: list[Scope] = []
+    while tokens and tokens[0] not in "[]":
+        name = tokens.pop(0).removeprefix("*")
+        below: list[Scope] = []
+        if tokens and tokens[0] == "[":
+            del tokens[0]
+            below = _several(tokens)
+            if not tokens or tokens.pop(0) != "]" or not below:
+                raise UnknownScope(name)
+        found.append(Scope(name, tuple(below)))
+    return found
+
+
+def service_of(scope: str) -> str:
+    """The resource server that a scope belongs to.
+
+    Raises:
+        UnknownScope: None here.
+    """
+    if scope == TRANSFER_ALL:
+        return TRANSFER
+    if scope in _OF_AUTH or scope.startswith(_AUTH_PREFIX):
+        return AUTH
+    if match := _OF_COLLECTION.fullmatch(scope):
+        return match[1]
+    raise UnknownScope(scope)
+
+
+def wants_data_access(scope: str) -> bool:
+    """Whether it is the consent that mapped collections ask for."""
+    match = _OF_COLLECTION.fullmatch(scope)
+    return match is not None and match[2] == "data_access"

@@ -1,0 +1,98 @@
+"""Accepting tasks: one submission is one task, and two of the same paths are in each other's way."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import datetime
+from typing import Any
+
+from iri_local_facility.accounts import Bearer
+from iri_local_facility.facility import Facility
+
+from .documents import sync_level
+from .refusals import Refusal
+from .tasks import Task
+from .tokens import admit
+
+_DEADLINE = 24 * 3600.0
+_LABEL = 128
+_PENDING = 100
+# What this face would have to ignore, it refuses.
+_NOT_HERE = ("filter_rules", "interpret_globs", "source_local_user", "destination_local_user", "local_user")
+
+
+def submit(core: Facility, said: Bearer, document: dict[str, Any], kind: str) -> tuple[Task, bool]:
+    """The task of a submission, and whether it is a new one.
+
+    Raises:
+        Refusal: It makes no sense, a consent is missing, or the same paths are under way.
+    """
+    tasks, user = core.globus.tasks, said.user.name
+    submission = _check(document, kind)
+    if (task := tasks.of_submission(user, submission)) is not None:
+        return task, False
+    names = ("source_endpoint", "destination_endpoint") if kind == "transfer" else ("endpoint",)
+    for name in names:
+        admit(core, said, core.globus.collections.get(str(document.get(name))))
+    try:
+        document = {**document, "sync_level": sync_level(document.get("sync_level"))}
+        deadline = _deadline(document.get("deadline"))
+    except (ValueError, TypeError) as bad:
+        raise _bad(str(bad)) from None
+    candidate = Task("", user, submission, None, document, "ACTIVE", 0, deadline, None)
+    _refuse_twins(candidate, [task for task in tasks.unfinished() if task.user == user])
+    task = core.globus.mover.strike(tasks.add(user, submission, document, deadline))
+    core.globus.mover.begin(task)
+    return task, True
+
+
+def _refuse_twins(candidate: Task, under_way: list[Task]) -> None:
+    if len(under_way) >= _PENDING:
+        raise Refusal(409, "LimitExceeded", f"{_PENDING} tasks are pending already")
+    for other in under_way:
+        if (other.transfers, other.collections, other.paths) == (
+            candidate.transfers,
+            candidate.collections,
+            candidate.paths,
+        ):
+            what = "transfer" if other.transfers else "delete"
+            # Which task it is, the real service does not tell either.
+            raise Refusal(409, "Conflict", f"A {what} with identical paths has not yet completed")
+
+
+def _check(document: dict[str, Any], kind: str) -> str:
+    """The submission id of a document that makes sense."""
+    if document.get("DATA_TYPE") != kind:
+        raise _bad(f"DATA_TYPE is not {kind}")
+    names = ("source_path", "destination_path") if kind == "transfer" else ("path",)
+    items = document.get("DATA")
+    if not isinstance(items, list) or not items:
+        raise _bad("DATA has no items")
+    for item in items:
+        if not isinstance(item, dict) or not all(isinstance(item.get(name), str) for name in names):
+            raise _bad(f"an item needs {' and '.join(names)}")
+        if any(not item[name].startswith(("/", "~")) for name in names):
+            raise _bad(f"paths begin with / or ~: {[item[name] for name in names]}")
+    if ignored := [name for name in _NOT_HERE if document.get(name)]:
+        raise Refusal(501, "NotSupported", f"{', '.join(ignored)}: not supported by this facility")
+    label = document.get("label") or ""
+    if len(label) > _LABEL or label != label.strip() or {"\r", "\n"} & set(label):
+        raise _bad(f"label: at most {_LABEL} characters, no line ends, no space around it")
+    try:
+        return str(uuid.UUID(document.get("submission_id")))
+    except (ValueError, TypeError, AttributeError):
+        raise _bad("submission_id is missing or no id") from None
+
+
+def _deadline(text: str | None) -> float:
+    if text is None:
+        return time.time() + _DEADLINE
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError("deadline: without a time zone it may mean any")
+    return when.timestamp()
+
+
+def _bad(message: str) -> Refusal:
+    return Refusal(400, "ClientError.BadRequest", message)
