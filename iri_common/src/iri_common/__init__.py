@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from iri_common.model.job import JobResult, JobStatus
     from iri_common.model.key import JobKey
     from iri_common.model.ledger import Stage
+    from iri_common.model.logs import LogChunk
     from iri_common.model.ports import TokenSource
     from iri_common.model.reason import JobReason
     from iri_common.model.ref import JobRef
@@ -75,6 +76,7 @@ _HOMES = {
     "auth.client_credentials": ("ClientCredentials",),
     "model.grades": ("Grades",),
     "model.ledger": ("Stage",),
+    "model.logs": ("LogChunk",),
     "jobside.journal": ("Journal",),
     "jobs.ledger": ("FileLedger",),
     "policy.generation": ("GenerationFacts", "GenerationStep", "generation_step"),
@@ -121,6 +123,7 @@ __all__ = [
     "JobStatus",
     "JobResult",
     "JobReason",
+    "LogChunk",
     "Availability",
     "Incident",
     "Resource",

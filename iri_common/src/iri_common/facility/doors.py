@@ -19,6 +19,7 @@ from iri_common.http.budget import Budget
 from iri_common.http.session import Session
 from iri_common.http.transport import HttpxTransport
 from iri_common.jobs.guards import GuardFiles, Place
+from iri_common.jobs.logs import Followed
 from iri_common.jobs.submit import DoorMemory
 from iri_common.jobs.testimony import by_journal
 from iri_common.jobs.watch import Poller
@@ -50,6 +51,7 @@ class Door:
         storage: The file system whose files are meant where the facility has several.
         mendable: The credential can become another one while the door is open.
         memory: What submits learned.
+        followed: The jobs whose output is followed.
     """
 
     dialect: Dialect
@@ -58,6 +60,7 @@ class Door:
     storage: str | None = None
     mendable: bool = True
     memory: DoorMemory = field(default_factory=DoorMemory)
+    followed: Followed = field(default_factory=Followed)
     _pollers: dict[str, Poller] = field(default_factory=dict[str, Poller])
     _guards: dict[_Where, GuardFiles] = field(default_factory=dict[_Where, GuardFiles])
     _incidents: Sequence[Incident] = ()

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import functools
 import queue
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -19,12 +19,14 @@ from iri_common.facility.services import (
     StatusService,
     StorageService,
 )
+from iri_common.facility.streaming import End, Stream
 from iri_common.model.job import JobStatus
 
 S = TypeVar("S", bound=Service)
 P = ParamSpec("P")
 T = TypeVar("T")
 Method = Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
+Streaming = Callable[Concatenate[S, P], AsyncGenerator[T]]
 
 
 class Face(Generic[S]):
@@ -92,6 +94,36 @@ def awaited_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], 
     return call
 
 
+def blocking_stream(method: Streaming[S, P, T]) -> Callable[Concatenate[Face[S], P], Generator[T]]:
+    """The method as a plain iterator: each step waits for the I/O loop; closing it, or a break, stops it."""
+
+    @functools.wraps(method)
+    def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> Generator[T]:
+        stream = Stream(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+        try:
+            while not isinstance(item := run_blocking(stream.take()), End):
+                yield item
+        finally:
+            stream.stop()
+
+    return call
+
+
+def awaited_stream(method: Streaming[S, P, T]) -> Callable[Concatenate[Face[S], P], AsyncGenerator[T]]:
+    """The method as an iterator for any event loop; closing it, or a break, stops it."""
+
+    @functools.wraps(method)
+    async def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T]:
+        stream = Stream(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+        try:
+            while not isinstance(item := await run_awaited(stream.take()), End):
+                yield item
+        finally:
+            stream.stop()
+
+    return call
+
+
 class Jobs(Face[JobService]):
     """Jobs, blocking."""
 
@@ -105,6 +137,7 @@ class Jobs(Face[JobService]):
     run = blocking_watch(JobService.run)
     require_success = blocking(JobService.require_success)
     tail = blocking(JobService.tail)
+    follow = blocking_stream(JobService.follow)
     cancel = blocking(JobService.cancel)
     update = blocking(JobService.update)
     journal = blocking(JobService.journal)
@@ -126,6 +159,7 @@ class AsyncJobs(Face[JobService]):
     run = awaited_watch(JobService.run)
     require_success = awaited(JobService.require_success)
     tail = awaited(JobService.tail)
+    follow = awaited_stream(JobService.follow)
     cancel = awaited(JobService.cancel)
     update = awaited(JobService.update)
     journal = awaited(JobService.journal)

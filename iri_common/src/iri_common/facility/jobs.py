@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from iri_common.facility.canceling import job_id_of
-from iri_common.facility.keeping import JobKeeping
+from iri_common.facility.following import JobFollowing
 from iri_common.facility.preview import Preview, preview
 from iri_common.facility.settings import on_outage_of, seconds_of
 from iri_common.jobs.generations import Newest, newest
 from iri_common.jobs.outages import Gate
-from iri_common.jobs.output import tail
 from iri_common.jobs.search import find_jobs, the_one
 from iri_common.jobs.watch import OnChange
-from iri_common.jobside.reasons import GUARD_REASONS
 from iri_common.jobside.wrap import placeable
 from iri_common.model.errors import (
-    IriError,
     JobFailed,
     NotFound,
     NotOffered,
     UsageError,
-    WaitTimeout,
 )
 from iri_common.model.facility import Resource
 from iri_common.model.job import JobResult, JobStatus
@@ -35,7 +30,6 @@ from iri_common.model.spec import JobSpec
 from iri_common.model.submission import Submission
 from iri_common.policy.generation import GenerationStep, generation_step
 from iri_common.policy.outage import OnOutage
-from iri_common.policy.reason import explained
 
 # What goes into the guard's own command line; sent by itself it would take the guard's place.
 _BEHIND_THE_GUARD = frozenset({"executable", "arguments", "pre_launch", "post_launch"})
@@ -54,7 +48,7 @@ class Asked:
     step: GenerationStep
 
 
-class JobService(JobKeeping):
+class JobService(JobFollowing):
     """Jobs at the facility."""
 
     async def submit(
@@ -255,17 +249,6 @@ class JobService(JobKeeping):
             stderr_tail=last,
         )
 
-    async def tail(self, job: JobRef | str, stream: str = "stdout", *, lines: int = 20) -> str:
-        """The last lines of "stdout" or "stderr"; "" where the facility does not show them."""
-        if stream not in {"stdout", "stderr"} or lines < 1:
-            raise UsageError(f"tail reads lines of stdout or stderr, not {lines} of {stream!r}")
-        ref = self._ref(job)
-        try:
-            file_system = (await self.door.file_system(self.settings.storage, ref.resource_id)).id
-        except IriError:
-            return ""
-        return await tail(self.door.dialect, ref, file_system, stream, lines)
-
     async def update(self, job: JobRef | str, changes: Mapping[str, Any]) -> JobStatus:
         """Change fields of a job that has not started, in the words of JobSpec.
 
@@ -345,28 +328,6 @@ class JobService(JobKeeping):
         fits = placeable(full.sent(), container_has_shell=bool(guard))
         guarded = wanted and fits and self.door.dialect.grades.guard == "lock"
         return Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory, spec)
-
-    async def _waited(
-        self, job: JobRef | str, timeout: float | None, on_change: OnChange | None, patient: bool
-    ) -> tuple[JobRef, JobStatus]:
-        ref = self._ref(job)
-        followed = {job_id_of(ref)}
-        record = await self._record(ref.key)
-        guarded = record.guarded if record is not None else self.settings.guard
-        try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    status = await self._polled(ref, record, on_change, patient)
-                    worker = await self._worker(ref, status, record) if guarded else None
-                    if worker is None or job_id_of(worker) in followed:
-                        break
-                    followed.add(job_id_of(worker))
-                    ref = worker
-        except TimeoutError:
-            raise WaitTimeout(f"{ref.describe()} has not ended within {timeout} s", ref=ref) from None
-        status = explained(status, GUARD_REASONS) if guarded else status
-        await self._settle(ref, status)
-        return ref, status
 
 
 def _next(

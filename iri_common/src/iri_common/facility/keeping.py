@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from iri_common.facility.canceling import JobCanceling
+from iri_common.facility.canceling import JobCanceling, job_id_of
 from iri_common.jobs.search import the_one
 from iri_common.jobs.submit import Submitter
 from iri_common.jobs.testimony import worker_of
 from iri_common.jobs.watch import OnChange
 from iri_common.jobside.codes import GuardCode
 from iri_common.jobside.journal import Journal
+from iri_common.jobside.reasons import GUARD_REASONS
 from iri_common.model.errors import IriError, JobLost, NotFound, UsageError, WaitTimeout
 from iri_common.model.job import JobEntry, JobStatus
 from iri_common.model.key import JobKey
@@ -21,6 +23,7 @@ from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.state import JobState
 from iri_common.model.submission import Submission
+from iri_common.policy.reason import explained
 
 WEEK = 7 * 86400.0  # seconds
 
@@ -182,6 +185,28 @@ class JobKeeping(JobCanceling):
                 raise
             said = f"{record.detail}; so it was told before, the facility no longer knows the job"
             return JobStatus(JobState(record.state), message=said, raw_state="ledger")
+
+    async def _waited(
+        self, job: JobRef | str, timeout: float | None, on_change: OnChange | None, patient: bool
+    ) -> tuple[JobRef, JobStatus]:
+        ref = self._ref(job)
+        followed = {job_id_of(ref)}
+        record = await self._record(ref.key)
+        guarded = record.guarded if record is not None else self.settings.guard
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    status = await self._polled(ref, record, on_change, patient)
+                    worker = await self._worker(ref, status, record) if guarded else None
+                    if worker is None or job_id_of(worker) in followed:
+                        break
+                    followed.add(job_id_of(worker))
+                    ref = worker
+        except TimeoutError:
+            raise WaitTimeout(f"{ref.describe()} has not ended within {timeout} s", ref=ref) from None
+        status = explained(status, GUARD_REASONS) if guarded else status
+        await self._settle(ref, status)
+        return ref, status
 
     async def _worker(self, ref: JobRef, status: JobStatus, record: LedgerRecord | None) -> JobRef | None:
         """The job to follow, if this one ended and another one of its key does the work.

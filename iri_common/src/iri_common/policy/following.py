@@ -110,7 +110,8 @@ def rest_of(text: str, size: int, skipped: int) -> str | None:
 
 def look_after(pace: Pace, quiet: float, streams: int) -> float:
     """Seconds between two looks at a stream that last grew ``quiet`` seconds ago, one of so many followed."""
-    crowd = streams * LOOK_COSTS / PER_SECOND
+    wish = min(1.0, pace.quickest / Pace().quickest)  # whoever asks for a quick pace means this, too
+    crowd = streams * LOOK_COSTS / PER_SECOND * wish
     return max(crowd, pace.quickest, min(pace.slowest, quiet * CALMING))
 
 

@@ -48,5 +48,5 @@ def grades_of(version: Version) -> Grades:
         upload_limit=UPLOAD_LIMIT,
         download_limit=UPLOAD_LIMIT,
         archives=True,
-        logs="end",
+        logs="follow",
     )

@@ -1,0 +1,59 @@
+"""An async iterator that runs on the I/O loop and is taken from anywhere, one item at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Generic, TypeVar, final
+
+from iri_common.facility.loop import io_loop
+
+T = TypeVar("T")
+
+
+@final
+class End:
+    """Comes after the last item."""
+
+
+class Stream(Generic[T]):
+    """Runs an iterator in one task, at most two items ahead of who takes them.
+
+    One task, because an interrupted wait for an item must not end the iterator in the middle of its work:
+    only ``stop`` does.
+    """
+
+    def __init__(self, items: AsyncGenerator[T]) -> None:
+        self._items = items
+        self._ready: asyncio.Queue[T | End] = asyncio.Queue(1)
+        self._task: asyncio.Task[None] | None = None
+
+    async def take(self) -> T | End:
+        """The next item, or the end; what the iterator raises is raised here. On the I/O loop."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="stream")
+        item = await self._ready.get()
+        if isinstance(item, End):
+            self._ready.put_nowait(item)  # for whoever asks again
+            await self._task
+        return item
+
+    def stop(self) -> None:
+        """Let go of it, from any thread; does not wait."""
+        io_loop().start(self._stop())
+
+    async def _run(self) -> None:
+        try:
+            async with contextlib.aclosing(self._items) as items:
+                async for item in items:
+                    await self._ready.put(item)
+        finally:
+            if not asyncio.current_task().cancelling():  # pyright: ignore[reportOptionalMemberAccess]
+                await self._ready.put(End())
+
+    async def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._items.aclose()

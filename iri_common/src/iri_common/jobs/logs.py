@@ -1,0 +1,377 @@
+"""What jobs write, read once for all who follow them in this process: new bytes only, by offset."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+
+from iri_common.jobs.logfile import LogFile
+from iri_common.model.errors import AuthError, IriError, NotFound, NotOffered, TransientError, UsageError
+from iri_common.model.logfields import about
+from iri_common.model.logs import LogChunk
+from iri_common.model.ports import Dialect
+from iri_common.model.ref import JobRef
+from iri_common.policy.following import BAD, look_after, rest_of
+from iri_common.policy.pace import Pace, after_failures
+
+log = logging.getLogger(__name__)
+
+KEPT = 4 * 1024 * 1024  # bytes of a stream that are kept for those who come later
+SEAM = 128  # characters by which a text is known again
+TRIES = 4  # at the rest of an ended job's output, where the facility says no to it
+
+
+@dataclass(slots=True)
+class Place:
+    """Where somebody who follows a stream is.
+
+    Attributes:
+        stream: "stdout" or "stderr".
+        offset: Of the next byte.
+        joined: When, on the clock of the logs.
+        twin: The other stream is followed too: if both are one file, it is told as that one's.
+        epoch: How often the file had begun anew.
+        done: Nothing more comes.
+    """
+
+    stream: str
+    offset: int
+    joined: float
+    twin: bool = False
+    epoch: int = 0
+    done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Log:
+    """What is known of one stream: how far it was read, and the last of it.
+
+    Attributes:
+        stream: "stdout" or "stderr".
+        head: Offset up to which it was read.
+        grew_at: When it was last seen to grow.
+        looked_at: When the last look that was answered began.
+        size: As last seen.
+        epoch: How often its file began anew.
+        stale: A look is due whoever asks: what is known of it was found to be wrong.
+    """
+
+    stream: str
+    head: int
+    grew_at: float
+    looked_at: float = -math.inf
+    size: int = 0
+    epoch: int = 0
+    stale: bool = False
+    _goal: int = 0  # what is known to be there and is worth reading
+    _held: int = 0  # bytes at its end that may be the beginning of a character
+    _suspect: bool = False
+    _kept: deque[tuple[int, LogChunk]] = field(default_factory=deque[tuple[int, LogChunk]])
+
+    @property
+    def unread(self) -> bool:
+        """Whether more is known to be there."""
+        return self._goal > self.head
+
+    def suspect(self) -> None:
+        """Its job began again: the file may have too, and may be longer by now than it was."""
+        self._suspect = self.head > 0
+
+    async def more(self, file: LogFile, now: float, *, fresh: float, last: bool) -> None:
+        """Read one piece of what is new; look for it first if the last look is older than ``fresh``."""
+        try:
+            if not self.unread and (self.stale or self.looked_at < fresh):
+                await self._look(file, now)
+            last = last and self.looked_at >= fresh
+            if last and self._held:
+                self._held, self._goal = 0, self.size
+            if self.unread:
+                await self._read(file, now, last=last)
+        except NotFound:  # not there yet, or not any more
+            self._goal, self.looked_at = self.head, now
+
+    async def _look(self, file: LogFile, now: float) -> None:
+        size = await file.size()
+        if size < max(self.size, self.head) or (self._suspect and not await self._known_again(file)):
+            self.epoch, self.head, self._held = self.epoch + 1, 0, 0
+            self._kept.clear()
+        if size != self.size:
+            self._held = 0
+        self._suspect = self.stale = False
+        self.size, self.looked_at = size, now
+        self._goal = self.head if self._held else size
+
+    async def _known_again(self, file: LogFile) -> bool:
+        text = self._kept[-1][1].text[-SEAM:] if self._kept else ""
+        size = len(text.encode())
+        return not text or BAD in text or await file.view(self.head - size, size) == text
+
+    async def _read(self, file: LogFile, now: float, *, last: bool) -> None:
+        piece = await file.piece(self.head, self._goal, last=last)
+        if piece.size:
+            start, self.head = self.head, self.head + piece.size
+            self.grew_at = now
+            self._kept.append((start, LogChunk(self.stream, piece.text, self.head)))
+            while self.head - self._kept[0][0] > KEPT and len(self._kept) > 1:
+                self._kept.popleft()
+        if piece.held and self.head + piece.held == self._goal:
+            self._held = piece.held
+        if self._held or not piece.size:
+            self._goal = self.head
+
+    def after(self, offset: int) -> LogChunk | int | None:
+        """What comes after an offset: a chunk, or where the first one begins that is kept, or nothing."""
+        for start, chunk in self._kept:
+            if offset < start:
+                return start
+            if offset < chunk.offset:
+                if offset == start:
+                    return chunk
+                text = rest_of(chunk.text, chunk.offset - start, offset - start)
+                return chunk.offset if text is None else LogChunk(self.stream, text, chunk.offset)
+        return self.head if offset < self.head else None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a job writes.
+
+    Attributes:
+        file_system: The facility's id of the resource whose files they are.
+        paths: Of "stdout" and "stderr", as far as the facility tells.
+    """
+
+    file_system: str
+    paths: Mapping[str, str]
+
+
+class JobLogs:
+    """The streams of one job, for all who follow it; whoever wants more first reads it for everybody.
+
+    Args:
+        dialect: With its files.
+        ref: The job.
+        label: What messages call the facility.
+        locate: Tells where it writes; asked once.
+        pace: How often to look.
+        crowd: Tells how many streams are followed at this door.
+        mendable: Whether the credential can ever be another one here.
+        clock: Seconds from any fixed moment.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        ref: JobRef,
+        label: str,
+        locate: Callable[[], Awaitable[Output]],
+        pace: Pace,
+        crowd: Callable[[], int] = lambda: 1,
+        *,
+        mendable: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.clock = clock
+        self.users = 0
+        self._dialect = dialect
+        self._ref = ref
+        self._label = label
+        self._locate = locate
+        self._pace = pace
+        self._crowd = crowd
+        self._mendable = mendable
+        self._output: Output | None = None
+        self._files: dict[str, LogFile] = {}
+        self._logs: dict[str, Log] = {}
+        self._closed: dict[str, str] = {}  # streams that cannot be read, and why
+        self._failures = 0
+        self._due = -math.inf
+        self._lock = asyncio.Lock()
+
+    @property
+    def streams(self) -> int:
+        """How many are read."""
+        return len(self._logs)
+
+    def path(self, stream: str) -> str | None:
+        """Where a stream goes, once that is known."""
+        return self._output.paths.get(stream) if self._output else None
+
+    def closed(self, stream: str) -> bool:
+        """Whether a stream cannot be read."""
+        return stream in self._closed
+
+    @property
+    def trouble_until(self) -> float:
+        """When a facility that gave no answer is asked again."""
+        return self._due if self._failures else -math.inf
+
+    def began_again(self) -> None:
+        """The job was queued again, and runs."""
+        for each in self._logs.values():
+            each.suspect()
+
+    def grew_at(self, place: Place) -> float:
+        """When a stream was last seen to grow."""
+        known = self._logs.get(place.stream)
+        return known.grew_at if known and known.epoch + known.head else -math.inf
+
+    def next_look(self, place: Place) -> float:
+        """When the facility is to be asked again about a stream."""
+        known = self._logs.get(place.stream)
+        if known is None or self._failures:
+            return self.trouble_until
+        return known.looked_at + look_after(self._pace, self.clock() - known.grew_at, self._crowd())
+
+    async def more(
+        self, place: Place, *, fresh: float = -math.inf, over: bool = False, last: bool = False
+    ) -> LogChunk | None:
+        """What comes next in a stream; None if there is nothing now, or nothing any more (``place.done``).
+
+        Nothing that goes wrong ends it while the job lives: it is said once, and tried again.
+
+        Args:
+            place: Is moved on.
+            fresh: A look that began before this time is not enough.
+            over: The job has ended.
+            last: Nothing was written from ``fresh`` on.
+        """
+        try:
+            chunk = await self._more(place, fresh, last) if self.clock() >= self.trouble_until else None
+        except UsageError as error:  # NotOffered, or no file system that is meant
+            self._close(place, error)
+            return None
+        except IriError as error:
+            self._troubled(error)
+            if over and self._failures >= TRIES and self._hopeless(error):
+                self._close(place, error)
+            return None
+        if chunk is not None:
+            place.offset = chunk.offset
+        return chunk
+
+    async def _more(self, place: Place, fresh: float, last: bool) -> LogChunk | None:
+        place.done = place.done or place.stream in self._closed
+        if place.done:
+            return None
+        async with self._lock:
+            file = await self._file(place)
+            if file is None:
+                return None
+            known = await self._advance(file, place, fresh, last)
+        if place.epoch != known.epoch or (place.offset > known.size and known.looked_at >= place.joined):
+            place.epoch = known.epoch
+            return LogChunk(place.stream, "", 0)
+        found = known.after(place.offset)
+        if isinstance(found, int):  # long ago: read by this one for itself
+            piece = await file.piece(place.offset, found, last=True)
+            if not piece.size:
+                known.stale = True
+                raise TransientError(f"the {place.stream} is shorter than it was")
+            return LogChunk(place.stream, piece.text, place.offset + piece.size)
+        place.done = found is None and last and known.looked_at >= fresh and not known.unread
+        return found
+
+    async def _advance(self, file: LogFile, place: Place, fresh: float, last: bool) -> Log:
+        """Read on if nobody has since; gives what is known then."""
+        known = self._logs.get(place.stream)
+        if known is None:
+            known = self._logs[place.stream] = Log(place.stream, place.offset, self.clock())
+        epoch = known.epoch
+        if place.offset > known.size:  # it may have grown, or it began anew
+            fresh = max(fresh, place.joined)
+        if known.stale or (place.epoch == epoch and place.offset >= known.head):
+            await known.more(file, self.clock(), fresh=fresh, last=last)
+            while known.unread and known.head < place.offset:
+                await known.more(file, self.clock(), fresh=fresh, last=last)
+            self._answered()
+        if known.epoch != epoch:
+            log.info(
+                "the %s of %s began anew, and is told from its beginning",
+                place.stream,
+                self._ref.describe(),
+                extra=about(facility=self._label, ref=self._ref),
+            )
+        return known
+
+    async def _file(self, place: Place) -> LogFile | None:
+        """The file of a stream; None if the other one stands for it."""
+        if self._output is None:
+            self._output = await self._locate()
+        paths, stream = self._output.paths, place.stream
+        if stream not in paths:
+            raise NotOffered(f"it does not tell where the {stream} of {self._ref.describe()} goes")
+        if place.twin and stream == "stderr" and paths[stream] == paths.get("stdout"):
+            place.done = True
+            return None
+        if stream not in self._files:
+            self._files[stream] = LogFile(self._dialect, self._output.file_system, paths[stream])
+        return self._files[stream]
+
+    # -- trouble
+
+    def _close(self, place: Place, error: IriError) -> None:
+        place.done = True
+        if error.message not in self._closed.values():
+            log.warning(
+                "%s does not let the output of %s be followed: %s",
+                self._label,
+                self._ref.describe(),
+                error.message,
+                extra=about(facility=self._label, ref=self._ref, error=error),
+            )
+        self._closed[place.stream] = error.message
+
+    def _hopeless(self, error: IriError) -> bool:
+        return not error.transient and not (isinstance(error, AuthError) and self._mendable)
+
+    def _troubled(self, error: IriError | None) -> None:
+        self._failures += 1
+        self._due = self.clock() + after_failures(self._pace, self._failures)
+        if self._failures == 1 and error is not None:
+            log.warning(
+                "the output of %s cannot be read now (%s); it is tried again, from where it was",
+                self._ref.describe(),
+                error,
+                extra=about(facility=self._label, ref=self._ref, error=error),
+            )
+
+    def _answered(self) -> None:
+        if self._failures:
+            log.info(
+                "the output of %s can be read again",
+                self._ref.describe(),
+                extra=about(facility=self._label, ref=self._ref),
+            )
+        self._failures = 0
+
+
+class Followed:
+    """The jobs that are followed at one door."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[tuple[str, str | None], JobLogs] = {}
+
+    @property
+    def streams(self) -> int:
+        """How many streams are read."""
+        return sum(each.streams for each in self._jobs.values())
+
+    @contextlib.contextmanager
+    def job(self, ref: JobRef, make: Callable[[], JobLogs]) -> Generator[JobLogs]:
+        """The logs of a job, shared by all who hold them at one time."""
+        key = (ref.resource_id, ref.job_id)
+        logs = self._jobs.get(key) or self._jobs.setdefault(key, make())
+        logs.users += 1
+        try:
+            yield logs
+        finally:
+            logs.users -= 1
+            if not logs.users:
+                del self._jobs[key]
