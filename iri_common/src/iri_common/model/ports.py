@@ -182,8 +182,16 @@ class StorageApi(Protocol):
 class PartsApi(Protocol):
     """Large files over S3 parts and links that somebody signed; the bytes go past the facility's API."""
 
+    @property
+    def appears_whole(self) -> bool:
+        """Whether a file takes its path's place as a whole when it is finished, or grows there."""
+        ...
+
     async def begin(self, resource_id: str, path: str, size: int) -> Answer[PartsUpload]:
-        """Open an upload; nothing is at ``path`` before it is finished."""
+        """Open an upload; nothing is at ``path`` before it is finished.
+
+        Raises NotOffered where no file of this size goes over parts: an empty one at FirecREST.
+        """
         ...
 
     async def again(self, resource_id: str, upload: PartsUpload) -> Done[PartsUpload]:

@@ -124,6 +124,15 @@ class PartsUpload:
     expires_at: float | None = None
     handle: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def parts(self) -> int:
+        """How many; an empty file has one."""
+        return max(1, -(-self.size // self.part_size))
+
+    def size_of(self, number: int) -> int:
+        """Bytes of a part; they are counted from 1."""
+        return min(self.part_size, self.size - (number - 1) * self.part_size)
+
 
 @dataclass(frozen=True, slots=True)
 class DownloadLink:
