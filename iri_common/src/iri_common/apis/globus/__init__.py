@@ -1,0 +1,12 @@
+"""Globus Auth and Transfer, and the files of a collection, behind the ports.
+
+Nothing here loads the SDK before a thread of a :class:`~iri_common.apis.globus.client.GlobusClient` needs it.
+"""
+
+from __future__ import annotations
+
+from iri_common.apis.globus.client import GlobusClient
+from iri_common.apis.globus.credentials import GlobusCredential
+from iri_common.apis.globus.dialect import GlobusDialect
+
+__all__ = ["GlobusClient", "GlobusCredential", "GlobusDialect"]

@@ -1,0 +1,57 @@
+"""Who speaks to Globus: a program for itself, a person who logged in, or whoever got the token."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from iri_common.auth.static import TokenReader
+from iri_common.model.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class GlobusCredential:
+    """How tokens are had; no secret is in it, only the way to one.
+
+    Attributes:
+        client_id: Of the application registered at Globus.
+        secret: Reads its secret; None for a native application, which has none.
+        token: Reads a token of Transfer that somebody else got; instead of a client.
+        person: Speak for the person who logged in, though the client has a secret.
+    """
+
+    client_id: str = ""
+    secret: Callable[[], str] | None = field(default=None, repr=False)
+    token: TokenReader | None = None
+    person: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.client_id) == (self.token is not None):
+            raise UsageError("a Globus credential is either a client's id or a token")
+        if self.token is not None and (self.secret or self.person):
+            raise UsageError("a Globus token that is given has no client")
+
+    @property
+    def mode(self) -> Literal["client", "login", "token"]:
+        """``client`` speaks for itself, ``login`` for a person, ``token`` for whoever got it."""
+        if self.token is not None:
+            return "token"
+        return "client" if self.secret is not None and not self.person else "login"
+
+    @property
+    def identity(self) -> str:
+        """Names the credential without telling it; equal for equal ones."""
+        if self.token is not None:
+            return f"Globus token from {self.token.identity}"
+        return f"Globus client {self.client_id}" + ("" if self.mode == "client" else ", logged in")
+
+    def __reduce__(self) -> str:
+        raise TypeError("a credential is not pickled: hand over the name of its source instead")
+
+
+def given_token(value: str) -> GlobusCredential:
+    """A token of Transfer that is in hand."""
+    digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+    return GlobusCredential(token=TokenReader(lambda: value, f"a given token (…{digest})"))
