@@ -1,0 +1,295 @@
+"""What lies at an end: one file, a tree, or what a pattern names; links and oddities judged by one rule."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from iri_common.jobs.operations import settled
+from iri_common.model.errors import NotFound, NotOffered, TooLarge, UsageError, WaitTimeout
+from iri_common.model.files import FileEntry
+from iri_common.model.ports import FilesApi, OperationsApi
+from iri_common.model.transfer import Move
+from iri_common.policy import globs
+from iri_common.policy.inside import inside
+from iri_common.policy.unchanged import told_time
+from iri_common.transfers.abreast import abreast
+
+Links = Literal["follow", "skip"]
+
+_AT_ONCE = 4  # listings
+_HELP = 'leave such files out with links="skip"'
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a tree; its name is relative to the tree's top, and "" if it is the whole tree."""
+
+    name: str
+    path: str
+    size: int
+    mtime: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What a path names.
+
+    Attributes:
+        files: All of them.
+        directories: Names of those below the top, empty ones among them.
+        single: It is one file, not a directory.
+    """
+
+    files: tuple[Entry, ...]
+    directories: tuple[str, ...] = ()
+    single: bool = False
+
+    def moves(self, target: str) -> list[Move]:
+        """Each file's way to below ``target``; a single one gets that name."""
+        return [
+            Move(
+                each.path,
+                target if self.single else inside(target, each.name),
+                each.size,
+                each.mtime,
+                each.name or posixpath.basename(each.path),
+            )
+            for each in self.files
+        ]
+
+
+# ----------------------------------------------------------------------------------------- this machine
+
+
+def local_tree(path: str, links: Links = "follow") -> Tree:
+    """What a path of this machine names; it blocks.
+
+    Links to files are the files they lead to, links to directories are followed where those lie in the tree.
+
+    Raises:
+        UsageError: naming what is missing, cannot be read, leads out of the tree, or is no file.
+    """
+    base, pattern = globs.split(path)
+    if not pattern or os.path.lexists(path):
+        return _local_single(path) if not os.path.isdir(path) else _gathered(_local_walk(path, "", links))
+    found: list[Entry | str] = []
+    for name in _local_matches(base, pattern):
+        if os.path.isdir(os.path.join(base, name)):
+            found += [name, *_local_walk(base, name, links)]
+        else:
+            found += _local_entry(base, name, links)
+    if not found:
+        raise UsageError(f"nothing here is named {path}")
+    return _gathered(iter(found))
+
+
+def _local_matches(base: str, pattern: str) -> Iterator[str]:
+    """Names that a pattern means, the topmost only: what is below a directory comes with it."""
+    taken = ""
+    try:
+        names = sorted(_local_names(base, "", pattern.count("/") if "**" not in pattern else None))
+    except OSError as error:
+        raise UsageError(f"{base} cannot be read: {error.strerror}") from None
+    for name in names:
+        if globs.matches(pattern, name) and not (taken and name.startswith(f"{taken}/")):
+            taken = name
+            yield name
+
+
+def _local_names(base: str, below: str, depth: int | None) -> Iterator[str]:
+    with os.scandir(os.path.join(base, below)) as entries:
+        for entry in entries:
+            name = posixpath.join(below, entry.name)
+            yield name
+            if depth != 0 and entry.is_dir(follow_symlinks=False):
+                yield from _local_names(base, name, None if depth is None else depth - 1)
+
+
+def _local_single(path: str) -> Tree:
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise UsageError(f"{path} cannot be read: it is no regular file")
+    return Tree((Entry("", path, facts.st_size, facts.st_mtime),), single=True)
+
+
+def _local_walk(root: str, below: str, links: Links, above: tuple[str, ...] = ()) -> Iterator[Entry | str]:
+    """Files and the names of directories below ``root/below``."""
+    place = os.path.join(root, below)
+    above = (*above, os.path.realpath(place))
+    try:
+        with os.scandir(place) as entries:
+            names = sorted(entry.name for entry in entries)
+    except OSError as error:
+        raise UsageError(f"{place} cannot be read: {error.strerror}") from None
+    for each in names:
+        name = posixpath.join(below, each)
+        path = os.path.join(root, name)
+        if os.path.isdir(path):
+            if os.path.islink(path) and not _stays(path, os.path.realpath(root), above):
+                if links == "skip":
+                    continue
+                raise UsageError(f"{path} is a link that leads out of the tree, or round in it; {_HELP}")
+            yield name
+            yield from _local_walk(root, name, links, above)
+        else:
+            yield from _local_entry(root, name, links)
+
+
+def _stays(link: str, root: str, above: Sequence[str]) -> bool:
+    leads_to = os.path.realpath(link)
+    return leads_to.startswith(f"{root.rstrip('/')}/") and leads_to not in above
+
+
+def _local_entry(root: str, name: str, links: Links) -> Iterator[Entry]:
+    path = os.path.join(root, name)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the name of {os.fsencode(path)!r} is no text, and facilities take only text"
+        ) from None
+    try:
+        facts = os.stat(path)
+    except OSError as error:
+        if not os.path.islink(path):
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        if links == "follow":
+            raise UsageError(f"{path} is a link that leads to nothing; {_HELP}") from None
+        return
+    if not stat.S_ISREG(facts.st_mode):
+        raise UsageError(f"{path} is no file that can be moved (a pipe, a socket or a device)")
+    yield Entry(name, path, facts.st_size, facts.st_mtime)
+
+
+def _gathered(found: Iterator[Entry | str]) -> Tree:
+    files: list[Entry] = []
+    directories: list[str] = []
+    for each in found:
+        if isinstance(each, str):
+            directories.append(each)
+        else:
+            files.append(each)
+    return Tree(tuple(files), tuple(directories))
+
+
+# ------------------------------------------------------------------------------------------ a facility
+
+
+class FarListing:
+    """Looks at a file system of a facility, or at a collection.
+
+    Args:
+        files: Its file operations.
+        operations: Tells when they are over.
+        file_system: Its id.
+    """
+
+    def __init__(self, files: FilesApi, operations: OperationsApi, file_system: str) -> None:
+        self._files = files
+        self._operations = operations
+        self._id = file_system
+
+    async def tree(self, path: str, links: Links = "follow") -> Tree:
+        """What a path names there. Links are followed where they lead to a file of the tree.
+
+        Raises:
+            NotFound: if there is nothing.
+            UsageError: naming a link that leads elsewhere, or what is no file.
+        """
+        base, pattern = globs.split(path)
+        try:
+            facts = await settled(
+                await self._files.stat(self._id, path.rstrip("/") or "/", dereference=True), self._operations
+            )
+        except NotFound:
+            if not pattern:
+                raise
+            return await self._matching(path, base, pattern, links)
+        if stat.S_ISDIR(facts.mode):
+            return await self._filled(_judged(path, await self._everything(path), links))
+        return Tree((Entry("", path, facts.size, facts.mtime),), single=True)
+
+    async def _matching(self, path: str, base: str, pattern: str, links: Links) -> Tree:
+        everything = "/" in pattern or "**" in pattern
+        entries = await (self._everything(base) if everything else self._level(base))
+        tops = [each.name for each in entries if globs.matches(pattern, each.name)]
+        if not tops:
+            raise NotFound(f"nothing there is named {path}")
+        if not everything and any(each.type == "directory" for each in entries if each.name in tops):
+            entries = await self._everything(base)
+        wanted = [
+            each
+            for each in entries
+            if any(each.name == top or each.name.startswith(f"{top}/") for top in tops)
+        ]
+        return await self._filled(_judged(base, wanted, links))
+
+    async def _everything(self, path: str) -> Sequence[FileEntry]:
+        """All entries below a directory, at once where the facility can, else level by level."""
+        try:
+            return await self._level(path, recursive=True)
+        except (NotOffered, TooLarge, WaitTimeout):
+            found: list[FileEntry] = []
+            await self._descend(path, "", found)
+            return found
+
+    async def _descend(self, root: str, below: str, found: list[FileEntry]) -> None:
+        entries = await self._level(inside(root, below) if below else root)
+        named = [replace(each, name=posixpath.join(below, each.name)) for each in entries]
+        found += named
+        directories = [each.name for each in named if each.type == "directory"]
+        await abreast(directories, lambda name: self._descend(root, name, found), _AT_ONCE)
+
+    async def _level(self, path: str, *, recursive: bool = False) -> Sequence[FileEntry]:
+        answer = await self._files.ls(self._id, path, hidden=True, recursive=recursive)
+        return await settled(answer, self._operations)
+
+    async def _filled(self, tree: Tree) -> Tree:
+        """The tree, with the sizes that its listing did not tell."""
+        sizes: dict[str, Entry] = {}
+
+        async def look(entry: Entry) -> None:
+            facts = await settled(
+                await self._files.stat(self._id, entry.path, dereference=True), self._operations
+            )
+            sizes[entry.name] = replace(entry, size=facts.size, mtime=facts.mtime)
+
+        await abreast([each for each in tree.files if each.size < 0], look, _AT_ONCE)
+        return (
+            replace(tree, files=tuple(sizes.get(each.name, each) for each in tree.files)) if sizes else tree
+        )
+
+
+def _judged(root: str, entries: Sequence[FileEntry], links: Links) -> Tree:
+    """The files and directories of a listing; no name of it leads out of its directory."""
+    root = root.rstrip("/") or "/"
+    known = {inside(root, each.name): each for each in entries}
+    files: list[Entry] = []
+    directories: list[str] = []
+    for path, each in sorted(known.items()):
+        entry = each
+        if each.type == "symlink":
+            leads_to = known.get(
+                posixpath.normpath(posixpath.join(posixpath.dirname(path), each.link_target or ""))
+            )
+            if leads_to is None or leads_to.type not in {"file", "unknown"}:
+                if links == "skip":
+                    continue
+                raise UsageError(f"{path} is a link to no file of the tree; {_HELP}")
+            entry = leads_to
+        if entry.type == "directory":
+            directories.append(each.name)
+        elif entry.type == "other":
+            raise UsageError(f"{path} is no file that can be moved (a pipe, a socket or a device)")
+        else:
+            size = -1 if entry.size is None else entry.size
+            files.append(Entry(each.name, path, size, told_time(entry.last_modified)))
+    return Tree(tuple(files), tuple(directories))
