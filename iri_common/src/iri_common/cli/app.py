@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from iri_common.cli.data_app import app as data
 from iri_common.cli.exits import table
 from iri_common.cli.github_app import app as github
 from iri_common.cli.guarded import ended
@@ -222,4 +223,5 @@ def facilities(
     ended(screen, lambda: do_facilities(screen))
 
 
+app.add_typer(data)
 app.add_typer(github, rich_help_panel=_look)

@@ -1,0 +1,61 @@
+"""Places for files as they are typed: ``iri://profile/resource/path``, or a path with ``--facility``."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from iri_common.cli.door import open_facility
+from iri_common.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from iri_common.cli.options import DoorWords
+    from iri_common.facility.facility import Facility
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A path at a facility.
+
+    Attributes:
+        facility: Which one.
+        storage: Name of the file system, where one was named.
+        path: Absolute.
+        given: As it was typed.
+    """
+
+    facility: Facility
+    storage: str | None
+    path: str
+    given: str
+
+
+def where_of(door: DoorWords, given: str) -> Where:
+    """The place that is meant.
+
+    Raises:
+        UsageError: for one that is at no facility, or has no clear path there.
+    """
+    if not given.startswith("iri://"):
+        if not given.startswith("/"):
+            raise UsageError(
+                f"{given!r} is no place at a facility; write iri://profile/resource/path, "
+                "or an absolute path with --facility"
+            )
+        return Where(open_facility(door), None, _clear(given, given), given)
+    profile, _, rest = given.removeprefix("iri://").partition("/")
+    resource, slash, path = rest.partition("/")
+    if not profile or not (resource or slash):
+        raise UsageError(f"{given} names no file system; write iri://profile/resource/path")
+    if door.url or door.facility not in (None, profile):
+        raise UsageError(f"{given} names its facility; leave away --facility and --url")
+    facility = open_facility(replace(door, facility=profile))
+    return Where(facility, resource or None, _clear(f"/{path}", given), given)
+
+
+def _clear(path: str, given: str) -> str:
+    if ".." in path.split("/"):
+        # Where ".." leads depends on symbolic links over there; a wrong guess removes a wrong tree.
+        raise UsageError(f"{given}: write the path without '..'")
+    return posixpath.normpath(f"/{path.lstrip('/')}")
