@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iri_common.cli.door import open_facility
 from iri_common.model.errors import UsageError
+from iri_common.transfers.ends import LocalEnd, ProfileEnd, parse_end
 
 if TYPE_CHECKING:
     from iri_common.cli.options import DoorWords
@@ -37,21 +38,18 @@ def where_of(door: DoorWords, given: str) -> Where:
     Raises:
         UsageError: for one that is at no facility, or has no clear path there.
     """
-    if not given.startswith("iri://"):
-        if not given.startswith("/"):
+    match parse_end(given):
+        case ProfileEnd(profile, storage, path):
+            if door.url or door.facility not in (None, profile):
+                raise UsageError(f"{given} names its facility; leave away --facility and --url")
+            return Where(open_facility(replace(door, facility=profile)), storage, _clear(path, given), given)
+        case LocalEnd(path) if path.startswith("/") and not given.startswith("file:"):
+            return Where(open_facility(door), None, _clear(path, given), given)
+        case _:
             raise UsageError(
                 f"{given!r} is no place at a facility; write iri://profile/resource/path, "
                 "or an absolute path with --facility"
             )
-        return Where(open_facility(door), None, _clear(given, given), given)
-    profile, _, rest = given.removeprefix("iri://").partition("/")
-    resource, slash, path = rest.partition("/")
-    if not profile or not (resource or slash):
-        raise UsageError(f"{given} names no file system; write iri://profile/resource/path")
-    if door.url or door.facility not in (None, profile):
-        raise UsageError(f"{given} names its facility; leave away --facility and --url")
-    facility = open_facility(replace(door, facility=profile))
-    return Where(facility, resource or None, _clear(f"/{path}", given), given)
 
 
 def _clear(path: str, given: str) -> str:
