@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from iri_common.apis.iri import RULES, IriDialect, grades_of, version_of
 from iri_common.auth.keeper import TokenKeeper
+from iri_common.facility.collections import LentDialect, lent_grades, loan
 from iri_common.facility.loop import io_loop
 from iri_common.facility.settings import FacilitySettings
 from iri_common.http.budget import Budget
@@ -30,6 +31,8 @@ from iri_common.model.job import JobStatus
 from iri_common.model.logfields import about
 from iri_common.model.ports import Dialect
 from iri_common.model.ref import JobRef
+from iri_common.model.transfer import CollectionEnd
+from iri_common.policy.collections import shown
 from iri_common.policy.outage import announced
 
 log = logging.getLogger(__name__)
@@ -49,6 +52,7 @@ class Door:
         label: What messages call it.
         reached: Tells whether the facility has ever answered this process.
         storage: The file system whose files are meant where the facility has several.
+        lent: The Globus collection that its files are, where the API's own are not used.
         mendable: The credential can become another one while the door is open.
         memory: What submits learned.
         followed: The jobs whose output is followed.
@@ -58,6 +62,7 @@ class Door:
     label: str
     reached: Callable[[], bool] = lambda: True
     storage: str | None = None
+    lent: CollectionEnd | None = None
     mendable: bool = True
     memory: DoorMemory = field(default_factory=DoorMemory)
     followed: Followed = field(default_factory=Followed)
@@ -118,15 +123,21 @@ class Door:
         try:
             file_system = await self._seen_by_jobs(storage, resource_id)
             if root is not None:
-                return Place(file_system)
+                return Place(file_system) if self._shows(root) else None
             found = await self.dialect.storage.locations(resource_id, logical_name="home")
         except (UsageError, NotFound):  # NotOffered is one: no file system to name, or no word on homes
             return None
         homes = {each.path for each in found.value if each.logical_name == "home"}
+        homes = {each for each in homes if self._shows(each)}
         return Place(file_system, homes.pop()) if len(homes) == 1 else None
+
+    def _shows(self, path: str) -> bool:
+        return self.lent is None or shown(self.lent, path)
 
     async def _seen_by_jobs(self, storage: str | None, resource_id: str) -> str:
         """The file system that guards are in: what the machine itself shows, else the one that is named."""
+        if self.lent is not None:
+            return self.lent.collection
         machine = await self.resource(resource_id, "compute")
         if machine.offers("filesystem"):
             return machine.id
@@ -187,6 +198,9 @@ class Door:
             near: Name or id of the compute resource whose files these are; its own view is the one
                 that jobs share.
         """
+        if self.lent is not None:
+            name = f"Globus collection {self.lent.collection}"
+            return Resource(self.lent.collection, name, endpoints=frozenset({"filesystem"}))
         if storage is None and near is not None:
             machine = await self.resource(near, "compute")
             if machine.offers("filesystem"):
@@ -210,12 +224,15 @@ def open_door(settings: FacilitySettings) -> Door:
         transport = _transport(settings)
         tokens = TokenKeeper(settings.token, transport.send) if settings.token else None
         session = Session(settings.url, transport, tokens, Budget(), rules=RULES, label=settings.label)
-        dialect = IriDialect(session, version_of(settings.url))
+        dialect: Dialect = IriDialect(session, version_of(settings.url))
+        if borrowed := loan(settings.globus, dialect.grades):
+            dialect = LentDialect(dialect, borrowed)
         door = doors[settings.door] = Door(
             dialect,
             settings.label,
             reached=lambda: session.reached,
             storage=settings.storage,
+            lent=borrowed.end if borrowed else None,
             mendable=settings.token is None or settings.token.renewable,
         )
     return door
@@ -224,7 +241,11 @@ def open_door(settings: FacilitySettings) -> Door:
 def grades_at(settings: FacilitySettings) -> Grades:
     """How exactly each promise is kept at the door of these settings."""
     grades = grades_of(version_of(settings.url))
-    told = settings.defaults.guard_directory is not None and grades.files == "direct"
+    directory = settings.defaults.guard_directory
+    told = directory is not None and grades.readable_files
+    if borrowed := loan(settings.globus, grades):
+        told = directory is not None and shown(borrowed.end, directory)
+        grades = lent_grades(grades)
     return replace(
         grades,
         guard=grades.guard if settings.guard else "none",

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from iri_common.auth.static import StaticToken
+from iri_common.facility.collections import GlobusSettings
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import UsageError
 from iri_common.model.ports import TokenSource
@@ -81,6 +82,7 @@ class FacilitySettings:
         defaults: For every resource.
         per_resource: By the resource's name or id; stronger than ``defaults``.
         wire: Proxy, certificate authorities, time limits.
+        globus: Its files as a Globus collection shows them, and who speaks to Globus.
         pace: How often a wait looks.
         guard: Jobs check for themselves that they are no doubles, and keep a journal.
         on_outage: What a submit does when the resource or its API is down.
@@ -97,6 +99,7 @@ class FacilitySettings:
     defaults: ResourceDefaults = field(default_factory=ResourceDefaults)
     per_resource: Mapping[str, ResourceDefaults] = field(default_factory=dict[str, ResourceDefaults])
     wire: WireSettings = field(default_factory=WireSettings)
+    globus: GlobusSettings | None = None
     pace: Pace = field(default_factory=Pace)
     guard: bool = True
     on_outage: OnOutage = OnOutage.WAIT
@@ -118,7 +121,14 @@ class FacilitySettings:
     @property
     def door(self) -> tuple[object, ...]:
         """Equal for settings that can share connections, token, budget and poller."""
-        return (self.url.rstrip("/"), self.dialect, self.token.identity if self.token else None, self.wire)
+        whose = self.token.identity if self.token else None
+        return (
+            self.url.rstrip("/"),
+            self.dialect,
+            whose,
+            self.wire,
+            self.globus.key if self.globus else None,
+        )
 
     def defaults_for(self, *names: str | None) -> ResourceDefaults:
         """The defaults of a resource known by any of these names."""
@@ -163,7 +173,7 @@ def make_settings(
     Raises:
         UsageError: naming any word that is not known.
     """
-    known = {"name", "profile", "dialect", "resource", "storage"}
+    known = {"name", "profile", "dialect", "resource", "storage", "globus"}
     if unknown := sorted(set(others) - known):
         words = sorted(known | set(make_settings.__kwdefaults__ or ()))
         raise UsageError(f"unknown facility settings: {', '.join(unknown)} (known: {', '.join(words)})")

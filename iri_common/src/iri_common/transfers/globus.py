@@ -230,7 +230,7 @@ class _Watch:
         await self._trip.notes.durable()
         if meaning is Meaning.HOLES:
             words = f"Globus left out {task.skipped_errors} because of errors ({words})"
-        code = f"{task.code}: " if task.code and task.code not in words else ""
+        code = f"{task.code}: " if task.code.lower() not in words.lower() else ""
         return TransferError(f"{self._errand.what} was not moved: {code}{words} (task {self._task_id})")
 
     async def _gone(self) -> TransferError:

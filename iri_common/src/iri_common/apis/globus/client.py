@@ -290,7 +290,7 @@ def _context(operation: str, trouble: Trouble) -> dict[str, Any]:
 _KINDS: Mapping[Outcome, tuple[str, type[IriError]]] = {
     Outcome.NOT_SENT: ("no answer from Globus", Unreachable),
     Outcome.LOST: ("no answer from Globus", Unreachable),
-    Outcome.FORBIDDEN: ("Globus lacks the right to do it for this identity", PermissionDenied),
+    Outcome.FORBIDDEN: ("Globus denies it to this identity", PermissionDenied),
     Outcome.NOT_FOUND: ("Globus does not find it", NotFound),
     Outcome.INVALID: ("Globus refused", Refused),
     Outcome.CONFLICT: ("Globus reports a conflict", Conflict),

@@ -1,0 +1,152 @@
+"""Globus for a facility and beside it: whose credential, which collection; identities open for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
+
+from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect
+from iri_common.facility.loop import io_loop
+from iri_common.http.bytes import HttpBytes
+from iri_common.http.transport import WireSettings
+from iri_common.model.errors import UsageError
+from iri_common.model.facility import AccessEndpoint
+from iri_common.model.grades import Grades
+from iri_common.model.outcome import Done, Pending
+from iri_common.model.ports import Answer, Dialect, OperationsApi, TransfersApi
+from iri_common.model.transfer import CollectionEnd
+from iri_common.transfers.globus_poller import TaskPoller
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class GlobusSettings:
+    """A facility's files as Globus sees them, and who speaks to Globus about them.
+
+    Attributes:
+        collection: The collection's id; None where the facility's storage API is to tell it.
+        root: The facility's path that the collection shows under ``base``.
+        base: A path within the collection.
+        lend: Files, guards and journals go through the collection: True instead of the facility's own API,
+            False never, None where that API has no files.
+        credential: None leaves it to whoever has one for all of Globus.
+    """
+
+    collection: str | None = None
+    root: str = "/"
+    base: str = "/"
+    lend: bool | None = None
+    credential: GlobusCredential | None = None
+
+    def __post_init__(self) -> None:
+        for name, path in (("root", self.root), ("base", self.base)):
+            if not path.startswith("/"):
+                raise UsageError(f"globus.{name} is an absolute path, not {path!r}")
+        if self.lend and self.collection is None:
+            raise UsageError("globus.lend needs to know the collection: name it as globus.collection")
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for settings that mean the same."""
+        whose = self.credential.identity if self.credential else None
+        return (self.collection, self.root, self.base, self.lend, whose)
+
+    @property
+    def end(self) -> CollectionEnd | None:
+        """The collection, where it is known."""
+        return CollectionEnd(self.collection, self.root, self.base) if self.collection else None
+
+
+@dataclass(frozen=True, slots=True)
+class Globus:
+    """One identity at Globus, open; lives on the I/O loop.
+
+    Attributes:
+        dialect: Collections as it sees them, by their ids and with their own paths.
+        poller: Shared by all who wait for its tasks.
+    """
+
+    dialect: GlobusDialect
+    poller: TaskPoller = field(repr=False)
+
+    @property
+    def transfers(self) -> TransfersApi:
+        """Its tasks."""
+        return self.dialect.transfers
+
+
+def open_globus(credential: GlobusCredential) -> Globus:
+    """The identity of this credential; made once per process. Call it on the I/O loop."""
+    doors = io_loop().belongings
+    key = ("globus", credential.identity)
+    if key not in doors:
+        dialect = GlobusDialect(GlobusClient(credential), HttpBytes(WireSettings()))
+        doors[key] = Globus(dialect, TaskPoller(dialect.transfers))
+    return doors[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A collection that stands in for the files of an API, and who speaks for it."""
+
+    end: CollectionEnd
+    credential: GlobusCredential
+
+
+def loan(settings: GlobusSettings | None, grades: Grades) -> Loan | None:
+    """What stands in for the files of an API with these grades; None where its own are used."""
+    if settings is None or settings.credential is None or settings.end is None or settings.lend is False:
+        return None
+    return Loan(settings.end, settings.credential) if settings.lend or not grades.readable_files else None
+
+
+def announced(endpoints: Sequence[AccessEndpoint]) -> CollectionEnd | None:
+    """The collection that a facility's storage API names for one of its resources."""
+    for each in endpoints:
+        collection = each.details.get("endpoint_id")
+        if each.protocol == "globus" and collection:
+            return CollectionEnd(str(collection), base=str(each.details.get("root_path") or "/"))
+    return None
+
+
+class LentDialect:
+    """A facility's API whose files are those of a collection.
+
+    Args:
+        api: Everything else.
+        loan: The collection; what names a file system is its id.
+    """
+
+    def __init__(self, api: Dialect, loan: Loan) -> None:
+        client = open_globus(loan.credential).dialect.client
+        collection = GlobusDialect(client, HttpBytes(WireSettings()), lambda _: loan.end)
+        self.name = api.name
+        self.grades = lent_grades(api.grades)
+        self.jobs, self.status = api.jobs, api.status
+        self.accounts, self.storage = api.accounts, api.storage
+        self.files, self.ranges = collection.files, collection.ranges
+        self.parts = None
+        self.operations = _Operations(api.operations, collection.operations)
+
+
+def lent_grades(grades: Grades) -> Grades:
+    """What changes when files go through a collection."""
+    kept: Literal["follow", "end"] = "end" if grades.logs == "none" else grades.logs
+    return replace(grades, files="globus", upload_limit=None, download_limit=None, archives=False, logs=kept)
+
+
+class _Operations:
+    """Each operation is asked for where it was begun."""
+
+    def __init__(self, api: OperationsApi, globus: OperationsApi) -> None:
+        self._api, self._globus = api, globus
+
+    async def check(self, pending: Pending[T]) -> Answer[T]:
+        """Look once."""
+        return await (self._globus if pending.operation.startswith("globus ") else self._api).check(pending)
+
+    async def forget(self, task_id: str) -> Done[None]:
+        """The facility's own; Globus keeps its history."""
+        return await self._api.forget(task_id)
