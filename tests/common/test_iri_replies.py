@@ -236,6 +236,21 @@ async def test_output_paths(spec, paths):
     assert await dialect(ok({"id": "1", "job_spec": spec})).jobs.output_paths("r", "1") == Done(paths)
 
 
+@pytest.mark.parametrize(
+    ("meta", "paths"),
+    [
+        ({"stdout_path": "/home/a/slurm-1.out"}, {"stdout": "/home/a/slurm-1.out", "stderr": "/d/e"}),
+        ({"standard_output": "s", "StdErr": "/x"}, {"stdout": "/d/s", "stderr": "/x"}),
+        ({"StdOut": "/home/a/slurm-%j.out", "standard_error": ""}, {"stdout": "/d/o", "stderr": "/d/e"}),
+        ({"stdout_path": 5, "stderr_path": None}, {"stdout": "/d/o", "stderr": "/d/e"}),
+    ],
+)
+async def test_output_is_where_the_status_says_whatever_was_asked_for(meta, paths):
+    spec = {"directory": "/d", "stdout_path": "o", "stderr_path": "e"}
+    job = {"id": "1", "status": {"state": "active", "meta_data": meta}, "job_spec": spec}
+    assert await dialect(ok(job)).jobs.output_paths("r", "1") == Done(paths)
+
+
 @pytest.mark.parametrize("content", [b"", b"test", bytes(range(256))])
 async def test_a_download_is_the_bytes(content):
     text = base64.b64encode(content).decode()

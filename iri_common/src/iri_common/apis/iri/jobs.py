@@ -22,6 +22,12 @@ from iri_common.policy.retry import Replay
 # Header `Idempotency-Key-Reply`; no header means that the server did not look at the key.
 _REPLAYED: Mapping[str, bool] = {"hit": True, "miss": False}
 
+# Where output really goes, in words of facilities and schedulers; the keys of `meta_data` are their own.
+_TOLD: Mapping[str, Sequence[str]] = {
+    "stdout": ("stdout_path", "standard_output", "StdOut"),
+    "stderr": ("stderr_path", "standard_error", "StdErr"),
+}
+
 
 class IriJobs:
     """The compute service. A job id is opaque and means something at its own resource only."""
@@ -99,14 +105,19 @@ class IriJobs:
         return Done([_entry(reading, job) for job in reading.many(JobReply, reply.value)])
 
     async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
-        """Where the job's output goes by its own specification; some sites put it elsewhere or say 501."""
+        """Where the job's output goes by its status, or else by its own specification.
+
+        Some sites put it where no specification said (iri-facility-api-python#53) or have none to show (501).
+        """
         reply = await self._get(resource_id, job_id, include_spec=True)
         reading = self._reading("getJob")
         if reply.value is None:
             return Done({})
         job = reading.one(JobReply, reply.value)
         spec = reading.one(SpecReply, {} if job.job_spec is None else job.job_spec)
-        named = {"stdout": spec.stdout_path, "stderr": spec.stderr_path}
+        meta = _status(reading, job.status).meta
+        asked = {"stdout": spec.stdout_path, "stderr": spec.stderr_path}
+        named = {stream: _told(meta, words) or asked[stream] for stream, words in _TOLD.items()}
         # An absolute path stays as it is; without a directory a relative one is the facility's to resolve.
         return Done(
             {stream: posixpath.join(spec.directory or "", path) for stream, path in named.items() if path}
@@ -159,6 +170,12 @@ class IriJobs:
 
     def _reading(self, operation: str) -> Reading:
         return Reading(self._session.label, operation)
+
+
+def _told(meta: Mapping[str, object], words: Sequence[str]) -> str | None:
+    told = (meta.get(word) for word in words)
+    # Schedulers may show the pattern (`slurm-%j.out`) in place of the name that it made.
+    return next((path for path in told if isinstance(path, str) and path and "%" not in path), None)
 
 
 def _secrets(spec: Mapping[str, Any]) -> list[str]:
