@@ -14,6 +14,7 @@ from iri_common.cli.options import (
     AskWords,
     Command,
     DoorWords,
+    Follow,
     JobWords,
     KeyText,
     Lines,
@@ -79,6 +80,7 @@ def run(
     command: Command = None,
     timeout: Timeout = None,
     lines: Lines = 20,
+    follow: Follow = False,
     put: Annotated[
         list[str] | None,
         typer.Option(metavar="HERE:THERE", help="Upload a file before.", show_default=False),
@@ -99,14 +101,14 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Submit a job, wait for its end, show what it wrote last.
+    """Submit a job, wait for its end, show what it wrote last, or with --follow all of it as it comes.
 
     Ctrl-C leaves the job and prints the line that comes back to it.
     """
     from iri_common.cli.running import RunWords
     from iri_common.cli.running import run as do_run
 
-    words = RunWords(timeout, lines, put or (), get or (), propagate, cancel_on_interrupt)
+    words = RunWords(timeout, lines, put or (), get or (), propagate, cancel_on_interrupt, follow)
     screen = Screen(door.json)
     ended(screen, lambda: do_run(screen, door, job, ask, words, command or ()))
 
@@ -143,11 +145,17 @@ def logs(
         bool, typer.Option("--stderr", metavar="", help="Standard error instead of output.")
     ] = False,
     lines: Lines = 20,
+    follow: Follow = False,
 ) -> None:
-    """Show the last lines that a job wrote."""
+    """Show the last lines that a job wrote, or with --follow both streams until the job ends."""
+    screen = Screen(door.json)
+    if follow:
+        from iri_common.cli.following import logs as do_follow
+
+        ended(screen, lambda: do_follow(screen, door, reference, key, stderr=stderr))
+
     from iri_common.cli.tending import logs as do_logs
 
-    screen = Screen(door.json)
     stream = "stderr" if stderr else "stdout"
     ended(screen, lambda: do_logs(screen, door, reference, key, stream, lines))
 

@@ -47,6 +47,10 @@ ResourceName = Annotated[
     ),
 ]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, metavar="N", help="How many of the last lines.")]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", "-F", metavar="", help="Everything it writes, from the beginning, as it comes."),
+]
 KeyText = Annotated[
     str | None,
     typer.Option(

@@ -13,13 +13,14 @@ from iri_common.cli.asking import STEPS, Ask, ask_of
 from iri_common.cli.documents import ref_words, status_words
 from iri_common.cli.door import open_facility, same_door, work_directory
 from iri_common.cli.exits import Exit, exit_of_status, propagated
+from iri_common.cli.following import result_shown
 from iri_common.cli.guarded import Interrupted, error_words, tell_error
 from iri_common.cli.jobspec import amount, job_spec
 from iri_common.cli.moving import Move, get_all, gets_of, put_all, puts_of
 from iri_common.cli.options import AskWords, DoorWords, JobWords
 from iri_common.cli.speak import Screen
 from iri_common.jobside.amounts import seconds_of
-from iri_common.model.errors import IriError, JobFailed, WaitTimeout
+from iri_common.model.errors import IriError, JobFailed, UsageError, WaitTimeout
 from iri_common.model.job import JobStatus
 from iri_common.model.ref import JobRef
 
@@ -40,6 +41,7 @@ class RunWords:
     get: Sequence[str] = ()
     propagate: bool = False
     cancel_on_interrupt: bool = False
+    follow: bool = False
 
 
 @dataclass(slots=True)
@@ -95,6 +97,8 @@ def run(
     screen: Screen, door: DoorWords, job: JobWords, ask: AskWords, words: RunWords, command: Sequence[str]
 ) -> int:
     """Ask for a job, wait for its end, show what it wrote last."""
+    if words.follow and screen.as_json:
+        raise UsageError("--follow shows the output as it comes, --json gives one document at the end")
     facility = open_facility(door)
     spec = job_spec(job, command)
     directory = spec.directory or work_directory(door, job.resource)
@@ -107,8 +111,9 @@ def run(
     try:
         story.ref, story.step = wanted.make(facility, partial(_put, facility, puts, screen, story))
         screen.say(f"{story.ref.describe()}: {STEPS[story.step]}")
-        _follow(screen, facility, story, timeout)
-        _show_output(screen, facility, story, words.lines)
+        _follow(screen, facility, story, timeout, shown=words.follow)
+        if not words.follow:
+            _show_output(screen, facility, story, words.lines)
         story.got = get_all(
             facility, gets, screen, succeeded=story.status is not None and story.status.succeeded
         )
@@ -124,7 +129,7 @@ async def _put(facility: Facility, puts: list[Move], screen: Screen, story: Stor
     story.put = puts
 
 
-def _follow(screen: Screen, facility: Facility, story: Story, timeout: float | None) -> None:
+def _follow(screen: Screen, facility: Facility, story: Story, timeout: float | None, *, shown: bool) -> None:
     """Wait, telling every new state; a job that ends as another's double leads to that one."""
 
     def tell(status: JobStatus) -> None:
@@ -133,7 +138,10 @@ def _follow(screen: Screen, facility: Facility, story: Story, timeout: float | N
 
     assert story.ref is not None
     try:
-        result = facility.jobs.result(story.ref, timeout=timeout, on_change=tell)
+        if shown:
+            result = result_shown(screen, facility, story.ref, timeout, tell)
+        else:
+            result = facility.jobs.result(story.ref, timeout=timeout, on_change=tell)
         story.ref, story.status = result.ref, result.status
     except JobFailed as failure:
         story.ref, story.status, story.stderr = failure.ref, failure.job_status, failure.stderr_tail

@@ -32,7 +32,7 @@ def wait(
     """Wait for jobs, one facility's at a time; the first that did not succeed gives the code."""
     limit = amount("--timeout", seconds_of, timeout)
     ends: list[tuple[JobRef, JobStatus]] = []
-    for facility, ref in _jobs(door, references, key):
+    for facility, ref in jobs_of(door, references, key):
         ends.append(_end(screen, facility, ref, limit))
     code = next((exit_of_status(status) for _, status in ends if not status.succeeded), Exit.OK)
     if screen.as_json:
@@ -58,7 +58,7 @@ def logs(
     screen: Screen, door: DoorWords, reference: str | None, key: str | None, stream: str, lines: int
 ) -> int:
     """The last lines of one stream of a job."""
-    ((facility, ref),) = _jobs(door, [reference] if reference else [], key)
+    ((facility, ref),) = jobs_of(door, [reference] if reference else [], key)
     text = facility.jobs.tail(ref, stream, lines=lines)
     if screen.as_json:
         screen.document({"ok": True, "exit": 0, **ref_words(ref), "stream": stream, "text": text})
@@ -84,7 +84,7 @@ def cancel(
         done: list[dict[str, Any]] = [{"key": identity.identity}]
     else:
         done = []
-        for facility, ref in _jobs(door, references, None):
+        for facility, ref in jobs_of(door, references, None):
             facility.jobs.cancel(ref)
             screen.say(f"{ref.describe()}: the facility has taken the cancel.")
             done.append(ref_words(ref))
@@ -131,7 +131,7 @@ def clean(screen: Screen, door: DoorWords, resource: str | None, older_than: flo
     return Exit.OK
 
 
-def _jobs(door: DoorWords, references: Sequence[str], key: str | None) -> list[tuple[Facility, JobRef]]:
+def jobs_of(door: DoorWords, references: Sequence[str], key: str | None) -> list[tuple[Facility, JobRef]]:
     """The jobs that are meant, each with its facility.
 
     Raises:
