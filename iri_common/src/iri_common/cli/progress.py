@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from iri_common.model.transfer import Progress
 
-SECONDS_BETWEEN = 10.0  # between two lines of a log, unless more was moved meanwhile than
-PART_BETWEEN = 0.1
+SECONDS_BETWEEN = 10.0  # at most, between two lines of a log
+STEPS = 10  # and at least so many lines, if it moves at all
 WIDEST_BAR = 30
 NARROWEST_BAR = 8
 
@@ -38,7 +38,7 @@ class ProgressShow:
         self._screen = screen
         self._clock = clock
         self._told_at = clock()
-        self._told_part = 0.0
+        self._told_step = 0
         self._live: Live | None = None
         if quiet:
             self._show: Callable[[Progress], None] = _nothing
@@ -88,14 +88,13 @@ class ProgressShow:
             sys.stderr.flush()
 
     def _due(self, progress: Progress) -> bool:
-        part = part_of(progress) or 0.0
-        if progress.finished:  # its result is told after it
-            self._told_part = 0.0
+        if progress.finished:  # what came of it is told next
+            self._told_step = 0
             return False
-        now = self._clock()
-        if now - self._told_at < SECONDS_BETWEEN and part - self._told_part < PART_BETWEEN:
+        now, step = self._clock(), int(STEPS * (part_of(progress) or 0))
+        if now - self._told_at < SECONDS_BETWEEN and step <= self._told_step:
             return False
-        self._told_at, self._told_part = now, part
+        self._told_at, self._told_step = now, step
         return True
 
 
