@@ -13,24 +13,48 @@ directory = "/pscratch/sd/a/alice"
 ```
 
 ``IRI_FACILITY_<NAME>_<SETTING>`` overrides one setting, or makes a profile where the file has none.
+
+Globus: a facility's files as a collection shows them, and who speaks to Globus.
+
+```toml
+[olcf.globus]
+collection = "36d521b3-c182-4071-b7d5-91db5d380d42"  # without it, what the storage API tells
+root = "/lustre/orion"    # the facility's path that the collection shows as "/"; by default "/"
+lend = true               # files, guards and journals go through the collection, not the facility's own API
+
+[globus.client]           # for every facility, and for globus:// ends that are none
+id = "…"                  # registered at app.globus.org/settings/developers
+secret = { env = "GLOBUS_SECRET" }  # it speaks for itself; without a secret for who ran `iri globus login`
+```
+
+``[globus]`` is no facility. Instead of a client it takes ``token = { env = … }``, a token of Globus Transfer;
+``person = true`` beside a secret speaks for whoever logged in. ``[olcf.globus.client]`` is for one facility
+alone. In the environment: ``IRI_GLOBUS_CLIENT_ID``, ``_CLIENT_SECRET``, ``_TOKEN``, ``_TOKEN_FILE`` and, for
+one facility, ``IRI_FACILITY_<NAME>_GLOBUS_COLLECTION``, ``_ROOT``, ``_LEND``, ``_CLIENT_ID`` and so on.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from iri_common.apis.globus import GlobusCredential
 from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.static import TokenReader, token_from_env, token_from_file
+from iri_common.facility.collections import GlobusSettings
 from iri_common.facility.settings import FacilitySettings, ResourceDefaults, make_settings
 from iri_common.model.errors import AuthError, ProfileError, UsageError
 from iri_common.model.ports import TokenSource
 
 PREFIX = "IRI_FACILITY_"
+GLOBUS_PREFIX = "IRI_GLOBUS_"
+GLOBUS = "globus"  # the section that is no facility
 _POINT = 'must point to a secret, as { env = "NAME" } or { file = "path" }; no secret is written here'
 
 
@@ -71,6 +95,49 @@ class _Client(_Words):
     scope: str = ""
 
 
+class _GlobusClient(_Words):
+    """An application registered at Globus."""
+
+    id: str
+    secret: _Secret | None = None
+    person: bool = False
+
+
+class _GlobusIdentity(_Words):
+    """Who speaks to Globus."""
+
+    client: _GlobusClient | None = None
+    token: _Secret | None = None
+
+    def credential(self) -> GlobusCredential | None:
+        if self.token:
+            return GlobusCredential(self.client.id if self.client else "", token=self.token.reader())
+        if self.client is None:
+            return None
+        secret = self.client.secret
+        return GlobusCredential(
+            self.client.id, secret.reader().read if secret else None, person=self.client.person
+        )
+
+
+class _GlobusOfFacility(_GlobusIdentity):
+    """A facility's files as Globus sees them."""
+
+    collection: UUID | None = None
+    root: str = "/"
+    base: str = "/"
+    lend: bool | None = None
+
+    def settings(self, credential: GlobusCredential | None) -> GlobusSettings:
+        return GlobusSettings(
+            str(self.collection) if self.collection else None,
+            self.root,
+            self.base,
+            self.lend,
+            self.credential() or credential,
+        )
+
+
 class _Resource(_Words):
     account: str | None = None
     queue: str | None = None
@@ -99,6 +166,7 @@ class _Profile(_Words):
     ca_file: str | None = None
     proxy: str | None = None
     poll_seconds: float | None = Field(default=None, gt=0)
+    globus: _GlobusOfFacility | None = None
     resources: dict[str, _Resource] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -118,7 +186,10 @@ class _Profile(_Words):
         return None
 
     def plain(self) -> dict[str, Any]:
-        return self.model_dump(exclude_none=True, exclude={"token", "client", "resources"})
+        return self.model_dump(exclude_none=True, exclude=_TABLES)
+
+
+_TABLES = {"token", "client", "globus", "resources"}
 
 
 def config_file() -> Path:
@@ -136,7 +207,22 @@ def profile_names() -> list[str]:
         for variable in os.environ
         if variable.startswith(PREFIX) and variable.endswith("_URL") and not variable.endswith("_TOKEN_URL")
     }
-    return sorted(set(_sections()) | from_env)
+    return sorted((set(_sections()) | from_env) - {GLOBUS})
+
+
+def load_globus() -> GlobusCredential | None:
+    """Who speaks to Globus where a facility names nobody: ``$IRI_GLOBUS_*``, or the section ``[globus]``.
+
+    Raises:
+        ProfileError: if that section has a word that is not known.
+    """
+    words = _identity_from(GLOBUS_PREFIX, os.environ) or _sections().get(GLOBUS, {})
+    try:
+        return _GlobusIdentity(**words).credential()
+    except ValidationError as error:
+        raise ProfileError(f"the section [{GLOBUS}]: {_problems(error, _GlobusIdentity)}") from None
+    except UsageError as error:
+        raise ProfileError(f"the section [{GLOBUS}] cannot be used: {error}") from None
 
 
 def load_profile(name: str, **overrides: Any) -> FacilitySettings:
@@ -154,6 +240,8 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
     words, stronger = dict(sections.get(name, {})), _from_env(name)
     if "token" in stronger or "client" in stronger:  # another credential, not a second one
         words = {word: value for word, value in words.items() if word not in {"token", "client"}}
+    if GLOBUS in stronger:
+        words[GLOBUS] = _stronger_globus(words.get(GLOBUS), stronger.pop(GLOBUS))
     words |= stronger
     if name not in sections and "url" not in words:
         raise ProfileError(_no_such(name))
@@ -166,6 +254,8 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
             each: ResourceDefaults(**values.model_dump()) for each, values in profile.resources.items()
         }
         settings["token"] = profile.token_source()
+        if profile.globus is not None:
+            settings["globus"] = profile.globus.settings(load_globus())
         return make_settings(**{**settings, **profile.plain(), **overrides})
     except (UsageError, AuthError) as error:
         raise ProfileError(f"the profile {name!r} cannot be used: {error}") from None
@@ -175,11 +265,14 @@ def _parsed(name: str, words: dict[str, Any]) -> _Profile:
     try:
         return _Profile(**words)
     except ValidationError as error:
-        # include_input=False: a token written into the file by mistake must not come out in a log.
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in problems]
-        known = ", ".join(_Profile.model_fields)
-        raise ProfileError(f"the profile {name!r}: {'; '.join(lines)} (settings: {known})") from None
+        raise ProfileError(f"the profile {name!r}: {_problems(error, _Profile)}") from None
+
+
+def _problems(error: ValidationError, words: type[_Words]) -> str:
+    # include_input=False: a token written into the file by mistake must not come out in a log.
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in problems]
+    return f"{'; '.join(lines)} (settings: {', '.join(words.model_fields)})"
 
 
 def _no_such(name: str) -> str:
@@ -209,7 +302,7 @@ def _from_env(name: str) -> dict[str, Any]:
         for variable, value in os.environ.items()
         if variable.startswith(prefix) and value
     }
-    plain = set(_Profile.model_fields) - {"token", "client", "resources"}
+    plain = set(_Profile.model_fields) - _TABLES
     words: dict[str, Any] = {word: value for word, value in found.items() if word in plain}
     if "token" in found:
         words["token"] = {"env": f"{prefix}TOKEN"}
@@ -218,4 +311,32 @@ def _from_env(name: str) -> dict[str, Any]:
     elif "client_id" in found:
         words["client"] = {"id": found["client_id"], "secret": {"env": f"{prefix}CLIENT_SECRET"}}
         words["client"] |= {word: found[word] for word in ("token_url", "scope") if word in found}
+    if of_globus := _globus_from_env(prefix, found):
+        words[GLOBUS] = of_globus
     return words
+
+
+def _stronger_globus(words: object, stronger: dict[str, Any]) -> object:
+    if not isinstance(words, dict):
+        return words or stronger
+    kept: dict[str, Any] = dict(words)  # pyright: ignore[reportUnknownArgumentType]
+    if "token" in stronger or "client" in stronger:  # another credential, not a second one
+        kept = {word: value for word, value in kept.items() if word not in {"token", "client"}}
+    return kept | stronger
+
+
+def _globus_from_env(prefix: str, found: Mapping[str, str]) -> dict[str, Any]:
+    plain = set(_GlobusOfFacility.model_fields) - set(_GlobusIdentity.model_fields)
+    words = {word: found[f"globus_{word}"] for word in plain if f"globus_{word}" in found}
+    return words | _identity_from(f"{prefix}GLOBUS_", os.environ)
+
+
+def _identity_from(prefix: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    if variables.get(f"{prefix}TOKEN"):
+        return {"token": {"env": f"{prefix}TOKEN"}}
+    if file := variables.get(f"{prefix}TOKEN_FILE"):
+        return {"token": {"file": file}}
+    if client := variables.get(f"{prefix}CLIENT_ID"):
+        secret = f"{prefix}CLIENT_SECRET"
+        return {"client": {"id": client} | ({"secret": {"env": secret}} if variables.get(secret) else {})}
+    return {}
