@@ -1,0 +1,164 @@
+"""Files over ranges of bytes by path, such as a Globus collection gives and takes over its own HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from iri_common.model.errors import IriError, TransferError
+from iri_common.model.ports import Dialect, RangesApi
+from iri_common.model.transfer import Move
+from iri_common.policy.retry import backoff
+from iri_common.transfers import local
+from iri_common.transfers.abreast import abreast, named
+from iri_common.transfers.far import FarEnd
+from iri_common.transfers.spans import MIB, TRIES, Damaged, Spans, digest, fetch
+from iri_common.transfers.trip import Trip
+
+
+class HttpsRoad:
+    """Files of any size, several at once; a large one comes down over several ranges.
+
+    Up, a file is written aside and renamed where the dialect has files; else it is written straight to its
+    place, and whoever looks there meanwhile sees half of it.
+
+    Args:
+        ranges: Reads and writes the bytes.
+        dialect: Whose files these are; it renames, and compares what it can.
+        file_system: Its id at the facility.
+        up: From this machine, else down to it.
+        checksum: Compare SHA-256 where the dialect tells it; else sizes are compared.
+    """
+
+    def __init__(
+        self, ranges: RangesApi, dialect: Dialect, file_system: str, *, up: bool, checksum: bool = True
+    ) -> None:
+        self._ranges = ranges
+        self._id = file_system
+        self._up = up
+        has_files = dialect.grades.files != "none"
+        self._far = FarEnd(dialect, file_system, checksum=checksum) if has_files else None
+
+    async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
+        """Move them all, each whole or not at all as far as that is offered.
+
+        Carried again after a kill, a download goes on where it was; an upload begins anew.
+
+        Raises:
+            TransferError: if what arrived is not what was sent, or a file changes meanwhile.
+        """
+        slots = asyncio.Semaphore(trip.parallel)
+
+        async def one(move: Move) -> None:
+            try:
+                sha256 = await (self._put(move, trip) if self._up else self._get(move, trip, slots))
+            except IriError as error:
+                raise named(error, move) if len(moves) > 1 else error from None
+            trip.meter.landed(move, sha256)
+
+        await abreast(moves, one, trip.parallel)
+
+    async def _put(self, move: Move, trip: Trip) -> str:
+        far, path = self._far, move.target
+        if far is not None:
+            await far.require_no_directory(path)
+            path = local.aside_of(path, trip.notes.transfer)
+        try:
+            async with local.reading(move.source) as source:
+                sha256 = await self._written(source, path, move, trip)
+                await source.require_unchanged()
+            if far is not None:
+                await far.require_whole(path, source.size, sha256, f"{move.source} -> {move.target}")
+                await far.rename(path, move.target, source.size, sha256)
+        except BaseException:
+            if far is not None:
+                await far.remove_in_leaving(path)
+            raise
+        return sha256
+
+    async def _written(self, source: local.LocalSource, path: str, move: Move, trip: Trip) -> str:
+        """Write it all, again if need be; gives its SHA-256."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._written_once(source, path, move, trip)
+            except IriError as error:
+                if not error.transient or attempt >= TRIES.attempts:
+                    raise
+            await asyncio.sleep(backoff(attempt, random.random(), TRIES))
+
+    async def _written_once(self, source: local.LocalSource, path: str, move: Move, trip: Trip) -> str:
+        whole, told = hashlib.sha256(), 0
+
+        async def pieces() -> AsyncIterator[bytes]:
+            nonlocal whole, told
+            trip.meter.moved(-told, move.name)
+            whole, told = hashlib.sha256(), 0
+            for offset in range(0, source.size, MIB):
+                piece = await source.read(offset, MIB)
+                await trip.meter.spend(len(piece))
+                digesting = asyncio.create_task(asyncio.to_thread(whole.update, piece))
+                yield piece
+                await digesting
+                told += len(piece)
+                trip.meter.moved(len(piece), move.name)
+
+        try:
+            await self._ranges.write(self._id, path, source.size, pieces)
+        except BaseException:
+            trip.meter.moved(-told, move.name)
+            raise
+        return whole.hexdigest()
+
+    async def _get(self, move: Move, trip: Trip, slots: asyncio.Semaphore) -> str:
+        await local.require_place(move.target)
+        aside = local.LocalAside(move.target, trip.notes.transfer)
+        ends = f"{move.source}\0{move.target}".encode(errors="surrogateescape")
+        name = f"https:{hashlib.sha256(ends).hexdigest()[:16]}"
+        try:
+            sha256 = await self._fetched(move, trip, slots, aside, name)
+            await self._compare(move, sha256)
+            await aside.place(move.size)
+        except Damaged:
+            trip.notes.put(name, None)
+            await aside.drop()
+            raise
+        finally:
+            aside.close()
+        trip.notes.put(name, None)
+        return sha256
+
+    async def _fetched(
+        self, move: Move, trip: Trip, slots: asyncio.Semaphore, aside: local.LocalAside, name: str
+    ) -> str:
+        noted: Mapping[str, Any] = trip.notes.get(name) or {}
+        same = noted.get("size") == move.size and noted.get("mtime") == move.mtime
+        left = await aside.open(keep=same)
+        spans = Spans(move.size, noted["missing"] if same and left else None)
+        trip.meter.kept(spans.here)
+
+        def note() -> None:
+            trip.notes.put(name, {"size": move.size, "mtime": move.mtime, "missing": spans.missing})
+
+        def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+            return self._ranges.read(self._id, move.source, start=start, end=end)
+
+        digesting = asyncio.create_task(digest(aside.read, move.size, spans))
+        try:
+            await fetch(open_at, aside, spans, move, trip, slots=slots, note=note)
+            return await digesting
+        finally:
+            digesting.cancel()
+
+    async def _compare(self, move: Move, sha256: str) -> None:
+        if self._far is None:
+            return
+        try:
+            await self._far.require_whole(move.source, move.size, sha256, f"{move.source} -> {move.target}")
+        except TransferError as error:
+            raise Damaged(str(error)) from None
