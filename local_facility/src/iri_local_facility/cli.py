@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import faultcli
-from .settings import MIB, Settings, default_root
+from .settings import FEATURES, MIB, Settings, default_root
 
 if TYPE_CHECKING:
     from .server import Listening
@@ -51,7 +51,7 @@ def serve(
     ] = 5 * MIB,
     without: Annotated[
         list[str] | None,
-        typer.Option(help="Do not offer this: a file operation, filesystem (all of them), stdout_path."),
+        typer.Option(help="Leave out a file operation, filesystem (all), stdout_path, output_paths."),
     ] = None,
     s3: Annotated[
         str | None, typer.Option(metavar="URL,BUCKET,REGION", help="Announce this object store.")
@@ -81,6 +81,8 @@ def serve(
     """Run a facility until Ctrl-C. Its running jobs end with it; its state is there again next time."""
     if not re.fullmatch(r"[A-Za-z0-9-]+", name):
         raise typer.BadParameter("letters, digits and dashes only", param_hint="--name")
+    if unknown := set(without or ()) - FEATURES:
+        raise typer.BadParameter(f"no such feature: {', '.join(unknown)}", param_hint="--without")
     from .server import AlreadyServed, write_private
     from .server import serve as run
 

@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MIB = 1024 * 1024
+_FILE_OPERATIONS = (
+    "chmod chown file stat mkdir symlink ls head view tail checksum rm compress extract mv cp download upload"
+)
+# What a facility can be without.
+FEATURES = frozenset({*_FILE_OPERATIONS.split(), "filesystem", "stdout_path", "output_paths"})
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Settings:
         size_limit: Most bytes that upload, view and download move.
         users: Users and the projects each belongs to; the first user is the default one.
         without: What this facility does not offer: file operations by name, ``filesystem`` for all of them,
-            ``stdout_path`` for the paths that a job asks its output to go to.
+            ``stdout_path`` for the paths that a job asks its output to go to, ``output_paths`` for telling
+            where it went.
         s3: Endpoint URL, bucket and region of the object store that it announces.
         collections: Further Globus collections by name: directories that are no part of the facility.
         collection_root: The directory that the facility's own collection shows as ``/``.

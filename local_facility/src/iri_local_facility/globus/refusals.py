@@ -38,7 +38,8 @@ def denial(error: FacilityError | OSError, path: str, operation: str) -> Refusal
         case Rejected():
             return Refusal(400, "ClientError.BadRequest.InvalidPath", str(error))
         case FileNotFoundError():
-            return Refusal(404, "ClientError.NotFound", f"Path '{path}' not found")
+            code = "NotFound" if operation == "StatFailed" else "ClientError.NotFound"
+            return Refusal(404, code, f"Path '{path}' not found")
         case FileExistsError():
             return Refusal(502, f"ExternalError.{operation}.Exists", f"Path '{path}' already exists")
         case NotADirectoryError():

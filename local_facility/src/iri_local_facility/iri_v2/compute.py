@@ -46,7 +46,7 @@ def _add_changes(router: APIRouter, core: Core, version: Version) -> None:
             request = to_request(spec)
             if "stdout_path" in core.settings.without:
                 request = replace(request, stdout=None, stderr=None)
-            return to_job(await core.scheduler.submit(user, request, document))
+            return _shown(core, await core.scheduler.submit(user, request, document))
 
         return await idempotency.answer(f"{user.name}/launchJob", key, spec, submit)
 
@@ -55,7 +55,7 @@ def _add_changes(router: APIRouter, core: Core, version: Version) -> None:
             job = _job(core, user, resource_id, job_id)
             changes, merged = to_changes(spec, JobSpec(**job.document))
             document = merged.model_dump(exclude_unset=True)
-            return to_job(core.scheduler.update(user, job.id, changes, document))
+            return _shown(core, core.scheduler.update(user, job.id, changes, document))
 
         return await idempotency.answer(f"{user.name}/updateJob/{job_id}", key, spec, update)
 
@@ -113,7 +113,7 @@ def _add_queries(router: APIRouter, core: Core, version: Version) -> None:
         job = _job(core, user, resource_id, job_id)
         if job.finished and not historical:
             raise HTTPException(404, f"Job {job_id} not found")
-        return to_job(job, include_spec=include_spec)
+        return _shown(core, job, include_spec=include_spec)
 
     @router.post(
         "/compute/status/{resource_id}",
@@ -134,7 +134,16 @@ def _add_queries(router: APIRouter, core: Core, version: Version) -> None:
         core.catalog.resource(resource_id, "compute")
         jobs = core.scheduler.jobs_of(user, finished=historical)
         found = [job for job in jobs if _passes(job, filters or {})]
-        return [to_job(job, include_spec=include_spec) for job in page(found, offset, limit)]
+        return [_shown(core, job, include_spec=include_spec) for job in page(found, offset, limit)]
+
+
+def _shown(core: Core, job: JobRecord, *, include_spec: bool = False) -> dict[str, Any]:
+    """A job as this facility answers it."""
+    document = to_job(job, include_spec=include_spec)
+    if "output_paths" in core.settings.without:
+        for name in ("stdout_path", "stderr_path"):
+            del document["status"]["meta_data"][name]
+    return document
 
 
 def _passes(job: JobRecord, filters: dict[str, Any]) -> bool:
