@@ -61,6 +61,10 @@ class FarEnd:
             return None
         return stat.S_ISDIR(there.mode)
 
+    async def size(self, path: str) -> int:
+        """Of a file, in bytes."""
+        return (await self.over(await self.files.stat(self.id, path, dereference=True))).size
+
     async def require_no_directory(self, target: str) -> None:
         """Raise UsageError if the target cannot be the name of a file.
 
@@ -93,11 +97,15 @@ class FarEnd:
         if difference:
             raise TransferError(f"{what} did not arrive whole: {difference}; try again")
 
+    async def described(self, path: str) -> tuple[str | None, int]:
+        """The digest of a file, if there is one to be had, and its size."""
+        return await self.digest(path), await self.size(path)
+
     async def _difference(self, path: str, size: int, digest: str) -> str:
         there = await self.digest(path)
         if there is not None:
             return "" if there == digest else f"SHA-256 {there} there, {digest} here"
-        count = (await self.over(await self.files.stat(self.id, path, dereference=True))).size
+        count = await self.size(path)
         return "" if count == size else f"{count} bytes there, {size} here"
 
     async def rename(self, aside: str, target: str, size: int, digest: str) -> None:

@@ -68,12 +68,21 @@ class LocalSource:
             raise _changed(self.path)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def require_unchanged(self) -> None:
+    @property
+    def mark(self) -> str:
+        """Differs when the file was changed between two times that it was opened."""
+        return f"{self._facts.st_size}-{self._facts.st_mtime_ns}-{self._facts.st_ino}"
+
+    async def require_unchanged(self) -> None:
         """Raise if it is not what was opened.
 
         Raises:
             TransferError: if it was written to, or replaced, since then.
         """
+        await asyncio.to_thread(self.require_unchanged_now)
+
+    def require_unchanged_now(self) -> None:
+        """As :meth:`require_unchanged`, in a thread that may block."""
         try:
             now = os.fstat(self._descriptor)
             there = os.stat(self.path)
@@ -88,7 +97,7 @@ class LocalSource:
 
 @asynccontextmanager
 async def reading(path: str) -> AsyncGenerator[LocalSource]:
-    """A file open for reading; leaving raises TransferError if it changed meanwhile.
+    """A file open for reading; whoever has read it asks whether it is unchanged.
 
     Raises:
         UsageError: if it is no regular file, or cannot be read.
@@ -96,7 +105,6 @@ async def reading(path: str) -> AsyncGenerator[LocalSource]:
     source, descriptor = await asyncio.to_thread(_opened, path)
     try:
         yield source
-        await asyncio.to_thread(source.require_unchanged)
     finally:
         os.close(descriptor)
 
@@ -119,7 +127,7 @@ def content_now(path: str, limit: int | None = None) -> bytes:
         if limit is not None and source.size > limit:
             raise TooLarge(f"{path} has {source.size} bytes; this facility's API takes {limit} in one file")
         content = source.read_now(0, source.size)
-        source.require_unchanged()
+        source.require_unchanged_now()
         return content
     finally:
         os.close(descriptor)
@@ -164,22 +172,28 @@ class LocalAside:
         self.target = target
         self.path = aside_of(target, transfer)
         self._descriptor: int | None = None
+        self._written_before = 0
 
-    async def open(self, *, keep: bool = False) -> None:
-        """Begin; with ``keep`` what an earlier try has written stays.
+    async def open(self, *, keep: bool = False) -> int:
+        """Begin; gives the bytes that an earlier try has left, which stay with ``keep``.
 
         Raises:
             UsageError: if nothing can be written there.
         """
         await self._off_the_loop(lambda: self._open(keep))
+        return self._written_before
+
+    async def read(self, offset: int, count: int) -> bytes:
+        """Bytes that were written; fewer where there are no more."""
+        return await self._off_the_loop(lambda: os.pread(self._open_file, count, offset))
 
     async def write(self, offset: int, content: bytes) -> None:
         """Put some bytes where they belong; whole MiB of zeros become holes."""
         await self._off_the_loop(lambda: self._write(offset, content))
 
-    async def sha256(self) -> str:
-        """The digest of what is there now."""
-        return await self._off_the_loop(self._sha256)
+    async def sha256(self, size: int) -> str:
+        """The digest of its first bytes, so many; it is no longer than that afterwards."""
+        return await self._off_the_loop(lambda: self._sha256(size))
 
     async def place(self, size: int) -> None:
         """Make it durable and rename it over the target; it is whole at so many bytes."""
@@ -214,12 +228,13 @@ class LocalAside:
         # A link that somebody put under this name in a directory of all (/tmp) is not followed.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self.path, flags if keep else flags | os.O_TRUNC, 0o666)
+        self._written_before = os.fstat(self._descriptor).st_size
 
     def _write(self, offset: int, content: bytes) -> None:
         rest = memoryview(content)
         while rest:
             piece = rest[: PIECE - offset % PIECE]
-            if len(piece) != PIECE or piece != _ZEROS:
+            if offset < self._written_before or len(piece) != PIECE or piece != _ZEROS:
                 self._write_piece(offset, piece)
             offset, rest = offset + len(piece), rest[len(piece) :]
 
@@ -228,7 +243,8 @@ class LocalAside:
             count = os.pwrite(self._open_file, piece, offset)
             offset, piece = offset + count, piece[count:]
 
-    def _sha256(self) -> str:
+    def _sha256(self, size: int) -> str:
+        os.ftruncate(self._open_file, size)
         digest, offset = hashlib.sha256(), 0
         while piece := os.pread(self._open_file, PIECE, offset):
             digest.update(piece)

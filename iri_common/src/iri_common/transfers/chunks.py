@@ -1,0 +1,338 @@
+"""Files over the API's limit, in parts through that API; a job at the facility joins or splits them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import posixpath
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from iri_common.jobs.operations import Patience
+from iri_common.jobside.joining import (
+    SplitFile,
+    is_part,
+    join_script,
+    part_name,
+    read_split,
+    split_script,
+)
+from iri_common.model.errors import IriError, JobFailed, NotFound, NotOffered, TransferError
+from iri_common.model.files import FileEntry
+from iri_common.model.job import JobResult
+from iri_common.model.key import JobKey
+from iri_common.model.ports import Dialect
+from iri_common.model.transfer import Move
+from iri_common.transfers import local
+from iri_common.transfers.abreast import abreast, named, tried
+from iri_common.transfers.far import FarEnd
+from iri_common.transfers.trip import Trip
+
+RunScript = Callable[[str, JobKey], Awaitable[JobResult]]
+"""Has a POSIX shell script run as a job and waits for its success; asked again with a key, it is that job."""
+
+MIB = 1024 * 1024
+# Bodies are held whole and copied on their way, several at once: what comes as JSON many times over.
+PART_UP, PART_DOWN = 4 * MIB, 2 * MIB
+_ROUNDS = 3  # jobs for one file: what turns out damaged is sent, or made, once more
+# A part is seldom ready at once, and each look is a request of the budget that all parts share.
+_PATIENCE = Patience(first=0.3)
+_LATE_SIGHT = (
+    0.0,
+    1.0,
+    2.0,
+)  # seconds before each look at what a job has made: file systems keep what they saw
+
+
+class ChunksRoad:
+    """Large files, one after another, the parts of each several at once. Each file takes a small job.
+
+    Args:
+        dialect: Of the facility.
+        file_system: Its id there.
+        run_script: Runs a job where the files are seen under the same paths.
+        up: From this machine to the facility, else down.
+        stage: A directory at the facility for the parts of downloads; beside the source if None.
+        part_size: In bytes; as large as API and memory allow if None.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        file_system: str,
+        run_script: RunScript,
+        *,
+        up: bool,
+        stage: str | None = None,
+        part_size: int | None = None,
+    ) -> None:
+        self.far = FarEnd(dialect, file_system)
+        self.run_script = run_script
+        self.stage = stage
+        grades = dialect.grades
+        limit, best = (grades.upload_limit, PART_UP) if up else (grades.download_limit, PART_DOWN)
+        self.part_size = part_size or (best if limit is None else min(best, limit - limit // 64))
+        self._leg = _Upload if up else _Download
+
+    async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
+        """Move them all, each whole or not at all.
+
+        Carried again after a kill, parts that have arrived stay, and a job that runs is waited for.
+
+        Raises:
+            TransferError: if the job fails, or a file changes meanwhile; that target is as it was.
+        """
+        for move in moves:
+            try:
+                await self._leg(self, move, trip).carry()
+            except IriError as error:
+                raise named(error, move) from None
+
+
+class _Leg:
+    """One file on its way."""
+
+    def __init__(self, road: ChunksRoad, move: Move, trip: Trip) -> None:
+        self._road, self._far = road, road.far
+        self._move, self._trip = move, trip
+        ends = f"{move.source}\0{move.target}".encode(errors="surrogateescape")
+        self._name = f"chunks:{hashlib.sha256(ends).hexdigest()[:16]}"
+        self._counted = set[str]()  # parts that the meter was told of
+
+    @property
+    def _noted(self) -> Mapping[str, Any] | None:
+        return self._trip.notes.get(self._name)
+
+    def _note(self, what: Mapping[str, Any] | None) -> None:
+        self._trip.notes.put(self._name, what)
+
+    async def _run(self, script: str, *words: object) -> None:
+        await self._trip.notes.durable()
+        await self._road.run_script(
+            script, JobKey.of("transfer", self._trip.notes.transfer, self._name, *words)
+        )
+
+    async def _listed(self, directory: str) -> Mapping[str, FileEntry]:
+        try:
+            return {each.name: each for each in await self._far.listing(directory)}
+        except NotFound:
+            return {}
+
+
+def _told(error: JobFailed, what: str) -> TransferError:
+    last = error.stderr_tail.strip()
+    said = f" and said last:\n{last}\n" if last else "; "
+    return TransferError(
+        f"the job that was to {what} ended as {error.job_status.describe()}{said}"
+        "What has arrived is kept: mend the cause, and ask again"
+    )
+
+
+# ------------------------------------------------------------------------------------------------- up
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A file whose parts are all there: what the join is asked for."""
+
+    mark: str
+    size: int
+    sha256: str
+    pieces: int
+
+
+class _Upload(_Leg):
+    """Parts beside the target, then a join."""
+
+    async def carry(self) -> None:
+        await self._far.require_no_directory(self._move.target)
+        async with local.reading(self._move.source) as source:
+            sent = await self._sent_and_joined(source)
+        if not self._counted:
+            self._trip.meter.kept(sent.size)
+        self._note(None)
+        self._trip.meter.landed(self._move, sent.sha256)
+
+    async def _sent_and_joined(self, source: local.LocalSource) -> _Sent:
+        sent, rounds = self._sent_before(source), _ROUNDS
+        while True:
+            sent, rounds = sent or await self._send(source), rounds - 1
+            try:
+                await self._join(sent)
+                return sent
+            except JobFailed as error:
+                # A join takes away what is not as its name says: only then sending again mends anything.
+                there = sum(map(is_part, (await self._listed(self._parts)).values()))
+                if not rounds or there >= sent.pieces:
+                    raise _told(error, f"join {self._move.target}") from None
+                sent = None
+
+    @property
+    def _parts(self) -> str:
+        return local.aside_of(self._move.target, self._trip.notes.transfer, "parts")
+
+    def _sent_before(self, source: local.LocalSource) -> _Sent | None:
+        noted = self._noted
+        if noted is None or noted.get("mark") != source.mark:
+            return None
+        return _Sent(**noted)
+
+    async def _send(self, source: local.LocalSource) -> _Sent:
+        far, trip, directory = self._far, self._trip, self._parts
+        arrived = await self._listed(directory) if self._noted is not None else dict[str, FileEntry]()
+        if not arrived:
+            self._note({"begun": True})
+            await far.make_directory(directory)
+        whole, names = hashlib.sha256(), list[str]()
+        counted = self._counted
+
+        def hashed(content: bytes) -> str:
+            whole.update(content)
+            return part_name(len(names), content)
+
+        async def missing() -> AsyncIterator[tuple[str, bytes]]:
+            for offset in range(0, source.size, self._road.part_size):
+                content = await source.read(offset, self._road.part_size)
+                name = await asyncio.to_thread(hashed, content)
+                names.append(name)
+                if name not in arrived or arrived[name].size not in {None, len(content)}:
+                    yield name, content
+                elif name not in counted:
+                    trip.meter.kept(len(content))
+                    counted.add(name)
+
+        async def send(part: tuple[str, bytes]) -> None:
+            name, content = part
+
+            async def once() -> None:
+                await trip.meter.spend(len(content))
+                await far.over(
+                    await far.files.upload(far.id, posixpath.join(directory, name), content), _PATIENCE
+                )
+
+            if name in counted:
+                trip.meter.moved(-len(content))
+            await tried(once)
+            trip.meter.moved(len(content), self._move.name)
+            counted.add(name)
+
+        await abreast(missing(), send, trip.parallel)
+        for stale in set(arrived) - set(names):  # of what the file was in an earlier try
+            await far.remove(posixpath.join(directory, stale))
+        await source.require_unchanged()
+        sent = _Sent(source.mark, source.size, whole.hexdigest(), len(names))
+        self._note(asdict(sent))
+        return sent
+
+    async def _join(self, sent: _Sent) -> None:
+        target = self._move.target
+        aside = local.aside_of(target, self._trip.notes.transfer)
+        script = join_script(
+            target, aside, self._parts, size=sent.size, sha256=sent.sha256, pieces=sent.pieces
+        )
+        await self._run(script, "join")
+        try:
+            there = await self._far.size(target)
+        except NotOffered:
+            return
+        except NotFound:
+            there = None
+        if there != sent.size:
+            self._note(None)
+            raise TransferError(
+                f"the job says that {target} is joined, but {'nothing' if there is None else there} of its "
+                f"{sent.size} bytes is seen there; does the job see the same file system under this path?"
+            )
+
+
+# ----------------------------------------------------------------------------------------------- down
+
+
+class _Download(_Leg):
+    """A split at the facility, then its parts, each to its place."""
+
+    async def carry(self) -> None:
+        move, trip = self._move, self._trip
+        await local.require_place(move.target)
+        split = await self._split()
+        aside = local.LocalAside(move.target, trip.notes.transfer)
+        try:
+            await self._fetch(split, aside)
+            if await aside.sha256(split.size) != split.sha256:
+                await aside.drop()
+                await self._far.remove(self._parts)
+                raise TransferError(f"{move.source} changed while it was split; ask again")
+            await aside.place(split.size)
+        finally:
+            aside.close()
+        await self._far.remove(self._parts)
+        self._note(None)
+        trip.meter.landed(move, split.sha256)
+
+    @property
+    def _parts(self) -> str:
+        folder, name = posixpath.split(self._move.source)
+        beside = posixpath.join(self._road.stage or folder, name)
+        return local.aside_of(beside, self._trip.notes.transfer, "parts")
+
+    async def _split(self) -> SplitFile:
+        """The parts as an earlier try left them, or new ones."""
+        move, noted = self._move, self._noted or {}
+        asked = {"size": move.size, "mtime": str(move.mtime), "part_size": self._road.part_size}
+        turn = noted.get("turn", -1)
+        if turn >= 0:
+            split = read_split(list((await self._listed(self._parts)).values()))
+            if split is not None and noted == {**asked, "turn": turn} and split.size == move.size:
+                return split
+            await self._far.remove(self._parts)
+        script = split_script(move.source, self._parts, self._road.part_size)
+        while turn < noted.get("turn", -1) + _ROUNDS:
+            turn += 1
+            self._note({**asked, "turn": turn})
+            try:
+                await self._run(script, "split", turn)
+            except JobFailed as error:
+                raise _told(error, f"split {move.source}") from None
+            if (split := await self._seen()) is not None:
+                return split
+            # A job of an earlier try, whose parts are gone: with a key of its own it is another one.
+        raise TransferError(
+            f"the job says that {move.source} is split, but {self._parts} is not seen; does the job see the "
+            "same file system under this path?"
+        )
+
+    async def _seen(self) -> SplitFile | None:
+        for pause in _LATE_SIGHT:
+            await asyncio.sleep(pause)
+            split = read_split(list((await self._listed(self._parts)).values()))
+            if split is not None and len(split.parts) == -(-split.size // self._road.part_size):
+                return split
+        return None
+
+    async def _fetch(self, split: SplitFile, aside: local.LocalAside) -> None:
+        far, meter, part_size = self._far, self._trip.meter, self._road.part_size
+        had = await aside.open(keep=True)
+
+        async def one(index: int) -> None:
+            name, offset = split.parts[index], index * part_size
+            count = min(part_size, split.size - offset)
+
+            async def fetch() -> bytes:
+                await meter.spend(count)
+                path = posixpath.join(self._parts, name)
+                content = await far.over(await far.files.download(far.id, path), _PATIENCE)
+                if await asyncio.to_thread(part_name, index, content) != name:
+                    raise TransferError(f"{path} did not arrive whole")
+                return content
+
+            if offset < had:
+                content = await aside.read(offset, count)
+                if await asyncio.to_thread(part_name, index, content) == name:
+                    meter.kept(count)
+                    return
+                del content
+            await aside.write(offset, await tried(fetch))
+            meter.moved(count, self._move.name)
+
+        await abreast(range(len(split.parts)), one, self._trip.parallel)
