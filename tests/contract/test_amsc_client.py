@@ -179,4 +179,6 @@ def test_storage(facility: LocalFacility, client: iri.ApiClient, storage: str) -
     home = api.get_storage_locations(storage, logicalpath=iri.LogicalName.HOME)
     assert [Path(place.path) for place in home] == [facility.home]
     assert len(api.get_storage_locations(storage, logicalpath=iri.LogicalName.PROJECT)) == 2
-    assert api.get_storage_access_endpoints(storage) == []
+    (globus,) = api.get_storage_access_endpoints(storage)
+    assert (globus.protocol, globus.endpoint_id, globus.root_path) == ("globus", facility.collection, "/")
+    assert api.get_storage_access_endpoints(storage, protocol=iri.AccessProtocol.S3) == []

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -254,9 +255,9 @@ def test_what_a_facility_has_not(without: list[str], statuses: dict[str, int], c
         client.http.close()
 
 
-def test_a_misspelt_feature_is_no_feature() -> None:
+def test_a_misspelt_feature_is_no_feature(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no such feature: donwload"):
-        LocalFacility(without=["donwload"]).start()
+        LocalFacility(tmp_path, without=["donwload"]).start()
 
 
 @pytest.mark.parametrize("told", [True, False])
