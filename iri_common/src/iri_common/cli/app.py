@@ -9,6 +9,7 @@ import typer
 from iri_common.cli.data_app import app as data
 from iri_common.cli.exits import table
 from iri_common.cli.github_app import app as github
+from iri_common.cli.globus_app import app as globus
 from iri_common.cli.guarded import ended
 from iri_common.cli.options import (
     AskWords,
@@ -232,4 +233,5 @@ def facilities(
 
 
 app.add_typer(data)
+app.add_typer(globus, rich_help_panel=_look)
 app.add_typer(github, rich_help_panel=_look)

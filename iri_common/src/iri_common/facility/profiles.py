@@ -36,6 +36,7 @@ one facility, ``IRI_FACILITY_<NAME>_GLOBUS_COLLECTION``, ``_ROOT``, ``_LEND``, `
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +45,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from iri_common.apis.globus import GlobusCredential
+from iri_common.apis.globus import LOGIN, GlobusCredential
 from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.static import TokenReader, token_from_env, token_from_file
 from iri_common.facility.collections import GlobusSettings
@@ -109,14 +110,17 @@ class _GlobusIdentity(_Words):
     client: _GlobusClient | None = None
     token: _Secret | None = None
 
-    def credential(self) -> GlobusCredential | None:
+    def credential(self, login: str = LOGIN) -> GlobusCredential | None:
         if self.token:
             return GlobusCredential(self.client.id if self.client else "", token=self.token.reader())
         if self.client is None:
             return None
         secret = self.client.secret
         return GlobusCredential(
-            self.client.id, secret.reader().read if secret else None, person=self.client.person
+            self.client.id,
+            secret.reader().read if secret else None,
+            person=self.client.person,
+            login=login,
         )
 
 
@@ -128,13 +132,13 @@ class _GlobusOfFacility(_GlobusIdentity):
     base: str = "/"
     lend: bool | None = None
 
-    def settings(self, credential: GlobusCredential | None) -> GlobusSettings:
+    def settings(self, profile: str) -> GlobusSettings:
         return GlobusSettings(
             str(self.collection) if self.collection else None,
             self.root,
             self.base,
             self.lend,
-            self.credential() or credential,
+            self.credential(f"{LOGIN} -f {shlex.quote(profile)}") or load_globus(),
         )
 
 
@@ -255,7 +259,7 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
         }
         settings["token"] = profile.token_source()
         if profile.globus is not None:
-            settings["globus"] = profile.globus.settings(load_globus())
+            settings["globus"] = profile.globus.settings(name)
         return make_settings(**{**settings, **profile.plain(), **overrides})
     except (UsageError, AuthError) as error:
         raise ProfileError(f"the profile {name!r} cannot be used: {error}") from None

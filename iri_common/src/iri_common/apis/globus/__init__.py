@@ -8,5 +8,6 @@ from __future__ import annotations
 from iri_common.apis.globus.client import GlobusClient
 from iri_common.apis.globus.credentials import GlobusCredential
 from iri_common.apis.globus.dialect import GlobusDialect
+from iri_common.apis.globus.rules import LOGIN
 
-__all__ = ["GlobusClient", "GlobusCredential", "GlobusDialect"]
+__all__ = ["LOGIN", "GlobusClient", "GlobusCredential", "GlobusDialect"]

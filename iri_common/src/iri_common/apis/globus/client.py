@@ -224,7 +224,7 @@ class GlobusClient:
         elif self.credential.mode == "token":
             what = "get a token that carries it, and put it where the configuration points"
         else:
-            what = f"run: {needs.command()}"
+            what = f"run: {needs.command(self.credential.login)}"
         return AuthError(
             f"Globus wants more than {self.credential.identity} brings ({said}); {what}",
             **_context(operation, trouble),
@@ -240,7 +240,7 @@ class GlobusClient:
         if trouble.outcome is Outcome.BAD_TOKEN:
             remedy = {
                 "client": "check its id and secret at app.globus.org/settings/developers",
-                "login": "run: iri globus login",
+                "login": f"run: {self.credential.login}",
                 "token": "get a new one and put it where the configuration points",
             }[self.credential.mode]
             return AuthError(

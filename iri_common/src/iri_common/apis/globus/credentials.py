@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from iri_common.apis.globus.rules import LOGIN
 from iri_common.auth.static import TokenReader
 from iri_common.model.errors import UsageError
 
@@ -20,12 +21,14 @@ class GlobusCredential:
         secret: Reads its secret; None for a native application, which has none.
         token: Reads a token of Transfer that somebody else got; instead of a client.
         person: Speak for the person who logged in, though the client has a secret.
+        login: The command with which a person does that.
     """
 
     client_id: str = ""
     secret: Callable[[], str] | None = field(default=None, repr=False)
     token: TokenReader | None = None
     person: bool = False
+    login: str = LOGIN
 
     def __post_init__(self) -> None:
         if bool(self.client_id) == (self.token is not None):

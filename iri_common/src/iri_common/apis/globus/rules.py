@@ -53,15 +53,15 @@ class Needs:
         """Whether a person has to show up, not only to consent."""
         return bool(self.domains or self.policies or self.identities or self.mfa)
 
-    def command(self, also: Sequence[str] = ()) -> str:
+    def command(self, login: str = LOGIN) -> str:
         """The line to copy into a shell; every word is quoted, for they come from a server."""
-        collections: list[str] = list(also)
+        collections: list[str] = []
         others: list[str] = []
         for scope in self.scopes:
             found = _OF_COLLECTION.findall(scope)
             collections += found
             others += [] if found or scope == _ALL else [scope]
-        words = [LOGIN]
+        words = [login]
         for option, values in (
             ("--collection", collections),
             ("--scope", others),

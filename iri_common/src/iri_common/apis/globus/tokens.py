@@ -10,7 +10,7 @@ import globus_sdk
 from globus_sdk.token_storage import TokenStorage, TokenStorageData
 
 from iri_common.apis.globus.credentials import GlobusCredential
-from iri_common.apis.globus.rules import LOGIN, TRANSFER, Needs
+from iri_common.apis.globus.rules import TRANSFER, Needs
 from iri_common.apis.globus.sdk import no_retries, transport
 from iri_common.auth.store import StoredToken, Tokens, TokenStore
 from iri_common.model.errors import AuthError, NotOffered
@@ -103,13 +103,12 @@ class GlobusTokens:
         return self._store.update(lambda tokens: self._refreshed(tokens, service, scopes))
 
     def _refreshed(self, tokens: Tokens, service: str, scopes: Sequence[str]) -> str:
+        login = Needs(scopes).command(self._credential.login)
         token = tokens.get(service)
         if token is not None and self._counts(token):
             return token.access_token  # another process was quicker
         if token is None or token.refresh_token is None:
-            raise AuthError(
-                f"{self._credential.identity} has no token for {service}; run: {Needs(scopes).command()}"
-            )
+            raise AuthError(f"{self._credential.identity} has no token for {service}; run: {login}")
         try:
             with login_client(self._credential) as auth:
                 reply = auth.oauth2_refresh_token(token.refresh_token)
@@ -119,7 +118,7 @@ class GlobusTokens:
                 raise
             raise AuthError(
                 f"the login of {self._credential.identity} has ended, as the facility's or Globus' rules "
-                f"want it from time to time; run: {Needs(scopes).command()}"
+                f"want it from time to time; run: {login}"
             ) from None
         for name, new in tokens_of(reply).items():
             tokens[name] = new.after(tokens.get(name))
@@ -130,7 +129,7 @@ class GlobusTokens:
         if service != TRANSFER:
             raise NotOffered(
                 f"a Globus token that is given is for Transfer alone; the collection {service} itself takes "
-                f"a client with a secret or a login ({LOGIN} --collection {service})"
+                f"a client with a secret or a login ({self._credential.login} --collection {service})"
             )
         return self._credential.token.read()
 
