@@ -216,6 +216,7 @@ def test_ways_in(place: LocalFacility, iri: httpx.Client) -> None:
     assert (globus["uri"], globus["root_path"]) == (f"globus://{place.collection}/", "/")
     assert ways("scratch", protocol="globus", endpoint_id=place.collection) == [globus]
     assert ways("scratch", protocol="s3") == ways("scratch", endpoint_id="other") == []
+    assert ways("cluster") == []  # it is no storage
     (s3,) = ways("objects")
     assert (s3["endpoint_url"], s3["bucket"], s3["region"]) == (URL, BUCKET, REGION)
     assert "endpoint_id" not in s3

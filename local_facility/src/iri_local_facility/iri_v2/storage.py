@@ -90,7 +90,7 @@ def _ways_in(core: Core, resource: Resource) -> Iterator[dict[str, Any]]:
             "region": region,
             "endpoint_url": url,
         }
-    else:
+    elif resource is core.catalog.scratch:
         collection = core.globus.collections.own
         yield {
             "id": core.catalog.make_id("access-endpoint", f"globus/{resource.name}"),
