@@ -68,7 +68,7 @@ def look(volume: str) -> float:
 
     params = get_current_context()["params"]
     output = Path(params["output"]).expanduser()
-    sha256 = IriHook(params["connection"]).facility.files.get(volume, output / "volume.npz")
+    sha256 = IriHook(params["connection"]).facility.files.get(volume, output / "volume.npz").sha256
     picture = output / "picture.png"
     projections = output / "projections.npz"
     error = draw(output / "volume.npz", picture, projections=projections, sha256=sha256)

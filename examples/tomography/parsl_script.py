@@ -93,7 +93,7 @@ def main(profile: str, output: Path, parts: int, python: str) -> None:
 
     for name, block in provider.resources.items():
         print(f"{name}: {facility.jobs.wait(block.ref, timeout=60).describe()}\n  {block.ref}")
-    sha256 = facility.files.get(plan.result, output / "volume.npz")
+    sha256 = facility.files.get(plan.result, output / "volume.npz").sha256
     picture = output / "picture.png"
     error = look(output / "volume.npz", picture, projections=exposure.projections, sha256=sha256)
     print(f"{picture}: RMSE {error:.4f} (bone = 1)")

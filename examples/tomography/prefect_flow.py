@@ -59,7 +59,7 @@ def upload(facility: IriFacility, source: str, target: str) -> None:
 @task
 def look_at(facility: IriFacility, volume: str, output: Path) -> float:
     """The scientist: download the volume, compare checksums, draw the picture."""
-    sha256 = facility.get_client().files.get(volume, output / "volume.npz")
+    sha256 = facility.get_client().files.get(volume, output / "volume.npz").sha256
     picture = output / "picture.png"
     error = look(output / "volume.npz", picture, projections=output / "projections.npz", sha256=sha256)
     get_run_logger().info("%s: RMSE %.4f (bone = 1)", picture, error)

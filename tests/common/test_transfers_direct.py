@@ -54,9 +54,9 @@ def test_there_and_back(facility: Facility, place: LocalFacility, tmp_path: Path
     source, back = tmp_path / "source", tmp_path / "back"
     source.write_bytes(content)
     there = place.home / "data.h5"
-    assert facility.files.put(source, str(there)) == sha256(content)
+    assert facility.files.put(source, str(there)).sha256 == sha256(content)
     assert there.read_bytes() == content
-    assert facility.files.get(str(there), back) == sha256(content)
+    assert facility.files.get(str(there), back).sha256 == sha256(content)
     assert back.read_bytes() == content
     assert [path.name for path in place.home.iterdir() if path.name.endswith(".part")] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "source"]
@@ -121,8 +121,9 @@ def test_what_the_facility_finds_too_large_leaves_nothing(facility: Facility, pl
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("source", ["missing", "."])
+@pytest.mark.parametrize("source", ["missing", "pipe"])
 def test_a_source_that_is_no_file_sends_nothing(facility: Facility, place, tmp_path: Path, source) -> None:
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match="cannot be read"):
         facility.files.put(tmp_path / source, str(place.home / "x"))
     assert not place.requests("upload")
@@ -131,6 +132,7 @@ def test_a_source_that_is_no_file_sends_nothing(facility: Facility, place, tmp_p
 @pytest.mark.parametrize("target", ["missing/file", ".", "file/below"])
 def test_a_target_without_a_place_sends_nothing(facility: Facility, place, tmp_path: Path, target) -> None:
     (tmp_path / "file").write_text("in the way")
+    (place.home / "x").write_text("x")
     with pytest.raises(UsageError, match="directory that exists"):
         facility.files.get(str(place.home / "x"), tmp_path / target)
     assert not place.requests("download")

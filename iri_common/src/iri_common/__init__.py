@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from iri_common.auth.client_credentials import ClientCredentials
     from iri_common.auth.static import StaticToken, token_from_env, token_from_file
+    from iri_common.facility.faces import Transfers
     from iri_common.facility.facility import AsyncFacility, Facility
     from iri_common.facility.jobs import Asked
     from iri_common.facility.keeping import Cleaned, MyJob
@@ -53,13 +54,16 @@ if TYPE_CHECKING:
     from iri_common.model.ref import JobRef
     from iri_common.model.spec import Container, JobAttributes, JobSpec, ResourceSpec, VolumeMount
     from iri_common.model.state import JobState
+    from iri_common.model.transfer import Progress, Road, TransferResult
     from iri_common.policy.generation import GenerationFacts, GenerationStep, generation_step
     from iri_common.policy.outage import OnOutage
+    from iri_common.policy.roads import Plan
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "facility.facility": ("Facility", "AsyncFacility"),
+    "facility.faces": ("Transfers",),
     "facility.jobs": ("Asked",),
     "facility.keeping": ("MyJob", "Cleaned"),
     "facility.preview": ("Preview",),
@@ -71,6 +75,8 @@ _HOMES = {
     "model.job": ("JobStatus", "JobResult"),
     "model.facility": ("Availability", "Incident", "Resource"),
     "model.files": ("FileEntry", "FileStat"),
+    "model.transfer": ("Road", "Progress", "TransferResult"),
+    "policy.roads": ("Plan",),
     "model.ports": ("TokenSource",),
     "auth.static": ("StaticToken", "token_from_env", "token_from_file"),
     "auth.client_credentials": ("ClientCredentials",),
@@ -129,6 +135,11 @@ __all__ = [
     "Resource",
     "FileEntry",
     "FileStat",
+    "Transfers",
+    "TransferResult",
+    "Progress",
+    "Plan",
+    "Road",
     "TokenSource",
     "StaticToken",
     "token_from_env",

@@ -6,23 +6,23 @@ import asyncio
 import contextvars
 import functools
 import queue
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Future
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from iri_common.facility.files import FileService
 from iri_common.facility.jobs import JobService
 from iri_common.facility.loop import run_awaited, run_blocking, start_blocking
+from iri_common.facility.reach import FacilityEnd
 from iri_common.facility.services import (
     AccountService,
-    FileService,
-    Service,
     StatusService,
     StorageService,
 )
 from iri_common.facility.streaming import End, Stream
-from iri_common.model.job import JobStatus
+from iri_common.facility.transferring import TransferService
 
-S = TypeVar("S", bound=Service)
+S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
 Method = Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
@@ -56,22 +56,26 @@ def awaited(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], Corout
     return call
 
 
+CALLBACKS = ("on_change", "on_progress")  # words of a method that are called while it is at work
+
+
 def blocking_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], T]:
-    """Like :func:`blocking`; ``on_change`` is called in the caller's thread while it waits."""
+    """Like :func:`blocking`; a callback among the words is called in the caller's thread while it waits."""
 
     @functools.wraps(method)
     def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        on_change: Any = kwargs.get("on_change")
-        if on_change is None:
+        word = _callback(kwargs)
+        if word is None:
             return run_blocking(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
-        seen: queue.SimpleQueue[JobStatus | Future[T]] = queue.SimpleQueue()
-        kwargs["on_change"] = seen.put
+        told: Any = kwargs[word]
+        seen: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        kwargs[word] = seen.put
         future = start_blocking(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
         future.add_done_callback(seen.put)
         try:
             while not isinstance(each := seen.get(), Future):
-                on_change(each)
-            return each.result()
+                told(each)
+            return future.result()
         except BaseException:
             future.cancel()
             raise
@@ -80,18 +84,23 @@ def blocking_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P],
 
 
 def awaited_watch(method: Method[S, P, T]) -> Callable[Concatenate[Face[S], P], Coroutine[Any, Any, T]]:
-    """Like :func:`awaited`; ``on_change`` is called on the caller's loop, in the caller's context."""
+    """Like :func:`awaited`; a callback among the words is called on the caller's loop, in its context."""
 
     @functools.wraps(method)
     async def call(face: Face[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        on_change: Any = kwargs.get("on_change")
-        if on_change is not None:
+        word = _callback(kwargs)
+        if word is not None:
+            told: Any = kwargs[word]
             loop = asyncio.get_running_loop()
             context = contextvars.copy_context()
-            kwargs["on_change"] = functools.partial(loop.call_soon_threadsafe, on_change, context=context)
+            kwargs[word] = functools.partial(loop.call_soon_threadsafe, told, context=context)
         return await run_awaited(method(face._service, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
 
     return call
+
+
+def _callback(words: Mapping[str, Any]) -> str | None:
+    return next((word for word in CALLBACKS if words.get(word) is not None), None)
 
 
 def blocking_stream(method: Streaming[S, P, T]) -> Callable[Concatenate[Face[S], P], Generator[T]]:
@@ -104,7 +113,7 @@ def blocking_stream(method: Streaming[S, P, T]) -> Callable[Concatenate[Face[S],
             while not isinstance(item := run_blocking(stream.take()), End):
                 yield item
         finally:
-            stream.stop()
+            stream.stop_blocking()
 
     return call
 
@@ -119,7 +128,7 @@ def awaited_stream(method: Streaming[S, P, T]) -> Callable[Concatenate[Face[S], 
             while not isinstance(item := await run_awaited(stream.take()), End):
                 yield item
         finally:
-            stream.stop()
+            await run_awaited(stream.stop())
 
     return call
 
@@ -171,8 +180,8 @@ class AsyncJobs(Face[JobService]):
 class Files(Face[FileService]):
     """Files, blocking."""
 
-    put = blocking(FileService.put)
-    get = blocking(FileService.get)
+    put = blocking_watch(FileService.put)
+    get = blocking_watch(FileService.get)
     ls = blocking(FileService.ls)
     stat = blocking(FileService.stat)
     read = blocking(FileService.read)
@@ -185,12 +194,16 @@ class Files(Face[FileService]):
     cp = blocking(FileService.cp)
     chmod = blocking(FileService.chmod)
 
+    def at(self, path: str, *, storage: str | None = None) -> FacilityEnd:
+        """The path as an end of a transfer: ``Transfers().copy(here.files.at(…), there.files.at(…))``."""
+        return self._service.at(path, storage=storage)
+
 
 class AsyncFiles(Face[FileService]):
     """Files, awaited."""
 
-    put = awaited(FileService.put)
-    get = awaited(FileService.get)
+    put = awaited_watch(FileService.put)
+    get = awaited_watch(FileService.get)
     ls = awaited(FileService.ls)
     stat = awaited(FileService.stat)
     read = awaited(FileService.read)
@@ -202,6 +215,10 @@ class AsyncFiles(Face[FileService]):
     mv = awaited(FileService.mv)
     cp = awaited(FileService.cp)
     chmod = awaited(FileService.chmod)
+
+    def at(self, path: str, *, storage: str | None = None) -> FacilityEnd:
+        """The path as an end of a transfer: ``Transfers().copy(here.files.at(…), there.files.at(…))``."""
+        return self._service.at(path, storage=storage)
 
 
 class Status(Face[StatusService]):
@@ -260,3 +277,31 @@ class AsyncStorage(Face[StorageService]):
 
     locations = awaited(StorageService.locations)
     access_endpoints = awaited(StorageService.access_endpoints)
+
+
+class AsyncTransfers(Face[TransferService]):
+    """Data between any two ends, awaited."""
+
+    copy = awaited_watch(TransferService.copy)
+    sync = awaited_watch(TransferService.sync)
+    plan = awaited(TransferService.plan)
+
+
+class Transfers(Face[TransferService]):
+    """Data between any two ends: this machine, facilities, Globus collections.
+
+    An end is a path of this machine, ``iri://<profile>/<file system>/<path>``, ``globus://<collection>/<path>``,
+    or what ``facility.files.at(path)`` gives.
+
+    Example:
+        >>> Transfers().sync("results/", "iri://nersc//pscratch/sd/a/alice/results", delete=True)
+        >>> print(Transfers().plan("iri://olcf//lustre/orion/x", "iri://nersc//pscratch/x").explain())
+    """
+
+    def __init__(self) -> None:
+        super().__init__(TransferService())
+        self.aio = AsyncTransfers(TransferService())
+
+    copy = blocking_watch(TransferService.copy)
+    sync = blocking_watch(TransferService.sync)
+    plan = blocking(TransferService.plan)

@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from iri_common.facility import faces
 from iri_common.facility.doors import grades_at
+from iri_common.facility.files import FileService
 from iri_common.facility.jobs import JobService
 from iri_common.facility.profiles import load_profile, profile_names
 from iri_common.facility.services import (
     AccountService,
-    FileService,
     StatusService,
     StorageService,
 )

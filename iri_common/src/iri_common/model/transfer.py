@@ -91,6 +91,7 @@ class TransferResult:
         seconds: It took.
         sha256: In hex, where one single file was moved and its digest is known.
         task_id: Of Globus, where it moved them.
+        deleted: Files and whole directories that a sync took away from the target.
     """
 
     source: str
@@ -102,6 +103,7 @@ class TransferResult:
     seconds: float = 0.0
     sha256: str | None = None
     task_id: str | None = None
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

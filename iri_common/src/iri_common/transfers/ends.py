@@ -38,7 +38,7 @@ class ProfileEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class CollectionEnd:
+class GlobusEnd:
     """A path in a Globus collection."""
 
     collection: str
@@ -48,7 +48,7 @@ class CollectionEnd:
         return f"globus://{self.collection}{self.path}"
 
 
-End = LocalEnd | ProfileEnd | CollectionEnd
+End = LocalEnd | ProfileEnd | GlobusEnd
 
 
 def parse_end(text: str | os.PathLike[str]) -> End:
@@ -93,8 +93,8 @@ def _at_profile(text: str, rest: str) -> ProfileEnd:
     return ProfileEnd(profile, storage or None, f"/{path}")
 
 
-def _in_collection(text: str, rest: str) -> CollectionEnd:
+def _in_collection(text: str, rest: str) -> GlobusEnd:
     collection, slash, path = rest.partition("/")
     if not collection or not slash:
         raise UsageError(f"{text}: write globus://<collection id>/<path>")
-    return CollectionEnd(collection.lower(), f"/{path}")
+    return GlobusEnd(collection.lower(), f"/{path}")

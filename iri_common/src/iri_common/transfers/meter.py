@@ -92,7 +92,7 @@ class TransferMeter:
         self._say()
 
     def skipped(self, move: Move) -> None:
-        """A file need not be moved at all."""
+        """A file need not be moved at all: it is there, unchanged, or since an earlier try."""
         self.files_skipped += 1
         self.kept(move.size)
 

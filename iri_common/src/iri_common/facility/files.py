@@ -1,0 +1,139 @@
+"""Files at a facility, as they are asked for on the I/O loop; the faces stand before this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar, Unpack
+
+from iri_common.facility.reach import FacilityEnd
+from iri_common.facility.services import Service
+from iri_common.facility.transferring import TransferService, TransferWords
+from iri_common.jobs.operations import settled
+from iri_common.model.errors import NotOffered
+from iri_common.model.files import Checksum, FileEntry, FileStat, FileText
+from iri_common.model.ports import Answer
+from iri_common.model.transfer import TransferResult
+from iri_common.transfers.ends import LocalEnd
+
+T = TypeVar("T")
+
+
+class FileService(Service):
+    """Files at the facility; ``storage`` names the file system where the facility has several."""
+
+    async def put(
+        self,
+        source: str | Path,
+        target: str,
+        *,
+        storage: str | None = None,
+        **words: Unpack[TransferWords],
+    ) -> TransferResult:
+        """Upload a file, a directory or what a pattern names, over whatever road there is.
+
+        A file takes the target's name, whole or not at all. What is in a directory, or is meant by a pattern,
+        comes to lie in the target. Asked for again after a crash, it goes on where it was.
+
+        Args:
+            source: On this machine.
+            target: At the facility.
+            storage: Name or id of the file system.
+            words: See :class:`~iri_common.facility.transferring.TransferWords`.
+
+        Raises:
+            UsageError: for files that make no sense; nothing was sent.
+            TooLarge: over every road's limit; says what would help.
+            TransferError: if a file did not arrive whole.
+        """
+        return await TransferService().copy(LocalEnd(str(source)), self.at(target, storage=storage), **words)
+
+    async def get(
+        self,
+        source: str,
+        target: str | Path,
+        *,
+        storage: str | None = None,
+        **words: Unpack[TransferWords],
+    ) -> TransferResult:
+        """Download a file, a directory or what a pattern names; like :meth:`put` the other way round."""
+        return await TransferService().copy(self.at(source, storage=storage), LocalEnd(str(target)), **words)
+
+    def at(self, path: str, *, storage: str | None = None) -> FacilityEnd:
+        """The path as an end of a transfer: ``Transfers().copy(here.files.at(…), there.files.at(…))``."""
+        return FacilityEnd(self.settings, self.ledger, path, storage)
+
+    async def ls(
+        self, path: str, *, hidden: bool = False, recursive: bool = False, storage: str | None = None
+    ) -> Sequence[FileEntry]:
+        """List a directory."""
+        files = self.door.dialect.files
+        return await self._settled(
+            await files.ls(await self._id(storage), path, hidden=hidden, recursive=recursive)
+        )
+
+    async def stat(self, path: str, *, dereference: bool = False, storage: str | None = None) -> FileStat:
+        """Size, mode and times of one file; with ``dereference``, of what a link points to."""
+        files = self.door.dialect.files
+        return await self._settled(await files.stat(await self._id(storage), path, dereference=dereference))
+
+    async def read(
+        self, path: str, *, start: int = 0, end: int | None = None, storage: str | None = None
+    ) -> bytes:
+        """The bytes of a file from ``start`` up to, not including, ``end``, and no others of it.
+
+        Raises:
+            NotOffered: where the API gives files only as a whole; get it then.
+        """
+        ranges = self.door.dialect.ranges
+        if ranges is None:
+            raise NotOffered(f"{self.settings.label} gives files only as a whole; get this one")
+        async with ranges.read(await self._id(storage), path, start=start, end=end) as pieces:
+            return b"".join([piece async for piece in pieces])
+
+    async def checksum(self, path: str, *, storage: str | None = None) -> Checksum:
+        """The facility's digest of one file."""
+        return await self._settled(await self.door.dialect.files.checksum(await self._id(storage), path))
+
+    async def head(
+        self, path: str, *, lines: int | None = None, size: int | None = None, storage: str | None = None
+    ) -> FileText:
+        """The first lines, or bytes, of a text file."""
+        answer = await self.door.dialect.files.head(await self._id(storage), path, lines=lines, size=size)
+        return await self._settled(answer)
+
+    async def tail(
+        self, path: str, *, lines: int | None = None, size: int | None = None, storage: str | None = None
+    ) -> FileText:
+        """The last lines, or bytes, of a text file."""
+        answer = await self.door.dialect.files.tail(await self._id(storage), path, lines=lines, size=size)
+        return await self._settled(answer)
+
+    async def mkdir(self, path: str, *, parents: bool = True, storage: str | None = None) -> None:
+        """Make a directory; with ``parents`` it may exist and its parents need not."""
+        await self._settled(
+            await self.door.dialect.files.mkdir(await self._id(storage), path, parents=parents)
+        )
+
+    async def rm(self, path: str, *, storage: str | None = None) -> None:
+        """Remove a file, or a directory with all that is in it."""
+        await self._settled(await self.door.dialect.files.rm(await self._id(storage), path))
+
+    async def mv(self, source: str, target: str, *, storage: str | None = None) -> None:
+        """Rename."""
+        await self._settled(await self.door.dialect.files.mv(await self._id(storage), source, target))
+
+    async def cp(self, source: str, target: str, *, storage: str | None = None) -> None:
+        """Copy within the facility."""
+        await self._settled(await self.door.dialect.files.cp(await self._id(storage), source, target))
+
+    async def chmod(self, path: str, mode: int, *, storage: str | None = None) -> None:
+        """Set permissions, e.g. ``0o750``."""
+        await self._settled(await self.door.dialect.files.chmod(await self._id(storage), path, mode))
+
+    async def _id(self, storage: str | None) -> str:
+        settings = self.settings
+        return (await self.door.file_system(storage or settings.storage, settings.resource)).id
+
+    async def _settled(self, answer: Answer[T]) -> T:
+        return await settled(answer, self.door.dialect.operations)

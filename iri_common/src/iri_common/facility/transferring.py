@@ -1,0 +1,311 @@
+"""Data between any two ends: planned, then carried; the faces stand before this."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import posixpath
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+from iri_common.facility.carriers import OWN_DIRECTORIES, Making, carrier
+from iri_common.facility.profiles import load_profile
+from iri_common.facility.reach import FacilityEnd, FacilityReach, HereReach, Reach
+from iri_common.jobs.ledger import FileLedger
+from iri_common.model.errors import IriError, NotFound, NotOffered, TooLarge, UsageError
+from iri_common.model.key import JobKey
+from iri_common.model.transfer import Move, Road, TransferResult
+from iri_common.policy.inside import inside
+from iri_common.policy.offers import Wishes
+from iri_common.policy.roads import Plan, plan
+from iri_common.policy.unchanged import Facts, Verdict, extras, judge
+from iri_common.transfers.abreast import abreast
+from iri_common.transfers.conduct import Stretch, conduct, note_landed
+from iri_common.transfers.ends import GlobusEnd, LocalEnd, ProfileEnd, parse_end
+from iri_common.transfers.meter import OnProgress, TransferMeter
+from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.tree import Entry, Links, Tree
+from iri_common.transfers.trip import Trip
+
+WithoutAsking = frozenset({Road.DIRECT, Road.WITHIN, Road.ARCHIVE})
+"""Roads that are good enough for nobody to be asked for others."""
+
+
+class TransferWords(TypedDict, total=False):
+    """What may be said of a transfer.
+
+    Attributes:
+        road: Take this one, a :class:`~iri_common.model.transfer.Road` or its word.
+        allow_job: Roads that run a short job of the user's allocation are fine.
+        parallel: Files or parts at once.
+        rate: Bytes per second at most.
+        checksum: Compare SHA-256 where it is told; True.
+        links: "follow" links that stay in the tree and refuse others, or "skip" those others.
+        on_progress: Called on the caller's side a few times a second.
+        key: Who asks; another one is another transfer.
+    """
+
+    road: Road | str | None
+    allow_job: bool
+    parallel: int
+    rate: float | None
+    checksum: bool
+    links: Links
+    on_progress: OnProgress | None
+    key: JobKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The words, checked."""
+
+    wishes: Wishes
+    links: Links = "follow"
+    on_progress: OnProgress | None = None
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be done.
+
+    Attributes:
+        tree: At the source.
+        moves: Files to be moved.
+        unchanged: Files that are not.
+        gone: Paths at the target that are to be taken away.
+        plan: How.
+    """
+
+    tree: Tree
+    moves: Sequence[Move]
+    plan: Plan
+    unchanged: Sequence[Move] = ()
+    gone: Sequence[str] = ()
+
+
+AnyEnd = str | os.PathLike[str] | LocalEnd | ProfileEnd | GlobusEnd | FacilityEnd
+
+
+class TransferService:
+    """Moves files and trees between this machine, facilities and collections."""
+
+    async def copy(self, source: AnyEnd, target: AnyEnd, **words: Unpack[TransferWords]) -> TransferResult:
+        """Move everything that the source names: a file, a directory with all that is in it, or a pattern.
+
+        A file takes the target's name; what is in a directory, or is meant by a pattern, comes to lie in the
+        target, which is made if need be. Asked for again after a crash, it goes on where it was.
+
+        Raises:
+            UsageError: for ends or files that make no sense; nothing was moved.
+            NotOffered: if there is no road; says what would help.
+            TooLarge: if no road takes a file of this size.
+            TransferError: if a file did not arrive whole; those that did stay.
+        """
+        said = _said(words)
+        from_, to = await _opened(source), await _opened(target)
+        tree = await from_.tree(said.links)
+        moves = tree.moves(to.path)
+        task = _Task(tree, moves, await _planned(from_, to, moves, said.wishes))
+        return await _carried(from_, to, task, said, f"{source}", f"{target}")
+
+    async def sync(
+        self, source: AnyEnd, target: AnyEnd, *, delete: bool = False, **words: Unpack[TransferWords]
+    ) -> TransferResult:
+        """Like :meth:`copy`, but files that are the same at the target are left as they are.
+
+        Args:
+            source: As in :meth:`copy`.
+            target: As in :meth:`copy`.
+            delete: Take away what is below the target and not at the source, when all has arrived.
+            words: As in :meth:`copy`.
+        """
+        said = _said(words)
+        from_, to = await _opened(source), await _opened(target)
+        task = await _compared(from_, to, said, delete=delete)
+        return await _carried(from_, to, task, said, f"{source}", f"{target}")
+
+    async def plan(
+        self, source: AnyEnd, target: AnyEnd, *, sync: bool = False, **words: Unpack[TransferWords]
+    ) -> Plan:
+        """How :meth:`copy`, or :meth:`sync`, would go about it; nothing is moved."""
+        said = _said(words)
+        from_, to = await _opened(source), await _opened(target)
+        if sync:
+            return (await _compared(from_, to, said, delete=False)).plan
+        tree = await from_.tree(said.links)
+        return await _planned(from_, to, tree.moves(to.path), said.wishes)
+
+
+def _said(words: TransferWords) -> _Said:
+    if unknown := sorted(set(words) - set(TransferWords.__annotations__)):
+        known = ", ".join(sorted(TransferWords.__annotations__))
+        raise UsageError(f"unknown words for a transfer: {', '.join(unknown)} (known: {known})")
+    links, parallel, rate = words.get("links", "follow"), words.get("parallel", 4), words.get("rate")
+    if links not in {"follow", "skip"}:
+        raise UsageError(f'links are "follow" or "skip", not {links!r}')
+    if parallel < 1:
+        raise UsageError(f"parallel is 1 or more, not {parallel}")
+    if rate is not None and rate <= 0:
+        raise UsageError(f"rate is a number of bytes per second, not {rate}")
+    key = words.get("key")
+    return _Said(
+        Wishes(
+            _road(words.get("road")),
+            words.get("allow_job", False),
+            words.get("checksum", True),
+            parallel,
+            rate,
+        ),
+        links,
+        words.get("on_progress"),
+        str(key) if key else "",
+    )
+
+
+def _road(word: Road | str | None) -> Road | None:
+    try:
+        return Road(word) if word is not None else None
+    except ValueError:
+        raise UsageError(f"no such road: {word!r} (known: {', '.join(Road)})") from None
+
+
+async def _opened(end: AnyEnd) -> Reach:
+    if isinstance(end, (str, os.PathLike)):
+        end = parse_end(end)
+    match end:
+        case LocalEnd(path):
+            return await asyncio.to_thread(HereReach, path)
+        case FacilityEnd():
+            return await FacilityReach.opened(end)
+        case ProfileEnd(profile, storage, path):
+            settings = await asyncio.to_thread(load_profile, profile)
+            return await FacilityReach.opened(FacilityEnd(settings, FileLedger(), path, storage))
+        case _:
+            raise UsageError(f"{end} cannot be reached from here")
+
+
+async def _planned(source: Reach, target: Reach, moves: Sequence[Move], wishes: Wishes) -> Plan:
+    """The plan; ends are asked for roads of their own only where the plain ones do not do."""
+    sizes = [move.size for move in moves]
+    offers = await source.offer(fully=False), await target.offer(fully=False)
+    try:
+        first = plan(*offers, sizes, wishes)
+    except (NotOffered, TooLarge):
+        first = None
+    if first is not None and (wishes.road or {leg.quote.road for leg in first.legs} <= WithoutAsking):
+        return first
+    return plan(await source.offer(fully=True), await target.offer(fully=True), sizes, wishes)
+
+
+async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) -> _Task:
+    tree = await source.tree(said.links)
+    there = await _there(target)
+    if there is not None and there.single != tree.single:
+        raise UsageError(f"one of {source.path} and {target.path} is a file, the other a directory")
+    known = {entry.name: entry for entry in there.files} if there is not None else {}
+    offers = await source.offer(fully=False), await target.offer(fully=False)
+    comparable = said.wishes.checksum and all(each.here or each.checksum for each in offers)
+    changed: set[str] = set()
+
+    async def look(pair: tuple[Entry, Move]) -> None:
+        entry, move = pair
+        other = known.get(entry.name)
+        seen = Facts(other.size, other.mtime) if other is not None else None
+        verdict = judge(Facts(entry.size, entry.mtime), seen, comparable=comparable)
+        if verdict is Verdict.COMPARE and not await _same(source, entry.path, target, move.target):
+            verdict = Verdict.MOVE
+        if verdict is Verdict.MOVE:
+            changed.add(move.target)
+
+    moves = tree.moves(target.path)
+    await abreast(list(zip(tree.files, moves, strict=True)), look, said.wishes.parallel)
+    left = [move for move in moves if move.target in changed]
+    gone: list[str] = []
+    if delete and there is not None and not there.single:
+        ours = [*(entry.name for entry in tree.files), *tree.directories]
+        gone = [inside(target.path, name) for name in extras(ours, [*known, *there.directories])]
+    unchanged = [move for move in moves if move.target not in changed]
+    return _Task(tree, left, await _planned(source, target, left, said.wishes), unchanged, gone)
+
+
+async def _there(target: Reach) -> Tree | None:
+    if not await target.exists():
+        return None
+    try:
+        return await target.tree("skip")
+    except NotFound:
+        return None
+
+
+async def _same(source: Reach, path: str, target: Reach, other: str) -> bool:
+    try:
+        here, there = await source.digest(path), await target.digest(other)
+    except IriError:
+        return False  # then it is moved, and what is wrong comes up there
+    return here is not None and here == there
+
+
+async def _carried(
+    source: Reach, target: Reach, task: _Task, said: _Said, source_said: str, target_said: str
+) -> TransferResult:
+    began = time.monotonic()
+    notes = await FileNotes.opened(source.name, target.name, said.who)
+    moves = [*task.moves, *task.unchanged]
+    meter = TransferMeter(
+        f"{source_said} -> {target_said}",
+        task.plan.road,
+        files=len(moves),
+        size=sum(move.size for move in moves),
+        rate=said.wishes.rate,
+        tell=said.on_progress,
+        landed=(lambda move: note_landed(notes, move)) if len(task.moves) > 1 else None,
+    )
+    done = False
+    try:
+        meter.begin()
+        for move in task.unchanged:
+            meter.skipped(move)
+        await _conducted(source, target, task, said, notes, meter)
+        if task.gone:
+            await target.remove(task.gone)
+        done = True
+    finally:
+        await (notes.forget() if done else notes.close())
+    meter.finish()
+    return TransferResult(
+        source_said,
+        target_said,
+        task.plan.road,
+        files=meter.files,
+        bytes=meter.bytes,
+        files_skipped=meter.files_skipped,
+        seconds=time.monotonic() - began,
+        sha256=meter.sha256 if task.tree.single else None,
+        deleted=len(task.gone),
+    )
+
+
+async def _conducted(
+    source: Reach, target: Reach, task: _Task, said: _Said, notes: FileNotes, meter: TransferMeter
+) -> None:
+    directories: list[str] = []
+    fresh: Sequence[str] = ()
+    if not task.tree.single:
+        directories = [target.path, *(inside(target.path, name) for name in task.tree.directories)]
+        directories += [posixpath.dirname(move.target) for move in task.moves]
+        if len(task.moves) > 1 and not await target.exists():
+            fresh = directories
+    making = Making(said.wishes.checksum, fresh, notes.transfer)
+    stretches = [
+        Stretch(
+            carrier(leg.quote, source, target, making),
+            [move for move in task.moves if leg.takes(move.size)],
+            makes_directories=leg.quote.road in OWN_DIRECTORIES,
+        )
+        for leg in task.plan.legs
+    ]
+    trip = Trip(meter, notes, said.wishes.parallel)
+    await conduct(stretches, trip, notes, meter, directories=directories, make=target.make)

@@ -1,0 +1,107 @@
+"""Carries a plan out: leg by leg, directories first, what an earlier try had landed left as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from iri_common.model.transfer import Move
+from iri_common.transfers.meter import TransferMeter
+from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.trip import Carrier, Trip
+
+_SOURCES = "sources"
+_LANDED = "landed "
+
+Make = Callable[[Sequence[str]], Awaitable[None]]
+"""Makes directories at the target, those above them too; ones that are there are fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Files that one carrier moves.
+
+    Attributes:
+        carrier: Over its road.
+        moves: The files.
+        makes_directories: The carrier makes the directories of its files by itself.
+    """
+
+    carrier: Carrier
+    moves: Sequence[Move]
+    makes_directories: bool = False
+
+
+async def conduct(
+    stretches: Sequence[Stretch],
+    trip: Trip,
+    notes: FileNotes,
+    meter: TransferMeter,
+    *,
+    directories: Collection[str] = (),
+    make: Make,
+) -> None:
+    """Move everything, one stretch after the other.
+
+    Args:
+        stretches: In their order.
+        trip: What the carriers are handed.
+        notes: The trip's.
+        meter: The trip's.
+        directories: That have to be at the target in the end; for a single file none, its own is to be there.
+        make: Makes some of them.
+
+    Raises:
+        IriError: of a carrier; what had landed stays, and is not moved again by the next try.
+    """
+    _forget_other_sources(notes, [move for stretch in stretches for move in stretch.moves])
+    missing = set(directories)
+    for stretch in stretches:
+        left = [move for move in stretch.moves if not _landed(notes, move)]
+        for move in stretch.moves:
+            if _landed(notes, move):
+                meter.skipped(move)
+        needed = {posixpath.dirname(move.target) for move in left}
+        if not stretch.makes_directories:
+            await make(leaves(needed & missing))
+        if left:
+            await stretch.carrier.carry(left, trip)
+        missing -= {above for each in needed for above in _and_above(each)}
+    await make(leaves(missing))
+
+
+def note_landed(notes: FileNotes, move: Move) -> None:
+    """Remember that a file need not be moved again while its source is as it was."""
+    notes.put(_LANDED + move.target, [move.size, move.mtime])
+
+
+def leaves(directories: Iterable[str]) -> Sequence[str]:
+    """Those that are above no other: making them makes all."""
+    wanted = set(directories)
+    above = {each for path in wanted for each in _and_above(posixpath.dirname(path))}
+    return sorted(wanted - above)
+
+
+def _and_above(path: str) -> Iterable[str]:
+    while path not in {"", "/"}:
+        yield path
+        path = posixpath.dirname(path)
+    yield path
+
+
+def _landed(notes: FileNotes, move: Move) -> bool:
+    return notes.get(_LANDED + move.target) == [move.size, move.mtime]
+
+
+def _forget_other_sources(notes: FileNotes, moves: Sequence[Move]) -> None:
+    """What was noted of parts is worth nothing when the sources are not what they were."""
+    facts = sorted((move.source, move.size, move.mtime) for move in moves)
+    now = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    if notes.get(_SOURCES) not in {None, now}:
+        for name in notes.names:
+            if not name.startswith(_LANDED):
+                notes.put(name, None)
+    notes.put(_SOURCES, now)
