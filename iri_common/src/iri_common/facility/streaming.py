@@ -39,9 +39,19 @@ class Stream(Generic[T]):
             await self._task
         return item
 
-    def stop(self) -> None:
-        """Let go of it, from any thread; does not wait."""
-        io_loop().start(self._stop())
+    async def stop(self) -> None:
+        """Let go of it. On the I/O loop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._items.aclose()
+
+    def stop_blocking(self) -> None:
+        """Let go of it, from any thread; waits, but for the I/O loop's own, where it may be collected."""
+        loop = io_loop()
+        future = loop.start(self.stop())
+        if not loop.runs_here():
+            future.result()
 
     async def _run(self) -> None:
         try:
@@ -51,9 +61,3 @@ class Stream(Generic[T]):
         finally:
             if not asyncio.current_task().cancelling():  # pyright: ignore[reportOptionalMemberAccess]
                 await self._ready.put(End())
-
-    async def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        await self._items.aclose()

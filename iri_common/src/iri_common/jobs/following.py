@@ -27,7 +27,7 @@ class Life:
 
     Attributes:
         ref: The job that did the work, once it is over.
-        runs: How often it was seen to begin.
+        began: Whether it has been seen to run, or to be over.
         writing: Whether it may write now.
         changed_at: When that became so.
         over_at: When it was seen to have ended.
@@ -37,7 +37,7 @@ class Life:
 
     def __init__(self, ref: JobRef, clock: Callable[[], float] = time.monotonic) -> None:
         self.ref = ref
-        self.runs = 0
+        self.began = False
         self.writing = False
         self.changed_at = -math.inf
         self.over_at: float | None = None
@@ -51,7 +51,7 @@ class Life:
         writing = status.state not in WRITING_NOTHING
         if writing != self.writing:
             self.writing, self.changed_at = writing, self._clock()
-            self.runs += writing
+            self.began = self.began or writing
             self._changed.set()
 
     def ended(self, watching: asyncio.Future[tuple[JobRef, JobStatus]]) -> None:
@@ -88,19 +88,17 @@ async def follow(
         JobLost: after all that is there was told.
         IriError: what else the wait ended with.
     """
-    runs = 0
     while not all(place.done for place in places):
         if life.error is not None and not isinstance(life.error, JobLost):
             raise life.error
-        if life.runs > max(runs, 1):
-            logs.began_again()
-        runs = life.runs
-        if runs or life.over_at is not None:
+        if life.began or life.over_at is not None:
             for place in places:
-                fresh, over = _fresh(logs, life, place, grace), life.over_at is not None
+                over = life.over_at is not None
+                fresh = _fresh(logs, life, place, grace)
                 while (chunk := await logs.more(place, fresh=fresh, over=over)) is not None:
                     yield chunk
-                if over and fresh >= _final(logs, life, place, grace):  # and that look found nothing new
+                if over and fresh is not None and fresh >= _final(logs, life, place, grace):
+                    # That look found nothing new: what was held back is not going to be completed.
                     while (chunk := await logs.more(place, fresh=fresh, over=True, last=True)) is not None:
                         yield chunk
         await life.pause(_rest(logs, life, places, grace))
@@ -110,21 +108,26 @@ async def follow(
         raise life.error
 
 
-def _fresh(logs: JobLogs, life: Life, place: Place, grace: float) -> float:
-    """How fresh a look has to be now."""
-    now = logs.clock()
+def _fresh(logs: JobLogs, life: Life, place: Place, grace: float) -> float | None:
+    """How fresh a look has to be now; None for one at the stream's own pace."""
     if life.over_at is not None:
         final = _final(logs, life, place, grace)
-        return final if now >= final else life.over_at
-    if not life.writing:  # its nodes were taken away: what it had written last may soon be lost
-        return life.changed_at
-    return now if now >= logs.next_look(place) else -math.inf
+        return final if logs.clock() >= final else _over_at(logs, life)
+    # Its nodes were taken away: what it had written last may soon be lost.
+    return None if life.writing else life.changed_at
 
 
 def _final(logs: JobLogs, life: Life, place: Place, grace: float) -> float:
     """When to look for the last time, unless that finds something new."""
-    assert life.over_at is not None
-    return all_there(life.over_at, logs.grew_at(place), 0.0 if life.long_ago else grace)
+    return all_there(_over_at(logs, life), logs.grew_at(place), 0.0 if life.long_ago else grace)
+
+
+def _over_at(logs: JobLogs, life: Life) -> float:
+    """When the first of those who follow saw the end: the looks of one are good for all."""
+    if logs.over_at is None:
+        logs.over_at = life.over_at
+    assert logs.over_at is not None
+    return logs.over_at
 
 
 def _rest(logs: JobLogs, life: Life, places: Sequence[Place], grace: float) -> float | None:

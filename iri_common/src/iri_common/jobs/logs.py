@@ -7,23 +7,21 @@ import contextlib
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from iri_common.jobs.logfile import LogFile
-from iri_common.model.errors import AuthError, IriError, NotFound, NotOffered, TransientError, UsageError
+from iri_common.jobs.logread import Log
+from iri_common.model.errors import AuthError, IriError, NotOffered, TransientError, UsageError
 from iri_common.model.logfields import about
 from iri_common.model.logs import LogChunk
 from iri_common.model.ports import Dialect
 from iri_common.model.ref import JobRef
-from iri_common.policy.following import BAD, look_after, rest_of
+from iri_common.policy.following import look_after
 from iri_common.policy.pace import Pace, after_failures
 
 log = logging.getLogger(__name__)
 
-KEPT = 4 * 1024 * 1024  # bytes of a stream that are kept for those who come later
-SEAM = 128  # characters by which a text is known again
 TRIES = 4  # at the rest of an ended job's output, where the facility says no to it
 
 
@@ -46,96 +44,6 @@ class Place:
     twin: bool = False
     epoch: int = 0
     done: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Log:
-    """What is known of one stream: how far it was read, and the last of it.
-
-    Attributes:
-        stream: "stdout" or "stderr".
-        head: Offset up to which it was read.
-        grew_at: When it was last seen to grow.
-        looked_at: When the last look that was answered began.
-        size: As last seen.
-        epoch: How often its file began anew.
-        stale: A look is due whoever asks: what is known of it was found to be wrong.
-    """
-
-    stream: str
-    head: int
-    grew_at: float
-    looked_at: float = -math.inf
-    size: int = 0
-    epoch: int = 0
-    stale: bool = False
-    _goal: int = 0  # what is known to be there and is worth reading
-    _held: int = 0  # bytes at its end that may be the beginning of a character
-    _suspect: bool = False
-    _kept: deque[tuple[int, LogChunk]] = field(default_factory=deque[tuple[int, LogChunk]])
-
-    @property
-    def unread(self) -> bool:
-        """Whether more is known to be there."""
-        return self._goal > self.head
-
-    def suspect(self) -> None:
-        """Its job began again: the file may have too, and may be longer by now than it was."""
-        self._suspect = self.head > 0
-
-    async def more(self, file: LogFile, now: float, *, fresh: float, last: bool) -> None:
-        """Read one piece of what is new; look for it first if the last look is older than ``fresh``."""
-        try:
-            if not self.unread and (self.stale or self.looked_at < fresh):
-                await self._look(file, now)
-            last = last and self.looked_at >= fresh
-            if last and self._held:
-                self._held, self._goal = 0, self.size
-            if self.unread:
-                await self._read(file, now, last=last)
-        except NotFound:  # not there yet, or not any more
-            self._goal, self.looked_at = self.head, now
-
-    async def _look(self, file: LogFile, now: float) -> None:
-        size = await file.size()
-        if size < max(self.size, self.head) or (self._suspect and not await self._known_again(file)):
-            self.epoch, self.head, self._held = self.epoch + 1, 0, 0
-            self._kept.clear()
-        if size != self.size:
-            self._held = 0
-        self._suspect = self.stale = False
-        self.size, self.looked_at = size, now
-        self._goal = self.head if self._held else size
-
-    async def _known_again(self, file: LogFile) -> bool:
-        text = self._kept[-1][1].text[-SEAM:] if self._kept else ""
-        size = len(text.encode())
-        return not text or BAD in text or await file.view(self.head - size, size) == text
-
-    async def _read(self, file: LogFile, now: float, *, last: bool) -> None:
-        piece = await file.piece(self.head, self._goal, last=last)
-        if piece.size:
-            start, self.head = self.head, self.head + piece.size
-            self.grew_at = now
-            self._kept.append((start, LogChunk(self.stream, piece.text, self.head)))
-            while self.head - self._kept[0][0] > KEPT and len(self._kept) > 1:
-                self._kept.popleft()
-        if piece.held and self.head + piece.held == self._goal:
-            self._held = piece.held
-        if self._held or not piece.size:
-            self._goal = self.head
-
-    def after(self, offset: int) -> LogChunk | int | None:
-        """What comes after an offset: a chunk, or where the first one begins that is kept, or nothing."""
-        for start, chunk in self._kept:
-            if offset < start:
-                return start
-            if offset < chunk.offset:
-                if offset == start:
-                    return chunk
-                text = rest_of(chunk.text, chunk.offset - start, offset - start)
-                return chunk.offset if text is None else LogChunk(self.stream, text, chunk.offset)
-        return self.head if offset < self.head else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +87,7 @@ class JobLogs:
     ) -> None:
         self.clock = clock
         self.users = 0
+        self.over_at: float | None = None  # when the first of them saw the end of the job
         self._dialect = dialect
         self._ref = ref
         self._label = label
@@ -212,11 +121,6 @@ class JobLogs:
         """When a facility that gave no answer is asked again."""
         return self._due if self._failures else -math.inf
 
-    def began_again(self) -> None:
-        """The job was queued again, and runs."""
-        for each in self._logs.values():
-            each.suspect()
-
     def grew_at(self, place: Place) -> float:
         """When a stream was last seen to grow."""
         known = self._logs.get(place.stream)
@@ -230,7 +134,7 @@ class JobLogs:
         return known.looked_at + look_after(self._pace, self.clock() - known.grew_at, self._crowd())
 
     async def more(
-        self, place: Place, *, fresh: float = -math.inf, over: bool = False, last: bool = False
+        self, place: Place, *, fresh: float | None = None, over: bool = False, last: bool = False
     ) -> LogChunk | None:
         """What comes next in a stream; None if there is nothing now, or nothing any more (``place.done``).
 
@@ -238,7 +142,7 @@ class JobLogs:
 
         Args:
             place: Is moved on.
-            fresh: A look that began before this time is not enough.
+            fresh: A look that began before this time is not enough; None for one at the stream's own pace.
             over: The job has ended.
             last: Nothing was written from ``fresh`` on.
         """
@@ -256,7 +160,7 @@ class JobLogs:
             place.offset = chunk.offset
         return chunk
 
-    async def _more(self, place: Place, fresh: float, last: bool) -> LogChunk | None:
+    async def _more(self, place: Place, fresh: float | None, last: bool) -> LogChunk | None:
         place.done = place.done or place.stream in self._closed
         if place.done:
             return None
@@ -275,15 +179,18 @@ class JobLogs:
                 known.stale = True
                 raise TransientError(f"the {place.stream} is shorter than it was")
             return LogChunk(place.stream, piece.text, place.offset + piece.size)
-        place.done = found is None and last and known.looked_at >= fresh and not known.unread
+        looked = fresh is not None and known.looked_at >= fresh
+        place.done = found is None and last and looked and not known.unread
         return found
 
-    async def _advance(self, file: LogFile, place: Place, fresh: float, last: bool) -> Log:
+    async def _advance(self, file: LogFile, place: Place, fresh: float | None, last: bool) -> Log:
         """Read on if nobody has since; gives what is known then."""
         known = self._logs.get(place.stream)
         if known is None:
             known = self._logs[place.stream] = Log(place.stream, place.offset, self.clock())
-        epoch = known.epoch
+        epoch, now = known.epoch, self.clock()
+        if fresh is None:  # asked here, where nobody else is looking: the others' looks count too
+            fresh = now if now >= self.next_look(place) else -math.inf
         if place.offset > known.size:  # it may have grown, or it began anew
             fresh = max(fresh, place.joined)
         if known.stale or (place.epoch == epoch and place.offset >= known.head):

@@ -11,6 +11,8 @@ from iri_common.policy.pace import Pace
 
 BAD = "\ufffd"  # stands for one to three bytes that are no character, or for itself, which is three
 
+SEAM = 32  # characters by which the end of what was read is known again
+
 GRACE = 2.0  # seconds after the end of a job in which what it wrote last may arrive
 LATEST = 30.0  # ... and in which what keeps coming is waited for
 LONG_AGO = 60.0  # seconds after its end, by two clocks that may differ, nothing arrives any more
@@ -106,6 +108,12 @@ def rest_of(text: str, size: int, skipped: int) -> str | None:
     if len(content) != size or BAD in text:
         return None
     return decoded(content[skipped:], last=True).text
+
+
+def seam_of(text: str) -> Piece:
+    """The last words of a text, by which it is known again, as far as their bytes are certain."""
+    words = text[-SEAM:].rpartition(BAD)[2]
+    return Piece(words, len(words.encode("utf-8", "surrogatepass")))
 
 
 def look_after(pace: Pace, quiet: float, streams: int) -> float:
