@@ -1,0 +1,347 @@
+"""Globus against the local facility's face: once over lost replies and kills; words where people must act."""
+
+# ruff: noqa: ASYNC240 - small files on this machine are looked at in between
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from globus_world import World, until
+
+from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect
+from iri_common.apis.globus.client import Collection
+from iri_common.apis.globus.credentials import given_token
+from iri_common.http.bytes import HttpBytes
+from iri_common.http.transport import WireSettings
+from iri_common.jobs.operations import settled
+from iri_common.model.errors import (
+    AuthError,
+    Conflict,
+    NotFound,
+    NotOffered,
+    PermissionDenied,
+    Refused,
+    TransferError,
+)
+from iri_common.model.outcome import Done
+from iri_common.model.transfer import TaskState, TransferRequest
+from iri_local_facility import LocalFacility
+
+
+@pytest.fixture(scope="module")
+def facility_with_globus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalFacility, Path]]:
+    beam = tmp_path_factory.mktemp("beam")
+    with LocalFacility(data_access=True, collections={"beam": beam}) as place:
+        yield place, beam
+
+
+@pytest.fixture
+def world(
+    facility_with_globus: tuple[LocalFacility, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    place, beam = facility_with_globus
+    for name, value in place.globus_env.items():
+        monkeypatch.setenv(name, value)
+    place.clear_faults()
+    place.reset_requests()
+    return World(place, beam, tmp_path)
+
+
+# --------------------------------------------------------------------------------------------- once
+
+
+async def test_two_files_are_one_task_and_pass_no_client(world: World) -> None:
+    moves = [world.move("plain"), world.move("sub/with ümlaut & 'quotes'", 20_000)]
+    road, meter = await world.carried(moves)
+    for move in moves:
+        assert (world.beam / move.target.lstrip("/")).read_bytes() == Path(move.source).read_bytes()
+    assert (meter.bytes, meter.kept_bytes, meter.whole) == (21_000, 0, [move.target for move in moves])
+    assert road.task_id in world.submitted()
+    asked = world.asked()
+    assert (asked["globusSubmitTransfer"], asked["collectionGet"], asked["collectionPut"]) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("fault", ["lose_reply", "after", "hang"])
+async def test_a_lost_answer_to_a_submit_is_one_task(world: World, fault: str) -> None:
+    before = len(world.submitted())
+    if fault == "after":
+        world.place.order("status", "globusSubmitTransfer", status=502, when="after", times=2)
+    elif fault == "hang":
+        world.place.order("hang", "globusSubmitTransfer", when="after", seconds=0.2)
+    else:
+        world.place.order("lose_reply", "globusSubmitTransfer", times=2)
+    await world.carried([world.move(f"lost-{fault}")])
+    assert world.asked()["globusSubmitTransfer"] >= 2
+    assert len(world.submitted()) == before + 1
+
+
+KILLED = """
+    import asyncio, os, signal, sys
+    from pathlib import Path
+    sys.path[:0] = [sys.argv[5]]
+    from globus_world import World
+    from iri_common.transfers.notes import FileNotes
+    from iri_local_facility import LocalFacility
+
+    class Seen:
+        def __getattr__(self, name):
+            return sys.argv[1:][{"collection": 0, "there": 1, "globus_client_id": 2,
+                                 "globus_client_secret": 3, "globus_native_client_id": 2}[name]]
+        def collection_of(self, name):
+            return self.there
+
+    world = World(Seen(), Path("/"), Path(sys.argv[6]))
+    put = FileNotes.put
+    def put_or_die(self, name, value):
+        if isinstance(value, dict) and "task" in value:
+            os.kill(os.getpid(), signal.SIGKILL)  # it is submitted, and nothing here knows
+        put(self, name, value)
+    FileNotes.put = put_or_die
+    from iri_common.model.transfer import Move
+    asyncio.run(world.carried([Move(sys.argv[7], sys.argv[8], 1000)]))
+"""
+
+
+async def test_a_kill_between_submit_and_note_is_one_task(world: World) -> None:
+    before = len(world.submitted())
+    move = world.move("killed")
+    place = world.place
+    words = [place.collection, world.there.collection, place.globus_client_id, place.globus_client_secret]
+    words += [str(Path(__file__).parent), str(world.state), move.source, move.target]
+    child = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", textwrap.dedent(KILLED), *words], timeout=60, check=False
+    )
+    assert child.returncode == -9
+    assert len(world.submitted()) == before + 1
+    road, meter = await world.carried([move])
+    assert world.submitted()[before:] == [road.task_id]
+    assert meter.whole == [move.target]
+
+
+async def test_a_waiter_that_goes_leaves_the_task_to_the_next(world: World) -> None:
+    before = len(world.submitted())
+    world.place.order("status", "globusTaskList", status=503, times=None)
+    move = world.move("left")
+    waiting = asyncio.create_task(world.carried([move]))
+    await until(lambda: world.asked()["globusTaskList"] > 0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    world.place.clear_faults()
+    _, meter = await world.carried([move])
+    assert len(world.submitted()) == before + 1
+    assert (
+        meter.bytes + meter.kept_bytes == 1000
+    )  # what had gone before the waiter came is not counted as its
+
+
+async def test_another_try_without_its_notes_adopts_the_task_of_its_name(world: World) -> None:
+    move = world.move("conflict")
+    moved_away = Path(move.source).rename(world.place.home / "away")
+    dialect, before = world.dialect(), len(world.submitted())
+    submit = dialect.transfers.submit
+
+    async def after_another(asked: TransferRequest, submission_id: str) -> Done[str]:
+        await submit(asked, (await dialect.transfers.new_submission()).value)  # who lost its notes since
+        return await submit(asked, submission_id)
+
+    dialect.transfers.submit = after_another  # type: ignore[method-assign]
+    with pytest.raises(TransferError, match="file_not_found"):  # a task without its source holds its paths
+        await world.carried([move], dialect=dialect)
+    assert len(world.submitted()) == before + 1
+    assert (await world.task(world.submitted()[-1])).state is TaskState.FAILED
+    moved_away.rename(move.source)
+
+
+async def test_paths_that_another_transfer_has_are_said(world: World) -> None:
+    move = world.move("stranger")
+    Path(move.source).unlink()
+    transfers = world.dialect().transfers
+    request = TransferRequest(
+        world.here.collection, world.there.collection, ((move.source, move.target, False),), "another"
+    )
+    task_id = (await transfers.submit(request, (await transfers.new_submission()).value)).value
+    with pytest.raises(TransferError, match="another task of Globus moves files to the same paths"):
+        await world.carried([move])
+    await transfers.cancel(task_id)
+    await transfers.cancel(task_id)  # over already: as good
+
+
+async def test_an_explicit_end_cancels_the_task(world: World) -> None:
+    world.place.order("status", "globusTaskList", status=503, times=None)
+    move = world.move("ended", 5_000_000, target="/ended")
+    waiting = asyncio.create_task(world.carried([move], end_with_waiter=True))
+    await until(lambda: world.asked()["globusTaskList"] > 0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    world.place.clear_faults()
+    assert world.asked()["globusCancelTask"] == 1
+
+
+# -------------------------------------------------------------------------------------- what is wrong
+
+
+async def test_a_missing_source_fails_at_once_and_frees_its_paths(world: World) -> None:
+    move = world.move("gone")
+    Path(move.source).unlink()
+    with pytest.raises(TransferError, match="file_not_found") as caught:
+        await world.carried([move])
+    assert move.source in str(caught.value)
+    assert (await world.task(world.submitted()[-1])).state is TaskState.FAILED
+    move = world.move("gone")
+    await world.carried([move])  # with another submission, for the old task is over
+    assert (world.beam / "from facility/gone").read_bytes() == b"x" * 1000
+
+
+async def test_errors_are_ours_and_can_be_pickled(world: World) -> None:
+    files, collection, home = world.dialect().files, world.place.collection, str(world.place.home)
+    world.move("dir/file")
+    for asked, kind in (
+        (files.stat(collection, f"{home}/nothing"), NotFound),
+        (files.download(collection, f"{home}/nothing"), NotFound),
+        (files.mkdir(collection, f"{home}/dir"), Conflict),
+        (files.ls(collection, f"{home}/dir/file"), Refused),
+        (files.ls(collection, "/etc"), PermissionDenied),
+        (files.rm(collection, f"{home}/nothing"), NotFound),
+        (files.checksum(collection, f"{home}/dir/file"), NotOffered),
+        (files.ls("00000000-0000-0000-0000-000000000000", "/"), NotFound),
+    ):
+        with pytest.raises(kind) as caught:
+            await asked
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert str(again) == str(caught.value)
+        assert world.place.globus_client_secret not in str(again)
+
+
+async def test_a_wrong_secret_is_said_without_it(world: World) -> None:
+    credential = GlobusCredential(world.place.globus_client_id, lambda: "wrong-secret")
+    with pytest.raises(AuthError, match="check its id and secret") as caught:
+        await GlobusClient(credential).check()
+    assert "wrong-secret" not in str(caught.value)
+
+
+async def test_a_token_that_is_given_and_not_taken(world: World) -> None:
+    with pytest.raises(AuthError, match="get a new one") as caught:
+        await GlobusClient(given_token("not-a-good-one")).check()
+    assert "not-a-good-one" not in str(caught.value)
+
+
+async def test_another_token_is_had_when_one_is_refused(world: World) -> None:
+    dialect = world.dialect()
+    await dialect.client.check()
+    world.place.order("refuse_tokens", "globusTaskList", times=1)
+    await dialect.client.check()
+    assert world.asked()["globusToken"] == 2
+
+
+# ------------------------------------------------------------------------------------------- files
+
+
+async def test_the_files_of_a_collection(world: World) -> None:
+    dialect, collection, home = world.dialect(), world.place.collection, str(world.place.home)
+    files, name = dialect.files, "ünicode & 'quotes' %41 #?"
+    await files.mkdir(collection, f"{home}/deep/er/still", parents=True)
+    await files.mkdir(collection, f"{home}/deep/er/still", parents=True)
+    path = f"{home}/deep/er/still/{name}"
+    await files.upload(collection, path, b"one\ntwo\n\xff\xfe")
+    assert Path(path).read_bytes() == b"one\ntwo\n\xff\xfe"
+    (entry,) = (await files.ls(collection, f"{home}/deep/er/still")).value
+    assert (entry.name, entry.type, entry.size) == (name, "file", 10)
+    assert (await files.stat(collection, path)).value.size == 10
+    assert (await files.download(collection, path)).value == b"one\ntwo\n\xff\xfe"
+    assert (await files.tail(collection, path, lines=1)).value.content == "\ufffd\ufffd"
+    assert (await files.head(collection, path, lines=1)).value.content == "one\n"
+    assert (await files.view(collection, path, size=3, offset=4)).value.content == "two"
+    assert (await files.view(collection, path, size=3, offset=100)).value.content == ""
+    await files.mv(collection, path, f"{home}/deep/renamed")
+    assert not Path(path).exists()
+    await files.upload(collection, f"{home}/empty", b"")
+    assert (await files.tail(collection, f"{home}/empty", lines=5)).value.content == ""
+    await settled(await files.rm(collection, f"{home}/deep"), dialect.operations)
+    assert not Path(home, "deep").exists()
+
+
+async def test_a_large_file_streams_both_ways(world: World) -> None:
+    dialect, collection = world.dialect(), world.place.collection
+    path, piece = f"{world.place.home}/large", b"abcdefgh" * 2**17
+
+    async def pieces():
+        for _ in range(8):
+            yield piece
+
+    await dialect.ranges.write(collection, path, 8 * len(piece), pieces)
+    async with dialect.ranges.read(collection, path, start=5, end=2**22 + 5) as found:
+        sizes = [len(each) async for each in found]
+    assert (sum(sizes), max(sizes) <= 2**20) == (2**22, True)
+
+
+# ------------------------------------------------------------------------------------------ people
+
+
+def logged_in(world: World, *options: str, links: int = 1) -> subprocess.CompletedProcess[str]:
+    """What a person does: run the command, open each link, paste the code."""
+    command = [str(Path(sys.executable).with_name("iri")), "globus", "login"]
+    running = subprocess.Popen(
+        [*command, "--client", world.place.globus_native_client_id, *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdin is not None
+    assert running.stderr is not None
+    said = ""
+    for _ in range(links):
+        while "http" not in (line := running.stderr.readline()) and line:
+            said += line
+        running.stdin.write(f"{world.place.globus_login(line.strip())}\n")
+        running.stdin.flush()
+    _, rest = running.communicate(timeout=30)
+    return subprocess.CompletedProcess(command, running.returncode, "", said + rest)
+
+
+async def test_a_person_logs_in_by_the_command_of_the_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(world.state))
+    collection = world.place.collection
+    with pytest.raises(AuthError, match="run: iri globus login") as caught:
+        await GlobusClient(world.person()).check()
+    assert "\n" not in str(caught.value)
+    done = await asyncio.to_thread(logged_in, world, "--collection", collection, links=2)
+    assert done.returncode == 0, done.stderr
+    client = GlobusClient(world.person())
+    await client.check()
+    token = await client.https_token(collection)
+    assert token
+    await client.https_refused(token)
+    assert await client.https_token(collection) != token  # refreshed, without a person
+    assert "://" not in done.stderr.partition("tokens for")[2]
+
+
+async def test_a_consent_that_is_missing_is_one_sentence_with_the_command(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(world.state))
+    assert (await asyncio.to_thread(logged_in, world)).returncode == 0
+    private = world.place.add_collection("private", world.beam, data_access=True)
+    client = GlobusClient(world.person())  # with the tokens that the command kept
+    with pytest.raises(AuthError) as caught:
+        await GlobusDialect(client, HttpBytes(WireSettings())).files.ls(private, "/")
+    assert f"run: iri globus login --collection {private}" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+async def test_a_client_consents_to_itself_when_that_is_asked_late(world: World) -> None:
+    dialect = world.dialect()
+    private = world.place.add_collection("late", world.beam, data_access=True)
+    # As if it had needed none when it was looked at: then Transfer's refusal tells.
+    dialect.client._collections[private] = (float("inf"), Collection(private))
+    await dialect.files.ls(private, "/")
+    assert world.asked()["globusLs"] == 2
