@@ -284,6 +284,7 @@ class AsyncTransfers(Face[TransferService]):
 
     copy = awaited_watch(TransferService.copy)
     sync = awaited_watch(TransferService.sync)
+    difference = awaited(TransferService.difference)
     plan = awaited(TransferService.plan)
 
 
@@ -304,4 +305,5 @@ class Transfers(Face[TransferService]):
 
     copy = blocking_watch(TransferService.copy)
     sync = blocking_watch(TransferService.sync)
+    difference = blocking(TransferService.difference)
     plan = blocking(TransferService.plan)

@@ -86,6 +86,23 @@ class _Task:
     gone: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a sync would do.
+
+    Attributes:
+        moved: Paths at the target that would be written.
+        unchanged: How many files would be left as they are.
+        deleted: Paths at the target that would be taken away.
+        plan: How.
+    """
+
+    moved: tuple[str, ...]
+    unchanged: int
+    deleted: tuple[str, ...]
+    plan: Plan
+
+
 AnyEnd = str | os.PathLike[str] | LocalEnd | ProfileEnd | GlobusEnd | FacilityEnd
 
 
@@ -126,6 +143,14 @@ class TransferService:
         from_, to = await _opened(source), await _opened(target)
         task = await _compared(from_, to, said, delete=delete)
         return await _carried(from_, to, task, said, f"{source}", f"{target}")
+
+    async def difference(
+        self, source: AnyEnd, target: AnyEnd, *, delete: bool = False, **words: Unpack[TransferWords]
+    ) -> Difference:
+        """What :meth:`sync` would do; nothing is moved or taken away."""
+        task = await _compared(await _opened(source), await _opened(target), _said(words), delete=delete)
+        moved = tuple(each.target for each in task.moves)
+        return Difference(moved, len(task.unchanged), tuple(task.gone), task.plan)
 
     async def plan(
         self, source: AnyEnd, target: AnyEnd, *, sync: bool = False, **words: Unpack[TransferWords]
