@@ -24,7 +24,7 @@ _EXPECTED = (FacilityError, OSError, ValueError, EOFError, tarfile.TarError, zli
 
 @dataclass(frozen=True)
 class Task:
-    """One task as recorded."""
+    """One task as recorded; its result, which may be long, is JSON already."""
 
     id: str
     user: str
@@ -32,7 +32,7 @@ class Task:
     command: str
     args: dict[str, Any]
     status: str
-    result: dict[str, Any] | None
+    result: str | None
 
 
 class Tasks:
@@ -117,5 +117,5 @@ def _task(row: sqlite3.Row) -> Task:
         command=row["command"],
         args=json.loads(row["args"]),
         status=row["status"],
-        result=json.loads(row["result"]) if row["result"] else None,
+        result=row["result"],
     )
