@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -153,6 +154,6 @@ def test_interrupted_tasks_fail_in_words(tmp_path: Path) -> None:
     tasks.start()
     task = tasks.get(User("u", (), Areas(tmp_path, tmp_path, {})), "t")
     assert task.status == "failed"
-    assert "restarted" in task.result["output"]
+    assert "restarted" in json.loads(task.result)["output"]
     tasks.stop()
     store.close()
