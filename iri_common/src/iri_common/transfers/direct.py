@@ -13,7 +13,7 @@ from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named, tried
-from iri_common.transfers.far import FarEnd, a_directory, require_file_name
+from iri_common.transfers.far import FarEnd, require_file_name
 from iri_common.transfers.trip import Trip
 
 _WORTH_A_LISTING = 3  # files into one directory, from which on one listing costs less than a look at each
@@ -80,8 +80,8 @@ class DirectRoad:
                 return
             for entry in entries:
                 path = posixpath.join(directory, entry.name)
-                if path in targets and entry.type != "file" and await self._far.is_directory(path):
-                    raise a_directory(path)
+                if path in targets and entry.type != "file":
+                    await self._far.require_no_directory(path)
             clear.add(directory)
 
         some = [each for each, count in crowded.items() if count >= _WORTH_A_LISTING and each not in clear]

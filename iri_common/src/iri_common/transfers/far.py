@@ -54,10 +54,10 @@ class FarEnd:
         return await self.over(answer)
 
     async def is_directory(self, path: str) -> bool | None:
-        """None if there is nothing, or the facility cannot tell."""
+        """None if there is nothing."""
         try:
             there = await self.over(await self.files.stat(self.id, path, dereference=True))
-        except (NotFound, NotOffered):
+        except NotFound:
             return None
         return stat.S_ISDIR(there.mode)
 
@@ -71,7 +71,11 @@ class FarEnd:
         A rename onto a directory succeeds: it puts the file inside, under the name it had until then.
         """
         require_file_name(target)
-        if await self.is_directory(target):
+        try:
+            there = await self.is_directory(target)
+        except NotOffered:
+            return  # nothing tells, and most targets are none
+        if there:
             raise a_directory(target)
 
     async def digest(self, path: str) -> str | None:
@@ -97,9 +101,9 @@ class FarEnd:
         if difference:
             raise TransferError(f"{what} did not arrive whole: {difference}; try again")
 
-    async def described(self, path: str) -> tuple[str | None, int]:
-        """The digest of a file, if there is one to be had, and its size."""
-        return await self.digest(path), await self.size(path)
+    async def described(self, path: str) -> str | int:
+        """The digest of a file, or its size where there is no digest to be had."""
+        return await self.digest(path) or await self.size(path)
 
     async def _difference(self, path: str, size: int, digest: str) -> str:
         there = await self.digest(path)

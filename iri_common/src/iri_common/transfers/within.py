@@ -33,30 +33,31 @@ class WithinRoad:
 
         async def one(move: Move) -> None:
             try:
-                digest, size = await self._copied(move, trip.notes.transfer)
+                digest = await self._copied(move, trip.notes.transfer)
             except IriError as error:
                 raise named(error, move) if len(moves) > 1 else error from None
-            trip.meter.moved(size, move.name)
+            trip.meter.moved(move.size, move.name)
             trip.meter.landed(move, digest)
 
         await abreast(moves, one, trip.parallel)
 
-    async def _copied(self, move: Move, transfer: str) -> tuple[str | None, int]:
+    async def _copied(self, move: Move, transfer: str) -> str | None:
         far, aside = self._far, aside_of(move.target, transfer)
         await far.require_no_directory(move.target)
 
-        async def copy() -> tuple[str | None, int]:
+        async def copy() -> str | int:
             await far.over(await far.files.cp(far.id, move.source, aside, dereference=True))
-            ends = [await far.described(path) for path in (move.source, aside)]
-            if ends[0] != ends[1]:
+            here, there = [await far.described(path) for path in (move.source, aside)]
+            if here != there:
                 raise TransferError(f"{move.target} is no whole copy of {move.source}; try again")
-            return ends[0]
+            return there
 
         try:
             # A second copy goes over the first: the name aside is ours, and never a directory's.
-            digest, size = await tried(copy)
+            whole = await tried(copy)
+            digest, size = (whole, move.size) if isinstance(whole, str) else (None, whole)
             await far.rename(aside, move.target, size, digest or "")
         except BaseException:
             await far.remove_in_leaving(aside)
             raise
-        return digest, size
+        return digest

@@ -1,0 +1,170 @@
+"""Many small files as one archive: which go together, and what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+import tarfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from iri_common.model.errors import ReplyError, TransferError
+from iri_common.model.transfer import Move
+from iri_common.transfers import local
+
+_BLOCK = 512
+_END = 20 * _BLOCK  # a tar ends with zeros, up to a full record
+_WORTH_AN_ARCHIVE = 3  # files
+_PLAIN_NAME = 100  # characters of ASCII; a longer one, or another, takes a header of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that travel in one archive.
+
+    Attributes:
+        names: Of each, below the directory they are packed from or unpacked into, in the order of ``moves``.
+        moves: The files.
+    """
+
+    names: tuple[str, ...]
+    moves: tuple[Move, ...]
+
+    @property
+    def mark(self) -> str:
+        """The same for the same files as they were when they were looked at."""
+        told = "\0".join(
+            f"{name}\0{move.size}\0{move.mtime}" for name, move in zip(self.names, self.moves, strict=True)
+        )
+        return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def root_of(paths: Sequence[str]) -> str:
+    """The lowest directory above all of these files."""
+    return posixpath.commonpath([posixpath.dirname(posixpath.normpath(path)) for path in paths])
+
+
+def grouped(moves: Sequence[Move], root: str, limit: int) -> Iterator[Group]:
+    """The files by their targets below ``root``, in archives of at most ``limit`` bytes.
+
+    Raises:
+        TransferError: for a file that is too large for an archive of its own.
+    """
+    names: list[str] = []
+    some: list[Move] = []
+    room = limit - _END
+    for move in moves:
+        name = posixpath.relpath(posixpath.normpath(move.target), root)
+        need = taken(name, move.size)
+        if need > limit - _END:
+            raise TransferError(f"{move.source} is too large to travel in an archive of {limit} bytes")
+        if need > room:
+            yield Group(tuple(names), tuple(some))
+            names, some, room = [], [], limit - _END
+        names.append(name)
+        some.append(move)
+        room -= need
+    if some:
+        yield Group(tuple(names), tuple(some))
+
+
+def taken(name: str, size: int) -> int:
+    """The most bytes that a file takes in an archive."""
+    length = len(name.encode(errors="surrogateescape"))
+    headers = 1 if name.isascii() and length < _PLAIN_NAME else 3 + length // _BLOCK
+    return _BLOCK * (headers + 1 + -(-size // _BLOCK))
+
+
+def packed_now(group: Group) -> bytes:
+    """The files as a tar; reads them, in a thread that may block.
+
+    Raises:
+        TransferError: if one is no longer what it was when it was looked at.
+    """
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, move in zip(group.names, group.moves, strict=True):
+            content = local.content_now(move.source)
+            if len(content) != move.size:
+                raise TransferError(
+                    f"{move.source} had {move.size} bytes and has {len(content)} now; ask again when nobody "
+                    "writes to it"
+                )
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            member.mtime = int(move.mtime)  # a fraction would take a header of its own
+            member.mode = 0o644
+            archive.addfile(member, io.BytesIO(content))
+    return memory.getvalue()
+
+
+def directories(moves: Sequence[Move], root: str, limit: int) -> tuple[dict[str, list[Move]], list[Move]]:
+    """The largest directories below ``root`` that fit into an archive each, and the files in none of them.
+
+    A directory of few files is none: an archive costs as many requests as two files.
+    """
+    inner: dict[str, list[Move]] = defaultdict(list)
+    for move in moves:
+        directory = posixpath.dirname(posixpath.normpath(move.source))
+        inner[directory].append(move)
+        while directory not in {root, "/", ""}:
+            directory = str(posixpath.dirname(directory))
+            inner[directory].append(move)
+    whole: dict[str, list[Move]] = {}
+    covered: set[str] = set()
+    for directory in sorted(inner, key=len):  # those above come first
+        if posixpath.dirname(directory) in covered:
+            covered.add(directory)
+        elif len(inner[directory]) >= _WORTH_AN_ARCHIVE and _fits(inner[directory], directory, limit):
+            whole[directory] = inner[directory]
+            covered.add(directory)
+    loose = [move for move in moves if posixpath.dirname(posixpath.normpath(move.source)) not in covered]
+    return whole, loose
+
+
+def _fits(moves: Sequence[Move], directory: str, limit: int) -> bool:
+    return sum(taken(move.source[len(directory) :], move.size) for move in moves) + _END <= limit
+
+
+def unpacked_now(archive: bytes, directory: str, wanted: Mapping[str, Move], transfer: str) -> Sequence[str]:
+    """Write those files of an archive that are wanted, each whole, and no others; gives their names.
+
+    The archive's names decide nothing but which of the wanted files one is: no path is made of them.
+
+    Args:
+        archive: Its bytes.
+        directory: What was packed; its own name may come before the names in it.
+        wanted: Files by their names below it.
+        transfer: Names what lies beside a target for a moment.
+
+    Raises:
+        ReplyError: if it is no archive that can be read.
+        IriError: if a file cannot be written here.
+    """
+    top = posixpath.basename(directory)
+    found: list[str] = []
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as opened:
+            members = opened.getmembers()
+            below = all(posixpath.normpath(each.name).split("/")[0] == top for each in members)
+            for member in members:
+                name = posixpath.normpath(member.name)
+                name = name[len(top) + 1 :] if below else name
+                if name in wanted and (content := _content(opened, member, wanted[name].size)) is not None:
+                    local.write_whole_now(wanted[name].target, transfer, content)
+                    found.append(name)
+    except (tarfile.TarError, EOFError, KeyError, ValueError, zlib.error, OSError) as error:
+        raise ReplyError(f"the facility's archive of {directory} cannot be read: {error}") from None
+    return found
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> bytes | None:
+    """Of a file as large as it was when it was listed; a hard link is another name of one before it."""
+    if not (member.islnk() or (member.isfile() and member.size == size)):
+        return None
+    file = archive.extractfile(member)
+    content = file.read() if file else b""
+    return content if len(content) == size else None
