@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from iri_common.cli.guarded import ended
-from iri_common.cli.options import DoorWords
+from iri_common.cli.options import DoorWords, RoadWords
 from iri_common.cli.speak import Screen
 from iri_common.cli.spread import ReadableCommand, spread
 
@@ -22,6 +22,11 @@ Places = Annotated[
     list[str],
     typer.Argument(metavar="WHERE…", help="iri://profile/resource/path, or absolute paths with --facility."),
 ]
+
+Json = Annotated[
+    bool, typer.Option("--json", metavar="", help="One JSON document on stdout, words on stderr.")
+]
+_END = "A path here, iri://profile/resource/path, or globus://collection/path"
 
 
 def _flag(*flags: str, help: str) -> Any:
@@ -52,6 +57,88 @@ def cat(door: DoorWords, where: Places) -> None:
 
     screen = Screen(door.json)
     ended(screen, lambda: do_cat(screen, door, where))
+
+
+@app.command(cls=ReadableCommand, rich_help_panel=_data)
+@spread
+def get(
+    door: DoorWords,
+    words: RoadWords,
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SRC…",
+            help="Files, directories, patterns in quotes: iri://profile/resource/path, or absolute paths "
+            "with --facility.",
+        ),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help="Here; into it if it ends in a slash, or is '.'.")
+    ],
+) -> None:
+    """Fetch files from a facility, each whole or not at all."""
+    from iri_common.cli.copying import get as do_get
+
+    screen = Screen(door.json)
+    ended(screen, lambda: do_get(screen, door, words, source, target))
+
+
+@app.command(cls=ReadableCommand, rich_help_panel=_data)
+@spread
+def put(
+    door: DoorWords,
+    words: RoadWords,
+    source: Annotated[list[str], typer.Argument(metavar="SRC…", help="Files, directories, patterns here.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="DST",
+            help="iri://profile/resource/path, or an absolute path with --facility; into it if it ends in a "
+            "slash.",
+        ),
+    ],
+) -> None:
+    """Send files to a facility, each whole or not at all."""
+    from iri_common.cli.copying import put as do_put
+
+    screen = Screen(door.json)
+    ended(screen, lambda: do_put(screen, door, words, source, target))
+
+
+@app.command(cls=ReadableCommand, rich_help_panel=_data)
+@spread
+def sync(
+    words: RoadWords,
+    source: Annotated[str, typer.Argument(metavar="SRC", help=f"{_END}.")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="Becomes like it: likewise.")],
+    delete: Annotated[
+        bool, _flag("--delete", help="Remove what is below DST and not in SRC, when all has arrived.")
+    ] = False,
+    dry_run: Annotated[bool, _flag("--dry-run", help="Show what would change; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy what has changed between any two places."""
+    from iri_common.cli.copying import sync as do_sync
+
+    screen = Screen(as_json)
+    ended(screen, lambda: do_sync(screen, words, source, target, delete=delete, dry_run=dry_run))
+
+
+@app.command(cls=ReadableCommand, rich_help_panel=_data)
+@spread
+def cp(
+    words: RoadWords,
+    source: Annotated[str, typer.Argument(metavar="SRC", help=f"{_END}.")],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help="Likewise; into it if it ends in a slash, or is '.'.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Copy between any two places; between facilities without this machine where they can."""
+    from iri_common.cli.copying import cp as do_cp
+
+    screen = Screen(as_json)
+    ended(screen, lambda: do_cp(screen, words, source, target))
 
 
 @app.command(cls=ReadableCommand, rich_help_panel=_data)

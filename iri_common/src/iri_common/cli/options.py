@@ -22,6 +22,7 @@ _where = _panel("Facility and output")
 _job = _panel("Job")
 _needs = _panel("What the job needs")
 _once = _panel("Once, and outages")
+_road = _panel("How it is moved")
 
 # Words that several commands take in the same meaning.
 Reference = Annotated[
@@ -164,3 +165,24 @@ class AskWords:
         str | None, _once(metavar="TIME", help="Wait no longer for it: seconds or H:MM:SS.")
     ] = None
     dry_run: Annotated[bool, _once("--dry-run", help="Show the exact request; send nothing.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoadWords:
+    """How data is moved, and what is shown of it."""
+
+    plan: Annotated[bool, _road("--plan", help="Explain the roads there are; move nothing.")] = False
+    road: Annotated[
+        str | None, _road(metavar="NAME", help="Take this road, and no other: direct, chunks, globus, …")
+    ] = None
+    allow_job: Annotated[
+        bool, _road("--allow-job", help="Roads that run a short job of my allocation are fine.")
+    ] = False
+    parallel: Annotated[int, _road(min=1, metavar="N", help="Files or parts at once; 4 if not said.")] = 4
+    rate: Annotated[str | None, _road(metavar="SIZE", help="Bytes per second at most, such as 20M.")] = None
+    no_checksum: Annotated[bool, _road("--no-checksum", help="Do not compare SHA-256 afterwards.")] = False
+    links: Annotated[
+        str,
+        _road(metavar="follow|skip", help="Links that lead out of a tree are refused, or skipped."),
+    ] = "follow"
+    quiet: Annotated[bool, _road("--quiet", "-q", help="No progress, no result in words.")] = False

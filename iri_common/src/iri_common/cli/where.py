@@ -13,6 +13,9 @@ from iri_common.transfers.ends import LocalEnd, ProfileEnd, parse_end
 if TYPE_CHECKING:
     from iri_common.cli.options import DoorWords
     from iri_common.facility.facility import Facility
+    from iri_common.facility.reach import FacilityEnd
+
+_HOW = "write iri://profile/resource/path, or an absolute path with --facility"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,35 @@ def where_of(door: DoorWords, given: str) -> Where:
     """
     match parse_end(given):
         case ProfileEnd(profile, storage, path):
-            if door.url or door.facility not in (None, profile):
-                raise UsageError(f"{given} names its facility; leave away --facility and --url")
+            _require_no_other(door, profile, given)
             return Where(open_facility(replace(door, facility=profile)), storage, _clear(path, given), given)
         case LocalEnd(path) if path.startswith("/") and not given.startswith("file:"):
             return Where(open_facility(door), None, _clear(path, given), given)
         case _:
-            raise UsageError(
-                f"{given!r} is no place at a facility; write iri://profile/resource/path, "
-                "or an absolute path with --facility"
-            )
+            raise UsageError(f"{given!r} is no place at a facility; {_HOW}")
+
+
+def far_end(door: DoorWords, given: str) -> str | FacilityEnd:
+    """The end of a transfer that is not here.
+
+    Raises:
+        UsageError: for a path that is not absolute, or a facility that is named twice.
+    """
+    match parse_end(given):
+        case LocalEnd(path) if path.startswith("/") and not given.startswith("file:"):
+            return open_facility(door).files.at(path)
+        case LocalEnd():
+            raise UsageError(f"{given!r} is no place at a facility; {_HOW}")
+        case ProfileEnd(profile):
+            _require_no_other(door, profile, given)
+            return given
+        case _:
+            return given
+
+
+def _require_no_other(door: DoorWords, profile: str, given: str) -> None:
+    if door.url or door.facility not in (None, profile):
+        raise UsageError(f"{given} names its facility; leave away --facility and --url")
 
 
 def _clear(path: str, given: str) -> str:
