@@ -102,12 +102,17 @@ def loan(settings: GlobusSettings | None, grades: Grades) -> Loan | None:
     return Loan(settings.end, settings.credential) if settings.lend or not grades.readable_files else None
 
 
-def announced(endpoints: Sequence[AccessEndpoint]) -> CollectionEnd | None:
-    """The collection that a facility's storage API names for one of its resources."""
+def announced(endpoints: Sequence[AccessEndpoint], root: str = "/") -> CollectionEnd | None:
+    """The collection that a facility's storage API names for one of its resources.
+
+    Args:
+        endpoints: As told.
+        root: The facility's path that it shows, for which that API has no word.
+    """
     for each in endpoints:
         collection = each.details.get("endpoint_id")
         if each.protocol == "globus" and collection:
-            return CollectionEnd(str(collection), base=str(each.details.get("root_path") or "/"))
+            return CollectionEnd(str(collection), root, str(each.details.get("root_path") or "/"))
     return None
 
 

@@ -244,8 +244,9 @@ def grades_at(settings: FacilitySettings) -> Grades:
     directory = settings.defaults.guard_directory
     told = directory is not None and grades.readable_files
     if borrowed := loan(settings.globus, grades):
-        told = directory is not None and shown(borrowed.end, directory)
         grades = lent_grades(grades)
+        if directory is not None and not shown(borrowed.end, directory):
+            told, grades = False, replace(grades, journal="no")
     return replace(
         grades,
         guard=grades.guard if settings.guard else "none",

@@ -1,0 +1,105 @@
+"""A facility whose API moves no files, lent those of its Globus collection: guards, journals, logs, files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from iri_common import Facility, FileLedger, JobKey, JobSpec, NotFound
+from iri_common.apis.globus import GlobusCredential
+from iri_common.facility.collections import GlobusSettings
+from iri_common.facility.doors import open_door
+from iri_common.facility.loop import run_blocking
+from iri_local_facility import LocalFacility
+
+ECHO = JobSpec(executable="/bin/sh", arguments=("-c", "echo one; echo two"))
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[LocalFacility]:
+    with LocalFacility(without=("filesystem",), data_access=True) as place:
+        yield place
+
+
+@pytest.fixture
+def lent(bare: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Facility:
+    for name, value in bare.globus_env.items():
+        monkeypatch.setenv(name, value)
+    bare.reset_requests()
+    return facility(bare, tmp_path, collection_of(bare))
+
+
+def collection_of(place: LocalFacility, root: str = "/") -> GlobusSettings:
+    credential = GlobusCredential(place.globus_client_id, lambda: place.globus_client_secret)
+    return GlobusSettings(place.collection, root, lend=True, credential=credential)
+
+
+def facility(place: LocalFacility, tmp_path: Path, globus: GlobusSettings | None) -> Facility:
+    return Facility(
+        place.base_url,
+        token=place.new_token(),
+        poll_seconds=0.1,
+        directory=str(place.home),
+        guard_directory=str(place.home / "guards"),
+        ledger=FileLedger(tmp_path / "ledger"),
+        globus=globus,
+    )
+
+
+def test_a_guarded_job_is_read_through_the_collection(lent: Facility, bare: LocalFacility) -> None:
+    assert (lent.grades.files, lent.grades.journal, lent.grades.upload_limit) == ("globus", "readable", None)
+    result = lent.jobs.run(ECHO)
+    assert result.status.exit_code == 0
+    assert lent.jobs.tail(result.ref, lines=1) == "two\n"
+    journal = lent.jobs.journal(result.ref)
+    assert journal is not None
+    assert journal.last is not None
+    assert journal.last.succeeded
+    asked = {each["operation"] for each in bare.requests()}
+    assert "collectionGet" in asked
+    assert not asked & {"view", "tail", "ls", "stat", "download"}
+
+
+def test_a_generation_is_taken_and_cleaned_over_globus(lent: Facility, bare: LocalFacility) -> None:
+    key = JobKey.of("lent", "taken")
+    guards = str(bare.home / "guards")
+
+    async def take_it() -> tuple[bool, bool, dict[int, bool], str | None]:
+        door = open_door(lent._settings)
+        machine = await door.resource(None, "compute")
+        files = door.guards(machine.id, guards, None)
+        first, second = await files.take(key), await files.take(key)
+        return first, second, dict(await files.generations(key)), await files.remove(key.digest)
+
+    first, second, generations, removed = run_blocking(take_it())
+    assert (first, second, generations) == (True, True, {1: True})
+    assert removed is not None
+    assert not Path(removed).exists()
+
+
+def test_small_things_are_done_in_the_collection(lent: Facility, bare: LocalFacility) -> None:
+    directory = str(bare.home / "by globus")
+    lent.files.mkdir(directory)
+    (bare.home / "by globus" / "file").write_text("content")
+    assert [each.name for each in lent.files.ls(directory)] == ["file"]
+    assert lent.files.stat(f"{directory}/file").size == 7
+    lent.files.rm(directory)
+    assert not Path(directory).exists()
+
+
+def test_without_the_loan_its_own_api_is_asked(bare: LocalFacility, tmp_path: Path) -> None:
+    own = facility(bare, tmp_path, replace(collection_of(bare), lend=False))
+    assert own.grades.files == "direct"
+    with pytest.raises(NotFound):
+        own.files.ls(str(bare.home))
+
+
+def test_a_guard_that_the_collection_does_not_show_cannot_be_read(
+    bare: LocalFacility, tmp_path: Path
+) -> None:
+    elsewhere = facility(bare, tmp_path, collection_of(bare, root="/gpfs"))
+    assert (elsewhere.grades.files, elsewhere.grades.journal) == ("globus", "no")
+    assert elsewhere.jobs.journal(elsewhere.jobs.submit(ECHO)) is None
