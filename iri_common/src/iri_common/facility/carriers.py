@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from iri_common.apis.globus import GlobusDialect
+from iri_common.facility.farreach import CollectionReach, FacilityReach
 from iri_common.facility.jobs import JobService
-from iri_common.facility.reach import FacilityReach, HereReach, Reach
+from iri_common.facility.reach import HereReach, Reach
+from iri_common.http.bytes import HttpBytes
+from iri_common.http.transport import WireSettings
 from iri_common.model.errors import NotOffered
 from iri_common.model.job import JobResult
 from iri_common.model.key import JobKey
+from iri_common.model.ports import Dialect
 from iri_common.model.spec import JobAttributes, JobSpec, ResourceSpec
 from iri_common.model.transfer import Road
 from iri_common.policy.offers import Quote
+from iri_common.transfers.archive import ArchiveRoad
 from iri_common.transfers.chunks import ChunksRoad, RunScript
 from iri_common.transfers.direct import DirectRoad
+from iri_common.transfers.globus import GlobusRoad
+from iri_common.transfers.https import HttpsRoad
+from iri_common.transfers.parts import PartsRoad
 from iri_common.transfers.relay import RelayRoad, default_stage
 from iri_common.transfers.trip import Carrier
+from iri_common.transfers.within import WithinRoad
 
 JOB_SECONDS = 1800  # wall time of a job that joins or splits one file
 
@@ -30,46 +40,84 @@ class Making:
     """What a carrier is made with.
 
     Attributes:
+        transfer: Names the transfer.
         checksum: Digests are compared where they are told.
         fresh: Directories of the target in which nothing can be.
-        transfer: Names the transfer.
+        root: The target directory of a tree.
+        tree: The two directories, where all that is in the one is moved.
     """
 
+    transfer: str
     checksum: bool = True
     fresh: Collection[str] = ()
-    transfer: str = ""
+    root: str | None = None
+    tree: tuple[str, str] | None = None
 
 
 def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carrier:
     """The carrier of a road that was chosen."""
-    if quote.road is Road.RELAY:
-        return _relay(quote, source, target, making)
-    far, up = (target, True) if isinstance(source, HereReach) else (source, False)
-    if not isinstance(far, FacilityReach):
-        raise NotOffered(f"there is no road {quote.road} between these ends")
-    return _over_files(quote.road, far, up, making)
-
-
-def _over_files(road: Road, far: FacilityReach, up: bool, making: Making) -> Carrier:
-    dialect, file_system = far.door.dialect, far.file_system
-    match road:
-        case Road.DIRECT:
-            return DirectRoad(dialect, file_system, up=up, checksum=making.checksum, fresh=making.fresh)
-        case Road.CHUNKS:
-            return ChunksRoad(dialect, file_system, _runner(far), up=up)
+    match quote.road, source, target:
+        case Road.RELAY, _, _:
+            return _relay(quote, source, target, making)
+        case Road.WITHIN, _, FacilityReach():
+            return WithinRoad(target.dialect, target.file_system)
+        case Road.GLOBUS, FacilityReach() | CollectionReach(), FacilityReach() | CollectionReach():
+            return _globus(source, target, making)
+        case road, HereReach(), FacilityReach() | CollectionReach():
+            return _between_here_and(target, road, True, making)
+        case road, FacilityReach() | CollectionReach(), HereReach():
+            return _between_here_and(source, road, False, making)
         case _:
-            raise NotOffered(f"there is no road {road} to {far.settings.label}")
+            raise NotOffered(f"there is no road {quote.road} between these ends")
+
+
+def _between_here_and(far: FacilityReach | CollectionReach, road: Road, up: bool, making: Making) -> Carrier:
+    if road is Road.HTTPS:
+        return _https(far, up, making)
+    if isinstance(far, FacilityReach):
+        dialect, file_system = far.dialect, far.file_system
+        match road:
+            case Road.DIRECT:
+                return DirectRoad(dialect, file_system, up=up, checksum=making.checksum, fresh=making.fresh)
+            case Road.ARCHIVE:
+                return ArchiveRoad(dialect, file_system, up=up, root=making.root if up else None)
+            case Road.CHUNKS:
+                return ChunksRoad(dialect, file_system, _runner(far), up=up)
+            case Road.PARTS if far.parts is not None:
+                whose = dialect if far.parts is dialect.parts else _Store(dialect)
+                checksum = making.checksum
+                return PartsRoad(far.parts, whose, far.wire, file_system, up=up, checksum=checksum)
+            case _:
+                pass
+    raise NotOffered(f"there is no road {road} between this machine and {far.path}")
+
+
+def _https(far: FacilityReach | CollectionReach, up: bool, making: Making) -> Carrier:
+    dialect, file_system = far.dialect, far.file_system
+    if dialect.ranges is None and far.globus is not None and (end := far.collection) is not None:
+        dialect = GlobusDialect(far.globus.dialect.client, HttpBytes(WireSettings()), lambda _: end)
+    if dialect.ranges is None:
+        raise NotOffered("this end has no HTTPS for its files")
+    return HttpsRoad(dialect.ranges, dialect, file_system, up=up, checksum=making.checksum)
+
+
+def _globus(
+    source: FacilityReach | CollectionReach, target: FacilityReach | CollectionReach, making: Making
+) -> Carrier:
+    # One identity asks, and needs both ends; the target's, because that is where something is changed.
+    globus = target.globus or source.globus
+    if globus is None or source.collection is None or target.collection is None:
+        raise NotOffered("Globus Transfer needs a collection at both ends, and somebody who asks")
+    return GlobusRoad(
+        globus.transfers, source.collection, target.collection, poller=globus.poller, tree=making.tree
+    )
 
 
 def _relay(quote: Quote, source: Reach, target: Reach, making: Making) -> Carrier:
     stage: Path = default_stage() / making.transfer
     between = HereReach(str(stage))
     down, up = quote.hops
-    return RelayRoad(
-        carrier(down, source, between, making),
-        carrier(up, between, target, making),
-        stage,
-    )
+    return RelayRoad(carrier(down, source, between, making), carrier(up, between, target, making), stage)
 
 
 def _runner(far: FacilityReach) -> RunScript:
@@ -88,3 +136,14 @@ def _runner(far: FacilityReach) -> RunScript:
         return await service.result(asked.ref)
 
     return run
+
+
+class _Store:
+    """A facility's API before a store of objects, which has no word for the files in it."""
+
+    def __init__(self, api: Dialect) -> None:
+        self.name = api.name
+        self.grades = replace(api.grades, files="none")
+        self.jobs, self.files, self.operations = api.jobs, api.files, api.operations
+        self.status, self.accounts, self.storage = api.status, api.accounts, api.storage
+        self.parts, self.ranges = api.parts, api.ranges

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapp
 from concurrent.futures import Future
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from iri_common.facility.farreach import FacilityEnd
 from iri_common.facility.files import FileService
 from iri_common.facility.jobs import JobService
 from iri_common.facility.loop import run_awaited, run_blocking, start_blocking
-from iri_common.facility.reach import FacilityEnd
 from iri_common.facility.services import (
     AccountService,
     StatusService,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar, Unpack
 
-from iri_common.facility.reach import FacilityEnd
+from iri_common.facility.farreach import FacilityEnd
 from iri_common.facility.services import Service
 from iri_common.facility.transferring import TransferService, TransferWords
 from iri_common.jobs.operations import settled

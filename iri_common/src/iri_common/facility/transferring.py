@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 from iri_common.facility.carriers import OWN_DIRECTORIES, Making, carrier
+from iri_common.facility.farreach import CollectionReach, FacilityEnd, FacilityReach
 from iri_common.facility.profiles import load_profile
-from iri_common.facility.reach import FacilityEnd, FacilityReach, HereReach, Reach
+from iri_common.facility.reach import HereReach, Reach
 from iri_common.jobs.ledger import FileLedger
 from iri_common.model.errors import IriError, NotFound, NotOffered, TooLarge, UsageError
 from iri_common.model.key import JobKey
 from iri_common.model.transfer import Move, Road, TransferResult
+from iri_common.policy import globs
 from iri_common.policy.inside import inside
 from iri_common.policy.offers import Wishes
 from iri_common.policy.roads import Plan, plan
@@ -122,7 +124,7 @@ class TransferService:
             TransferError: if a file did not arrive whole; those that did stay.
         """
         said = _said(words)
-        from_, to = await _opened(source), await _opened(target)
+        from_, to = await _both(source, target)
         tree = await from_.tree(said.links)
         moves = tree.moves(to.path)
         task = _Task(tree, moves, await _planned(from_, to, moves, said.wishes))
@@ -140,7 +142,7 @@ class TransferService:
             words: As in :meth:`copy`.
         """
         said = _said(words)
-        from_, to = await _opened(source), await _opened(target)
+        from_, to = await _both(source, target)
         task = await _compared(from_, to, said, delete=delete)
         return await _carried(from_, to, task, said, f"{source}", f"{target}")
 
@@ -157,7 +159,7 @@ class TransferService:
     ) -> Plan:
         """How :meth:`copy`, or :meth:`sync`, would go about it; nothing is moved."""
         said = _said(words)
-        from_, to = await _opened(source), await _opened(target)
+        from_, to = await _both(source, target)
         if sync:
             return (await _compared(from_, to, said, delete=False)).plan
         tree = await from_.tree(said.links)
@@ -197,6 +199,13 @@ def _road(word: Road | str | None) -> Road | None:
         raise UsageError(f"no such road: {word!r} (known: {', '.join(Road)})") from None
 
 
+async def _both(source: AnyEnd, target: AnyEnd) -> tuple[Reach, Reach]:
+    from_, to = await _opened(source), await _opened(target)
+    if from_.name == to.name:
+        raise UsageError(f"{source} and {target} are the same")
+    return from_, to
+
+
 async def _opened(end: AnyEnd) -> Reach:
     if isinstance(end, (str, os.PathLike)):
         end = parse_end(end)
@@ -208,8 +217,8 @@ async def _opened(end: AnyEnd) -> Reach:
         case ProfileEnd(profile, storage, path):
             settings = await asyncio.to_thread(load_profile, profile)
             return await FacilityReach.opened(FacilityEnd(settings, FileLedger(), path, storage))
-        case _:
-            raise UsageError(f"{end} cannot be reached from here")
+        case GlobusEnd():
+            return await CollectionReach.opened(end)
 
 
 async def _planned(source: Reach, target: Reach, moves: Sequence[Move], wishes: Wishes) -> Plan:
@@ -313,6 +322,13 @@ async def _carried(
     )
 
 
+def _is_all(source: Reach, task: _Task, said: _Said) -> bool:
+    """Whether what is moved is a directory with all that is in it."""
+    tree, pattern = task.tree, globs.split(source.path)[1]
+    all_of_it = len(task.moves) == len(tree.files) and len(task.plan.legs) == 1
+    return all_of_it and not tree.single and not pattern and said.links == "follow"
+
+
 async def _conducted(
     source: Reach, target: Reach, task: _Task, said: _Said, notes: FileNotes, meter: TransferMeter
 ) -> None:
@@ -323,7 +339,13 @@ async def _conducted(
         directories += [posixpath.dirname(move.target) for move in task.moves]
         if len(task.moves) > 1 and not await target.exists():
             fresh = directories
-    making = Making(said.wishes.checksum, fresh, notes.transfer)
+    making = Making(
+        notes.transfer,
+        said.wishes.checksum,
+        fresh,
+        root=None if task.tree.single else target.path,
+        tree=(source.path, target.path) if _is_all(source, task, said) else None,
+    )
     stretches = [
         Stretch(
             carrier(leg.quote, source, target, making),
