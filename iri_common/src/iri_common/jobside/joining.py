@@ -74,9 +74,11 @@ rm -rf "$parts"
 _SPLIT = r"""
 source=$1 parts=$2 size=$3
 umask 077
-[ ! -d "$parts" ] || exit 0
+for mark in "$parts"/whole-*; do
+  [ ! -e "$mark" ] || exit 0
+done
 [ -f "$source" ] || fail "$source is no file"
-rm -rf "$parts.new"
+rm -rf "$parts" "$parts.new"
 mkdir -p "$parts.new" && cd "$parts.new" || fail "$parts.new cannot be made"
 if ! split -a 6 -b "$size" "$source" part; then
   rm -rf "$parts.new"

@@ -180,9 +180,8 @@ class _Upload(_Leg):
 
     async def _send(self, source: local.LocalSource) -> _Sent:
         far, trip, directory = self._far, self._trip, self._parts
-        arrived = await self._listed(directory) if self._noted is not None else dict[str, FileEntry]()
+        arrived = await self._listed(directory)
         if not arrived:
-            self._note({"begun": True})
             await far.make_directory(directory)
         whole, names = hashlib.sha256(), list[str]()
         counted = self._counted
@@ -280,18 +279,17 @@ class _Download(_Leg):
         """The parts as an earlier try left them, or new ones."""
         move, noted = self._move, self._noted or {}
         asked = {"size": move.size, "mtime": str(move.mtime), "part_size": self._road.part_size}
-        turn = noted.get("turn", -1)
-        if turn >= 0:
-            split = read_split(list((await self._listed(self._parts)).values()))
-            if split is not None and noted == {**asked, "turn": turn} and split.size == move.size:
+        done = noted.get("turn", -1)
+        if there := await self._listed(self._parts):
+            split = read_split(list(there.values()))
+            if split is not None and noted == {**asked, "turn": done} and split.size == move.size:
                 return split
             await self._far.remove(self._parts)
         script = split_script(move.source, self._parts, self._road.part_size)
-        while turn < noted.get("turn", -1) + _ROUNDS:
-            turn += 1
+        for turn in range(done + 1, done + 1 + _ROUNDS):
             self._note({**asked, "turn": turn})
             try:
-                await self._run(script, "split", turn)
+                await self._run(script, "split", move.size, move.mtime, turn)
             except JobFailed as error:
                 raise _told(error, f"split {move.source}") from None
             if (split := await self._seen()) is not None:
