@@ -64,7 +64,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _ask(root: Path | None, method: str, path: str, body: Any = None) -> Any:
-    from .testing import control
+    from .asking import control
 
     place = (root or default_root()).expanduser().resolve()
     try:

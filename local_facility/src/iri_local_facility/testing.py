@@ -12,9 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +19,8 @@ from typing import Any, Self, Unpack
 from urllib.parse import urlencode
 
 from .accounts import Accounts
+from .asking import control
+from .globus.testing import WithGlobus
 from .orders import Kind, Options
 from .settings import Settings
 from .store import Store
@@ -40,7 +39,7 @@ def issue_token(root: Path, user: str, lifetime: float | None) -> str:
         store.close()
 
 
-class LocalFacility:
+class LocalFacility(WithGlobus):
     """A facility in a process of its own.
 
     Entering starts it; leaving stops it, ends its jobs and removes its files. If the parent dies, however it
@@ -266,80 +265,6 @@ class LocalFacility:
         """Scratch directory of the default user."""
         return self.root / "scratch" / self.user
 
-    # -- its Globus
-
-    @property
-    def collection(self) -> str:
-        """The Globus collection that shows the facility's files."""
-        return self._ready["collection"]
-
-    @property
-    def globus_client_id(self) -> str:
-        """A confidential client of Globus Auth, with `globus_client_secret`; it acts as the default user."""
-        return self._served["globus_client_id"]
-
-    @property
-    def globus_client_secret(self) -> str:
-        """Its secret."""
-        return self._served["globus_client_secret"]
-
-    @property
-    def globus_native_client_id(self) -> str:
-        """A client without a secret, for people who log in."""
-        return self._served["globus_native_client_id"]
-
-    @property
-    def globus_env(self) -> dict[str, str]:
-        """The environment that makes the Globus SDK speak to this facility."""
-        url = self._served["url"]
-        return {
-            "GLOBUS_SDK_SERVICE_URL_AUTH": f"{url}/globus/auth/",
-            "GLOBUS_SDK_SERVICE_URL_TRANSFER": f"{url}/globus/transfer/",
-        }
-
-    @property
-    def https_base(self) -> str:
-        """The HTTPS server of the facility's collection."""
-        return f"{self._served['url']}/globus/https/{self.collection}"
-
-    @property
-    def _served(self) -> dict[str, Any]:
-        """How to reach the facility whose Globus serves this one's files."""
-        return self._ready if self._globus is None else self._globus._ready
-
-    def collection_of(self, name: str) -> str:
-        """The id of a further collection, by the name that it was given."""
-        for collection in self._control("GET", "/collections"):
-            if collection["name"] == name:
-                return collection["id"]
-        raise KeyError(name)
-
-    def add_collection(self, name: str, root: str | os.PathLike[str], **facts: Any) -> str:
-        """Serve a directory of this machine as a collection, and return its id.
-
-        Args:
-            name: What it is called.
-            root: The directory that it shows as ``/``.
-            facts: ``id``, ``within`` (what can be reached), ``kind`` (``mapped``, ``guest``),
-                ``data_access``, ``high_assurance``, ``domain``.
-        """
-        collection = {"id": str(uuid.uuid4()), "name": name, "root": str(root), **facts}
-        return self._control("POST", "/collections", collection)["id"]
-
-    def adopt(self, other: LocalFacility) -> None:
-        """Serve the collection of another facility, so that files can go from one to the other."""
-        areas = [str(other.root / area) for area in ("home", "scratch", "project")]
-        self.add_collection(other._ready["name"], "/", id=other.collection, within=areas)
-
-    def transfers(self) -> list[dict[str, Any]]:
-        """All Globus tasks, oldest first, with the orders that struck them."""
-        return self._control("GET", "/transfers")
-
-    def globus_login(self, authorize_url: str, user: str | None = None) -> str:
-        """Do what a person does in a browser: log in at the URL, and return the code that the page shows."""
-        with _DIRECT.open(f"{authorize_url}&{urlencode({'login_hint': user or self.user})}") as page:
-            return page.read().decode().partition("<pre>")[2].partition("</pre>")[0]
-
     # -- seeing and upsetting it
 
     def new_token(self, user: str | None = None, lifetime: float | None = None) -> str:
@@ -406,30 +331,6 @@ class LocalFacility:
 
     def _control(self, method: str, path: str, body: Any = None) -> Any:
         return control(self.url, method, path, body)
-
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def control(url: str, method: str, path: str, body: Any = None) -> Any:
-    """Ask the control route of the facility at ``url``.
-
-    Raises:
-        ValueError: It refuses.
-        OSError: There is nobody.
-    """
-    request = urllib.request.Request(f"{url}/_facility{path}", method=method)
-    if body is not None:
-        request.data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
-    try:
-        # Without proxies: an environment that has one configured must not send loopback through it.
-        with _DIRECT.open(request, timeout=30) as answer:
-            content = answer.read()
-    except urllib.error.HTTPError as refused:
-        with refused:
-            raise ValueError(f"{method} {path}: {refused.read().decode(errors='replace')}") from None
-    return json.loads(content) if content else None
 
 
 def _remove(root: Path) -> None:
