@@ -230,11 +230,14 @@ def grades(declared: Grades) -> Iterator[Finding]:
         yield Finding(topic, Mark.WARN if value in {"none", "no"} else Mark.OK, words[value], remedy)
     if declared.files == "none":
         yield Finding("files", Mark.WARN, "this API moves no files; put them there by other means")
+    elif declared.files == "globus":
+        yield Finding("files", Mark.OK, "go through the Globus collection that is lent to this facility")
     else:
         limit = f", up to {size(declared.upload_limit)} each" if declared.upload_limit else ""
         yield Finding("files", Mark.OK, f"go up and down through this API, whole or not at all{limit}")
 
 
+GLOBUS_CREDENTIAL = "add a client under [globus.client] in the configuration, then run: iri globus login"
 READABLE = "set guard_directory in the profile to a directory that the nodes and the file service both see"
 _SETTLE: Mapping[str, str] = {
     "native": "the facility itself recognises an ask that comes twice",

@@ -16,6 +16,7 @@ from iri_common.cli.exits import Exit
 from iri_common.cli.jobspec import amount
 from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import Screen, plain
+from iri_common.facility.collections import open_globus
 from iri_common.facility.loop import run_blocking
 from iri_common.http.transport import HttpxTransport
 from iri_common.jobs.ledger import default_directory
@@ -26,6 +27,8 @@ from iri_common.model.spec import JobAttributes, JobSpec
 from iri_common.policy.classify import NotSent, ReplyLost
 
 if TYPE_CHECKING:
+    from iri_common.apis.globus import GlobusCredential
+    from iri_common.facility.collections import GlobusSettings
     from iri_common.facility.facility import Facility
     from iri_common.facility.settings import FacilitySettings
     from iri_common.model.facility import Resource
@@ -88,6 +91,8 @@ def findings(
         yield failed("resource", error, "name it with --resource, or as resource in the profile")
     yield from _resources(facility, chosen)
     yield from checks.grades(facility.grades)
+    if settings.globus is not None:
+        yield _globus(settings.globus)
     if hello and known and chosen:
         yield from _hello(facility, resource, hello_within)
 
@@ -165,6 +170,26 @@ async def _token(settings: FacilitySettings) -> Token:
         return await settings.token.fetch(wire.send)
     finally:
         await wire.close()
+
+
+def _globus(settings: GlobusSettings) -> Finding:
+    """Whether Globus takes the credential, and whether it shows the collection to it."""
+    if settings.credential is None:
+        return Finding("globus", Mark.WARN, "no credential is configured", checks.GLOBUS_CREDENTIAL)
+    try:
+        name = run_blocking(_at_globus(settings.credential, settings.collection))
+    except IriError as error:
+        return failed("globus", error)
+    where = f", sees {name} for {settings.root}" if name else "; the storage API is to tell the collection"
+    return Finding("globus", Mark.OK, f"{settings.credential.identity} is accepted{where}")
+
+
+async def _at_globus(credential: GlobusCredential, collection: str | None) -> str:
+    client = open_globus(credential).dialect.client
+    if collection is None:
+        await client.check()
+        return ""
+    return (await client.collection(collection)).name or collection
 
 
 def _resources(facility: Facility, chosen: Resource | None) -> Iterator[Finding]:
