@@ -141,10 +141,10 @@ def test_nothing_outside(place: LocalFacility, web: httpx.Client, path: str, met
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),
-        ("GET", "/", 502),
+        ("GET", "/", 400),
         ("PUT", "/", 403),
         ("PUT", "/no/directory", 404),
-        ("PUT", "/new/", 502),
+        ("PUT", "/new/", 400),
         ("DELETE", "/plain", 405),
     ],
 )

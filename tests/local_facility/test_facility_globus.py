@@ -245,6 +245,7 @@ def test_deleting(client: TransferClient, place: LocalFacility) -> None:
         ({"label": " padded "}, 400),
         ({"label": "two\nlines"}, 400),
         ({"label": "x" * 129}, 400),
+        ({"label": 7}, 400),
         ({"deadline": "2030-01-01T00:00:00"}, 400),
         ({"sync_level": 7}, 400),
         ({"DATA": []}, 400),
@@ -337,6 +338,24 @@ def test_orders_on_tasks(client: TransferClient, place: LocalFacility, work: Pat
     await_that(client, task_id, lambda task: task["nice_status"] == "NO_SPACE_LEFT")
     place.clear_faults(full)
     assert await_task(client, task_id)["status"] == "SUCCEEDED"
+
+
+def test_orders_name_transfers(client: TransferClient, place: LocalFacility, work: Path) -> None:
+    named, other = stuck(client, place, work, label="named"), stuck(client, place, work / "other")
+    by_id = place.order("status", "globusGetTask", job=named, status=404)
+    client.get_task(other)
+    with pytest.raises(globus_sdk.TransferAPIError, match="404"):
+        client.get_task(named)
+    assert place.requests("globusGetTask")[-1]["job"] == named
+    assert place.requests("globusGetTask")[-1]["faults"] == [by_id]
+    by_label = place.order("status", "globusSubmitTransfer", job="wanted", status=403)
+    stuck(client, place, work / "spared", label="spared")
+    with pytest.raises(globus_sdk.TransferAPIError, match="403"):
+        stuck(client, place, work / "hit", label="wanted")
+    assert place.requests("globusSubmitTransfer")[-1]["faults"] == [by_label]
+    late = place.order("transfer_fails", job=named, code="CONNECT_FAILED")
+    assert await_task(client, named)["fatal_error"]["code"] == "CONNECT_FAILED"
+    assert place.transfers()[-3]["faults"] == [late]
 
 
 def test_strangers_see_nothing(client: TransferClient, place: LocalFacility, work: Path) -> None:

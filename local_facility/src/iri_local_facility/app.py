@@ -54,7 +54,7 @@ def _describe(scope: Scope, face: ASGIApp, facility: Facility) -> Exchange:
         if match is Match.FULL:
             exchange.operation = getattr(route, "operation_id", None)
             names = found["path_params"]
-            exchange.job = names.get("job_id")
+            exchange.job = names.get("job_id") or names.get("transfer_id")
             exchange.resource = names.get("resource_id") or names.get("collection_id")
             break
     return exchange

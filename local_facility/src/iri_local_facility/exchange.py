@@ -24,7 +24,7 @@ class Exchange:
     Attributes:
         operation: The operationId.
         user: Whose token came with the request, whether or not the face looked at it.
-        job: The job that the path names.
+        job: The job or transfer that the path names.
         resource: The resource that the path names.
         created: The job that the request made.
         acted: Whether a face was reached and did not refuse.

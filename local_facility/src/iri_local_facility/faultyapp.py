@@ -106,14 +106,15 @@ class _Course:
         return None
 
     async def _job_name(self) -> str | None:
-        """The name of the job that the path names or the body describes."""
+        """The name of the job that the path names or the body describes; of a transfer, its label."""
         number = self._exchange.job
         if number is not None:
             with contextlib.suppress(Missing, ValueError, OverflowError):
                 return self._facility.scheduler.jobs.get(int(number)).name
             return None
         with contextlib.suppress(ValueError, AttributeError):
-            return json.loads(await self._read_body()).get("name")
+            document = json.loads(await self._read_body())
+            return document.get("name") or document.get("label")
         return None
 
     async def _act(self, send: Send) -> None:

@@ -14,11 +14,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
 from iri_local_facility.accounts import User
-from iri_local_facility.errors import FacilityError
+from iri_local_facility.errors import Denied, FacilityError
 from iri_local_facility.facility import Facility
 
 from .collections import Collection
-from .refusals import Refusal, denial
+from .refusals import Refusal
 from .tokens import bearer
 
 PREFIX = "/globus/https"
@@ -73,9 +73,7 @@ def make_router(core: Facility) -> APIRouter:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
             await _receive(request, target)
         except OSError as problem:
-            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise Refusal(507, "InsufficientStorage", f"{name}: {problem.strerror}") from None
-            raise denial(problem, name, "PutFailed") from None
+            raise _refusal(problem, name) from None
         except ClientDisconnect:
             return Response(status_code=400)
         return Response(status_code=201 if new else 200)
@@ -103,7 +101,7 @@ def _file(collection: Collection, user: User, path: str) -> Path:
         with real.open("rb"):
             return real
     except (FacilityError, OSError) as problem:
-        raise denial(problem, path, "GetFailed") from None
+        raise _refusal(problem, path) from None
 
 
 def _target(collection: Collection, user: User, path: str) -> Path:
@@ -113,8 +111,21 @@ def _target(collection: Collection, user: User, path: str) -> Path:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         real.parent.stat()
     except (FacilityError, OSError) as problem:
-        raise denial(problem, path, "PutFailed") from None
+        raise _refusal(problem, path) from None
     return real
+
+
+def _refusal(problem: FacilityError | OSError, path: str) -> Refusal:
+    """What cannot be done with a path: never a status that tells a client to try again."""
+    match problem:
+        case Denied() | PermissionError():
+            return Refusal(403, "PermissionDenied", f"{path}: Permission denied")
+        case FileNotFoundError():
+            return Refusal(404, "NotFound", f"{path}: No such file or directory")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Refusal(507, "InsufficientStorage", f"{path}: {problem.strerror}")
+        case _:
+            return Refusal(400, "BadRequest", f"{path}: {getattr(problem, 'strerror', None) or problem}")
 
 
 async def _receive(request: Request, target: Path) -> None:

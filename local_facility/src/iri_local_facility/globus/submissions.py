@@ -77,6 +77,8 @@ def _check(document: dict[str, Any], kind: str) -> str:
     if ignored := [name for name in _NOT_HERE if document.get(name)]:
         raise Refusal(501, "NotSupported", f"{', '.join(ignored)}: not supported by this facility")
     label = document.get("label") or ""
+    if not isinstance(label, str):
+        raise _bad("label is no text")
     if len(label) > _LABEL or label != label.strip() or {"\r", "\n"} & set(label):
         raise _bad(f"label: at most {_LABEL} characters, no line ends, no space around it")
     try:

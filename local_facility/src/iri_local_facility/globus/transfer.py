@@ -72,10 +72,10 @@ def _add_tasks(router: APIRouter, core: Facility) -> None:
     def shown(said: Bearer, task: Task) -> dict[str, Any]:
         return task_document(task, core.globus.grants.identity(said.user.name), lambda it: _name(core, it))
 
-    @router.get("/task/{task_id}", operation_id="globusGetTask")
-    async def get_task(request: Request, task_id: str) -> dict[str, Any]:
+    @router.get("/task/{transfer_id}", operation_id="globusGetTask")
+    async def get_task(request: Request, transfer_id: str) -> dict[str, Any]:
         said = bearer(core, request, TRANSFER)
-        return shown(said, tasks.get(task_id, said.user.name))
+        return shown(said, tasks.get(transfer_id, said.user.name))
 
     @router.get("/task_list", operation_id="globusTaskList")
     async def task_list(
@@ -87,10 +87,10 @@ def _add_tasks(router: APIRouter, core: Facility) -> None:
         page = [shown(said, task) for task in found[offset : offset + limit]]
         return {**_page("task_list", page, limit, offset), "total": len(found)}
 
-    @router.post("/task/{task_id}/cancel", operation_id="globusCancelTask")
-    async def cancel(request: Request, task_id: str) -> dict[str, Any]:
+    @router.post("/task/{transfer_id}/cancel", operation_id="globusCancelTask")
+    async def cancel(request: Request, transfer_id: str) -> dict[str, Any]:
         said = bearer(core, request, TRANSFER)
-        canceled = core.globus.mover.cancel(tasks.get(task_id, said.user.name))
+        canceled = core.globus.mover.cancel(tasks.get(transfer_id, said.user.name))
         return {
             "DATA_TYPE": "result",
             "code": "Canceled" if canceled else "TaskComplete",
@@ -98,9 +98,9 @@ def _add_tasks(router: APIRouter, core: Facility) -> None:
             **_about(request),
         }
 
-    @router.get("/task/{task_id}/pause_info", operation_id="globusPauseInfo")
-    async def pause_info(request: Request, task_id: str) -> dict[str, Any]:
-        task = tasks.get(task_id, bearer(core, request, TRANSFER).user.name)
+    @router.get("/task/{transfer_id}/pause_info", operation_id="globusPauseInfo")
+    async def pause_info(request: Request, transfer_id: str) -> dict[str, Any]:
+        task = tasks.get(transfer_id, bearer(core, request, TRANSFER).user.name)
         rules = [
             {"DATA_TYPE": "pause_rule_limited", "id": event["number"], "message": event["details"]}
             for event in tasks.events(task.id)[:1]
@@ -116,11 +116,11 @@ def _add_tasks(router: APIRouter, core: Facility) -> None:
 def _add_histories(router: APIRouter, core: Facility) -> None:
     tasks = core.globus.tasks
 
-    @router.get("/task/{task_id}/event_list", operation_id="globusEventList")
+    @router.get("/task/{transfer_id}/event_list", operation_id="globusEventList")
     async def event_list(
-        request: Request, task_id: str, limit: Limit = 10, offset: Offset = 0
+        request: Request, transfer_id: str, limit: Limit = 10, offset: Offset = 0
     ) -> dict[str, Any]:
-        events = tasks.events(tasks.get(task_id, bearer(core, request, TRANSFER).user.name).id)
+        events = tasks.events(tasks.get(transfer_id, bearer(core, request, TRANSFER).user.name).id)
         page = [
             {
                 "DATA_TYPE": "event",
@@ -134,19 +134,19 @@ def _add_histories(router: APIRouter, core: Facility) -> None:
         ]
         return {**_page("event_list", page, limit, offset), "total": len(events)}
 
-    @router.get("/task/{task_id}/successful_transfers", operation_id="globusSuccessfulTransfers")
-    async def successful_transfers(request: Request, task_id: str, marker: Offset = 0) -> dict[str, Any]:
-        return _marked(core, request, task_id, "successful_transfer", marker)
+    @router.get("/task/{transfer_id}/successful_transfers", operation_id="globusSuccessfulTransfers")
+    async def successful_transfers(request: Request, transfer_id: str, marker: Offset = 0) -> dict[str, Any]:
+        return _marked(core, request, transfer_id, "successful_transfer", marker)
 
-    @router.get("/task/{task_id}/skipped_errors", operation_id="globusSkippedErrors")
-    async def skipped_errors(request: Request, task_id: str, marker: Offset = 0) -> dict[str, Any]:
-        return _marked(core, request, task_id, "skipped_error", marker)
+    @router.get("/task/{transfer_id}/skipped_errors", operation_id="globusSkippedErrors")
+    async def skipped_errors(request: Request, transfer_id: str, marker: Offset = 0) -> dict[str, Any]:
+        return _marked(core, request, transfer_id, "skipped_error", marker)
 
 
-def _marked(core: Facility, request: Request, task_id: str, kind: str, marker: int) -> dict[str, Any]:
+def _marked(core: Facility, request: Request, transfer_id: str, kind: str, marker: int) -> dict[str, Any]:
     """Files of a task that is over, page by page."""
     tasks, skipped = core.globus.tasks, kind == "skipped_error"
-    task = tasks.get(task_id, bearer(core, request, TRANSFER).user.name)
+    task = tasks.get(transfer_id, bearer(core, request, TRANSFER).user.name)
     if not task.finished:
         raise Refusal(400, "ClientError.BadRequest", "The task is still in progress")
     rows = tasks.files(task.id, skipped=skipped)
