@@ -61,7 +61,9 @@ class HereReach:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.name = f"{socket.gethostname()}:{os.path.abspath(path)}"
+        # Only a relative path has to be looked up; a relay's is made on the loop.
+        whole = os.path.normpath(path) if os.path.isabs(path) else os.path.abspath(path)
+        self.name = f"{socket.gethostname()}:{whole}"
 
     async def offer(self, *, fully: bool) -> Offer:
         """Files."""
