@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cli_shell import Shell, variables_of
 
 from iri_common import Facility, FileLedger, JobKey, JobSpec, NotFound
 from iri_common.apis.globus import GlobusCredential
+from iri_common.cli.exits import Exit
 from iri_common.facility.collections import GlobusSettings
 from iri_common.facility.doors import open_door
 from iri_common.facility.loop import run_blocking
@@ -103,3 +105,28 @@ def test_a_guard_that_the_collection_does_not_show_cannot_be_read(
     elsewhere = facility(bare, tmp_path, collection_of(bare, root="/gpfs"))
     assert (elsewhere.grades.files, elsewhere.grades.journal) == ("globus", "no")
     assert elsewhere.jobs.journal(elsewhere.jobs.submit(ECHO)) is None
+
+
+def test_doctor_tells_how_globus_stands(
+    bare: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables = {
+        **variables_of(bare, tmp_path),
+        **bare.globus_env,
+        "IRI_FACILITY_PLACE_GLOBUS_COLLECTION": bare.collection,
+        "IRI_FACILITY_PLACE_GLOBUS_LEND": "true",
+        "IRI_GLOBUS_CLIENT_ID": bare.globus_client_id,
+        "IRI_GLOBUS_CLIENT_SECRET": bare.globus_client_secret,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    said = Shell(variables, capsys)("doctor")
+    assert said.code == 0, said.out
+    assert f"Globus client {bare.globus_client_id} is accepted, sees Files of local for /" in said.out
+    assert "go through the Globus collection" in said.out
+    monkeypatch.setenv("IRI_GLOBUS_CLIENT_SECRET", "wrong-secret")
+    wrong = Shell(variables, capsys).apart("doctor", "--json")
+    (finding,) = [each for each in wrong.document["findings"] if each["topic"] == "globus"]
+    assert (wrong.code, finding["mark"]) == (Exit.AUTH, "fail")
+    assert "check its id and secret" in finding["says"]
+    assert "wrong-secret" not in wrong.out + wrong.err
