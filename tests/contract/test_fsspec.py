@@ -19,7 +19,7 @@ from iri_common import Facility, IriError
 from iri_common.facility.filesystem import IriFileSystem
 from iri_local_facility import LocalFacility
 
-ODD = ("two words.txt", "ünï¢ode.txt", "-dash", "a&b'\"c", "100%41.txt", "[1]*?.txt", "tab\tnew\nline")
+ODD = ("ünï ¢ode%41", "-a&b'\"c", "[1]*?.txt", "tab\tnew\nline")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from iri_common.transfers.ends import LocalEnd, parse_end
 
 if TYPE_CHECKING:
     from iri_common.cli.options import DoorWords, RoadWords
-    from iri_common.facility.reach import FacilityEnd
+    from iri_common.facility.farreach import FacilityEnd
     from iri_common.model.transfer import TransferResult
     from iri_common.policy.roads import Plan
 

@@ -13,7 +13,7 @@ from iri_common.transfers.ends import LocalEnd, ProfileEnd, parse_end
 if TYPE_CHECKING:
     from iri_common.cli.options import DoorWords
     from iri_common.facility.facility import Facility
-    from iri_common.facility.reach import FacilityEnd
+    from iri_common.facility.farreach import FacilityEnd
 
 _HOW = "write iri://profile/resource/path, or an absolute path with --facility"
 

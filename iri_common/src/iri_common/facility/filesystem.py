@@ -17,17 +17,19 @@ import contextlib
 import errno
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, cast
 
 from iri_common.facility.catalogue import Catalogue, Info, parent, stripped, within
+from iri_common.facility.faces import Transfers
 from iri_common.facility.facility import Facility
+from iri_common.facility.farreach import FacilityEnd
 from iri_common.facility.fileobjects import FetchedFile, SentFile
 from iri_common.facility.filetrouble import os_errors
 from iri_common.model.errors import NotOffered, UsageError
+from iri_common.model.transfer import Progress
 
 try:
     from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
@@ -204,8 +206,7 @@ class IriFileSystem(AbstractFileSystem):
         Path(lpath).parent.mkdir(parents=True, exist_ok=True)
         with os_errors(rpath):
             facility, storage, place = self._catalogue.at(rpath)
-            facility.files.get(place, lpath, storage=storage)
-        _tell(callback, Path(lpath))
+            facility.files.get(place, lpath, storage=storage, on_progress=_teller(callback))
 
     # ----------------------------------------------------------------------------------------- to write
 
@@ -219,13 +220,12 @@ class IriFileSystem(AbstractFileSystem):
             self.makedirs(rpath, exist_ok=True)
             return
         self.makedirs(parent(rpath), exist_ok=True)
-        self._send(Path(lpath), stripped(rpath))
-        _tell(callback, Path(lpath))
+        self._send(Path(lpath), stripped(rpath), callback)
 
-    def _send(self, source: Path, path: str) -> None:
+    def _send(self, source: Path, path: str, callback: Any = None) -> None:
         with os_errors(path):
             facility, storage, place = self._catalogue.at(path)
-            facility.files.put(source, place, storage=storage)
+            facility.files.put(source, place, storage=storage, on_progress=_teller(callback))
         self.invalidate_cache(path)
 
     def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
@@ -253,16 +253,12 @@ class IriFileSystem(AbstractFileSystem):
             self.makedirs(path2, exist_ok=True)
             return
         with os_errors(path1):
-            facility, storage, source = self._catalogue.at(path1)
-            other, other_storage, target = self._catalogue.at(path2)
-            if (facility, storage) == (other, other_storage):
-                facility.files.cp(source, target, storage=storage)
-                self.invalidate_cache(path2)
-                return
-        with tempfile.TemporaryDirectory(prefix="iri-") as directory:
-            copy = Path(directory, "copy")
-            self.get_file(path1, copy)
-            self._send(copy, stripped(path2))
+            Transfers().copy(self._end(path1), self._end(path2))
+        self.invalidate_cache(path2)
+
+    def _end(self, path: str) -> FacilityEnd:
+        facility, storage, place = self._catalogue.at(path)
+        return facility.files.at(place, storage=storage)
 
     def mv(
         self, path1: str, path2: str, recursive: bool = False, maxdepth: int | None = None, **_: Any
@@ -313,8 +309,13 @@ def _plain(value: object) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _tell(callback: Any, file: Path) -> None:
-    if callback is not None:
-        size = file.stat().st_size
-        callback.set_size(size)
-        callback.absolute_update(size)
+def _teller(callback: Any) -> Callable[[Progress], None] | None:
+    """What tells a callback of fsspec how far a file is."""
+    if callback is None:
+        return None
+
+    def tell(progress: Progress) -> None:
+        callback.set_size(progress.bytes_total)
+        callback.absolute_update(progress.bytes_done)
+
+    return tell
