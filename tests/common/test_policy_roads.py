@@ -55,6 +55,8 @@ JOBS = Wishes(allow_job=True)
         (IRI, IRI, [4 * GIB], Wishes(), [Road.WITHIN]),
         (IRI, FIRECREST, [MIB], Wishes(), [Road.RELAY]),
         (WITH_GLOBUS, OLCF, [GIB], Wishes(), [Road.GLOBUS]),
+        (WITH_GLOBUS, replace(FIRECREST, collection="c-cscs"), [KIB], Wishes(), [Road.RELAY]),
+        (WITH_GLOBUS, replace(FIRECREST, collection="c-cscs"), [MIB] * 50, Wishes(), [Road.GLOBUS]),
         (BEAMLINE, WITH_GLOBUS, [GIB], Wishes(), [Road.GLOBUS]),
         (BEAMLINE, HERE, [GIB], Wishes(), [Road.HTTPS]),
         (HERE, BEAMLINE, [GIB], Wishes(), [Road.HTTPS]),

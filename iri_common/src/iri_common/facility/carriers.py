@@ -18,7 +18,9 @@ from iri_common.model.key import JobKey
 from iri_common.model.ports import Dialect
 from iri_common.model.spec import JobAttributes, JobSpec, ResourceSpec
 from iri_common.model.transfer import Road
+from iri_common.policy.globus_tasks import TaskPace
 from iri_common.policy.offers import Quote
+from iri_common.policy.pace import Pace
 from iri_common.transfers.archive import ArchiveRoad
 from iri_common.transfers.chunks import ChunksRoad, RunScript
 from iri_common.transfers.direct import DirectRoad
@@ -109,8 +111,20 @@ def _globus(
     if globus is None or source.collection is None or target.collection is None:
         raise NotOffered("Globus Transfer needs a collection at both ends, and somebody who asks")
     return GlobusRoad(
-        globus.transfers, source.collection, target.collection, poller=globus.poller, tree=making.tree
+        globus.transfers,
+        source.collection,
+        target.collection,
+        poller=globus.poller,
+        tree=making.tree,
+        pace=_pace(source, target),
     )
+
+
+def _pace(*ends: FacilityReach | CollectionReach) -> TaskPace:
+    """As the user wants to look at jobs there, where that was said; else Globus' own."""
+    said = [end.settings.pace for end in ends if isinstance(end, FacilityReach)]
+    quickest = min((each.quickest for each in said if each != Pace()), default=TaskPace().quickest)
+    return TaskPace(quickest)
 
 
 def _relay(quote: Quote, source: Reach, target: Reach, making: Making) -> Carrier:

@@ -19,7 +19,7 @@ from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
 from iri_common.jobs.operations import settled
 from iri_common.model.errors import IriError, NotFound, NotOffered, UsageError
-from iri_common.model.facility import Resource
+from iri_common.model.facility import AccessEndpoint, Resource
 from iri_common.model.ports import ByteWire, Dialect, Ledger, PartsApi
 from iri_common.model.ref import origin_of
 from iri_common.model.transfer import CollectionEnd
@@ -172,13 +172,12 @@ class FacilityReach(_FarReach):
         """Learn of Globus and S3; a facility that tells of neither has neither."""
         settings = self.settings.globus
         self.collection = settings.end if settings is not None else None
-        with contextlib.suppress(IriError):
-            told = (await self.dialect.storage.access_endpoints(self.file_system)).value
-            self.collection = self.collection or announced(told)
-            # A file system that has a store beside it keeps its files elsewhere.
-            stores = [each for each in told if each.protocol == "s3"] if self._far is None else []
-            if self.parts is None and stores:
-                self.parts = s3_parts(stores[0], self.settings.wire)
+        told = await self._endpoints(self.file_system)
+        # A file system that has a store beside it keeps its files elsewhere.
+        stores = [each for each in told if each.protocol == "s3"] if self._far is None else []
+        if self.parts is None and stores:
+            self.parts = s3_parts(stores[0], self.settings.wire)
+        self.collection = self.collection or announced(told) or await self._of_storage()
         if self.collection is not None:
             credential = settings.credential if settings is not None else None
             credential = credential or await asyncio.to_thread(load_globus)
@@ -187,6 +186,20 @@ class FacilityReach(_FarReach):
             self._has_https = self._has_https or await self._https()
         except IriError as error:  # other roads may do; who wishes for this one is told that there is none
             log.info("the collection of %s is not asked for its HTTPS: %s", self.settings.label, error)
+
+    async def _of_storage(self) -> CollectionEnd | None:
+        """The only collection of the facility; a machine is no storage, though it shows the files."""
+        found: set[CollectionEnd] = set()
+        for each in await self._door.resources():
+            if each.offers("filesystem") and not each.offers("compute") and self._direct:
+                found |= {end for end in [announced(await self._endpoints(each.id))] if end is not None}
+        return found.pop() if len(found) == 1 else None
+
+    async def _endpoints(self, resource_id: str) -> Sequence[AccessEndpoint]:
+        try:
+            return (await self.dialect.storage.access_endpoints(resource_id)).value
+        except IriError:
+            return ()
 
 
 class CollectionReach(_FarReach):

@@ -10,6 +10,7 @@ from iri_common.model.transfer import Road
 from iri_common.policy.sizes import amount, duration
 
 A_PROMISE = 10.0  # seconds that one more promise is worth
+ASTRAY = 1e6  # bytes a second: nobody knows the line of a laptop that is to stand between two facilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,9 @@ class Quote:
 
     @property
     def cost(self) -> float:
-        """Seconds, with what is missing counted as some more."""
-        return self.seconds + A_PROMISE * len(self.missing)
+        """Seconds, with what is missing counted as some more, and bytes that have no business here too."""
+        astray = self.bytes_here / ASTRAY if self.hops else 0.0
+        return self.seconds + astray + A_PROMISE * len(self.missing)
 
     def describe(self) -> str:
         """One line for people."""
