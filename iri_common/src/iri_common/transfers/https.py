@@ -16,7 +16,7 @@ from iri_common.policy.retry import backoff
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named
 from iri_common.transfers.far import FarEnd
-from iri_common.transfers.spans import MIB, TRIES, Damaged, Spans, digest, fetch
+from iri_common.transfers.spans import MIB, TRIES, Damaged, Digest, Spans, fetch
 from iri_common.transfers.trip import Trip
 
 
@@ -148,9 +148,10 @@ class HttpsRoad:
         def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
             return self._ranges.read(self._id, move.source, start=start, end=end)
 
-        digesting = asyncio.create_task(digest(aside.read, move.size, spans))
+        digest = Digest(aside.read, move.size, spans)
+        digesting = asyncio.create_task(digest.made())
         try:
-            await fetch(open_at, aside, spans, move, trip, slots=slots, note=note)
+            await fetch(open_at, aside, spans, digest, move, trip, slots=slots, note=note)
             return await digesting
         finally:
             digesting.cancel()

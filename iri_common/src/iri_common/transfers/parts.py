@@ -21,7 +21,7 @@ from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named, tried
 from iri_common.transfers.far import FarEnd
 from iri_common.transfers.links import Links, StaleLink, require_fine, wire_errors, words_of
-from iri_common.transfers.spans import Damaged, OpenAt, Spans, digest, fetch
+from iri_common.transfers.spans import Damaged, Digest, OpenAt, Spans, fetch
 from iri_common.transfers.trip import Trip
 
 MIB = 1024 * 1024
@@ -117,7 +117,7 @@ class _Upload(_Leg):
             await far.require_no_directory(path)
             path = local.aside_of(path, self._trip.notes.transfer)
         async with local.reading(self._move.source) as source:
-            digesting = asyncio.create_task(digest(source.read, source.size))
+            digesting = asyncio.create_task(Digest(source.read, source.size).made())
             try:
                 await self._send(source, path)
                 sha256 = await digesting
@@ -341,10 +341,18 @@ class _Download(_Leg):
             told = {"size": size, "mtime": self._move.mtime, "etag": self._etag, "missing": spans.missing}
             self._note(told)
 
-        digesting = asyncio.create_task(digest(aside.read, size, spans))
+        digest = Digest(aside.read, size, spans)
+        digesting = asyncio.create_task(digest.made())
         try:
             await fetch(
-                self._opener(links), aside, spans, self._move, self._trip, slots=self._slots, note=note
+                self._opener(links),
+                aside,
+                spans,
+                digest,
+                self._move,
+                self._trip,
+                slots=self._slots,
+                note=note,
             )
             return await digesting
         finally:

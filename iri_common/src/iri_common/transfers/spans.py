@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -19,9 +21,10 @@ MIB = 1024 * 1024
 TRIES = Limits(attempts=6, first_delay=0.5, longest_delay=15.0)  # without a byte of progress between them
 
 _WORTH_SPLITTING = 32 * MIB
-_NEXT_READER = 1.5  # seconds of one connection alone: a file that is here by then is not asked for twice
+_NEXT_READER = 2.0  # seconds after which one more connection may help
+_WORTH_HELPING = 4.0  # seconds that are left without it: a store may read all of an object for a range
 _NOTED_EVERY = 8 * MIB
-_DIGESTED_AT_ONCE = 2 * MIB
+_OFFERED_AHEAD = 8 * MIB
 
 OpenAt = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """The bytes from an offset up to, not including, another."""
@@ -99,6 +102,7 @@ async def fetch(
     open_at: OpenAt,
     aside: LocalAside,
     spans: Spans,
+    digest: Digest,
     move: Move,
     trip: Trip,
     *,
@@ -107,26 +111,33 @@ async def fetch(
 ) -> None:
     """Read all that is missing into its place.
 
-    The first connection begins alone, and others join it while there is enough left for them.
+    The first connection begins alone, and others join it while it has much left to do.
 
     Args:
         open_at: Raises errors of our own; a transient one is tried again from where it came.
         aside: Open.
         spans: What is missing.
+        digest: Offered what comes.
         move: For its name.
         trip: Its meter is told.
         slots: How many connections there may be, shared with other files.
         note: Called every few MiB.
     """
 
+    begun, here = time.monotonic(), spans.here
+
+    def seconds_left() -> float:
+        rate = (spans.here - here) / (time.monotonic() - begun)
+        return (spans.size - spans.here) / rate if rate else math.inf
+
     async def reader(number: int) -> None:
         await asyncio.sleep(number * _NEXT_READER)
-        while spans.missing:
+        while spans.missing and (number == 0 or seconds_left() > _WORTH_HELPING):
             async with slots:
                 span = spans.take()
                 if span is None:
                     return
-                await _read(open_at, aside, spans, span, move, trip, note)
+                await _read(open_at, aside, spans, span, digest, move, trip, note)
 
     readers = [asyncio.create_task(reader(number)) for number in range(trip.parallel)]
     try:
@@ -150,6 +161,7 @@ async def _read(
     aside: LocalAside,
     spans: Spans,
     span: Span,
+    digest: Digest,
     move: Move,
     trip: Trip,
     note: Callable[[], None],
@@ -159,10 +171,11 @@ async def _read(
         begun = span.at
         try:
             async with open_at(span.at, span.end) as pieces:
-                async for block in _blocks(pieces):
+                async for block in _ahead(_blocks(pieces)):
                     block = block[: span.end - span.at]  # somebody else may read on from there by now
                     await trip.meter.spend(len(block))
                     await aside.write(span.at, block)
+                    digest.offer(span.at, block)
                     spans.arrived(span, len(block))
                     trip.meter.moved(len(block), move.name)
                     if span.at // _NOTED_EVERY > noted:
@@ -193,20 +206,52 @@ async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(kept)
 
 
-async def digest(read: Callable[[int, int], Awaitable[bytes]], size: int, spans: Spans | None = None) -> str:
-    """The SHA-256 of a file, in hex, made while it comes or goes.
+async def _ahead(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, each read while the one before it is put away."""
+    coming = asyncio.ensure_future(anext(blocks, None))
+    try:
+        while (block := await coming) is not None:
+            coming = asyncio.ensure_future(anext(blocks, None))
+            yield block
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
+class Digest:
+    """The SHA-256 of a file, made from its beginning on while it comes or goes.
 
     Args:
         read: Gives bytes from an offset.
         size: Of the file.
         spans: What is not there to be read yet; None for nothing.
     """
-    whole, at = hashlib.sha256(), 0
-    while at < size:
-        reached = size if spans is None else await spans.without_gap(at)
-        content = await read(at, min(reached - at, _DIGESTED_AT_ONCE))
-        # A hole at the end of a file that is not at its length yet reads as nothing.
-        content += bytes(min(reached - at, _DIGESTED_AT_ONCE) - len(content))
-        await asyncio.to_thread(whole.update, content)
-        at += len(content)
-    return whole.hexdigest()
+
+    def __init__(
+        self, read: Callable[[int, int], Awaitable[bytes]], size: int, spans: Spans | None = None
+    ) -> None:
+        self._read, self._size, self._spans = read, size, spans
+        self._at = 0
+        self._offered = dict[int, bytes]()
+
+    def offer(self, at: int, block: bytes) -> None:
+        """Bytes that somebody has in hand: if they come next, or soon, they need not be read again."""
+        if 0 <= at - self._at < _OFFERED_AHEAD:
+            self._offered[at] = block
+
+    async def made(self) -> str:
+        """In hex, when all of the file was there."""
+        whole = hashlib.sha256()
+        while self._at < self._size:
+            reached = self._size if self._spans is None else await self._spans.without_gap(self._at)
+            block = self._offered.pop(self._at, None)
+            if block is None:
+                count = min(reached - self._at, MIB)
+                block = await self._read(self._at, count)
+                block += bytes(
+                    count - len(block)
+                )  # a hole at the end of a file that is not at its length yet
+            await asyncio.to_thread(whole.update, block)
+            self._at += len(block)
+            self._offered = {at: each for at, each in self._offered.items() if at >= self._at}
+        return whole.hexdigest()
