@@ -17,6 +17,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.hooks"]}],
         "operators": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.operators"]}],
         "triggers": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.triggers"]}],
+        "filesystems": ["airflow_provider_iri.filesystem"],
         "connection-types": [_connection_type()],
     }
 
