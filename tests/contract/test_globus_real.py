@@ -15,11 +15,8 @@ from pathlib import Path
 import pytest
 from globus_world import World, until
 
-from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect
-from iri_common.apis.globus.client import Collection
+from iri_common.apis.globus import GlobusClient, GlobusCredential
 from iri_common.apis.globus.credentials import given_token
-from iri_common.http.bytes import HttpBytes
-from iri_common.http.transport import WireSettings
 from iri_common.jobs.operations import settled
 from iri_common.model.errors import (
     AuthError,
@@ -199,6 +196,24 @@ async def test_a_missing_source_fails_at_once_and_frees_its_paths(world: World) 
     assert (world.beam / "from facility/gone").read_bytes() == b"x" * 1000
 
 
+async def test_a_paused_task_goes_on_when_its_pause_ends(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    pause = world.place.order("transfer_inactive", "*")
+    waiting = asyncio.create_task(world.carried([world.move("paused")]))
+    await until(lambda: "Globus waits" in caplog.text)
+    assert f"iri globus login --collection {world.place.collection}" in caplog.text
+    world.place.clear_faults(pause)
+    await waiting
+    assert caplog.text.count("Globus waits") == 1
+
+
+async def test_a_full_disk_at_the_target_is_said_at_once(world: World) -> None:
+    world.place.order("no_space", "*")
+    with pytest.raises(TransferError, match=r"(?i)no_space_left"):
+        await world.carried([world.move("full")])
+
+
 async def test_errors_are_ours_and_can_be_pickled(world: World) -> None:
     files, collection, home = world.dialect().files, world.place.collection, str(world.place.home)
     world.move("dir/file")
@@ -279,69 +294,3 @@ async def test_a_large_file_streams_both_ways(world: World) -> None:
     async with dialect.ranges.read(collection, path, start=5, end=2**22 + 5) as found:
         sizes = [len(each) async for each in found]
     assert (sum(sizes), max(sizes) <= 2**20) == (2**22, True)
-
-
-# ------------------------------------------------------------------------------------------ people
-
-
-def logged_in(world: World, *options: str, links: int = 1) -> subprocess.CompletedProcess[str]:
-    """What a person does: run the command, open each link, paste the code."""
-    command = [str(Path(sys.executable).with_name("iri")), "globus", "login"]
-    running = subprocess.Popen(
-        [*command, "--client", world.place.globus_native_client_id, *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert running.stdin is not None
-    assert running.stderr is not None
-    said = ""
-    for _ in range(links):
-        while "http" not in (line := running.stderr.readline()) and line:
-            said += line
-        running.stdin.write(f"{world.place.globus_login(line.strip())}\n")
-        running.stdin.flush()
-    _, rest = running.communicate(timeout=30)
-    return subprocess.CompletedProcess(command, running.returncode, "", said + rest)
-
-
-async def test_a_person_logs_in_by_the_command_of_the_error(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(world.state))
-    collection = world.place.collection
-    with pytest.raises(AuthError, match="run: iri globus login") as caught:
-        await GlobusClient(world.person()).check()
-    assert "\n" not in str(caught.value)
-    done = await asyncio.to_thread(logged_in, world, "--collection", collection, links=2)
-    assert done.returncode == 0, done.stderr
-    client = GlobusClient(world.person())
-    await client.check()
-    token = await client.https_token(collection)
-    assert token
-    await client.https_refused(token)
-    assert await client.https_token(collection) != token  # refreshed, without a person
-    assert "://" not in done.stderr.partition("tokens for")[2]
-
-
-async def test_a_consent_that_is_missing_is_one_sentence_with_the_command(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(world.state))
-    assert (await asyncio.to_thread(logged_in, world)).returncode == 0
-    private = world.place.add_collection("private", world.beam, data_access=True)
-    client = GlobusClient(world.person())  # with the tokens that the command kept
-    with pytest.raises(AuthError) as caught:
-        await GlobusDialect(client, HttpBytes(WireSettings())).files.ls(private, "/")
-    assert f"run: iri globus login --collection {private}" in caught.value.message
-    assert "\n" not in caught.value.message
-
-
-async def test_a_client_consents_to_itself_when_that_is_asked_late(world: World) -> None:
-    dialect = world.dialect()
-    private = world.place.add_collection("late", world.beam, data_access=True)
-    # As if it had needed none when it was looked at: then Transfer's refusal tells.
-    dialect.client._collections[private] = (float("inf"), Collection(private))
-    await dialect.files.ls(private, "/")
-    assert world.asked()["globusLs"] == 2
