@@ -167,7 +167,8 @@ class _Upload(_Leg):
     async def _begin(self, source: local.LocalSource, path: str) -> PartsUpload:
         answer = await self._road.parts.begin(self._road.id, path, source.size)
         upload = await settled(answer, self._road.operations, self._patience)
-        self._remember(source, upload, {})
+        told = {"mark": source.mark, "part_size": upload.part_size, "handle": dict(upload.handle)}
+        self._note(told)
         return upload
 
     async def _taken_up(
@@ -178,7 +179,7 @@ class _Upload(_Leg):
         if noted is None:
             return None
         upload = PartsUpload(path, source.size, noted["part_size"], (), None, noted["handle"])
-        etags = {int(number): etag for number, etag in noted["etags"].items()}
+        etags = self._noted_etags(upload)
         try:
             if noted["mark"] != source.mark:
                 raise NotOffered("parts of another content")
@@ -204,7 +205,7 @@ class _Upload(_Leg):
         async def part(number: int) -> None:
             async with self._slots:
                 etags[number] = await self._sent(source, links, number)
-            self._remember(source, upload, etags)
+            self._trip.notes.put(self._part(upload, number), etags[number])
 
         numbers = range(1, upload.parts + 1)
         await abreast([each for each in numbers if each not in etags], part, self._trip.parallel)
@@ -262,20 +263,20 @@ class _Upload(_Leg):
             raise
         return reply.headers["etag"]
 
+    def _noted_etags(self, upload: PartsUpload) -> dict[int, str]:
+        noted = {each: self._trip.notes.get(self._part(upload, each)) for each in range(1, upload.parts + 1)}
+        return {number: etag for number, etag in noted.items() if etag is not None}
+
+    def _part(self, upload: PartsUpload, number: int) -> str:
+        # A note for each part: one of all would be written as often as there are parts. It names the upload,
+        # for what was sent to another one is no part of this.
+        which = hashlib.sha256(repr(sorted(upload.handle.items())).encode()).hexdigest()[:8]
+        return f"{self._name}:{which}:{number}"
+
     async def _forget(self, upload: PartsUpload) -> None:
         self._note(None)
         with contextlib.suppress(IriError):  # what nobody finishes, a store clears away some day
             await self._road.parts.abandon(self._road.id, upload)
-
-    def _remember(self, source: local.LocalSource, upload: PartsUpload, etags: Mapping[int, str]) -> None:
-        self._note(
-            {
-                "mark": source.mark,
-                "part_size": upload.part_size,
-                "handle": dict(upload.handle),
-                "etags": {str(number): etag for number, etag in etags.items()},
-            }
-        )
 
 
 def _size_of(upload: PartsUpload, etags: Mapping[int, str]) -> int:

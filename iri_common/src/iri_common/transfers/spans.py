@@ -123,7 +123,6 @@ async def fetch(
         slots: How many connections there may be, shared with other files.
         note: Called every few MiB.
     """
-
     begun, here = time.monotonic(), spans.here
 
     def seconds_left() -> float:
