@@ -14,7 +14,7 @@ from iri_common.model.errors import UsageError
 from iri_common.model.facility import AccessEndpoint
 from iri_common.model.grades import Grades
 from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer, Dialect, OperationsApi, TransfersApi
+from iri_common.model.ports import Answer, ByteWire, Dialect, OperationsApi, TransfersApi
 from iri_common.model.transfer import CollectionEnd
 from iri_common.transfers.globus_poller import TaskPoller
 
@@ -65,10 +65,12 @@ class Globus:
 
     Attributes:
         dialect: Collections as it sees them, by their ids and with their own paths.
+        wire: For bytes over their HTTPS.
         poller: Shared by all who wait for its tasks.
     """
 
     dialect: GlobusDialect
+    wire: ByteWire = field(repr=False)
     poller: TaskPoller = field(repr=False)
 
     @property
@@ -76,14 +78,19 @@ class Globus:
         """Its tasks."""
         return self.dialect.transfers
 
+    def showing(self, end: CollectionEnd) -> GlobusDialect:
+        """One collection with a facility's paths; whatever names a file system means it."""
+        return GlobusDialect(self.dialect.client, self.wire, lambda _: end)
+
 
 def open_globus(credential: GlobusCredential) -> Globus:
     """The identity of this credential; made once per process. Call it on the I/O loop."""
     doors = io_loop().belongings
     key = ("globus", credential.identity)
     if key not in doors:
-        dialect = GlobusDialect(GlobusClient(credential), HttpBytes(WireSettings()))
-        doors[key] = Globus(dialect, TaskPoller(dialect.transfers))
+        wire = HttpBytes(WireSettings())
+        dialect = GlobusDialect(GlobusClient(credential), wire)
+        doors[key] = Globus(dialect, wire, TaskPoller(dialect.transfers))
     return doors[key]
 
 
@@ -125,8 +132,7 @@ class LentDialect:
     """
 
     def __init__(self, api: Dialect, loan: Loan) -> None:
-        client = open_globus(loan.credential).dialect.client
-        collection = GlobusDialect(client, HttpBytes(WireSettings()), lambda _: loan.end)
+        collection = open_globus(loan.credential).showing(loan.end)
         self.name = api.name
         self.grades = lent_grades(api.grades)
         self.jobs, self.status = api.jobs, api.status

@@ -172,12 +172,13 @@ class FacilityReach(_FarReach):
         """Learn of Globus and S3; a facility that tells of neither has neither."""
         settings = self.settings.globus
         self.collection = settings.end if settings is not None else None
+        root = settings.root if settings is not None else "/"
         told = await self._endpoints(self.file_system)
         # A file system that has a store beside it keeps its files elsewhere.
         stores = [each for each in told if each.protocol == "s3"] if self._far is None else []
         if self.parts is None and stores:
             self.parts = s3_parts(stores[0], self.settings.wire)
-        self.collection = self.collection or announced(told) or await self._of_storage()
+        self.collection = self.collection or announced(told, root) or await self._of_storage(root)
         if self.collection is not None:
             credential = settings.credential if settings is not None else None
             credential = credential or await asyncio.to_thread(load_globus)
@@ -187,12 +188,13 @@ class FacilityReach(_FarReach):
         except IriError as error:  # other roads may do; who wishes for this one is told that there is none
             log.info("the collection of %s is not asked for its HTTPS: %s", self.settings.label, error)
 
-    async def _of_storage(self) -> CollectionEnd | None:
+    async def _of_storage(self, root: str) -> CollectionEnd | None:
         """The only collection of the facility; a machine is no storage, though it shows the files."""
         found: set[CollectionEnd] = set()
         for each in await self._door.resources():
             if each.offers("filesystem") and not each.offers("compute") and self._direct:
-                found |= {end for end in [announced(await self._endpoints(each.id))] if end is not None}
+                end = announced(await self._endpoints(each.id), root)
+                found |= {end} if end is not None else set()
         return found.pop() if len(found) == 1 else None
 
     async def _endpoints(self, resource_id: str) -> Sequence[AccessEndpoint]:
