@@ -125,7 +125,7 @@ def join_script(target: str, aside: str, parts: str, *, size: int, sha256: str, 
     Raises:
         UsageError: for a path that a job in another directory would take for something else.
     """
-    words = [_path(target), _path(aside), _path(parts), str(size), sha256, str(pieces)]
+    words = [whole_path(target), whole_path(aside), whole_path(parts), str(size), sha256, str(pieces)]
     return _script(words, _JOIN)
 
 
@@ -135,7 +135,7 @@ def split_script(source: str, parts: str, part_size: int) -> str:
     Raises:
         UsageError: as :func:`join_script`.
     """
-    return _script([_path(source), _path(parts), str(part_size)], _SPLIT)
+    return _script([whole_path(source), whole_path(parts), str(part_size)], _SPLIT)
 
 
 def read_split(entries: Sequence[FileEntry]) -> SplitFile | None:
@@ -153,7 +153,12 @@ def _script(words: Sequence[str], body: str) -> str:
     return f"set -- {shlex.join(words)}\n{_COMMON.lstrip()}{body.lstrip()}"
 
 
-def _path(path: str) -> str:
+def whole_path(path: str) -> str:
+    """The path itself, if a job in any directory takes it for the same file.
+
+    Raises:
+        UsageError: if not.
+    """
     if not path.startswith("/"):
         raise UsageError(
             f"a job at the facility needs the whole path of a file, beginning with /, not {path!r}"

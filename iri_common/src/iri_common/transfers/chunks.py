@@ -17,6 +17,7 @@ from iri_common.jobside.joining import (
     part_name,
     read_split,
     split_script,
+    whole_path,
 )
 from iri_common.model.errors import IriError, JobFailed, NotFound, NotOffered, TransferError
 from iri_common.model.files import FileEntry
@@ -33,8 +34,9 @@ RunScript = Callable[[str, JobKey], Awaitable[JobResult]]
 """Has a POSIX shell script run as a job and waits for its success; asked again with a key, it is that job."""
 
 MIB = 1024 * 1024
-# Bodies are held whole and copied on their way, several at once: what comes as JSON many times over.
-PART_UP, PART_DOWN = 4 * MIB, 2 * MIB
+PART = (
+    4 * MIB
+)  # bodies are held whole and copied on their way, several at once; half as much for JSON, coming
 _ROUNDS = 3  # jobs for one file: what turns out damaged is sent, or made, once more
 # A part is seldom ready at once, and each look is a request of the budget that all parts share.
 _PATIENCE = Patience(first=0.3)
@@ -71,7 +73,7 @@ class ChunksRoad:
         self.run_script = run_script
         self.stage = stage
         grades = dialect.grades
-        limit, best = (grades.upload_limit, PART_UP) if up else (grades.download_limit, PART_DOWN)
+        limit, best = (grades.upload_limit, PART) if up else (grades.download_limit, PART // 2)
         self.part_size = part_size or (best if limit is None else min(best, limit - limit // 64))
         self._leg = _Upload if up else _Download
 
@@ -146,7 +148,7 @@ class _Upload(_Leg):
     """Parts beside the target, then a join."""
 
     async def carry(self) -> None:
-        await self._far.require_no_directory(self._move.target)
+        await self._far.require_no_directory(whole_path(self._move.target))
         async with local.reading(self._move.source) as source:
             sent = await self._sent_and_joined(source)
         if not self._counted:
