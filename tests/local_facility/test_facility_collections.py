@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
-from globus_kit import https_token
+from globus_kit import auth_client, https_token, transfer_client
+from globus_sdk.scopes import GCSCollectionScopes
 
 from iri_local_facility import LocalFacility
 
@@ -153,11 +154,21 @@ def test_what_cannot_be_done(web: httpx.Client, method: str, path: str, status: 
     assert (answer.status_code, bool(answer.json()["code"])) == (status, True)
 
 
+def test_bytes_that_are_no_text(place: LocalFacility, web: httpx.Client) -> None:
+    assert web.put("/caf%E9", content=b"latin").status_code == 201
+    assert os.listdir(os.fsencode(place.beamline)).count(b"caf\xe9") == 1
+    listed = transfer_client(place).operation_ls(place.collection_of("beamline"), "/")
+    assert "\ufffdcafé" in [entry["name"] for entry in listed]
+
+
 def test_only_tokens_of_the_collection(place: LocalFacility, web: httpx.Client) -> None:
     (place.beamline / "mine").write_bytes(b"x")
     for token in (place.token, https_token(place, place.collection), "nonsense"):
         answer = web.get("/mine", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, answer.json()["code"]) == (401, "AuthenticationFailed")
+    scope = str(GCSCollectionScopes(place.collection_of("beamline")).data_access)
+    consent = auth_client(place).oauth2_client_credentials_tokens(scope)["access_token"]
+    assert web.get("/mine", headers={"Authorization": f"Bearer {consent}"}).status_code == 403
     own = f"{place.https_base}{quote(str(place.home))}/f"
     bearer = {"Authorization": f"Bearer {https_token(place, place.collection)}"}
     assert httpx.put(own, content=b"own", headers=bearer, trust_env=False).status_code == 201

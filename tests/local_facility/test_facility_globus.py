@@ -15,6 +15,8 @@ from globus_kit import await_task, await_that, request, transfer_client
 from globus_sdk import DeleteData, TransferClient
 
 from iri_local_facility import LocalFacility
+from iri_local_facility.globus.tasks import TaskTable, Trouble
+from iri_local_facility.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,7 @@ def test_a_tree_goes_whole(client: TransferClient, place: LocalFacility, work: P
         (work / name).write_bytes(bytes([number]) * number * 700_000)
     (work / "empty").mkdir()
     (work / "link").symlink_to("a")
+    (work / "directory-link").symlink_to("sub")
     data = request(place.collection, place.beam, (f"{work}/", "/in/tree/"), recursive=True, label="tree")
     submitted = client.submit_transfer(data)
     assert (submitted["code"], submitted.http_status) == ("Accepted", 202)
@@ -68,7 +71,7 @@ def test_a_tree_goes_whole(client: TransferClient, place: LocalFacility, work: P
     assert task["bytes_transferred"] == task["bytes_checksummed"] == 15 * 700_000
     assert all((there / name).read_bytes() == (work / name).read_bytes() for name in names)
     assert (there / "empty").is_dir()
-    assert not (there / "link").is_symlink()  # Globus leaves links out
+    assert not [path for path in there.iterdir() if "link" in path.name]  # Globus leaves them out
     moved = list(client.paginated.task_successful_transfers(task["task_id"]).items())
     assert {entry["destination_path"] for entry in moved} == {f"/in/tree/{name}" for name in names}
     assert [event["code"] for event in client.task_event_list(task["task_id"])] == ["SUCCEEDED", "STARTED"]
@@ -295,7 +298,7 @@ def test_short_operations(client: TransferClient, place: LocalFacility, work: Pa
 
 
 def test_three_work_at_a_time(client: TransferClient, place: LocalFacility, work: Path) -> None:
-    place.order("transfer_slow", seconds=0.4, times=None)
+    place.order("transfer_slow", seconds=0.6, times=None)
     for number in range(4):
         (work / str(number)).write_bytes(b"x")
     ids = [
@@ -304,8 +307,12 @@ def test_three_work_at_a_time(client: TransferClient, place: LocalFacility, work
         ]
         for n in range(4)
     ]
-    listed = client.task_list(filter={"task_id": ids}, limit=50)
-    assert sorted(task["nice_status"] for task in listed).count("Queued") >= 1
+    seen: list[list[str]] = []
+    deadline = time.monotonic() + 10
+    while seen[-1:] != [["OK", "OK", "OK", "Queued"]]:
+        assert time.monotonic() < deadline, seen
+        listed = client.task_list(filter={"task_id": ids}, limit=50)
+        seen.append(sorted(str(task["nice_status"]) for task in listed))
     assert listed["total"] == 4
     assert all(await_task(client, task_id)["status"] == "SUCCEEDED" for task_id in ids)
 
@@ -356,6 +363,16 @@ def test_orders_name_transfers(client: TransferClient, place: LocalFacility, wor
     late = place.order("transfer_fails", job=named, code="CONNECT_FAILED")
     assert await_task(client, named)["fatal_error"]["code"] == "CONNECT_FAILED"
     assert place.transfers()[-3]["faults"] == [late]
+
+
+def test_how_a_task_ends_is_settled_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "db")
+    tasks = TaskTable(store)
+    task = tasks.add("alice", "s", {"DATA_TYPE": "delete", "endpoint": "e", "DATA": []}, 0.0)
+    assert tasks.update(task, status="FAILED", fatal=Trouble("CANCELED", "")).status == "FAILED"
+    # The thread that worked on it comes to its end, too, and knows nothing of that.
+    assert tasks.update(task, status="SUCCEEDED").status == "FAILED"
+    store.close()
 
 
 def test_strangers_see_nothing(client: TransferClient, place: LocalFacility, work: Path) -> None:

@@ -51,7 +51,7 @@ class Work:
             seconds=task.progress.seconds,
             faults=task.progress.faults,
         )
-        self._told = self._began = time.monotonic()
+        self._began, self._told = time.monotonic(), 0.0
 
     def transfer(self) -> Trouble | None:
         """Bring everything that is not there yet; returns what was in the way of the rest."""
@@ -70,8 +70,8 @@ class Work:
         trouble = None
         (collection,) = self._collections
         for item in self._options["DATA"]:
-            self._check()
             self.progress.files += 1
+            self._check()
             if (item["path"], "") in self._arrived:
                 continue
             try:
@@ -97,12 +97,13 @@ class Work:
             self._leave_out(item["source_path"], item["destination_path"], trouble_of(problem))
 
     def _bring(self, pair: Pair) -> Trouble | None:
-        self._check()
         if pair.is_directory:
             self.progress.directories += 1
+            self._check()
             pair.destination.mkdir(parents=True, exist_ok=True)
             return None
         self.progress.files += 1
+        self._check()
         names = (pair.source_path, pair.destination_path)
         if names in self._arrived or names in self._left_out:
             return None
