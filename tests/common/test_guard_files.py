@@ -9,6 +9,7 @@ from jobs_world import ScriptedDialect, ref, status
 from iri_common import JobKey, JobState, NotOffered, PermissionDenied, Refused, TransientError
 from iri_common.jobs.guards import GuardFiles, Owner, Place
 from iri_common.jobs.testimony import by_journal, owner_of, worker_of
+from iri_common.jobside.codes import GuardCode
 
 KEY = JobKey.of("guarded", 1)
 HOME = "/home/alice"
@@ -141,6 +142,29 @@ async def test_what_a_journal_says_of_a_job_that_is_forgotten(journal, state, co
     files = PaperFiles({} if journal is None else {JOURNAL: journal})
     told = await by_journal(ref("1", KEY), guard_files(files))
     assert (told and told.state, told and told.exit_code) == (state, code)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrote", "double"),
+    [
+        ("8", "7", True),
+        ("7", "7", False),
+        ("7", "7.server", False),  # PBS tells a job a longer name than the API does
+        ("7_3", "7", False),  # a task of an array
+        ("7[3]", "7", False),
+        ("7", "77", True),
+        ("5b7c1e0a-0001", "7", False),  # an API's own ids say nothing of the scheduler's
+        ("12345678-0001-4000", "7", False),
+        ("7", "node:nid0001-4711-99", False),
+    ],
+)
+@pytest.mark.parametrize("ending", ["", "ended {0} 0 0 9\n"])
+async def test_a_forgotten_job_whose_work_another_did_is_a_double(asked, wrote, double, ending) -> None:
+    files = PaperFiles({JOURNAL: f"started {wrote} 0 5\n" + ending.format(wrote)})
+    told = await by_journal(ref(asked, KEY), guard_files(files))
+    assert told is not None
+    assert (told.exit_code == GuardCode.DOUBLE) is double
+    assert told.succeeded is (bool(ending) and not double)
 
 
 async def test_the_owner_file_names_the_worker() -> None:

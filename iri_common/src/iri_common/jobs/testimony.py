@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.search import find_jobs, the_one
@@ -14,9 +15,14 @@ from iri_common.model.ports import Dialect, JobsApi
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
 
+# Of 42, and of what else schedulers call it: 42.server, 42_7, 42[]; an id such as 42ab-… is no number.
+_NUMBER = re.compile(r"[0-9]+(?![0-9A-Za-z-])")
+
 
 async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
-    """How the job of a reference is by its journal: ended, or begun; None if it wrote nothing.
+    """How the job of a reference is by its key's journal: ended, or begun; None if nothing is written.
+
+    Where another job wrote it, this one is a double.
 
     Raises:
         IriError: if the journal cannot be read now.
@@ -24,6 +30,13 @@ async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
     journal = await guards.journal(ref.key)
     if journal is None or journal.last is None:
         return None
+    if _other(ref.job_id, journal.last.job_id):
+        return JobStatus(
+            JobState.FAILED,
+            exit_code=GuardCode.DOUBLE,
+            message=f"by the journal of its key, job {journal.last.job_id} does the work",
+            raw_state="journal",
+        )
     if journal.exit_code is None or not journal.certain:
         what = "its first process ended with 0" if journal.exit_code == 0 else "it began"
         message = f"by its own journal {what}, and nothing tells of the end of all"
@@ -36,6 +49,12 @@ async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
         time=journal.last.ended,
         raw_state="journal",
     )
+
+
+def _other(asked: str | None, wrote: str) -> bool:
+    """Whether two ids surely mean two jobs; an API's own ids cannot be compared with a scheduler's."""
+    ours, theirs = (_NUMBER.match(each or "") for each in (asked, wrote))
+    return ours is not None and theirs is not None and ours.group() != theirs.group()
 
 
 async def owner_of(key: JobKey, resource_id: str, jobs: JobsApi, guards: GuardFiles) -> str | None:
