@@ -33,9 +33,6 @@ from iri_common.transfers.within import WithinRoad
 
 JOB_SECONDS = 1800  # wall time of a job that joins or splits one file
 
-OWN_DIRECTORIES = frozenset({Road.ARCHIVE, Road.GLOBUS})
-"""Roads on which the target's directories come into being by themselves."""
-
 
 @dataclass(frozen=True, slots=True)
 class Making:
@@ -71,6 +68,12 @@ def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carri
             return _between_here_and(source, road, False, making)
         case _:
             raise NotOffered(f"there is no road {quote.road} between these ends")
+
+
+def makes_directories(quote: Quote, target: Reach) -> bool:
+    """Whether the target's directories come into being on this road by themselves."""
+    last = quote.hops[1].road if quote.hops else quote.road
+    return last is Road.GLOBUS or (last is Road.ARCHIVE and not isinstance(target, HereReach))
 
 
 def _between_here_and(far: FacilityReach | CollectionReach, road: Road, up: bool, making: Making) -> Carrier:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
-from iri_common.facility.carriers import OWN_DIRECTORIES, Making, carrier
+from iri_common.facility.carriers import Making, carrier, makes_directories
 from iri_common.facility.farreach import CollectionReach, FacilityEnd, FacilityReach
 from iri_common.facility.profiles import load_profile
 from iri_common.facility.reach import HereReach, Reach
@@ -350,7 +350,7 @@ async def _conducted(
         Stretch(
             carrier(leg.quote, source, target, making),
             [move for move in task.moves if leg.takes(move.size)],
-            makes_directories=leg.quote.road in OWN_DIRECTORIES,
+            makes_directories=makes_directories(leg.quote, target),
         )
         for leg in task.plan.legs
     ]
