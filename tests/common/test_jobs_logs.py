@@ -405,3 +405,11 @@ def test_a_lost_job_s_output_is_told_before_that_it_is_lost() -> None:
     assert text_of(told) == "words"
     with pytest.raises(AuthError):
         World(Disk(b"words"), {0.5: AuthError("refused")}).run((0.0, 0))
+
+
+def test_a_file_that_never_was_is_said_of_a_job_that_ran(caplog: pytest.LogCaptureFixture) -> None:
+    assert World(Disk(None), {0.5: "queued", 9.0: "canceled"}).run((0.0, 0)) == [[]]
+    assert not caplog.records
+    assert World(Disk(None), {0.5: "active", 9.0: "completed"}).run((0.0, 0)) == [[]]
+    (said,) = caplog.records
+    assert "no such file" in said.message

@@ -13,6 +13,7 @@ from iri_common.model.errors import JobLost
 from iri_common.model.job import JobStatus
 from iri_common.model.logs import LogChunk
 from iri_common.model.ref import JobRef
+from iri_common.model.state import JobState
 from iri_common.policy.following import LONG_AGO, WRITING_NOTHING, all_there
 
 LEAST = 0.01  # seconds of a pause
@@ -31,6 +32,7 @@ class Life:
         writing: Whether it may write now.
         changed_at: When that became so.
         over_at: When it was seen to have ended.
+        idle: Whether it ended without having run, as far as was seen.
         long_ago: Whether it had ended long before.
         error: What the wait ended with instead.
     """
@@ -41,6 +43,7 @@ class Life:
         self.writing = False
         self.changed_at = -math.inf
         self.over_at: float | None = None
+        self.idle = True
         self.long_ago = False
         self.error: BaseException | None = None
         self._clock = clock
@@ -49,6 +52,7 @@ class Life:
     def saw(self, status: JobStatus) -> None:
         """A new state."""
         writing = status.state not in WRITING_NOTHING
+        self.idle = self.idle and (status.state is JobState.CANCELED or not writing)
         if writing != self.writing:
             self.writing, self.changed_at = writing, self._clock()
             self.began = self.began or writing
@@ -104,6 +108,9 @@ async def follow(
         await life.pause(_rest(logs, life, places, grace))
     while life.over_at is None:  # nothing more can be told before the end
         await life.pause(None)
+    if not life.idle:
+        for place in places:
+            logs.tell_missing(place)
     if life.error is not None:
         raise life.error
 

@@ -26,6 +26,7 @@ class Log:
         looked_at: When the last look that was answered began.
         size: As last seen.
         epoch: How often its file began anew.
+        missing: What the facility said when it had no such file.
         stale: A look is due whoever asks: what is known of it was found to be wrong.
     """
 
@@ -35,6 +36,7 @@ class Log:
     looked_at: float = -math.inf
     size: int = 0
     epoch: int = 0
+    missing: NotFound | None = None
     stale: bool = False
     _goal: int = 0  # what is known to be there and is worth reading
     _held: int = 0  # bytes at its end that may be the beginning of a character
@@ -56,8 +58,9 @@ class Log:
                 self._held, self._goal = 0, self.size
             if self.unread:
                 await self._read(file, now, last=last)
-        except NotFound:  # not there yet, or not any more
+        except NotFound as error:  # not there yet, or not any more
             self._goal, self.looked_at = self.head, now
+            self.missing = None if self.head else error
 
     async def _look(self, file: LogFile, now: float) -> None:
         size = await file.size()
@@ -65,7 +68,8 @@ class Log:
             self._begin_anew()
         if size != self.size:
             self._held = 0
-        self.stale, self.size, self.looked_at = False, size, now
+        self.stale, self.missing = False, None
+        self.size, self.looked_at = size, now
         self._goal = self.head if self._held else size
 
     def _begin_anew(self) -> None:

@@ -121,6 +121,12 @@ class JobLogs:
         """When a facility that gave no answer is asked again."""
         return self._due if self._failures else -math.inf
 
+    def tell_missing(self, place: Place) -> None:
+        """Say it if there never was a file of this stream."""
+        known = self._logs.get(place.stream)
+        if known is not None and known.missing is not None:
+            self._close(place, known.missing)
+
     def grew_at(self, place: Place) -> float:
         """When a stream was last seen to grow."""
         known = self._logs.get(place.stream)
