@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from jobs_world import ScriptedDialect
+from roads_world import STRANGE, Roads, Told, move_of, sha256, tree
 
 from iri_common import (
     AmbiguousReply,
@@ -23,7 +23,10 @@ from iri_common import (
 )
 from iri_common.model.files import Checksum, FileStat
 from iri_common.model.outcome import Done
-from iri_common.transfers import direct
+from iri_common.model.transfer import Move
+from iri_common.policy.retry import Limits
+from iri_common.transfers import abreast
+from iri_common.transfers.direct import DirectRoad
 from iri_local_facility import LocalFacility
 
 MIB = 1024 * 1024
@@ -41,8 +44,17 @@ def facility(place: LocalFacility) -> Facility:
     return Facility(place.base_url, token=place.token)
 
 
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+@pytest.fixture
+def roads(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roads:
+    place.clear_faults()
+    place.reset_requests()
+    return Roads(place, tmp_path / "state")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before what failed at the facility is done again."""
+    monkeypatch.setattr(abreast, "TRIES", Limits(attempts=3, first_delay=0.05))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +170,86 @@ def test_a_file_that_is_not_there(facility: Facility, place: LocalFacility, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
+# ------------------------------------------------------------------------------------------ many files
+
+
+def sources(top: Path, count: int) -> dict[str, bytes]:
+    made = {f"file {number}": os.urandom(100 + number) for number in range(count)}
+    made |= {name: name.encode() for name in STRANGE} | {"empty": b""}
+    top.mkdir()
+    for name, content in made.items():
+        (top / name).write_bytes(content)
+    return made
+
+
+def go_up(roads: Roads, here: Path, there: Path, told: Told, **words) -> None:
+    moves = [move_of(path, there / path.name) for path in sorted(here.iterdir())]
+    roads.carry(lambda dialect, fs: DirectRoad(dialect, fs, up=True, **words), moves, told)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_tree_costs_one_look_at_each_directory(roads: Roads, tmp_path: Path, fresh: bool) -> None:
+    here, there, told = tmp_path / "here", roads.place.scratch / tmp_path.name, Told()
+    made = sources(here, 5)
+    there.mkdir()
+    go_up(roads, here, there, told, fresh={str(there)} if fresh else ())
+    assert tree(there) == made
+    assert told.landings == {str(there / name): sha256(content) for name, content in made.items()}
+    assert told.bytes_moved == sum(map(len, made.values()))
+    seen = roads.counted()
+    assert (seen["stat"], seen["ls"]) == (0, 0 if fresh else 1)
+    assert seen["upload"] == seen["checksum"] == seen["mv"] == len(made)
+    back = tmp_path / "back"
+    back.mkdir()
+    moves = [move_of(there / name, back / name) for name in made]
+    roads.carry(lambda dialect, fs: DirectRoad(dialect, fs, up=False), moves, told)
+    assert tree(back) == made
+
+
+def test_a_directory_among_many_targets_is_found_before_anything_is_sent(roads: Roads, tmp_path) -> None:
+    here, there = tmp_path / "here", roads.place.scratch / tmp_path.name
+    sources(here, 3)
+    (there / "real").mkdir(parents=True)
+    (there / "file 1").symlink_to("real")
+    with pytest.raises(UsageError, match="file 1' is a directory"):
+        go_up(roads, here, there, Told())
+    assert not roads.place.requests("upload")
+
+
+@pytest.mark.parametrize(
+    ("fault", "operation"),
+    [("lose_reply", "upload"), ("lose_reply", "mv"), ("garble", "mv"), ("cut", "checksum"), ("reset", "mv")],
+)
+def test_replies_that_are_lost_on_the_way_cost_no_file(roads: Roads, tmp_path, fault, operation) -> None:
+    here, there, told = tmp_path / "here", roads.place.scratch / tmp_path.name, Told()
+    made = sources(here, 4)
+    there.mkdir()
+    roads.place.order(fault, operation, skip=1, times=3)
+    go_up(roads, here, there, told)
+    assert tree(there) == made, "nothing is left beside them either"
+    assert len(told.landings) == len(made)
+
+
+def test_one_that_fails_is_named_and_the_others_leave_nothing_half(roads: Roads, tmp_path: Path) -> None:
+    here, there, told = tmp_path / "here", roads.place.scratch / tmp_path.name, Told()
+    made = sources(here, 8)
+    (here / "file 3").write_bytes(bytes(6 * MIB))
+    there.mkdir()
+    with pytest.raises(TooLarge, match="file 3"):
+        go_up(roads, here, there, told)
+    assert tree(there).items() <= made.items()
+    assert {Path(target).name for target in told.landings} <= set(tree(there))
+
+
+def test_a_facility_without_digests_is_believed_by_size(source: Path) -> None:
+    shelf = Shelf("checksum", NotOffered("no checksum"))
+    assert put(shelf, source) == sha256(b"all of it")
+    shelf = Shelf("cut", algorithm="MD5", target=b"old")
+    with pytest.raises(TransferError, match="8 bytes there, 9 here"):
+        put(shelf, source)
+    assert shelf.files == {"target": b"old"}
+
+
 # ----------------------------------------------------------------------- what a real one does not do
 
 
@@ -210,12 +302,19 @@ class Shelf:
         return Done(None)
 
 
-def put(shelf: Shelf, source: Path, **grades) -> str:
-    return asyncio.run(direct.put(ScriptedDialect(files=shelf, **grades), "fs", source, "target"))
+def put(shelf: Shelf, source: Path, **grades) -> str | None:
+    return carried(shelf, Move(str(source), "target", 0), up=True, **grades)
 
 
-def get(shelf: Shelf, target: Path) -> str:
-    return asyncio.run(direct.get(ScriptedDialect(files=shelf), "fs", "source", target))
+def get(shelf: Shelf, target: Path) -> str | None:
+    return carried(shelf, Move("source", str(target), 0), up=False)
+
+
+def carried(shelf: Shelf, move: Move, *, up: bool, **grades) -> str | None:
+    told = Told()
+    road = DirectRoad(ScriptedDialect(files=shelf, **grades), "fs", up=up)
+    asyncio.run(road.carry([move], told.trip()))
+    return told.landings[move.target]
 
 
 @pytest.fixture
@@ -269,12 +368,8 @@ def test_a_facility_that_cannot_tell_of_a_file_takes_it_all_the_same(source: Pat
 def test_an_api_without_files_says_so(source: Path) -> None:
     dialect = ScriptedDialect()
     dialect.grades = type(dialect.grades)(files="none")
-    for work in (
-        lambda: direct.put(dialect, "fs", source, "target"),
-        lambda: direct.get(dialect, "fs", "source", source),
-    ):
-        with pytest.raises(NotOffered):
-            asyncio.run(work())
+    with pytest.raises(NotOffered):
+        DirectRoad(dialect, "fs", up=True)
 
 
 def test_a_disk_that_fills_up_keeps_the_old_file(tmp_path: Path, monkeypatch) -> None:

@@ -57,9 +57,9 @@ async def _each(items: Iterable[T]) -> AsyncIterator[T]:
         yield item
 
 
-async def tried(work: Callable[[], Awaitable[T]], limits: Limits = TRIES) -> T:
+async def tried(work: Callable[[], Awaitable[T]]) -> T:
     """Do what may be done again, again when the facility failed at it."""
-    attempt = 0
+    limits, attempt = TRIES, 0
     while True:
         attempt += 1
         try:

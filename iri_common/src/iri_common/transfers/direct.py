@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-import secrets
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from iri_common.model.errors import IriError, NotFound, NotOffered
 from iri_common.model.ports import Dialect
@@ -124,46 +122,3 @@ async def _get(far: FarEnd, move: Move, trip: Trip) -> tuple[str, int]:
     content, digest = await tried(fetch)
     await local.write_whole(move.target, trip.notes.transfer, content)
     return digest, len(content)
-
-
-async def put(dialect: Dialect, file_system: str, source: Path, target: str) -> str:
-    """Upload one file by itself; gives its SHA-256 in hex."""
-    alone = _Alone()
-    await DirectRoad(dialect, file_system, up=True).carry([Move(str(source), target, 0)], Trip(alone, alone))
-    return alone.sha256
-
-
-async def get(dialect: Dialect, file_system: str, source: str, target: Path) -> str:
-    """Download one file by itself; gives its SHA-256 in hex."""
-    alone = _Alone()
-    await DirectRoad(dialect, file_system, up=False).carry([Move(source, str(target), 0)], Trip(alone, alone))
-    return alone.sha256
-
-
-class _Alone:
-    """Meter and notes of a file that nobody watches and no later try goes on with."""
-
-    def __init__(self) -> None:
-        self.transfer = secrets.token_hex(8)
-        self.sha256 = ""
-
-    async def spend(self, count: int) -> None:
-        """As fast as it goes."""
-
-    def moved(self, count: int, name: str = "") -> None:
-        """Nobody looks."""
-
-    def kept(self, count: int) -> None:
-        """Nobody looks."""
-
-    def landed(self, move: Move, sha256: str | None = None) -> None:
-        self.sha256 = sha256 or ""
-
-    def get(self, name: str) -> None:
-        """Nothing was noted."""
-
-    def put(self, name: str, value: object) -> None:
-        """Nobody asks."""
-
-    async def durable(self) -> None:
-        """Nothing is kept."""
