@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from real_world import Work, broken, new_key, settle, story_of
 
@@ -107,6 +108,19 @@ def test_a_job_that_is_gone_for_ever_is_judged_by_its_journal(place, facility, w
     ref = facility.jobs.submit(work.spec, key=work.key)
     place.order("missing", job=ref.job_id)
     assert end_of(work, facility, ref) == state
+
+
+def test_of_a_double_that_is_gone_for_ever_the_worker_is_told(place, facility, work) -> None:
+    ref = facility.jobs.submit(work.spec, key=work.key)
+    assert end_of(work, facility, ref) == "completed"
+    again = facility.jobs.preview(work.spec, key=work.key)
+    token = {"Authorization": f"Bearer {place.token}"}
+    double = httpx.post(again.url, json=dict(again.body), headers=token).raise_for_status().json()["id"]
+    settle(place)
+    assert work.worked() == [ref.job_id]
+    place.order("missing", job=double)
+    result = facility.jobs.result(ref.with_job(double), timeout=20.0)
+    assert (result.ref, result.status.exit_code) == (ref, 0)
 
 
 def test_a_job_that_is_gone_for_ever_without_a_guard_is_lost_and_said_to_be(place, facility, work) -> None:
