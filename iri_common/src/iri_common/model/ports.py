@@ -213,6 +213,13 @@ class PartsApi(Protocol):
         """Leave nothing of it behind, as far as that is offered."""
         ...
 
+    async def clear(self, resource_id: str, path: str, since: float) -> Done[None]:
+        """Abandon the uploads of this path that were opened since then; NotOffered where nobody lists them.
+
+        For an upload whose handle died with the process that opened it.
+        """
+        ...
+
     async def link(self, resource_id: str, path: str) -> Answer[DownloadLink]:
         """A link to the file's bytes; Pending while the facility makes them ready."""
         ...

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import random
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -165,7 +166,14 @@ class _Upload(_Leg):
         await tried(upload)
 
     async def _begin(self, source: local.LocalSource, path: str) -> PartsUpload:
-        answer = await self._road.parts.begin(self._road.id, path, source.size)
+        # What is opened and not noted would lie in the store, and be paid for, until somebody finds it.
+        parts, notes, begun = self._road.parts, self._trip.notes, f"{self._name}:begun"
+        if (since := notes.get(begun)) is not None:
+            with contextlib.suppress(IriError):
+                await parts.clear(self._road.id, path, since)
+        notes.put(begun, int(time.time()))
+        await notes.durable()
+        answer = await parts.begin(self._road.id, path, source.size)
         upload = await settled(answer, self._road.operations, self._patience)
         told = {"mark": source.mark, "part_size": upload.part_size, "handle": dict(upload.handle)}
         self._note(told)

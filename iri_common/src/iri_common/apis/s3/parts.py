@@ -20,6 +20,7 @@ PART_SIZE = 16 * MIB  # what is sent again after a kill is at most this; a part 
 MOST_PARTS = 10_000  # of one upload, by S3's rules
 LARGEST = 5 * 1024 * 1024 * MIB
 LINK_SECONDS = 3600.0
+CLOCKS = 300.0  # seconds by which the store's clock may be behind ours
 
 _PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
 
@@ -101,6 +102,22 @@ class S3Parts:
             await self._bucket.call("abort_multipart_upload", **self._words(upload))
         except NotFound:
             return Done(None)
+        return Done(None)
+
+    async def clear(self, resource_id: str, path: str, since: float) -> Done[None]:
+        """Have the store forget the uploads of this key, but no older ones."""
+        key = self._key(path)
+
+        def look(client: Any) -> list[str]:
+            pages = client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket.name, Prefix=key
+            )
+            there = [each for page in pages for each in page.get("Uploads", ()) if each["Key"] == key]
+            return [each["UploadId"] for each in there if each["Initiated"].timestamp() > since - CLOCKS]
+
+        for upload in await self._bucket.at_work("list_multipart_uploads", look):
+            handle = {"key": key, "upload": upload}
+            await self.abandon(resource_id, PartsUpload(path, 0, PART_SIZE, (), None, handle))
         return Done(None)
 
     async def link(self, resource_id: str, path: str) -> Done[DownloadLink]:
