@@ -160,12 +160,16 @@ def test_a_deadline_ends_it(client: TransferClient, place: LocalFacility, work: 
 
 def test_holes_on_demand(client: TransferClient, place: LocalFacility, work: Path) -> None:
     (work / "there").write_bytes(b"x")
-    items = [(work / "there", "/holes/there"), (work / "gone", "/holes/gone")]
+    items = [(work / "there", "/holes/there"), (work / "gone", "/holes/gone"), ("/etc/hostname", "/holes/x")]
     data = request(place.collection, place.beam, *items, skip_source_errors=True)
     task = await_task(client, client.submit_transfer(data)["task_id"])
-    assert (task["status"], task["subtasks_skipped_errors"]) == ("SUCCEEDED", 1)
-    (hole,) = client.task_skipped_errors(task["task_id"])
-    assert (hole["source_path"], hole["error_code"]) == (str(work / "gone"), "FILE_NOT_FOUND")
+    assert (task["status"], task["subtasks_skipped_errors"]) == ("SUCCEEDED", 2)
+    assert [
+        (hole["source_path"], hole["error_code"]) for hole in client.task_skipped_errors(task["task_id"])
+    ] == [
+        (str(work / "gone"), "FILE_NOT_FOUND"),
+        ("/etc/hostname", "PERMISSION_DENIED"),
+    ]
 
 
 @pytest.mark.parametrize(
