@@ -24,7 +24,7 @@ from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, tried
 from iri_common.transfers.direct import DirectRoad
 from iri_common.transfers.far import FarEnd
-from iri_common.transfers.packing import Group, directories, grouped, packed_now, root_of, unpacked_now
+from iri_common.transfers.packing import Group, below, directories, grouped, packed_now, root_of, unpacked_now
 from iri_common.transfers.trip import Trip
 
 MIB = 1024 * 1024
@@ -74,7 +74,8 @@ class ArchiveRoad:
             TransferError: if a file changed since it was looked at, or is not whole after unpacking.
         """
         if moves:
-            await self._leg(self, moves, trip).carry()
+            # Which files go together is soon decided for a few; for many it takes a moment.
+            await (await asyncio.to_thread(self._leg, self, moves, trip)).carry()
 
 
 # ------------------------------------------------------------------------------------------------- up
@@ -85,7 +86,7 @@ class _Packed:
 
     def __init__(self, road: ArchiveRoad, moves: Sequence[Move], trip: Trip) -> None:
         self._far, self._trip, self._moves = road.far, trip, moves
-        self._root = road.root or root_of([move.target for move in moves])
+        self._root = posixpath.normpath(road.root or root_of([move.target for move in moves]))
         self._aside = local.aside_of(self._root, trip.notes.transfer)
         self._groups = list(grouped(moves, self._root, road.limit))
 
@@ -195,11 +196,10 @@ class _Unpacked:
 
     def __init__(self, road: ArchiveRoad, moves: Sequence[Move], trip: Trip) -> None:
         self._far, self._trip, self._by_file = road.far, trip, road.by_file
-        self._root = road.root or root_of([move.source for move in moves])
-        head, tail = posixpath.split(self._root)
-        beside = posixpath.join(road.stage or head, tail)
-        self._work = local.aside_of(beside, trip.notes.transfer, "parts")
-        self._whole, self._loose = directories(moves, self._root, road.limit)
+        root = posixpath.normpath(road.root or root_of([move.source for move in moves]))
+        head, tail = posixpath.split(root)
+        self._work = local.aside_of(posixpath.join(road.stage or head, tail), trip.notes.transfer, "parts")
+        self._whole, self._loose = directories(moves, root, road.limit)
 
     async def carry(self) -> None:
         if self._whole:
@@ -216,7 +216,7 @@ class _Unpacked:
 
     async def _fetch(self, packed: tuple[str, Sequence[Move]]) -> None:
         directory, moves = packed
-        wanted = {posixpath.relpath(posixpath.normpath(move.source), directory): move for move in moves}
+        wanted = {below(directory, move.source): move for move in moves}
         try:
             content = await tried(lambda: self._archive(directory))
             found = await asyncio.to_thread(

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from iri_common.model.errors import ReplyError, TransferError
+from iri_common.model.errors import ReplyError, TransferError, UsageError
 from iri_common.model.transfer import Move
 from iri_common.transfers import local
 
@@ -47,6 +47,18 @@ def root_of(paths: Sequence[str]) -> str:
     return posixpath.commonpath([posixpath.dirname(posixpath.normpath(path)) for path in paths])
 
 
+def below(root: str, path: str) -> str:
+    """A path's name relative to a directory above it.
+
+    Raises:
+        UsageError: if it is not above it.
+    """
+    path, prefix = posixpath.normpath(path), posixpath.join(root, "")
+    if not path.startswith(prefix) or path == prefix:
+        raise UsageError(f"{path} is not below {root}")
+    return path[len(prefix) :]
+
+
 def grouped(moves: Sequence[Move], root: str, limit: int) -> Iterator[Group]:
     """The files by their targets below ``root``, in archives of at most ``limit`` bytes.
 
@@ -57,7 +69,7 @@ def grouped(moves: Sequence[Move], root: str, limit: int) -> Iterator[Group]:
     some: list[Move] = []
     room = limit - _END
     for move in moves:
-        name = posixpath.relpath(posixpath.normpath(move.target), root)
+        name = below(root, move.target)
         need = taken(name, move.size)
         if need > limit - _END:
             raise TransferError(f"{move.source} is too large to travel in an archive of {limit} bytes")
