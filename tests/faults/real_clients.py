@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import asking_client
 from asking_client import Plan
+
+if TYPE_CHECKING:
+    from transfer_client import TransferPlan
 
 PATIENCE = 120.0  # seconds for anything that is waited for, on a machine that has other things to do
 
@@ -31,7 +34,7 @@ def until(what: Callable[[], object], why: str) -> Any:
 class Client:
     """One client process."""
 
-    def __init__(self, pid: int, plan: Plan) -> None:
+    def __init__(self, pid: int, plan: Plan | TransferPlan) -> None:
         self.pid = pid
         self.plan = plan
 
@@ -63,7 +66,7 @@ class Client:
         return next((each for each in reversed(self.story()) if each["what"] == what), None)
 
     def wait(self) -> Self:
-        until(lambda: self.ended, f"the end of the client of {self.plan.key} ({self.plan.strike})")
+        until(lambda: self.ended, f"the end of {self.pid} ({self.plan.strike})")
         return self
 
     def kill(self) -> None:
@@ -75,17 +78,23 @@ class Client:
 
 
 class Clients:
-    """Starts clients; leaving ends all that are left."""
+    """Starts clients; leaving ends all that are left.
 
-    def __init__(self, stories: Path) -> None:
+    Args:
+        stories: Directory for what they tell.
+        program: What forks them.
+    """
+
+    def __init__(self, stories: Path, program: str = asking_client.__file__) -> None:
         self._stories = stories
+        self._program = program
         self._count = 0
 
     def __enter__(self) -> Self:
         self._stories.mkdir(parents=True, exist_ok=True)
         environment = {name: word for name, word in os.environ.items() if not name.startswith("COV_")}
         self._parent = subprocess.Popen(
-            [sys.executable, asking_client.__file__],
+            [sys.executable, self._program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -105,7 +114,7 @@ class Clients:
         self._count += 1
         return str(self._stories / f"{self._count}.story")
 
-    def start(self, plan: Plan) -> Client:
+    def start(self, plan: Plan | TransferPlan) -> Client:
         """Start one; it is under way when this returns."""
         assert self._parent.stdin
         assert self._parent.stdout

@@ -1,0 +1,287 @@
+"""A client that moves a file and ends itself at a step that was chosen before: a process for each try.
+
+Like ``asking_client`` it is a program that imports the core once and forks a client for every plan it reads.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from asking_client import HURRY, Fate, Story, Strike
+
+from iri_common import Facility, FileLedger, IriError
+from iri_common.apis.globus import GlobusCredential
+from iri_common.apis.s3 import parts as s3_parts
+from iri_common.apis.s3.parts import S3Parts
+from iri_common.apis.s3.store import Bucket
+from iri_common.facility import doors
+from iri_common.facility.collections import open_globus
+from iri_common.facility.doors import open_door
+from iri_common.facility.loop import run_blocking
+from iri_common.http.budget import Budget
+from iri_common.http.bytes import HttpBytes
+from iri_common.http.transport import HttpxTransport, WireSettings
+from iri_common.model.transfer import Move, Road
+from iri_common.transfers import abreast, chunks, https, parts, spans
+from iri_common.transfers.https import HttpsRoad
+from iri_common.transfers.meter import TransferMeter
+from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.parts import PartsRoad
+from iri_common.transfers.trip import Carrier, Trip
+
+MIB = 1024 * 1024
+PART = 256 * 1024  # bytes: files of a few of them go quickly, and are in parts all the same
+
+# A request is called in a plan what its path calls it: upload, mv, task, …
+_NAME = re.compile(r"/(?:compute|filesystem)/(\w+)/|/(task)/")
+# What S3 is asked for in the name of its own credentials.
+_OF_STORE = {
+    "create_multipart_upload": "begin",
+    "list_parts": "arrived",
+    "complete_multipart_upload": "finish",
+    "head_object": "head",
+}
+
+AT_EASE = functools.partial(Budget, per_second=500.0, burst=500)  # of requests, where many are made
+SMALL: tuple[tuple[Any, str, Any], ...] = (
+    (doors, "Budget", AT_EASE),
+    (chunks, "PART", PART),
+    (s3_parts, "PART_SIZE", PART),
+    (spans, "_NOTED_EVERY", PART),
+    (spans, "MIB", PART // 4),
+    (spans, "_WORTH_SPLITTING", 4 * PART),
+    (spans, "_NEXT_READER", 0.0),
+    (parts, "MIB", PART // 4),
+    (https, "MIB", PART // 4),
+)
+
+
+@dataclass(frozen=True)
+class TransferPlan:
+    """One try.
+
+    Attributes:
+        story: File to which it writes what it was told, a line of JSON each.
+        state: Directory of its notes and its ledger.
+        url: Of the facility, with ``token``.
+        road: Which.
+        up: From this machine to the facility, else down.
+        source: As that end writes it.
+        target: As well.
+        parallel: Parts at once.
+        size: Of a single file.
+        jobs: The directory in which jobs run.
+        environment: What else it finds there: credentials of the store, where Globus is.
+        bucket: Endpoint, name and region of the store.
+        globus: Collection, client id and its secret.
+        strike: When it ends.
+        small: Parts are small, and pauses short.
+        warm: Before, it moves what has the same names with ``.small`` after them, and says so.
+    """
+
+    story: str
+    state: str
+    url: str
+    token: str
+    road: str
+    up: bool
+    source: str
+    target: str
+    parallel: int = 3
+    size: int = 0
+    jobs: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    bucket: tuple[str, str, str] = ("", "", "")
+    globus: tuple[str, str, str] = ("", "", "")
+    strike: Strike | None = None
+    small: bool = True
+    warm: bool = False
+
+    def line(self) -> str:
+        """For the program's standard input."""
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def of(cls, line: str) -> TransferPlan:
+        """The plan of a line."""
+        words = json.loads(line)
+        strike = words.pop("strike")
+        return cls(**words, strike=Strike(**strike) if strike else None)
+
+
+def fated_wires(fate: Fate, story: Story) -> None:
+    """Let requests of the API, of the store and of the wire for bytes strike, and every piece that passes.
+
+    What is asked for is told, for the logs of servers do not say it.
+    """
+    true_send, true_at_work = HttpxTransport.send, Bucket._at_work
+    true_put, true_get = HttpBytes.put, HttpBytes.get
+
+    async def send(self, request):
+        found = _NAME.search(request.url)
+        step = (found[1] or found[2]) if found else "other"
+        if step == "download":
+            story.tell("asked", path=request.json["path"])
+        return await _struck(fate, ("request", step), true_send(self, request))
+
+    def at_work(self, operation, work):
+        step = _OF_STORE.get(operation, "sign")
+        fate.before(step)
+        try:
+            return true_at_work(self, operation, work)
+        finally:
+            fate.after(step)
+
+    async def put(self, url, size, pieces, headers=None):
+        return await _struck(
+            fate, ("request", "put"), true_put(self, url, size, _passing(fate, pieces), headers)
+        )
+
+    def get(self, url, start=0, end=None, headers=None):
+        story.tell("asked", start=start, end=end)
+        return _Got(fate, true_get(self, url, start, end, headers))
+
+    HttpxTransport.send, Bucket._at_work = send, at_work
+    HttpBytes.put, HttpBytes.get = put, get
+
+
+async def _struck(fate: Fate, steps: tuple[str, ...], doing: Awaitable[Any]) -> Any:
+    for step in steps:
+        fate.before(step)
+    try:
+        return await doing
+    finally:
+        for step in steps:
+            fate.after(step)
+
+
+async def _passing(fate: Fate, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        fate.before("piece")
+        yield piece
+        fate.after("piece")
+
+
+class _Got:
+    """A reply whose pieces strike."""
+
+    def __init__(self, fate: Fate, asked: Any) -> None:
+        self._fate, self._asked = fate, asked
+
+    async def __aenter__(self) -> Any:
+        self._fate.before("get")
+        reply = await self._asked.__aenter__()
+        object.__setattr__(reply, "pieces", _passing(self._fate, reply.pieces))
+        return reply
+
+    async def __aexit__(self, *error: Any) -> Any:
+        self._fate.after("get")
+        return await self._asked.__aexit__(*error)
+
+
+def move(plan: TransferPlan, facility: Facility) -> str | None:
+    """Move what is planned; gives the digest of one file."""
+    if plan.road not in ("direct", "chunks"):
+        return run_blocking(_carried(plan, facility))
+    words: Any = {"road": plan.road, "allow_job": True, "parallel": plan.parallel}
+    go = facility.files.put if plan.up else facility.files.get
+    return go(plan.source, plan.target, **words).sha256
+
+
+async def _carried(plan: TransferPlan, facility: Facility) -> str | None:
+    notes = await FileNotes.opened(plan.source, plan.target)
+    meter = TransferMeter("proof", Road(plan.road), files=1, size=plan.size)
+    try:
+        carrier = await _carrier(plan, facility)
+        await carrier.carry([Move(plan.source, plan.target, plan.size)], Trip(meter, notes, plan.parallel))
+    except BaseException:
+        await notes.close()
+        raise
+    await notes.forget()
+    return meter.sha256
+
+
+async def _carrier(plan: TransferPlan, facility: Facility) -> Carrier:
+    if plan.road == "parts":
+        door = open_door(facility._settings)
+        endpoint, name, region = plan.bucket
+        store = S3Parts(Bucket(name, endpoint, region, "store"))
+        return PartsRoad(store, _NoFiles(door.dialect), HttpBytes(WireSettings()), "store", up=plan.up)
+    collection, client_id, secret = plan.globus
+    globus = open_globus(GlobusCredential(client_id, lambda: secret)).dialect
+    return HttpsRoad(globus.ranges, globus, collection, up=plan.up)
+
+
+class _NoFiles:
+    """A store has no files beside its objects."""
+
+    def __init__(self, dialect: Any) -> None:
+        self.grades = type(dialect.grades)(**{**_words(dialect.grades), "files": "none"})
+        self.operations = dialect.operations
+        self.name = "store"
+
+
+def _words(grades: Any) -> dict[str, Any]:
+    return {name: getattr(grades, name) for name in grades.__dataclass_fields__}
+
+
+def live(plan: TransferPlan) -> None:
+    """One client from its beginning to its end, if it gets that far."""
+    if plan.small:
+        for where, name, value in (*HURRY, *SMALL):
+            setattr(where, name, value)
+        for module in (abreast, https, parts, spans):  # they have it by name
+            module.backoff = lambda attempt, chance, limits: 0.05
+    os.environ.update(plan.environment, XDG_STATE_HOME=plan.state)
+    story = Story(plan.story)
+    fated_wires(Fate(plan.strike), story)
+    ledger = FileLedger(Path(plan.state) / "ledger")
+    facility = Facility(
+        plan.url, token=plan.token, poll_seconds=0.05, ledger=ledger, directory=plan.jobs, outage_limit=60.0
+    )
+    try:
+        if plan.warm:
+            ends = {"source": f"{plan.source}.small", "target": f"{plan.target}.small"}
+            move(replace(plan, **ends, size=MIB), facility)
+            story.tell("warm")
+        story.tell("done", sha256=move(plan, facility))
+    except IriError as error:
+        story.tell("error", kind=type(error).__name__, message=str(error))
+
+
+def main() -> None:
+    """Fork a client for each plan."""
+    import botocore.session  # noqa: F401 - what every client would import for itself
+    import globus_sdk
+
+    globus_sdk.TransferClient  # noqa: B018 - it is lazy
+    os.setpgrp()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody is left over
+    while line := sys.stdin.readline():
+        child = os.fork()
+        if child:
+            print(child, flush=True)
+            continue
+        plan = TransferPlan.of(line)
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            live(plan)
+        except BaseException:
+            Story(plan.story).tell("broke", traceback=traceback.format_exc())
+        finally:
+            os._exit(0)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
