@@ -10,7 +10,7 @@ from typing import Any
 
 from iri_common.apis.s3.store import Bucket
 from iri_common.http.transport import WireSettings
-from iri_common.model.errors import NotFound, NotOffered, TooLarge, UsageError
+from iri_common.model.errors import NotFound, NotOffered, TooLarge, TransientError, UsageError
 from iri_common.model.facility import AccessEndpoint
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import DownloadLink, PartsUpload
@@ -91,9 +91,9 @@ class S3Parts:
             await self._bucket.call(
                 "complete_multipart_upload", **self._words(upload), MultipartUpload={"Parts": parts}
             )
-        except NotFound:
+        except (NotFound, TransientError) as error:
             if not await self._is_there(upload, etags):
-                raise
+                raise error from None
         return Done(None)
 
     async def abandon(self, resource_id: str, upload: PartsUpload) -> Done[None]:

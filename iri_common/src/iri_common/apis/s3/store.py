@@ -103,8 +103,8 @@ class Bucket:
             exceptions.ProfileNotFound,
         ):
             raise AuthError(NO_KEYS.format(label=self.label), facility=self.label) from None
-        except exceptions.HTTPClientError as error:
-            # Its own words repeat the URL.
+        except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+            # Their own words repeat the URL.
             raise Unreachable(
                 f"no answer from the object store: {type(error).__name__}; check its address and the network",
                 facility=self.label,

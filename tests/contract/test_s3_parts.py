@@ -1,0 +1,496 @@
+"""Files over signed parts against a real S3 server: whole, taken up after a kill, past every failing part."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from misbehaving_relay import Fault, Relay, http, lose, unseen
+from parts_world import Counts, Facility, FetchingParts
+from s3_server import BUCKET, KEYS, Store, s3_server
+
+from iri_common.apis.s3 import S3Parts, s3_parts
+from iri_common.apis.s3 import parts as s3_module
+from iri_common.http.bytes import HttpBytes
+from iri_common.http.transport import WireSettings
+from iri_common.model.errors import (
+    AuthError,
+    IriError,
+    NotFound,
+    NotOffered,
+    PermissionDenied,
+    TransferError,
+    TransientError,
+    Unreachable,
+    UsageError,
+)
+from iri_common.model.facility import AccessEndpoint
+from iri_common.model.transfer import DownloadLink, Move, PartsUpload
+from iri_common.transfers import parts as parts_module
+from iri_common.transfers import spans as spans_module
+from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.parts import PartsRoad
+from iri_common.transfers.trip import Trip
+
+MIB = 1024 * 1024
+PART = 5 * MIB  # the least that S3 takes for a part that is not the last
+EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture
+def relay(store: Store) -> Iterator[Relay]:
+    with Relay(store.url) as between:
+        yield between
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small parts, short pauses, and keys for the store."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(s3_module, "PART_SIZE", PART)
+    for module in (parts_module, spans_module):
+        monkeypatch.setattr(module, "backoff", lambda attempt, chance, limits: 0.01)
+
+
+@pytest.fixture
+async def wire():
+    one = HttpBytes(WireSettings(read_seconds=20.0))
+    yield one
+    await one.close()
+
+
+def signer(url: str, root: str = "/", **words: object) -> S3Parts:
+    told = {"bucket": BUCKET, "region": "us-east-1", "endpoint_url": url, "root_path": root}
+    made = s3_parts(AccessEndpoint("e1", "s3", "the store", told), WireSettings())
+    return S3Parts(made._bucket, root=root, **words) if words else made  # type: ignore[arg-type]
+
+
+@contextlib.asynccontextmanager
+async def trip(folder: Path, source: str, target: str, parallel: int = 2):
+    notes = await FileNotes.opened(source, target, directory=folder / "notes")
+    try:
+        yield Trip(Counts(), notes, parallel)
+    finally:
+        await notes.close()
+
+
+async def carry(road: PartsRoad, move: Move, folder: Path) -> Counts:
+    async with trip(folder, move.source, move.target) as under_way:
+        await road.carry([move], under_way)
+        return under_way.meter  # type: ignore[return-value]
+
+
+def file_of(folder: Path, size: int, name: str = "source") -> tuple[Move, bytes, str]:
+    content = os.urandom(size)
+    (folder / name).write_bytes(content)
+    target = f"/run 7/{name} ü&'+.h5"
+    return Move(str(folder / name), target, size), content, hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 40 * MIB])
+async def test_a_file_goes_there_and_back_whole(size: int, store: Store, wire, tmp_path: Path) -> None:
+    up, content, digest = file_of(tmp_path, size)
+    counts = await carry(PartsRoad(signer(store.url), Facility(), wire, "fs", up=True), up, tmp_path)
+    assert (counts.sent, counts.sums) == (size, {up.target: digest})
+    assert store.content(up.target[1:]) == content
+    down = Move(up.target, str(tmp_path / "back"), size)
+    counts = await carry(PartsRoad(signer(store.url), Facility(), wire, "fs", up=False), down, tmp_path)
+    assert (counts.sent, counts.sums) == (size, {down.target: digest})
+    assert (tmp_path / "back").read_bytes() == content
+    assert not store.open_uploads()
+    assert not [each for each in os.listdir(tmp_path) if each.endswith(".part")]
+
+
+async def test_several_files_share_the_connections(store: Store, wire, tmp_path: Path) -> None:
+    files = [file_of(tmp_path, MIB + number, f"f{number}") for number in range(6)]
+    async with trip(tmp_path, "many", "there", 3) as under_way:
+        road = PartsRoad(signer(store.url), Facility(), wire, "fs", up=True)
+        await road.carry([move for move, _, _ in files], under_way)
+    assert under_way.meter.sums == {move.target: digest for move, _, digest in files}  # type: ignore[attr-defined]
+
+
+async def test_a_path_below_the_root_is_a_key(store: Store, wire, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"abc")
+    road = PartsRoad(signer(store.url, "/lustre/b"), Facility(), wire, "fs", up=True)
+    await carry(road, Move(str(tmp_path / "source"), "/lustre/b/x/y", 3), tmp_path)
+    assert store.content("x/y") == b"abc"
+    for path in ("/lustre/bx/y", "/elsewhere", "/lustre/b", "/lustre/b/", "/lustre/b/x/", "x"):
+        with pytest.raises(UsageError, match="no file below /lustre/b"):
+            await carry(road, Move(str(tmp_path / "source"), path, 3), tmp_path)
+
+
+# --------------------------------------------------------------------------------------------- kills
+
+
+def puts(relay: Relay) -> Counter[str]:
+    """How often each part was sent."""
+    numbers = (re.search(r"^PUT .*partNumber=(\d+)", line) for line in relay.seen)
+    return Counter(found.group(1) for found in numbers if found)
+
+
+def child(relay: Relay, way: str, move: Move, folder: Path) -> subprocess.Popen[bytes]:
+    here = Path(__file__).parent
+    words = [relay.base_url, way, move.source, move.target, str(move.size), str(folder / "notes")]
+    return subprocess.Popen([sys.executable, str(here / "parts_child.py"), *words], stdout=subprocess.PIPE)
+
+
+def killed_when(ready, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 60
+    while not ready() and process.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert process.poll() is None, "it ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_an_upload_that_was_killed_sends_at_most_one_arrived_part_again(
+    store: Store, relay: Relay, tmp_path: Path
+) -> None:
+    move, content, digest = file_of(tmp_path, 100 * MIB)  # of 16 MiB each, as the child makes them
+    relay.faults = [Fault(r"partNumber=[67]\b", delay=3.0, times=99)]
+    killed_when(lambda: relay.asked("partNumber=6"), child(relay, "up", move, tmp_path))
+    before, relay.faults = puts(relay), []
+    relay.seen.clear()
+    counts = json.loads(child(relay, "up", move, tmp_path).communicate(timeout=60)[0])
+    assert counts[2] == digest
+    assert store.content(move.target[1:]) == content
+    arrived_twice = {number for number in puts(relay) if number in before} - {"6", "7"}
+    assert len(arrived_twice) <= 1
+    assert counts[1] >= 64 * MIB
+    assert not store.open_uploads()
+
+
+def test_an_upload_that_was_killed_as_it_finished_sends_nothing_again(
+    store: Store, relay: Relay, tmp_path: Path
+) -> None:
+    move, content, digest = file_of(tmp_path, 20 * MIB, "finished")
+    relay.faults = [Fault(r"^POST .*uploadId=", delay=30.0)]
+    killed_when(lambda: _holds(store, move), child(relay, "up", move, tmp_path))
+    relay.seen.clear()
+    relay.faults = []
+    assert json.loads(child(relay, "up", move, tmp_path).communicate(timeout=60)[0]) == [0, move.size, digest]
+    assert not puts(relay)
+    assert store.content(move.target[1:]) == content
+
+
+def _holds(store: Store, move: Move) -> bool:
+    with contextlib.suppress(store.admin.exceptions.NoSuchKey):
+        return len(store.content(move.target[1:])) == move.size
+    return False
+
+
+def test_a_download_that_was_killed_goes_on_where_it_was(store: Store, tmp_path: Path) -> None:
+    content = os.urandom(64 * MIB)
+    store.admin.put_object(Bucket=BUCKET, Key="large", Body=content)
+    target = tmp_path / "large"
+    move = Move("/large", str(target), len(content))
+    with Relay(store.url) as relay:
+        asides = lambda: [each for each in tmp_path.glob("large.*.part") if each.stat().st_size > 12 * MIB]  # noqa: E731
+        process = child(relay, "down", move, tmp_path)
+        until = time.monotonic() + 60
+        while not asides() and time.monotonic() < until:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not target.exists()
+        counts = json.loads(child(relay, "down", move, tmp_path).communicate(timeout=60)[0])
+    assert target.read_bytes() == content
+    assert counts[2] == hashlib.sha256(content).hexdigest()
+    assert counts[0] + counts[1] == len(content)
+    assert counts[1] >= 8 * MIB
+
+
+# -------------------------------------------------------------------------------------------- faults
+
+
+async def test_parts_that_fail_are_sent_again(store: Store, relay: Relay, wire, tmp_path: Path) -> None:
+    move, content, digest = file_of(tmp_path, 22 * MIB)
+    busy = http(503, b"<Error><Code>SlowDown</Code></Error>", "application/xml")
+    inside = http(200, b"<Error><Code>InternalError</Code></Error>", "application/xml")
+    relay.faults = [
+        Fault("partNumber=1", reply=busy, times=2),
+        lose("partNumber=2"),
+        unseen("partNumber=3"),
+        Fault("partNumber=4", reply=inside),
+        Fault("partNumber=5", reply=http(403, EXPIRED, "application/xml")),
+    ]
+    road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=True)
+    counts = await carry(road, move, tmp_path)
+    assert store.content(move.target[1:]) == content
+    assert (counts.sent, counts.sums) == (move.size, {move.target: digest})
+    assert puts(relay) == {"1": 3, "2": 2, "3": 2, "4": 2, "5": 2}
+
+
+async def test_links_are_renewed_before_they_expire(store: Store, relay: Relay, wire, tmp_path: Path) -> None:
+    move, content, _ = file_of(tmp_path, 30 * MIB)
+    relay.faults = [Fault("partNumber=", delay=0.8, times=99)]
+    road = PartsRoad(signer(relay.base_url, link_seconds=2), Facility(), wire, "fs", up=True)
+    await carry(road, move, tmp_path)
+    assert store.content(move.target[1:]) == content
+    dates = {re.search(r"X-Amz-Date=(\w+)", line).group(1) for line in relay.seen if "partNumber" in line}  # type: ignore[union-attr]
+    assert len(dates) > 1, "the last parts went over other links than the first"
+
+
+async def test_a_part_that_fails_for_good_fails_the_transfer_and_the_next_try_goes_on(
+    store: Store, relay: Relay, wire, tmp_path: Path
+) -> None:
+    move, content, _ = file_of(tmp_path, 22 * MIB)
+    road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=True)
+    relay.faults = [Fault("partNumber=4", reply=http(403, EXPIRED, "application/xml"), times=99)]
+    with pytest.raises(PermissionDenied, match="Request has expired") as caught:
+        await carry(road, move, tmp_path)
+    assert "Signature" not in str(caught.value)
+    assert not _holds(store, move)
+    relay.faults = []
+    counts = await carry(road, move, tmp_path)
+    assert counts.kept_bytes >= 10 * MIB
+    assert store.content(move.target[1:]) == content
+
+
+async def test_a_finish_is_no_success_for_its_200_alone(
+    store: Store, relay: Relay, wire, tmp_path: Path
+) -> None:
+    move, content, _ = file_of(tmp_path, 6 * MIB)
+    said = http(200, b"<Error><Code>InternalError</Code><Message>again</Message></Error>", "application/xml")
+    relay.faults = [Fault(r"^POST .*uploadId=", forwarded=False, reply=said)]
+    signed = signer(relay.base_url)
+    upload = (await signed.begin("", move.target, 3)).value
+    with pytest.raises(TransientError, match="InternalError"):
+        await signed.finish("", upload, ['"x"'])
+    await signed.abandon("", upload)
+    relay.faults = [
+        Fault(r"^POST .*uploadId=", forwarded=False, reply=said),
+        lose(r"^POST .*uploadId="),  # and this one it did, which nobody learns
+    ]
+    await carry(PartsRoad(signed, Facility(), wire, "fs", up=True), move, tmp_path)
+    assert store.content(move.target[1:]) == content
+
+
+async def test_a_download_goes_past_broken_ranges_and_stale_links(
+    store: Store, relay: Relay, wire, tmp_path: Path
+) -> None:
+    content = os.urandom(3 * MIB)
+    store.admin.put_object(Bucket=BUCKET, Key="broken", Body=content)
+    half = b"HTTP/1.1 206 P\r\nContent-Range: bytes 0-%d/%d\r\nContent-Length: %d\r\n\r\n" % (
+        len(content) - 1,
+        len(content),
+        len(content),
+    )
+    relay.faults = [
+        Fault("GET /", reply=http(403, EXPIRED, "application/xml")),
+        Fault("GET /", reply=http(500, b"", "text/html")),
+        Fault("GET /", reply=half + content[: MIB + 5]),
+        lose("GET /"),
+    ]
+    target = tmp_path / "broken"
+    road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=False)
+    counts = await carry(road, Move("/broken", str(target), len(content)), tmp_path)
+    assert target.read_bytes() == content
+    assert counts.sent == len(content)
+
+
+async def test_an_object_that_changes_while_it_is_read_is_no_file(
+    store: Store, relay: Relay, wire, tmp_path: Path
+) -> None:
+    one, other = os.urandom(2 * MIB), os.urandom(2 * MIB)
+    store.admin.put_object(Bucket=BUCKET, Key="changing", Body=one)
+    head = b'HTTP/1.1 206 P\r\nETag: "x"\r\nContent-Range: bytes 0-2097151/2097152\r\n'
+    relay.faults = [Fault("GET /", reply=head + b"Content-Length: 2097152\r\n\r\n" + other[: MIB + 1])]
+    road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=False)
+    with pytest.raises(TransferError, match="changed while it was read"):
+        await carry(road, Move("/changing", str(tmp_path / "c"), 2 * MIB), tmp_path)
+    assert os.listdir(tmp_path) == ["notes"]
+    await carry(road, Move("/changing", str(tmp_path / "c"), 2 * MIB), tmp_path)
+    assert (tmp_path / "c").read_bytes() == one
+
+
+async def test_a_source_that_changes_while_it_is_sent_leaves_nothing_in_the_store(
+    store: Store, relay: Relay, wire, tmp_path: Path
+) -> None:
+    move, _, _ = file_of(tmp_path, 12 * MIB, "written")
+
+    def write(line: str) -> None:
+        if "partNumber=2" in line:
+            with open(move.source, "r+b") as file:
+                file.write(b"!")
+
+    relay.on_request = write
+    with pytest.raises(TransferError, match="changed while it was read"):
+        await carry(PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=True), move, tmp_path)
+    assert not store.open_uploads()
+    assert not _holds(store, move)
+
+
+async def test_another_content_begins_anew_and_abandons_the_old_parts(
+    store: Store, relay: Relay, wire, tmp_path: Path
+) -> None:
+    move, _, _ = file_of(tmp_path, 12 * MIB, "rewritten")
+    road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=True)
+    relay.faults = [Fault("partNumber=3", reply=http(400, b"", "text/plain"))]
+    with pytest.raises(IriError):
+        await carry(road, move, tmp_path)
+    assert len(store.open_uploads()) == 1
+    move, content, _ = file_of(tmp_path, 12 * MIB, "rewritten")
+    counts = await carry(road, move, tmp_path)
+    assert (counts.sent, counts.kept_bytes) == (12 * MIB, 0)
+    assert store.content(move.target[1:]) == content
+    assert not store.open_uploads()
+
+
+async def test_an_upload_that_the_store_forgot_begins_anew(
+    store: Store, relay: Relay, wire, tmp_path: Path
+) -> None:
+    move, content, _ = file_of(tmp_path, 12 * MIB, "forgotten")
+    road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=True)
+    relay.faults = [Fault(r"^POST .*uploadId=", forwarded=False, reply=http(400, b"", "text/plain"), times=9)]
+    with pytest.raises(IriError):
+        await carry(road, move, tmp_path)
+    (lost,) = store.admin.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    store.admin.abort_multipart_upload(Bucket=BUCKET, Key=lost["Key"], UploadId=lost["UploadId"])
+    gone = b"<Error><Code>NoSuchUpload</Code></Error>"  # moto knows no words for it
+    relay.faults = [Fault(r"^POST .*uploadId=", forwarded=False, reply=http(404, gone, "application/xml"))]
+    counts = await carry(road, move, tmp_path)
+    assert (counts.sent, counts.kept_bytes) == (12 * MIB, 0)
+    assert store.content(move.target[1:]) == content
+
+
+# ----------------------------------------------------------------- a facility whose own job brings it
+
+
+@pytest.fixture
+def facility(tmp_path: Path) -> Facility:
+    (tmp_path / "there" / "run 7").mkdir(parents=True)
+    return Facility(tmp_path / "there")
+
+
+async def test_a_file_that_a_job_brings_is_put_aside_compared_and_renamed(
+    store: Store, wire, facility: Facility, tmp_path: Path
+) -> None:
+    api = FetchingParts(store, signer(store.url), facility)
+    up, content, digest = file_of(tmp_path, 11 * MIB)
+    assert (await carry(PartsRoad(api, facility, wire, "fs", up=True), up, tmp_path)).sums == {
+        up.target: digest
+    }
+    assert facility.at(up.target).read_bytes() == content
+    down = Move(up.target, str(tmp_path / "back"), up.size)
+    await carry(PartsRoad(api, facility, wire, "fs", up=False), down, tmp_path)
+    assert (tmp_path / "back").read_bytes() == content
+    assert len(list(facility.at("/run 7").iterdir())) == 1
+
+
+async def test_what_a_job_brings_in_another_form_is_no_file(
+    store: Store, wire, facility: Facility, tmp_path: Path
+) -> None:
+    api = FetchingParts(store, signer(store.url), facility)
+    api.spoil = lambda content: content[:-1] + b"!"
+    move, _, _ = file_of(tmp_path, 6 * MIB)
+    facility.at(move.target).write_bytes(b"old")
+    with pytest.raises(TransferError, match="did not arrive whole"):
+        await carry(PartsRoad(api, facility, wire, "fs", up=True), move, tmp_path)
+    assert facility.at(move.target).read_bytes() == b"old"
+    assert len(list(facility.at("/run 7").iterdir())) == 1
+
+
+async def test_an_empty_file_goes_over_the_api_where_it_cannot_go_over_parts(
+    store: Store, wire, facility: Facility, tmp_path: Path
+) -> None:
+    api = FetchingParts(store, signer(store.url), facility)
+    move, _, digest = file_of(tmp_path, 0)
+    counts = await carry(PartsRoad(api, facility, wire, "fs", up=True), move, tmp_path)
+    assert counts.sums == {move.target: digest}
+    assert facility.at(move.target).read_bytes() == b""
+
+
+async def test_where_nobody_signs_again_an_interrupted_upload_begins_anew(
+    store: Store, relay: Relay, wire, facility: Facility, tmp_path: Path
+) -> None:
+    api = FetchingParts(store, signer(relay.base_url), facility)
+    move, content, _ = file_of(tmp_path, 12 * MIB, "anew")
+    relay.faults = [Fault("partNumber=3", reply=http(400, b"", "text/plain"))]
+    with pytest.raises(IriError, match="HTTP 400"):
+        await carry(PartsRoad(api, facility, wire, "fs", up=True), move, tmp_path)
+    counts = await carry(PartsRoad(api, facility, wire, "fs", up=True), move, tmp_path)
+    assert counts.sent == move.size
+    assert facility.at(move.target).read_bytes() == content
+    assert not store.open_uploads()
+
+
+# --------------------------------------------------------------------------------- the signer's words
+
+
+async def test_what_is_abandoned_leaves_nothing(store: Store) -> None:
+    signed = signer(store.url)
+    upload = (await signed.begin("", "/left", 10 * MIB)).value
+    assert store.open_uploads() == ["left"]
+    await signed.abandon("", upload)
+    await signed.abandon("", upload)
+    assert not store.open_uploads()
+    with pytest.raises(NotFound, match="NoSuchUpload"):
+        await signed.arrived("", upload)
+
+
+async def test_an_object_that_is_not_there_has_no_link(store: Store) -> None:
+    with pytest.raises(NotFound):
+        await signer(store.url).link("", "/no/such/object")
+
+
+async def test_a_store_that_is_away_is_not_told_with_its_link() -> None:
+    with pytest.raises(Unreachable) as caught:
+        await signer("http://127.0.0.1:9").begin("", "/x", 1)
+    assert "127.0.0.1" not in caught.value.message
+
+
+async def test_without_keys_a_person_is_told_which(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(AuthError, match="AWS_ACCESS_KEY_ID"):
+        await signer(store.url).begin("", "/x", 1)
+
+
+async def test_keys_that_are_refused_are_told_as_such(relay: Relay) -> None:
+    said = b"<Error><Code>InvalidAccessKeyId</Code><Message>unknown</Message></Error>"
+    relay.faults = [Fault("POST", forwarded=False, reply=http(403, said, "application/xml"))]
+    with pytest.raises(AuthError, match="InvalidAccessKeyId") as caught:
+        await signer(relay.base_url).begin("", "/x", 1)
+    assert "very-secret" not in str(caught.value)
+
+
+def test_an_endpoint_without_a_bucket_offers_nothing() -> None:
+    with pytest.raises(NotOffered, match="names no bucket"):
+        s3_parts(AccessEndpoint("e1", "s3"), WireSettings())
+
+
+def test_links_are_in_no_representation() -> None:
+    assert "hunter2" not in repr(PartsUpload("/x", 1, 1, ("http://s/?sig=hunter2",)))
+    assert "hunter2" not in repr(DownloadLink("http://s/?sig=hunter2"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 16 * MIB, 10_000 * 16 * MIB + 1, s3_module.LARGEST])
+def test_no_file_has_more_parts_than_s3_takes(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_module, "PART_SIZE", 16 * MIB)
+    part = s3_module.part_size_for(size)
+    assert part % MIB == 0
+    assert part >= 16 * MIB
+    assert PartsUpload("/x", size, part, ()).parts <= 10_000
