@@ -26,6 +26,7 @@ from iri_common.policy.unchanged import Facts, Verdict, extras, judge
 from iri_common.transfers.abreast import abreast
 from iri_common.transfers.conduct import Stretch, conduct, note_landed
 from iri_common.transfers.ends import GlobusEnd, LocalEnd, ProfileEnd, parse_end
+from iri_common.transfers.globus import GlobusRoad
 from iri_common.transfers.meter import OnProgress, TransferMeter
 from iri_common.transfers.notes import FileNotes
 from iri_common.transfers.tree import Entry, Links, Tree
@@ -302,7 +303,7 @@ async def _carried(
         meter.begin()
         for move in task.unchanged:
             meter.skipped(move)
-        await _conducted(source, target, task, said, notes, meter)
+        task_id = await _conducted(source, target, task, said, notes, meter)
         if task.gone:
             await target.remove(task.gone)
         done = True
@@ -318,6 +319,7 @@ async def _carried(
         files_skipped=meter.files_skipped,
         seconds=time.monotonic() - began,
         sha256=meter.sha256 if task.tree.single else None,
+        task_id=task_id,
         deleted=len(task.gone),
     )
 
@@ -331,7 +333,8 @@ def _is_all(source: Reach, task: _Task, said: _Said) -> bool:
 
 async def _conducted(
     source: Reach, target: Reach, task: _Task, said: _Said, notes: FileNotes, meter: TransferMeter
-) -> None:
+) -> str | None:
+    """Carry it out; gives the id of Globus' task, if there was one."""
     directories: list[str] = []
     fresh: Sequence[str] = ()
     if not task.tree.single:
@@ -356,3 +359,5 @@ async def _conducted(
     ]
     trip = Trip(meter, notes, said.wishes.parallel)
     await conduct(stretches, trip, notes, meter, directories=directories, make=target.make)
+    carriers = [stretch.carrier for stretch in stretches]
+    return next((each.task_id for each in carriers if isinstance(each, GlobusRoad)), None)
