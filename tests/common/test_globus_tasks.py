@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iri_common.model.errors import AuthError, TransferError, Unreachable, UsageError
+from iri_common.model.errors import AuthError, Conflict, TransferError, Unreachable, UsageError
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import CollectionEnd, Move, TaskState, TransferRequest, TransferTask
 from iri_common.policy.collections import shown, to_collection
@@ -269,6 +269,20 @@ def test_a_task_that_cannot_get_on_is_ended_and_the_next_try_is_another(virtual:
 def test_a_success_with_holes_is_a_failure_that_counts_them(virtual: Any) -> None:
     with pytest.raises(TransferError, match="left out 3 because of errors"):
         carried(virtual, Model(replace(DONE, skipped_errors=3)))
+
+
+def test_a_conflict_with_what_is_over_adopts_nothing(virtual: Any) -> None:
+    class Taken(Model):
+        async def submit(self, request: TransferRequest, submission_id: str) -> Done[str]:
+            raise Conflict("a transfer with identical paths has not yet completed")
+
+        async def find(self, label: str) -> Done[Sequence[TransferTask]]:
+            return Done([replace(DONE, task_id="an old one")])
+
+    notes = Memory()
+    with pytest.raises(TransferError, match="another task of Globus moves files to the same paths"):
+        carried(virtual, Taken(DONE), notes)
+    assert list(notes.kept.values()) == [{"submission": "s1"}]
 
 
 def test_a_paused_task_is_said_once_and_waited_for(virtual: Any, caplog: pytest.LogCaptureFixture) -> None:

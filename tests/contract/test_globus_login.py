@@ -124,6 +124,14 @@ async def test_a_consent_that_is_missing_is_one_sentence_with_the_command(world:
     await dialect.files.ls(private, "/")
 
 
+async def test_what_a_collection_needs_is_in_the_first_token_for_it(world: World) -> None:
+    dialect = world.dialect()
+    await dialect.client.check()  # a token that does not carry it is had already
+    private = world.place.add_collection("early", world.beam, data_access=True)
+    await dialect.files.ls(private, "/")
+    assert (world.asked()["globusLs"], world.asked()["globusToken"]) == (1, 2)
+
+
 async def test_a_client_consents_to_itself_when_that_is_asked_late(world: World) -> None:
     dialect = world.dialect()
     private = world.place.add_collection("late", world.beam, data_access=True)

@@ -282,6 +282,18 @@ async def test_the_files_of_a_collection(world: World) -> None:
     assert not Path(home, "deep").exists()
 
 
+async def test_a_collection_that_refuses_a_token_gets_another(world: World) -> None:
+    files, collection, path = world.dialect().files, world.place.collection, f"{world.place.home}/renewed"
+    world.place.order("refuse_tokens", "collectionPut", times=1)
+    await files.upload(collection, path, b"content")
+    world.place.order("refuse_tokens", "collectionGet", times=1)
+    assert (await files.download(collection, path)).value == b"content"
+    assert world.asked()["collectionPut"] == world.asked()["collectionGet"] == 2
+    world.place.order("refuse_tokens", "collectionGet", times=2)
+    with pytest.raises(AuthError, match="check its id and secret"):
+        await files.download(collection, path)
+
+
 async def test_a_large_file_streams_both_ways(world: World) -> None:
     dialect, collection = world.dialect(), world.place.collection
     path, piece = f"{world.place.home}/large", b"abcdefgh" * 2**17

@@ -174,6 +174,15 @@ class GlobusClient:
         await self._in_thread(lambda: self._gives().refused(token))
         return self.credential.mode != "token"
 
+    @property
+    def remedy(self) -> str:
+        """What to do about a credential that is refused."""
+        return {
+            "client": "check its id and secret at app.globus.org/settings/developers",
+            "login": f"run: {self.credential.login}",
+            "token": "get a new one and put it where the configuration points",
+        }[self.credential.mode]
+
     async def check(self) -> None:
         """One request that needs the credential.
 
@@ -238,13 +247,8 @@ class GlobusClient:
                 f"the request was sent, and whether it took effect is unknown: {trouble.words}", **context
             )
         if trouble.outcome is Outcome.BAD_TOKEN:
-            remedy = {
-                "client": "check its id and secret at app.globus.org/settings/developers",
-                "login": f"run: {self.credential.login}",
-                "token": "get a new one and put it where the configuration points",
-            }[self.credential.mode]
             return AuthError(
-                f"Globus refused {self.credential.identity}: {trouble.words}; {remedy}", **context
+                f"Globus refused {self.credential.identity}: {trouble.words}; {self.remedy}", **context
             )
         lead, kind = _KINDS[trouble.outcome]
         return kind(f"{lead}{tried}: {trouble.words}", **context)

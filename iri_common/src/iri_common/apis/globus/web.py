@@ -59,7 +59,7 @@ class CollectionRanges:
                 elif reply.status == 206 or (reply.status == 200 and start == 0 and end is None):
                     yield _translated(reply.pieces)
                 else:
-                    raise _refusal("collectionGet", reply.status, reply.headers, path)
+                    raise self._refusal("collectionGet", reply.status, reply.headers, path)
             return
 
     async def write(
@@ -80,7 +80,7 @@ class CollectionRanges:
             if reply.status == 401 and not last and await self._client.https_refused(token):
                 continue
             if not 200 <= reply.status < 300:
-                raise _refusal("collectionPut", reply.status, reply.headers, path)
+                raise self._refusal("collectionPut", reply.status, reply.headers, path)
             break
         return Done(None)
 
@@ -93,6 +93,23 @@ class CollectionRanges:
             raise _unreachable(error) from None
         except ReplyLost as error:
             raise TransientError(f"the collection's answer was cut: {error}", facility=LABEL) from None
+
+    def _refusal(self, operation: str, status: int, headers: Mapping[str, str], path: str) -> IriError:
+        context = _context(operation, status)
+        if status == 401:
+            whose = self._client.credential.identity
+            return AuthError(
+                f"{path}: the collection refused the token of {whose}; {self._client.remedy}", **context
+            )
+        if status in _KINDS:
+            words, kind = _KINDS[status]
+            return kind(f"{path}: {words}", **context)
+        if status >= 500:
+            return TransientError(f"{path}: the collection failed (HTTP {status})", **context)
+        if status == 200:
+            return TransferError(f"{path}: the collection gives no ranges of a file", **context)
+        where = " (a redirect, which no token follows)" if "location" in headers else ""
+        return Refused(f"{path}: the collection refused, HTTP {status}{where}", **context)
 
     async def _url(self, resource_id: str, path: str) -> tuple[str, str]:
         end = self._end_of(resource_id)
@@ -127,25 +144,11 @@ def _unreachable(error: Exception) -> Unreachable:
     return Unreachable(f"no answer from the collection: {error}", facility=LABEL)
 
 
-def _refusal(operation: str, status: int, headers: Mapping[str, str], path: str) -> IriError:
-    context = _context(operation, status)
-    if status in _KINDS:
-        words, kind = _KINDS[status]
-        return kind(f"{path}: {words}", **context)
-    if status >= 500:
-        return TransientError(f"{path}: the collection failed (HTTP {status})", **context)
-    if status == 200:
-        return TransferError(f"{path}: the collection gives no ranges of a file", **context)
-    where = " (a redirect, which no token follows)" if "location" in headers else ""
-    return Refused(f"{path}: the collection refused, HTTP {status}{where}", **context)
-
-
 def _context(operation: str, status: int | None) -> dict[str, Any]:
     return {"facility": LABEL, "operation": operation, "status": status}
 
 
 _KINDS: Mapping[int, tuple[str, type[IriError]]] = {
-    401: ("the collection refused the token; run: iri globus login", AuthError),
     403: ("the collection denies it to this identity", PermissionDenied),
     404: ("the collection has no such file", NotFound),
     413: ("too large for the collection's HTTPS", TooLarge),
