@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from iri_common.model.errors import IriError, TransferError
+from iri_common.model.errors import AmbiguousReply, IriError, TransferError
 from iri_common.model.ports import Dialect, RangesApi
 from iri_common.model.transfer import Move
 from iri_common.policy.retry import backoff
@@ -88,7 +88,9 @@ class HttpsRoad:
             try:
                 return await self._written_once(source, path, move, trip)
             except IriError as error:
-                if not error.transient or attempt >= TRIES.attempts:
+                # Whether it was written or not, writing the same once more does no harm.
+                passes = error.transient or isinstance(error, AmbiguousReply)
+                if not passes or attempt >= TRIES.attempts:
                     raise
             await asyncio.sleep(backoff(attempt, random.random(), TRIES))
 
