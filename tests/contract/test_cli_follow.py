@@ -1,0 +1,76 @@
+"""``iri logs --follow`` and ``iri run --follow``: output as it comes, each stream where it belongs."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+from cli_shell import Shell, job_of
+
+from iri_local_facility import LocalFacility
+
+SLOWLY = "for n in 1 2 3 4 5; do echo o$n é; echo e$n >&2; sleep 0.3; done"
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalFacility]:
+    with LocalFacility(nodes=16) as facility:
+        yield facility
+
+
+def test_logs_come_as_they_are_written_and_ctrl_c_leaves_the_job(iri: Shell, place: LocalFacility) -> None:
+    ref = iri("submit", "sh", "-c", "echo begun; echo err >&2; sleep 3; printf end").out.strip()
+    with iri.process("logs", "-F", ref) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert job_of(place, ref)["state"] == "active"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    (back,) = [line.strip() for line in err.splitlines() if line.strip().startswith("iri logs --follow")]
+    again = iri(*back.split()[1:])
+    assert (again.code, again.out, again.err) == (0, "begun\nend", "err\n")
+    assert job_of(place, ref)["state"] == "completed"
+    assert iri("logs", "-F", "--stderr", ref).out == ""
+
+
+def test_programs_read_a_line_for_each_piece(iri: Shell) -> None:
+    ref = iri("submit", "sh", "-c", SLOWLY).out.strip()
+    chunks = [json.loads(line) for line in iri("logs", "--follow", "--json", ref).out.splitlines()]
+    assert all(set(each) == {"stream", "text", "offset"} for each in chunks)
+    told = "".join(each["text"] for each in chunks if each["stream"] == "stdout")
+    assert told == "".join(f"o{n} é\n" for n in range(1, 6))
+    assert [each["offset"] for each in chunks if each["stream"] == "stdout"][-1] == len(told.encode())
+
+
+def test_run_shows_the_output_while_it_runs(iri: Shell) -> None:
+    with iri.process("run", "--follow", "sh", "-c", f"{SLOWLY}; exit 5") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        assert process.poll() is None
+        out, err = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 3
+    assert first + out == "".join(f"o{n} é\n" for n in range(1, 6))
+    assert [line for line in err.splitlines() if line.startswith("e")] == [f"e{n}" for n in range(1, 6)]
+    assert "failed, exit code 5" in err
+
+
+def test_run_gives_one_document_or_the_output_not_both(iri: Shell) -> None:
+    said = iri("run", "--follow", "--json", "true")
+    assert (said.code, said.document["error"]["kind"]) == (2, "UsageError")
+    late = iri("run", "-F", "--timeout", "1", "sh", "-c", "echo begun; sleep 20")
+    assert (late.code, late.out) == (7, "begun\n")
+    assert "iri wait" in late.err
+
+
+def test_an_error_is_a_line_too(iri: Shell, place: LocalFacility) -> None:
+    ref = iri("submit", "true").out.strip()
+    order = place.order("refuse_tokens", "*")
+    said = iri.apart("logs", "-F", "--json", ref)
+    place.clear_faults(order)
+    assert said.code == 8
+    (line,) = said.out.splitlines()
+    assert json.loads(line)["error"]["kind"] == "AuthError"
