@@ -140,6 +140,7 @@ def test_a_status_in_one_line(status: JobStatus, line: str) -> None:
         (Resource("1", type="urn:doe-iri:resource:storage:mount"), False, True),
         (Resource("1", type="compute", endpoints=frozenset({"filesystem"})), False, True),
         (Resource("1"), False, False),
+        (Resource("1", type="urn:doe-iri:resource:storage:object"), False, False),
     ],
 )
 def test_what_a_resource_offers(resource: Resource, compute: bool, filesystem: bool) -> None:

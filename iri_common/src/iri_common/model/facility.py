@@ -64,7 +64,10 @@ class Resource:
         if self.endpoints:
             return endpoint in self.endpoints
         kind = {"compute": ("compute", "system"), "filesystem": ("storage",)}.get(endpoint, (endpoint,))
-        return any(word in self.type.split(":") for word in kind)
+        words = self.type.split(":")
+        if endpoint == "filesystem" and words[-2:] == ["storage", "object"]:
+            return False  # a store of objects knows no directories
+        return any(word in words for word in kind)
 
     def answers_to(self, wanted: str) -> bool:
         """Whether a user who writes ``wanted`` means this resource: by id, or by name in any case."""
