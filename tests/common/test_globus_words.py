@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pickle
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iri_common.apis.globus import GlobusCredential
+from iri_common.apis.globus import GlobusClient, GlobusCredential
 from iri_common.apis.globus.rules import (
     Needs,
     data_access_scope,
@@ -148,6 +150,18 @@ def test_a_credential_is_one_thing() -> None:
     with pytest.raises(UsageError, match="either"):
         GlobusCredential()
     assert GlobusCredential("x", lambda: "s", person=True).mode == "login"
+
+
+async def test_without_the_sdk_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "globus_sdk", None)
+    with pytest.raises(UsageError, match=r"install iri-common\[globus\]"):
+        await GlobusClient(GlobusCredential("x", lambda: "s")).check()
+
+
+def test_nothing_loads_the_sdk_before_it_is_asked() -> None:
+    script = "import sys; from iri_common import Facility, GlobusSettings; print('globus_sdk' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 # -------------------------------------------------------------------------------------------- loans

@@ -9,8 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iri_common.apis.globus.credentials import GlobusCredential
     from iri_common.auth.client_credentials import ClientCredentials
     from iri_common.auth.static import StaticToken, token_from_env, token_from_file
+    from iri_common.facility.collections import GlobusSettings
     from iri_common.facility.faces import Transfers
     from iri_common.facility.facility import AsyncFacility, Facility
     from iri_common.facility.jobs import Asked
@@ -64,6 +66,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "facility.facility": ("Facility", "AsyncFacility"),
     "facility.faces": ("Transfers",),
+    "facility.collections": ("GlobusSettings",),
     "facility.jobs": ("Asked",),
     "facility.keeping": ("MyJob", "Cleaned"),
     "facility.preview": ("Preview",),
@@ -80,6 +83,7 @@ _HOMES = {
     "model.ports": ("TokenSource",),
     "auth.static": ("StaticToken", "token_from_env", "token_from_file"),
     "auth.client_credentials": ("ClientCredentials",),
+    "apis.globus.credentials": ("GlobusCredential",),
     "model.grades": ("Grades",),
     "model.ledger": ("Stage",),
     "model.logs": ("LogChunk",),
@@ -145,6 +149,8 @@ __all__ = [
     "token_from_env",
     "token_from_file",
     "ClientCredentials",
+    "GlobusCredential",
+    "GlobusSettings",
     "FileLedger",
     "Stage",
     "Grades",
