@@ -53,7 +53,9 @@ class HttpxTransport:
             ReplyLost: if anything fails after that.
         """
         try:
-            reply = await self._client.request(
+            # httpx' objects refer to one another in a circle: a body that they held would stay in memory
+            # until the next collection of garbage, and the bodies of files are megabytes.
+            async with self._client.stream(
                 request.method,
                 request.url,
                 headers=dict(request.headers),
@@ -61,7 +63,8 @@ class HttpxTransport:
                 json=request.json,
                 data=request.form,
                 files=_parts(request),
-            )
+            ) as reply:
+                body = b"".join([piece async for piece in reply.aiter_bytes()])
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotSent(_words(error)) from None
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError) as error:
@@ -72,7 +75,7 @@ class HttpxTransport:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise ReplyLost(_words(error)) from None
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return WireReply(reply.status_code, headers, reply.content)
+        return WireReply(reply.status_code, headers, body)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from iri_common.model.errors import (
@@ -55,6 +56,28 @@ async def abreast(
 async def _each(items: Iterable[T]) -> AsyncIterator[T]:
     for item in items:
         yield item
+
+
+class Room:
+    """Bytes that may be in memory at once; what is larger than all of it goes alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._left = size
+        self._change = asyncio.Condition()
+
+    @asynccontextmanager
+    async def of(self, count: int) -> AsyncGenerator[None]:
+        """Wait for so much, and keep it until this is left."""
+        count = min(count, self._size)
+        async with self._change:
+            await self._change.wait_for(lambda: self._left >= count)
+            self._left -= count
+        try:
+            yield
+        finally:
+            self._left += count
+            async with self._change:
+                self._change.notify_all()
 
 
 async def tried(work: Callable[[], Awaitable[T]]) -> T:

@@ -10,10 +10,13 @@ from iri_common.model.errors import IriError, NotFound, NotOffered
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
 from iri_common.transfers import local
-from iri_common.transfers.abreast import abreast, named, tried
+from iri_common.transfers.abreast import Room, abreast, named, tried
 from iri_common.transfers.far import FarEnd, require_file_name
 from iri_common.transfers.trip import Trip
 
+MIB = 1024 * 1024
+# Contents in memory at once: each is copied on its way, and as JSON, coming, more often.
+_ROOM_UP, _ROOM_DOWN = 16 * MIB, 6 * MIB
 _WORTH_A_LISTING = 3  # files into one directory, from which on one listing costs less than a look at each
 
 
@@ -50,14 +53,16 @@ class DirectRoad:
             TransferError: if what arrived is not what was sent; that target is as it was.
         """
         looked_at = await self._looked_at(moves, trip) if self._up else frozenset[str]()
+        room = Room(_ROOM_UP if self._up else _ROOM_DOWN)
 
         async def one(move: Move) -> None:
             try:
-                if self._up:
-                    clear = posixpath.dirname(move.target) in looked_at
-                    digest, size = await _put(self._far, move, trip, clear=clear)
-                else:
-                    digest, size = await _get(self._far, move, trip)
+                async with room.of(move.size):
+                    if self._up:
+                        clear = posixpath.dirname(move.target) in looked_at
+                        digest, size = await _put(self._far, move, trip, clear=clear)
+                    else:
+                        digest, size = await _get(self._far, move, trip)
             except IriError as error:
                 raise named(error, move) if len(moves) > 1 else error from None
             trip.meter.moved(size, move.name)
