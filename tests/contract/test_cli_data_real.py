@@ -156,10 +156,11 @@ def test_files_go_there_and_come_back(iri: Shell, there: Path, tree: Path, tmp_p
     assert "1 file, 500 bytes in" in said.err
     assert iri("put", "run/a.dat", f"{url(there)}/").code == 0
     assert iri("put", "-f", "place", "run", str(there / "copy")).code == 0
-    assert iri("put", "-f", "place", "run", f"{there}/").code == 0
+    assert iri("put", "-f", "place", "run", f"/{there}/").code == 0
+    assert iri("put", "run", f"iri://place//{there}/whole").code == 0  # the path with its first slash
     ours = contents(tree)
     assert (there / "x.dat").read_bytes() == (there / "a.dat").read_bytes() == ours["a.dat"]
-    assert contents(there / "copy") == contents(there / "run") == ours
+    assert contents(there / "copy") == contents(there / "run") == contents(there / "whole") == ours
     (tmp_path / "back").mkdir()
     told = iri("get", "--json", url(there / "x.dat"), url(there / "copy"), "back").document
     assert [each["files"] for each in told["transfers"]] == [1, 2]

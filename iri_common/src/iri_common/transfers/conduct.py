@@ -86,10 +86,10 @@ def leaves(directories: Iterable[str]) -> Sequence[str]:
 
 
 def _and_above(path: str) -> Iterable[str]:
-    while path not in {"", "/"}:
-        yield path
-        path = posixpath.dirname(path)
     yield path
+    while path != (above := posixpath.dirname(path)):  # "//" is above itself, as "/" and "" are
+        path = above
+        yield path
 
 
 def _landed(notes: FileNotes, move: Move) -> bool:

@@ -90,7 +90,7 @@ def _at_profile(text: str, rest: str) -> ProfileEnd:
             f"{text}: write iri://<profile>/<file system>/<path>, or iri://<profile>//<path> for the "
             "default one"
         )
-    return ProfileEnd(profile, storage or None, f"/{path}")
+    return ProfileEnd(profile, storage or None, f"/{path.lstrip('/')}")
 
 
 def _in_collection(text: str, rest: str) -> GlobusEnd:
