@@ -6,12 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from iri_common.apis.globus import GlobusDialect
 from iri_common.facility.farreach import CollectionReach, FacilityReach
 from iri_common.facility.jobs import JobService
 from iri_common.facility.reach import HereReach, Reach
-from iri_common.http.bytes import HttpBytes
-from iri_common.http.transport import WireSettings
 from iri_common.model.errors import NotOffered
 from iri_common.model.job import JobResult
 from iri_common.model.key import JobKey
@@ -100,7 +97,7 @@ def _between_here_and(far: FacilityReach | CollectionReach, road: Road, up: bool
 def _https(far: FacilityReach | CollectionReach, up: bool, making: Making) -> Carrier:
     dialect, file_system = far.dialect, far.file_system
     if dialect.ranges is None and far.globus is not None and (end := far.collection) is not None:
-        dialect = GlobusDialect(far.globus.dialect.client, HttpBytes(WireSettings()), lambda _: end)
+        dialect = far.globus.showing(end)
     if dialect.ranges is None:
         raise NotOffered("this end has no HTTPS for its files")
     return HttpsRoad(dialect.ranges, dialect, file_system, up=up, checksum=making.checksum)
