@@ -129,6 +129,10 @@ def test_over_globus_no_byte_passes_this_machine(world: World) -> None:
     assert (result.road, result.files, result.bytes) == (Road.GLOBUS, 4, 60 * MIB + 3500)
     assert result.task_id is not None
     assert not world.bytes_through_this_machine()
+    for each in (world.one, world.two):
+        assert len(each.requests("getStorageAccessEndpoints")) <= 2, (
+            "asked for once, by the machine and by the storage"
+        )
 
 
 @pytest.mark.usefixtures("globus")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from iri_common.apis.s3 import s3_parts
 from iri_common.facility.collections import Globus, announced, open_globus
-from iri_common.facility.doors import Door, open_door
+from iri_common.facility.doors import RESOURCES_STAY_FRESH, Door, open_door
 from iri_common.facility.loop import io_loop
 from iri_common.facility.profiles import load_globus
 from iri_common.facility.settings import FacilitySettings
@@ -198,10 +199,17 @@ class FacilityReach(_FarReach):
         return found.pop() if len(found) == 1 else None
 
     async def _endpoints(self, resource_id: str) -> Sequence[AccessEndpoint]:
-        try:
-            return (await self.dialect.storage.access_endpoints(resource_id)).value
-        except IriError:
-            return ()
+        """The ways in that the facility tells, asked for once in a while by all who share the door."""
+        told, key = io_loop().belongings, ("access endpoints", self.settings.door, resource_id)
+        now = time.monotonic()
+        if key not in told or now - told[key][0] > RESOURCES_STAY_FRESH:
+            try:
+                told[key] = (now, (await self.dialect.storage.access_endpoints(resource_id)).value)
+            except (NotOffered, NotFound):
+                told[key] = (now, ())
+            except IriError:
+                return ()
+        return told[key][1]
 
 
 class CollectionReach(_FarReach):
