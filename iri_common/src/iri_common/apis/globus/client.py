@@ -264,8 +264,9 @@ def _translated(work: Callable[[], T]) -> T:
     try:
         return work()
     except globus_sdk.GlobusError as error:
-        # From None, and nothing of the SDK's in it: its exceptions hold the request with the token.
-        raise _Met(trouble_of(error)) from None
+        trouble = trouble_of(error)
+    # Out here, so that nothing refers to the SDK's exception: it holds the request with the token.
+    raise _Met(trouble)
 
 
 def _collection(collection: str, words: Mapping[str, Any]) -> Collection:

@@ -9,7 +9,7 @@ import globus_sdk
 
 from iri_common.apis.globus.credentials import GlobusCredential
 from iri_common.apis.globus.rules import Needs
-from iri_common.apis.globus.sdk import trouble_of
+from iri_common.apis.globus.sdk import Trouble, trouble_of
 from iri_common.apis.globus.tokens import StoredTokens, login_client
 from iri_common.auth.store import TokenStore
 from iri_common.model.errors import AuthError, Unreachable
@@ -38,19 +38,24 @@ class Login:
         Raises:
             AuthError: if the code is not taken.
         """
-        try:
-            reply = self._auth.oauth2_exchange_code_for_tokens(code)
-        except globus_sdk.GlobusError as error:
-            trouble = trouble_of(error)
-            if trouble.outcome in {Outcome.NOT_SENT, Outcome.LOST}:
-                raise Unreachable(f"no answer from Globus Auth: {trouble.words}") from None
+        reply = self._traded(code)
+        if isinstance(reply, Trouble):
+            # Out here, so that nothing refers to the SDK's exception, which holds the code.
+            if reply.outcome in {Outcome.NOT_SENT, Outcome.LOST}:
+                raise Unreachable(f"no answer from Globus Auth: {reply.words}")
             raise AuthError(
-                f"Globus Auth did not take the code ({trouble.words}); it counts once and for a few "
+                f"Globus Auth did not take the code ({reply.words}); it counts once and for a few "
                 f"minutes: run {self._credential.login} again"
-            ) from None
+            )
         StoredTokens(store or TokenStore("globus", self._credential.client_id)).store_token_response(reply)
         services: Mapping[str, Any] = reply.by_resource_server
         return sorted(services)
+
+    def _traded(self, code: str) -> globus_sdk.OAuthTokenResponse | Trouble:
+        try:
+            return self._auth.oauth2_exchange_code_for_tokens(code)
+        except globus_sdk.GlobusError as error:
+            return trouble_of(error)
 
     def _begun(self, scopes: Sequence[str], needs: Needs) -> str:
         if isinstance(self._auth, globus_sdk.NativeAppAuthClient):

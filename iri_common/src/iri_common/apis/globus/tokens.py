@@ -109,20 +109,26 @@ class GlobusTokens:
             return token.access_token  # another process was quicker
         if token is None or token.refresh_token is None:
             raise AuthError(f"{self._credential.identity} has no token for {service}; run: {login}")
+        reply = self._refresh(token.refresh_token)
+        if reply is None:
+            raise AuthError(
+                f"the login of {self._credential.identity} has ended, as the facility's or Globus' rules "
+                f"want it from time to time; run: {login}"
+            )
+        for name, new in tokens_of(reply).items():
+            tokens[name] = new.after(tokens.get(name))
+        return tokens[service].access_token
+
+    def _refresh(self, refresh_token: str) -> globus_sdk.OAuthTokenResponse | None:
+        """What Auth gives for it; None if it does not count any more."""
         try:
             with login_client(self._credential) as auth:
-                reply = auth.oauth2_refresh_token(token.refresh_token)
+                return auth.oauth2_refresh_token(refresh_token)
         except globus_sdk.AuthAPIError as error:
             # OAuth's own word: the SDK's code is None here.
             if (error.raw_json or {}).get("error") != "invalid_grant":
                 raise
-            raise AuthError(
-                f"the login of {self._credential.identity} has ended, as the facility's or Globus' rules "
-                f"want it from time to time; run: {login}"
-            ) from None
-        for name, new in tokens_of(reply).items():
-            tokens[name] = new.after(tokens.get(name))
-        return tokens[service].access_token
+            return None
 
     def _given(self, service: str) -> str:
         assert self._credential.token is not None
