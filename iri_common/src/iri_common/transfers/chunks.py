@@ -34,9 +34,7 @@ RunScript = Callable[[str, JobKey], Awaitable[JobResult]]
 """Has a POSIX shell script run as a job and waits for its success; asked again with a key, it is that job."""
 
 MIB = 1024 * 1024
-PART = (
-    4 * MIB
-)  # bodies are held whole and copied on their way, several at once; half as much for JSON, coming
+PART = 4 * MIB  # bodies are held whole and copied on their way, several at once; as JSON, coming, more often
 _ROUNDS = 3  # jobs for one file: what turns out damaged is sent, or made, once more
 # A part is seldom ready at once, and each look is a request of the budget that all parts share.
 _PATIENCE = Patience(first=0.3)
@@ -73,7 +71,7 @@ class ChunksRoad:
         self.run_script = run_script
         self.stage = stage
         grades = dialect.grades
-        limit, best = (grades.upload_limit, PART) if up else (grades.download_limit, PART // 2)
+        limit, best = (grades.upload_limit, PART) if up else (grades.download_limit, 3 * PART // 4)
         self.part_size = part_size or (best if limit is None else min(best, limit - limit // 64))
         self._leg = _Upload if up else _Download
 
