@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from globus_sdk.gare import to_gare
 from globus_sdk.scopes import GCSCollectionScopes, TransferScopes
 
 from iri_local_facility import LocalFacility
+from iri_local_facility.globus.idtokens import IdTokens, NoSigner
+from iri_local_facility.store import Store
 
 TRANSFER = "transfer.api.globus.org"
 
@@ -58,6 +61,14 @@ def test_a_token_for_each_service(place: LocalFacility) -> None:
     assert answer.by_scopes[https]["resource_server"] == place.collection
     assert answer.by_resource_server[TRANSFER]["refresh_token"] is None
     assert answer.decode_id_token()["preferred_username"] == "alice@facility.invalid"
+
+
+def test_what_signs_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "db")
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    with pytest.raises(NoSigner, match=r"install iri-local-facility\[globus\]"):
+        IdTokens(store).jwks()
+    store.close()
 
 
 @pytest.mark.parametrize(

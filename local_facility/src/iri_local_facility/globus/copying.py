@@ -36,6 +36,14 @@ class Stopped(Exception):
 class Mismatch(Exception):
     """What arrived is not what was to arrive: trying again would not help."""
 
+    code = "VERIFY_CHECKSUM"
+
+
+class ExternalMismatch(Mismatch):
+    """The source is not what the submission says it is."""
+
+    code = "EXTERNAL_CHECKSUM_MISMATCH"
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -139,7 +147,7 @@ def copy(
                 size += len(piece)
                 on_bytes(len(piece))
         if wanted is not None and given.hexdigest() != wanted:
-            raise Mismatch(f"{pair.source_path} has not the checksum that was submitted with it")
+            raise ExternalMismatch(f"{pair.source_path} has not the checksum that was submitted with it")
         if verify and _digest(partial) != whole.hexdigest():
             raise Mismatch(f"{pair.destination_path} differs from what was sent")
         shutil.copystat(pair.source, partial) if keep_time else shutil.copymode(pair.source, partial)
@@ -179,7 +187,7 @@ def trouble_of(problem: Exception) -> Trouble:
         case Rejected():
             return Trouble("INVALID_PATH_NAME", str(problem))
         case Mismatch():
-            return Trouble("VERIFY_CHECKSUM", str(problem))
+            return Trouble(problem.code, str(problem))
         case OSError():
             code = _CODES.get(problem.errno or 0, "ENDPOINT_ERROR")
             return Trouble(code, f"{problem.filename or ''}: {problem.strerror or problem}".lstrip(": "))

@@ -144,9 +144,7 @@ class Mover:
             progress = work.progress
             trouble = work.transfer() if task.transfers else work.delete()
         except Mismatch as wrong:
-            external = any(item.get("external_checksum") for item in task.document["DATA"])
-            code = "EXTERNAL_CHECKSUM_MISMATCH" if external else "VERIFY_CHECKSUM"
-            self._end(task, Trouble(code, str(wrong)), progress)
+            self._end(task, trouble_of(wrong), progress)
             return 0
         except (OSError, FacilityError, Refusal) as problem:
             trouble = trouble_of(problem)

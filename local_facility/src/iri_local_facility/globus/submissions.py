@@ -12,7 +12,7 @@ from iri_local_facility.facility import Facility
 
 from .documents import sync_level
 from .refusals import Refusal
-from .tasks import Task
+from .tasks import Task, likeness
 from .tokens import admit
 
 _DEADLINE = 24 * 3600.0
@@ -40,25 +40,19 @@ def submit(core: Facility, said: Bearer, document: dict[str, Any], kind: str) ->
         deadline = _deadline(document.get("deadline"))
     except (ValueError, TypeError) as bad:
         raise _bad(str(bad)) from None
-    candidate = Task("", user, submission, None, document, "ACTIVE", 0, deadline, None)
-    _refuse_twins(candidate, [task for task in tasks.unfinished() if task.user == user])
+    _refuse_twins(document, [task for task in tasks.unfinished() if task.user == user])
     task = core.globus.mover.strike(tasks.add(user, submission, document, deadline))
     core.globus.mover.begin(task)
     return task, True
 
 
-def _refuse_twins(candidate: Task, under_way: list[Task]) -> None:
+def _refuse_twins(document: dict[str, Any], under_way: list[Task]) -> None:
     if len(under_way) >= _PENDING:
         raise Refusal(409, "LimitExceeded", f"{_PENDING} tasks are pending already")
-    for other in under_way:
-        if (other.transfers, other.collections, other.paths) == (
-            candidate.transfers,
-            candidate.collections,
-            candidate.paths,
-        ):
-            what = "transfer" if other.transfers else "delete"
-            # Which task it is, the real service does not tell either.
-            raise Refusal(409, "Conflict", f"A {what} with identical paths has not yet completed")
+    if likeness(document) in {task.likeness for task in under_way}:
+        # Which task it is, the real service does not tell either.
+        what = document["DATA_TYPE"]
+        raise Refusal(409, "Conflict", f"A {what} with identical paths has not yet completed")
 
 
 def _check(document: dict[str, Any], kind: str) -> str:

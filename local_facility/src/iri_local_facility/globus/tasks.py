@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import time
 import uuid
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +53,8 @@ class Task:
     """One task.
 
     Attributes:
-        document: As submitted.
+        document: As submitted, but for its items, which may be many.
+        likeness: The same for tasks that do the same with the same paths.
         trouble: What is in its way at present.
         fatal: What it failed of.
         faults: The orders that strike it.
@@ -63,6 +65,7 @@ class Task:
     submission: str
     label: str | None
     document: dict[str, Any]
+    likeness: str
     status: str
     requested: float
     deadline: float
@@ -89,11 +92,8 @@ class Task:
             return self.document["source_endpoint"], self.document["destination_endpoint"]
         return (self.document["endpoint"],)
 
-    @property
-    def paths(self) -> list[tuple[str, ...]]:
-        """What it is about, in a stable order."""
-        names = ("source_path", "destination_path") if self.transfers else ("path",)
-        return sorted(tuple(item[name] for name in names) for item in self.document["DATA"])
+
+_COLUMNS = ", ".join(each.name for each in fields(Task))
 
 
 class TaskTable:
@@ -113,20 +113,21 @@ class TaskTable:
 
     def add(self, user: str, submission: str, document: dict[str, Any], deadline: float) -> Task:
         """Record a new task."""
-        now = time.time()
         task = Task(
-            str(uuid.uuid4()),
-            user,
-            submission,
-            document.get("label"),
-            document,
-            "ACTIVE",
-            now,
-            deadline,
-            None,
+            id=str(uuid.uuid4()),
+            user=user,
+            submission=submission,
+            label=document.get("label"),
+            document={name: value for name, value in document.items() if name != "DATA"},
+            likeness=likeness(document),
+            status="ACTIVE",
+            requested=time.time(),
+            deadline=deadline,
+            completed=None,
         )
         as_text = {name: json.dumps(asdict(task)[name]) for name in ("document", "progress", "faults")}
-        self._store.insert("globus_tasks", **{**asdict(task), **as_text})
+        items = json.dumps(document["DATA"])
+        self._store.insert("globus_tasks", **{**asdict(task), **as_text, "items": items})
         self.note(task.id, "STARTED", "started", "")
         return task
 
@@ -140,6 +141,11 @@ class TaskTable:
             if user in (None, task.user):
                 return task
         raise Refusal(404, "ClientError.NotFound", f"No task '{task_id}'")
+
+    def items(self, task_id: str) -> list[dict[str, Any]]:
+        """The items that were submitted."""
+        row = self._store.row("SELECT items FROM globus_tasks WHERE id = ?", task_id)
+        return json.loads(row["items"]) if row else []
 
     def of_submission(self, user: str, submission: str) -> Task | None:
         """What a submission id has become, if it was used."""
@@ -170,7 +176,7 @@ class TaskTable:
         return self.get(task.id)
 
     def _where(self, condition: str, *params: Any) -> list[Task]:
-        rows = self._store.rows(f"SELECT * FROM globus_tasks WHERE {condition}", *params)
+        rows = self._store.rows(f"SELECT {_COLUMNS} FROM globus_tasks WHERE {condition}", *params)
         return [_task(row) for row in rows]
 
     # -- files and events
@@ -215,6 +221,16 @@ class TaskTable:
     def events(self, task_id: str) -> list[sqlite3.Row]:
         """A task's events, newest first."""
         return self._store.rows("SELECT * FROM globus_events WHERE task = ? ORDER BY number DESC", task_id)
+
+
+def likeness(document: dict[str, Any]) -> str:
+    """What is the same for submissions that would do the same with the same paths."""
+    moves = document["DATA_TYPE"] == "transfer"
+    ends = ("source_endpoint", "destination_endpoint") if moves else ("endpoint",)
+    names = ("source_path", "destination_path") if moves else ("path",)
+    paths = sorted([item[name] for name in names] for item in document["DATA"])
+    about = [document["DATA_TYPE"], *(document[end] for end in ends), paths]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def moment(seconds: float | None) -> str | None:

@@ -41,6 +41,7 @@ class Work:
         self._stop = stop
         self._orders = orders
         self._options: dict[str, Any] = task.document
+        self._items = tasks.items(task.id)
         arrived = tasks.files(task.id, skipped=False)
         self._arrived = {(row["source"], row["destination"]) for row in arrived}
         self._left_out = {(row["source"], row["destination"]) for row in tasks.files(task.id, skipped=True)}
@@ -56,11 +57,11 @@ class Work:
     def transfer(self) -> Trouble | None:
         """Bring everything that is not there yet; returns what was in the way of the rest."""
         trouble = None
-        for item in self._options["DATA"]:
+        for item in self._items:
             for pair in self._pairs(item):
                 trouble = self._bring(pair) or trouble
         if trouble is None and self._options.get("delete_destination_extra"):
-            for item in self._options["DATA"]:
+            for item in self._items:
                 for path in extras(item, self._user, *self._collections) if item.get("recursive") else ():
                     remove(path, recursive=True)
         return trouble
@@ -69,7 +70,7 @@ class Work:
         """Remove everything that is there still."""
         trouble = None
         (collection,) = self._collections
-        for item in self._options["DATA"]:
+        for item in self._items:
             self.progress.files += 1
             self._check()
             if (item["path"], "") in self._arrived:
