@@ -57,7 +57,8 @@ CREATE TABLE IF NOT EXISTS globus_consents (
 CREATE TABLE IF NOT EXISTS globus_tasks (
     id TEXT PRIMARY KEY, user TEXT NOT NULL, submission TEXT NOT NULL, label TEXT, document TEXT NOT NULL,
     items TEXT NOT NULL, likeness TEXT NOT NULL, status TEXT NOT NULL, requested REAL NOT NULL,
-    deadline REAL NOT NULL, completed REAL, progress TEXT NOT NULL, trouble TEXT, fatal TEXT, faults TEXT NOT NULL, UNIQUE (user, submission));
+    deadline REAL NOT NULL, completed REAL, progress TEXT NOT NULL, trouble TEXT,
+    fatal TEXT, faults TEXT NOT NULL, UNIQUE (user, submission));
 CREATE TABLE IF NOT EXISTS globus_files (
     number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, source TEXT NOT NULL,
     destination TEXT NOT NULL, size INTEGER NOT NULL, checksum TEXT, error TEXT, details TEXT);
