@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -120,3 +121,26 @@ def test_no_colour_where_none_is_wanted(variables) -> None:
     assert "\x1b[3" not in terminal.seen  # no foreground colour; bold and dim are none
     for line in plain(terminal.seen).splitlines():
         assert len(line) <= 80 or " " not in line[15:], "a line is broken where it has a blank"
+
+
+def test_ctrl_c_leaves_a_transfer_that_goes_on_where_it_was(
+    place: LocalFacility, variables, tmp_path: Path
+) -> None:
+    (tmp_path / "tree").mkdir()
+    for name in "abcdefgh":
+        (tmp_path / "tree" / name).write_bytes(name.encode() * 50_000)
+    words = ["put", "--road", "direct", str(tmp_path / "tree"), f"iri://place/{place.scratch}/interrupted"]
+    terminal = Terminal([*words, "--rate", "100K"], variables)
+    terminal.await_text(" 2 of 8 files")
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    assert "goes on where it was" in plain(terminal.seen)
+    assert len([line for line in plain(terminal.seen).split("\n") if "of 8 files" in line]) == 1
+    again = subprocess.run(
+        [COMMAND, *words, "--json"], capture_output=True, text=True, timeout=30,
+        env={**os.environ, **variables}, check=True,
+    )  # fmt: skip
+    (told,) = json.loads(again.stdout)["transfers"]
+    assert told["files_skipped"] >= 2
+    assert told["files"] + told["files_skipped"] == 8
+    assert sorted(each.name for each in (place.scratch / "interrupted").iterdir()) == list("abcdefgh")
