@@ -15,7 +15,7 @@ from globus_kit import await_task, await_that, request, transfer_client
 from globus_sdk import DeleteData, TransferClient
 
 from iri_local_facility import LocalFacility
-from iri_local_facility.globus.tasks import TaskTable, Trouble
+from iri_local_facility.globus.tasks import Progress, TaskTable, Trouble
 from iri_local_facility.store import Store
 
 
@@ -369,10 +369,12 @@ def test_orders_name_transfers(client: TransferClient, place: LocalFacility, wor
     assert place.transfers()[-3]["faults"] == [late]
 
 
-def test_how_a_task_ends_is_settled_once(tmp_path: Path) -> None:
+def test_changes_of_a_task_do_not_undo_one_another(tmp_path: Path) -> None:
     store = Store(tmp_path / "db")
     tasks = TaskTable(store)
     task = tasks.add("alice", "s", {"DATA_TYPE": "delete", "endpoint": "e", "DATA": []}, 0.0)
+    tasks.update(task, faults=("order",))
+    assert tasks.update(task, progress=Progress(files=1)).faults == ("order",)
     assert tasks.update(task, status="FAILED", fatal=Trouble("CANCELED", "")).status == "FAILED"
     # The thread that worked on it comes to its end, too, and knows nothing of that.
     assert tasks.update(task, status="SUCCEEDED").status == "FAILED"

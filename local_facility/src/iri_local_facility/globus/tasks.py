@@ -7,7 +7,7 @@ import json
 import sqlite3
 import time
 import uuid
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -161,16 +161,12 @@ class TaskTable:
 
     def update(self, task: Task, **changes: Any) -> Task:
         """Change a task, unless it is over already: how a task ends is settled once."""
-        changed = replace(task, **changes)
+        # Only what is named: a thread that tells its progress must not undo what an order has changed.
+        values = {name: _column(value) for name, value in changes.items()}
+        sets = ", ".join(f"{name} = ?" for name in values)
         self._store.run(
-            "UPDATE globus_tasks SET status = ?, completed = ?, progress = ?, trouble = ?, fatal = ?, "
-            "faults = ? WHERE id = ? AND status NOT IN ('SUCCEEDED', 'FAILED')",
-            changed.status,
-            changed.completed,
-            json.dumps(asdict(changed.progress)),
-            _text(changed.trouble),
-            _text(changed.fatal),
-            json.dumps(changed.faults),
+            f"UPDATE globus_tasks SET {sets} WHERE id = ? AND status NOT IN ('SUCCEEDED', 'FAILED')",
+            *values.values(),
             task.id,
         )
         return self.get(task.id)
@@ -248,5 +244,11 @@ def _task(row: sqlite3.Row) -> Task:
     return Task(**values)
 
 
-def _text(trouble: Trouble | None) -> str | None:
-    return trouble and json.dumps(asdict(trouble))
+def _column(value: Any) -> Any:
+    match value:
+        case Trouble() | Progress():
+            return json.dumps(asdict(value))
+        case tuple():
+            return json.dumps(value)
+        case _:
+            return value
