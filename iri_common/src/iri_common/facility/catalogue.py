@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from iri_common.facility.facility import Facility
-from iri_common.model.errors import UsageError
+from iri_common.model.errors import NotFound, Refused, UsageError
 from iri_common.model.files import FileEntry
 from iri_common.policy.inside import inside
 
@@ -64,12 +64,18 @@ class Catalogue:
             systems = [each for each in known if each.offers("filesystem")]
             return [directory(f"{path}/{each.name or each.id}") for each in systems]
         facility, storage, place = self.at(path)
-        entries = facility.files.ls(place, hidden=True, storage=storage)
-        if len(entries) == 1 and os.path.basename(entries[0].name) == os.path.basename(place):
-            # A file is listed as itself, and so is a directory with one child of its own name.
-            seen = self.seen(path)
-            if seen["type"] != "directory":
-                return [seen]
+        try:
+            entries = facility.files.ls(place, hidden=True, storage=storage)
+        except NotFound:
+            raise
+        except Refused:  # by those who list directories only
+            if (seen := self.seen(path))["type"] == "directory":
+                raise
+            return [seen]
+        # Others list a file as itself; a directory with one child of its own name looks the same.
+        itself = len(entries) == 1 and os.path.basename(entries[0].name) == os.path.basename(place)
+        if itself and (seen := self.seen(path))["type"] != "directory":
+            return [seen]
         return [_entry(inside(path, each.name), each) for each in entries if each.name not in {".", ".."}]
 
     def seen(self, path: str, *, follow: bool = True) -> Info:
