@@ -24,7 +24,16 @@ from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, tried
 from iri_common.transfers.direct import DirectRoad
 from iri_common.transfers.far import FarEnd
-from iri_common.transfers.packing import Group, below, directories, grouped, packed_now, root_of, unpacked_now
+from iri_common.transfers.packing import (
+    Group,
+    below,
+    directories,
+    grouped,
+    packable,
+    packed_now,
+    root_of,
+    unpacked_now,
+)
 from iri_common.transfers.trip import Trip
 
 MIB = 1024 * 1024
@@ -33,7 +42,7 @@ _NAMED = 3  # missing files that an error names
 
 
 class ArchiveRoad:
-    """Small files in archives.
+    """Small files in archives, and by themselves those that are too large for one.
 
     Up, no directories need to be made before. Where the lowest directory above all targets is not there yet,
     everything appears at once; else the files appear one by one. Down, directories are packed as a whole, and
@@ -85,22 +94,33 @@ class _Packed:
     """Archives that are made here and unpacked there."""
 
     def __init__(self, road: ArchiveRoad, moves: Sequence[Move], trip: Trip) -> None:
-        self._far, self._trip, self._moves = road.far, trip, moves
+        self._far, self._trip = road.far, trip
         self._root = posixpath.normpath(road.root or root_of([move.target for move in moves]))
         self._aside = local.aside_of(self._root, trip.notes.transfer)
-        self._groups = list(grouped(moves, self._root, road.limit))
+        small, self._large = packable(moves, self._root, road.limit)
+        self._groups = list(grouped(small, self._root, road.limit))
+        self._by_file = road.by_file
 
     async def carry(self) -> None:
+        if self._groups:
+            await self._carry_archives()
+        if self._large:
+            for directory in sorted({posixpath.dirname(move.target) for move in self._large}):
+                await self._far.make_directory(directory)
+            await self._by_file.carry(self._large, self._trip)
+
+    async def _carry_archives(self) -> None:
+        moves = [move for group in self._groups for move in group.moves]
         place = await self._place()
         if place == self._aside or await self._missing(place):
             await self._unpack_all(place)
         else:
-            self._trip.meter.kept(sum(move.size for move in self._moves))
+            self._trip.meter.kept(sum(move.size for move in moves))
         if place == self._aside:
             await self._appear()
         for group in self._groups:
             self._trip.notes.put(_unpacked(group), None)
-        for move in self._moves:
+        for move in moves:
             self._trip.meter.landed(move)
 
     async def _place(self) -> str:
@@ -130,8 +150,7 @@ class _Packed:
                 trip.notes.put(_unpacked(group), None)
             some = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
             raise TransferError(
-                f"{len(missing)} of {len(self._moves)} files are not whole after unpacking into {place}: "
-                f"{some}; ask again"
+                f"{len(missing)} files are not whole after unpacking into {place}: {some}; ask again"
             )
 
     async def _unpack(self, group: Group, place: str, work: str) -> None:

@@ -38,11 +38,8 @@ PART = 4 * MIB  # bodies are held whole and copied on their way, several at once
 _ROUNDS = 3  # jobs for one file: what turns out damaged is sent, or made, once more
 # A part is seldom ready at once, and each look is a request of the budget that all parts share.
 _PATIENCE = Patience(first=0.3)
-_LATE_SIGHT = (
-    0.0,
-    1.0,
-    2.0,
-)  # seconds before each look at what a job has made: file systems keep what they saw
+# Seconds before each look at what a job has made: some file systems show late what another machine wrote.
+_LATE_SIGHT = (0.0, 1.0, 2.0)
 
 
 class ChunksRoad:
@@ -162,9 +159,9 @@ class _Upload(_Leg):
                 await self._join(sent)
                 return sent
             except JobFailed as error:
-                # A join takes away what is not as its name says: only then sending again mends anything.
+                # A join takes away what is not as its name says; with all parts there, sending mends nothing.
                 there = sum(map(is_part, (await self._listed(self._parts)).values()))
-                if not rounds or there >= sent.pieces:
+                if not rounds or there == sent.pieces:
                     raise _told(error, f"join {self._move.target}") from None
                 sent = None
 

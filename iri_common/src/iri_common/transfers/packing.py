@@ -59,20 +59,24 @@ def below(root: str, path: str) -> str:
     return path[len(prefix) :]
 
 
-def grouped(moves: Sequence[Move], root: str, limit: int) -> Iterator[Group]:
-    """The files by their targets below ``root``, in archives of at most ``limit`` bytes.
+def packable(moves: Sequence[Move], root: str, limit: int) -> tuple[list[Move], list[Move]]:
+    """The files that fit into an archive, and those that do not."""
+    small: list[Move] = []
+    large: list[Move] = []
+    for move in moves:
+        fits = taken(below(root, move.target), move.size) <= limit - _END
+        (small if fits else large).append(move)
+    return small, large
 
-    Raises:
-        TransferError: for a file that is too large for an archive of its own.
-    """
+
+def grouped(moves: Sequence[Move], root: str, limit: int) -> Iterator[Group]:
+    """Packable files by their targets below ``root``, in archives of at most ``limit`` bytes."""
     names: list[str] = []
     some: list[Move] = []
     room = limit - _END
     for move in moves:
         name = below(root, move.target)
         need = taken(name, move.size)
-        if need > limit - _END:
-            raise TransferError(f"{move.source} is too large to travel in an archive of {limit} bytes")
         if need > room:
             yield Group(tuple(names), tuple(some))
             names, some, room = [], [], limit - _END
