@@ -11,7 +11,7 @@ from cli_shell import Shell, job_of
 
 from iri_local_facility import LocalFacility
 
-SLOWLY = "for n in 1 2 3 4 5; do echo o$n é; echo e$n >&2; sleep 0.3; done"
+SLOWLY = "for n in 1 2 3; do echo o$n é; echo e$n >&2; sleep 0.3; done"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,6 @@ def test_logs_come_as_they_are_written_and_ctrl_c_leaves_the_job(iri: Shell, pla
     again = iri(*back.split()[1:])
     assert (again.code, again.out, again.err) == (0, "begun\nend", "err\n")
     assert job_of(place, ref)["state"] == "completed"
-    assert iri("logs", "-F", "--stderr", ref).out == ""
 
 
 def test_programs_read_a_line_for_each_piece(iri: Shell) -> None:
@@ -41,7 +40,7 @@ def test_programs_read_a_line_for_each_piece(iri: Shell) -> None:
     chunks = [json.loads(line) for line in iri("logs", "--follow", "--json", ref).out.splitlines()]
     assert all(set(each) == {"stream", "text", "offset"} for each in chunks)
     told = "".join(each["text"] for each in chunks if each["stream"] == "stdout")
-    assert told == "".join(f"o{n} é\n" for n in range(1, 6))
+    assert told == "".join(f"o{n} é\n" for n in range(1, 4))
     assert [each["offset"] for each in chunks if each["stream"] == "stdout"][-1] == len(told.encode())
 
 
@@ -53,8 +52,8 @@ def test_run_shows_the_output_while_it_runs(iri: Shell) -> None:
         assert process.poll() is None
         out, err = process.stdout.read(), process.stderr.read()
     assert process.returncode == 3
-    assert first + out == "".join(f"o{n} é\n" for n in range(1, 6))
-    assert [line for line in err.splitlines() if line.startswith("e")] == [f"e{n}" for n in range(1, 6)]
+    assert first + out == "".join(f"o{n} é\n" for n in range(1, 4))
+    assert [line for line in err.splitlines() if line.startswith("e")] == [f"e{n}" for n in range(1, 4)]
     assert "failed, exit code 5" in err
 
 
