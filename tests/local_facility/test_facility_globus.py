@@ -140,6 +140,8 @@ def test_what_is_not_there_is_waited_for(client, place, work, source: str, code:
     task = await_that(client, task_id, lambda task: task["faults"] > 1)
     assert (task["status"], task["nice_status"], task["is_ok"]) == ("ACTIVE", code, False)
     assert task["completion_time"] is None
+    with pytest.raises(globus_sdk.TransferAPIError, match="still in progress"):
+        client.task_successful_transfers(task_id)
     assert [event["code"] for event in client.task_event_list(task_id)] == [code, "STARTED"]
     if code == "FILE_NOT_FOUND":
         (work / source).write_bytes(b"late")

@@ -190,6 +190,18 @@ For tokens that expire and are renewed (OAuth 2 client credentials), in place of
   id = "{listening.client_id}"
   token_url = "{listening.token_url}"
   secret = {{ file = {json.dumps(listening.client_secret_file)} }}
+
+For its files through its Globus, which the SDK finds with these in the environment:
+
+  export GLOBUS_SDK_SERVICE_URL_AUTH={listening.url}/globus/auth/
+  export GLOBUS_SDK_SERVICE_URL_TRANSFER={listening.url}/globus/transfer/
+
+  [{listening.name}.globus]
+  collection = "{listening.collection}"
+
+  [{listening.name}.globus.client]
+  id = "{listening.globus_client_id}"
+  secret = {{ file = {json.dumps(listening.globus_client_secret_file)} }}
 """
 
 

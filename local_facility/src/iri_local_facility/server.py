@@ -63,6 +63,7 @@ class Listening:
     collection: str
     globus_client_id: str
     globus_client_secret: str
+    globus_client_secret_file: str
     globus_native_client_id: str
 
 
@@ -150,6 +151,7 @@ def _listening(facility: Facility, port: int) -> Listening:
     # Profiles point to secrets instead of holding them.
     write_private(state / "token", token)
     write_private(state / "client-secret", facility.accounts.client_secret)
+    write_private(state / "globus-client-secret", facility.globus.grants.client_secret)
     return Listening(
         url=url,
         base_url=f"{url}/api/v2",
@@ -166,6 +168,7 @@ def _listening(facility: Facility, port: int) -> Listening:
         collection=facility.globus.collections.own.id,
         globus_client_id=facility.globus.grants.client_id,
         globus_client_secret=facility.globus.grants.client_secret,
+        globus_client_secret_file=str(state / "globus-client-secret"),
         globus_native_client_id=facility.globus.grants.native_client_id,
     )
 
