@@ -122,7 +122,10 @@ def test_doctor_tells_how_globus_stands(
         monkeypatch.setenv(name, value)
     said = Shell(variables, capsys)("doctor")
     assert said.code == 0, said.out
-    assert f"Globus client {bare.globus_client_id} is accepted, sees Files of local for /" in said.out
+    assert (
+        f"Globus client {bare.globus_client_id} is accepted, sees the collection 'Files of local' for /"
+        in said.out
+    )
     assert "go through the Globus collection" in said.out
     monkeypatch.setenv("IRI_GLOBUS_CLIENT_SECRET", "wrong-secret")
     wrong = Shell(variables, capsys).apart("doctor", "--json")

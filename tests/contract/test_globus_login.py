@@ -71,13 +71,16 @@ def logged_in(world: World, *options: str, links: int = 1) -> subprocess.Complet
 
 async def test_a_person_logs_in_by_the_command_of_the_error(world: World) -> None:
     collection = world.place.collection
-    with pytest.raises(AuthError, match="run: iri globus login") as caught:
+    with pytest.raises(AuthError, match=r"nobody has logged in .*run: iri globus login") as caught:
         await client_of(world).check()
     assert "\n" not in str(caught.value)
     done = await asyncio.to_thread(logged_in, world, "--collection", collection, links=2)
     assert done.returncode == 0, done.stderr
     client = client_of(world)
     await client.check()
+    other = world.place.add_collection("other", world.beam)
+    with pytest.raises(AuthError, match=f"is not for the collection {other}; run: .* --collection {other}"):
+        await client.https_token(other)
     token = await client.https_token(collection)
     await client.https_refused(token)
     assert await client.https_token(collection) != token  # refreshed, without a person

@@ -180,7 +180,11 @@ def _globus(settings: GlobusSettings) -> Finding:
         name = run_blocking(_at_globus(settings.credential, settings.collection))
     except IriError as error:
         return failed("globus", error)
-    where = f", sees {name} for {settings.root}" if name else "; the storage API is to tell the collection"
+    where = (
+        f", sees the collection {name!r} for {settings.root}"
+        if name
+        else "; the storage API is to tell the collection"
+    )
     return Finding("globus", Mark.OK, f"{settings.credential.identity} is accepted{where}")
 
 

@@ -48,7 +48,8 @@ class GlobusCredential:
         """Names the credential without telling it; equal for equal ones."""
         if self.token is not None:
             return f"Globus token from {self.token.identity}"
-        return f"Globus client {self.client_id}" + ("" if self.mode == "client" else ", logged in")
+        client = f"Globus client {self.client_id}"
+        return client if self.mode == "client" else f"the login for {client}"
 
     def __reduce__(self) -> str:
         raise TypeError("a credential is not pickled: hand over the name of its source instead")

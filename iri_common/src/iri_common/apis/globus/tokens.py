@@ -108,16 +108,21 @@ class GlobusTokens:
         if token is not None and self._counts(token):
             return token.access_token  # another process was quicker
         if token is None or token.refresh_token is None:
-            raise AuthError(f"{self._credential.identity} has no token for {service}; run: {login}")
+            raise AuthError(self._not_logged_in(service, login))
         reply = self._refresh(token.refresh_token)
         if reply is None:
             raise AuthError(
-                f"the login of {self._credential.identity} has ended, as the facility's or Globus' rules "
+                f"{self._credential.identity} has ended, as the facility's or Globus' rules "
                 f"want it from time to time; run: {login}"
             )
         for name, new in tokens_of(reply).items():
             tokens[name] = new.after(tokens.get(name))
         return tokens[service].access_token
+
+    def _not_logged_in(self, service: str, login: str) -> str:
+        if service == TRANSFER:
+            return f"nobody has logged in for Globus client {self._credential.client_id}; run: {login}"
+        return f"{self._credential.identity} is not for the collection {service}; run: {login}"
 
     def _refresh(self, refresh_token: str) -> globus_sdk.OAuthTokenResponse | None:
         """What Auth gives for it; None if it does not count any more."""
