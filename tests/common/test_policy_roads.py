@@ -99,6 +99,15 @@ def test_no_road_says_why_and_what_would_help(source, target, sizes, wishes, err
     assert type(told.value) is error
 
 
+def test_a_tree_within_a_facility_is_copied_as_one_where_its_place_is_empty() -> None:
+    many = [10 * KIB] * 1000
+    as_one = plan(IRI, IRI, many, tree=True)
+    assert (as_one.road, as_one.chosen.tree, as_one.chosen.bytes_here) == (Road.WITHIN, True, 0)
+    assert UNCOMPARED in as_one.missing
+    assert not plan(IRI, IRI, [KIB] * 3, tree=True).chosen.tree
+    assert not plan(IRI, IRI, [KIB] * 10).chosen.tree
+
+
 def test_the_explanation_is_one_that_a_scientist_reads_with_profit() -> None:
     assert plan(HERE, IRI, [10 * KIB] * 200 + [200 * MIB], JOBS).explain().splitlines() == [
         "200 files, 2.0 MiB: this machine -> nersc",

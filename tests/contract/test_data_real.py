@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -181,6 +182,23 @@ def test_many_small_files_go_as_archives(facility, place, there: Path, tmp_path:
     assert len(place.requests()) < 60
     assert facility.files.get(str(there / "many"), tmp_path / "back").road is Road.ARCHIVE
     assert same(source, tmp_path / "back")
+
+
+def test_a_facility_copies_a_tree_for_itself(facility, place, there: Path, tree: Path) -> None:
+    for number in range(9):
+        (tree / "sub" / f"new\nline {number}").write_text("x" * number)
+    shutil.copytree(tree, there / "t")
+    source, target = facility.files.at(str(there / "t")), there / "far" / "below" / "copy"
+    place.order("lose_reply", "mv")
+    result = Transfers().copy(source, facility.files.at(str(target)))
+    assert (result.road, result.files) == (Road.WITHIN, 12)
+    assert same(tree, target)
+    assert len(place.requests()) < 30
+    assert not asked(place)["download"]
+    (target / "a").write_text("another")
+    assert Transfers().copy(source, facility.files.at(str(target)), parallel=8).files == 12
+    assert same(tree, target)
+    assert not list(target.parent.glob("*.part"))
 
 
 def test_a_sync_moves_what_changed_and_takes_away_what_is_gone(

@@ -26,7 +26,7 @@ from iri_common.transfers.https import HttpsRoad
 from iri_common.transfers.parts import PartsRoad
 from iri_common.transfers.relay import RelayRoad, default_stage
 from iri_common.transfers.trip import Carrier
-from iri_common.transfers.within import WithinRoad
+from iri_common.transfers.within import WithinRoad, WithinTree
 
 JOB_SECONDS = 1800  # wall time of a job that joins or splits one file
 
@@ -56,6 +56,8 @@ def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carri
         case Road.RELAY, _, _:
             return _relay(quote, source, target, making)
         case Road.WITHIN, _, FacilityReach():
+            if quote.tree and making.tree is not None:
+                return WithinTree(target.dialect, target.file_system, *making.tree)
             return WithinRoad(target.dialect, target.file_system)
         case Road.GLOBUS, FacilityReach() | CollectionReach(), FacilityReach() | CollectionReach():
             return _globus(source, target, making)
@@ -70,7 +72,7 @@ def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carri
 def makes_directories(quote: Quote, target: Reach) -> bool:
     """Whether the target's directories come into being on this road by themselves."""
     last = quote.hops[1].road if quote.hops else quote.road
-    return last is Road.GLOBUS or (last is Road.ARCHIVE and not isinstance(target, HereReach))
+    return quote.tree or last is Road.GLOBUS or (last is Road.ARCHIVE and not isinstance(target, HereReach))
 
 
 def _between_here_and(far: FacilityReach | CollectionReach, road: Road, up: bool, making: Making) -> Carrier:

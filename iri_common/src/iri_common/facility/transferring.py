@@ -128,7 +128,7 @@ class TransferService:
         from_, to = await _both(source, target)
         tree = await from_.tree(said.links)
         moves = tree.moves(to.path)
-        task = _Task(tree, moves, await _planned(from_, to, moves, said.wishes))
+        task = _Task(tree, moves, await _planned(from_, to, tree, moves, said))
         return await _carried(from_, to, task, said, f"{source}", f"{target}")
 
     async def sync(
@@ -164,7 +164,7 @@ class TransferService:
         if sync:
             return (await _compared(from_, to, said, delete=False)).plan
         tree = await from_.tree(said.links)
-        return await _planned(from_, to, tree.moves(to.path), said.wishes)
+        return await _planned(from_, to, tree, tree.moves(to.path), said)
 
 
 def _said(words: TransferWords) -> _Said:
@@ -222,17 +222,19 @@ async def _opened(end: AnyEnd) -> Reach:
             return await CollectionReach.opened(end)
 
 
-async def _planned(source: Reach, target: Reach, moves: Sequence[Move], wishes: Wishes) -> Plan:
+async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Move], said: _Said) -> Plan:
     """The plan; ends are asked for roads of their own only where the plain ones do not do."""
-    sizes = [move.size for move in moves]
+    sizes, wishes = [move.size for move in moves], said.wishes
     offers = await source.offer(fully=False), await target.offer(fully=False)
+    at_one_place = offers[0].place == offers[1].place != ""
+    whole = at_one_place and _is_all(source, tree, moves, said) and not await target.exists()
     try:
-        first = plan(*offers, sizes, wishes)
+        first = plan(*offers, sizes, wishes, tree=whole)
     except (NotOffered, TooLarge):
         first = None
     if first is not None and (wishes.road or {leg.quote.road for leg in first.legs} <= WithoutAsking):
         return first
-    return plan(await source.offer(fully=True), await target.offer(fully=True), sizes, wishes)
+    return plan(await source.offer(fully=True), await target.offer(fully=True), sizes, wishes, tree=whole)
 
 
 async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) -> _Task:
@@ -263,7 +265,7 @@ async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) 
         ours = [*(entry.name for entry in tree.files), *tree.directories]
         gone = [inside(target.path, name) for name in extras(ours, [*known, *there.directories])]
     unchanged = [move for move in moves if move.target not in changed]
-    return _Task(tree, left, await _planned(source, target, left, said.wishes), unchanged, gone)
+    return _Task(tree, left, await _planned(source, target, tree, left, said), unchanged, gone)
 
 
 async def _there(target: Reach) -> Tree | None:
@@ -324,11 +326,10 @@ async def _carried(
     )
 
 
-def _is_all(source: Reach, task: _Task, said: _Said) -> bool:
+def _is_all(source: Reach, tree: Tree, moves: Sequence[Move], said: _Said) -> bool:
     """Whether what is moved is a directory with all that is in it."""
-    tree, pattern = task.tree, globs.split(source.path)[1]
-    all_of_it = len(task.moves) == len(tree.files) and len(task.plan.legs) == 1
-    return all_of_it and not tree.single and not pattern and said.links == "follow"
+    pattern = globs.split(source.path)[1]
+    return len(moves) == len(tree.files) and not tree.single and not pattern and said.links == "follow"
 
 
 async def _conducted(
@@ -342,12 +343,13 @@ async def _conducted(
         directories += [posixpath.dirname(move.target) for move in task.moves]
         if len(task.moves) > 1 and not await target.exists():
             fresh = directories
+    whole = _is_all(source, task.tree, task.moves, said)
     making = Making(
         notes.transfer,
         said.wishes.checksum,
         fresh,
         root=None if task.tree.single else target.path,
-        tree=(source.path, target.path) if _is_all(source, task, said) else None,
+        tree=(source.path, target.path) if whole and len(task.plan.legs) == 1 else None,
     )
     stretches = [
         Stretch(

@@ -78,16 +78,24 @@ HERE = Offer("here", "this machine", why_no_collection="this machine is no Globu
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is to be moved."""
+    """What is to be moved.
+
+    Attributes:
+        files: How many.
+        bytes: Of all of them.
+        largest: Bytes of the largest.
+        tree: They are all that is in one directory, and its place at the target is empty.
+    """
 
     files: int
     bytes: int
     largest: int
+    tree: bool = False
 
     @classmethod
-    def of(cls, sizes: Sequence[int]) -> Load:
+    def of(cls, sizes: Sequence[int], *, tree: bool = False) -> Load:
         """Of files of these sizes."""
-        return cls(len(sizes), sum(sizes), max(sizes, default=0))
+        return cls(len(sizes), sum(sizes), max(sizes, default=0), tree)
 
     def describe(self) -> str:
         """For people."""
@@ -130,6 +138,7 @@ class Quote:
         bytes_here: Through this machine.
         missing: Promises that it does not keep, in words.
         hops: Of a relay: down to this machine, up again.
+        tree: The directory goes as a whole, not file by file.
     """
 
     road: Road
@@ -141,6 +150,7 @@ class Quote:
     bytes_here: int = 0
     missing: tuple[str, ...] = ()
     hops: tuple[Quote, ...] = ()
+    tree: bool = False
 
     @property
     def possible(self) -> bool:

@@ -98,8 +98,22 @@ MEANS: Mapping[Road, str] = {
 }
 
 
-def plan(source: Offer, target: Offer, sizes: Sequence[int], wishes: Wishes = NOTHING_SAID) -> Plan:
+def plan(
+    source: Offer,
+    target: Offer,
+    sizes: Sequence[int],
+    wishes: Wishes = NOTHING_SAID,
+    *,
+    tree: bool = False,
+) -> Plan:
     """Choose a road, or one for the small files and one for the large.
+
+    Args:
+        source: What one end offers.
+        target: What the other end offers.
+        sizes: Of the files, in bytes.
+        wishes: What the user said.
+        tree: They are all that is in one directory, and its place at the target is empty.
 
     Raises:
         UsageError: if both ends are this machine.
@@ -108,7 +122,7 @@ def plan(source: Offer, target: Offer, sizes: Sequence[int], wishes: Wishes = NO
     """
     if source.here and target.here:
         raise UsageError("both ends are on this machine: no facility is needed for that")
-    whole = _leg(source, target, sizes, wishes)
+    whole = _leg(source, target, Load.of(sizes, tree=tree), wishes)
     legs = [whole]
     bounds = sorted(each for each in {source.download_limit, target.upload_limit} if each is not None)
     for bound in bounds:
@@ -117,8 +131,8 @@ def plan(source: Offer, target: Offer, sizes: Sequence[int], wishes: Wishes = NO
         if not small or not large:
             continue
         pair = [
-            replace(_leg(source, target, small, wishes), up_to=bound),
-            replace(_leg(source, target, large, wishes), above=bound),
+            replace(_leg(source, target, Load.of(small), wishes), up_to=bound),
+            replace(_leg(source, target, Load.of(large), wishes), above=bound),
         ]
         if all(leg.quote.possible for leg in pair) and _cost(pair) < _cost(legs):
             legs = pair
@@ -127,8 +141,7 @@ def plan(source: Offer, target: Offer, sizes: Sequence[int], wishes: Wishes = NO
     return Plan(source.label, target.label, tuple(legs))
 
 
-def _leg(source: Offer, target: Offer, sizes: Sequence[int], wishes: Wishes) -> Leg:
-    load = Load.of(sizes)
+def _leg(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Leg:
     quotes = [
         quote
         for road, weigh in ROADS.items()

@@ -14,6 +14,7 @@ OPERATION = 2
 PUT = 4 * OPERATION  # look at the target, upload, compare, rename
 GET = 3 * OPERATION  # look at the source, download, compare
 COPY = 5 * OPERATION  # look at the target, copy, compare both, rename
+COPY_TREE = 7 * OPERATION  # clear the place aside, make what is above, copy, list, look twice, rename
 JOIN = 12  # a job under a key, and what clears away after it
 PER_SECOND = 20.0  # the budget of a door
 BURST = 20
@@ -35,12 +36,14 @@ ONE_BY_ONE = "where the target directory exists, files appear in it one by one"
 def _within(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
     if not source.place or source.place != target.place or not target.files:
         return None
-    requests = COPY * load.files
+    as_one = load.tree and load.files >= LEAST_ARCHIVE
+    requests = COPY_TREE if as_one else COPY * load.files
     return Quote(
         Road.WITHIN,
         seconds=_asking(target, requests, wishes) + load.bytes / GLOBUS_LINE,
         requests=requests,
-        missing=_missing(target, wishes),
+        missing=(UNCOMPARED,) if as_one else _missing(target, wishes),
+        tree=as_one,
     )
 
 
@@ -128,6 +131,8 @@ def _globus(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
 def _relay(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
     if source.here or target.here:
         return None
+    if source.place and source.place == target.place and wishes.road is not Road.RELAY:
+        return None  # what lies at one place has no business here, however many requests that costs
     hop = replace(wishes, road=None)
     hops: list[Quote] = []
     for one, other in ((source, HERE), (HERE, target)):
