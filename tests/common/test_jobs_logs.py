@@ -413,3 +413,17 @@ def test_a_file_that_never_was_is_said_of_a_job_that_ran(caplog: pytest.LogCaptu
     assert World(Disk(None), {0.5: "active", 9.0: "completed"}).run((0.0, 0)) == [[]]
     (said,) = caplog.records
     assert "no such file" in said.message
+
+
+def test_a_forgotten_job_is_lost_without_further_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(Disk(b"words"), {0.5: JobLost("gone", ref=ref("7"))})
+    asked: list[float] = []
+
+    async def forgotten() -> Output:
+        asked.append(seconds())
+        raise NotFound("no such job")
+
+    monkeypatch.setattr(world, "locate", forgotten)
+    with pytest.raises(JobLost):
+        world.run((0.0, 0))
+    assert asked == [0.5]

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from iri_common import ClientCredentials, Facility, FileLedger, JobRef, JobSpec, LogChunk, UsageError
+from iri_common import ClientCredentials, Facility, FileLedger, JobKey, JobRef, JobSpec, LogChunk, UsageError
 from iri_local_facility import LocalFacility
 
 GRACE = 0.3
@@ -275,12 +276,33 @@ def test_the_wire_carries_little_more_than_the_log(
     assert facility.grades.logs == "follow"
 
 
-def test_output_goes_where_the_facility_wants_it_and_is_followed_there(tmp_path: Path) -> None:
-    with LocalFacility(without=["stdout_path"]) as place:
-        facility = door(place, tmp_path)
-        ref = shell(facility, "echo out; echo err >&2", stdout_path="asked.out")
-        assert told(list(facility.jobs.follow(ref, grace=GRACE))) == "out\nerr\n"
-        assert not (place.scratch / "asked.out").exists()
+@pytest.fixture(scope="module")
+def headstrong() -> Iterator[LocalFacility]:
+    """Puts output where it wants."""
+    with LocalFacility(without=["stdout_path"]) as facility:
+        yield facility
+
+
+def test_output_is_followed_where_the_facility_puts_it(headstrong: LocalFacility, tmp_path: Path) -> None:
+    facility = door(headstrong, tmp_path)
+    ref = shell(facility, "echo out; echo err >&2", stdout_path="asked.out")
+    assert told(list(facility.jobs.follow(ref, grace=GRACE))) == "out\nerr\n"
+    assert not (headstrong.scratch / "asked.out").exists()
+
+
+def test_the_double_of_a_job_leads_to_its_output(headstrong: LocalFacility, tmp_path: Path) -> None:
+    facility, key = door(headstrong, tmp_path), JobKey.of("a")
+    spec = JobSpec(executable="/bin/sh", arguments=["-c", "echo worked; sleep 1; echo on"])
+    ref = facility.jobs.submit(spec, key=key)
+    asked = facility.jobs.preview(spec, key=key)
+    request = urllib.request.Request(asked.url, json.dumps(asked.body).encode(), method="POST")
+    request.add_header("Authorization", f"Bearer {headstrong.token}")
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        double = ref.with_job(json.load(reply)["id"])
+    chunks = list(facility.jobs.follow(double, grace=GRACE))
+    assert "is a double" in chunks[0].text
+    assert told(chunks) == "worked\non\n"
 
 
 def test_without_files_that_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

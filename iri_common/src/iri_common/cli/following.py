@@ -95,7 +95,7 @@ def _show(screen: Screen, chunk: LogChunk) -> None:
     if screen.as_json:
         _line({"stream": chunk.stream, "text": chunk.text, "offset": chunk.offset})
     elif chunk.anew:
-        screen.say(f"({chunk.stream} begins anew: the job was queued again)", "dim")
+        screen.say(f"({chunk.stream} begins anew)", "dim")
     else:
         stream = sys.stdout if chunk.stream == "stdout" else sys.stderr
         stream.write(chunk.text)

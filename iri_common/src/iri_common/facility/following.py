@@ -66,6 +66,8 @@ class JobFollowing(JobKeeping):
                         yield chunk
                 elsewhere = await self._elsewhere(logs, ref, life.ref, begins)
             if elsewhere:  # it was the double of another, which did the work
+                for stream in elsewhere:
+                    yield LogChunk(stream, "", 0)
                 with self._logs(life.ref) as logs:
                     async with aclosing(self._told(logs, life, elsewhere, grace)) as chunks:
                         async for chunk in chunks:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from iri_common.jobs.logfile import LogFile
 from iri_common.jobs.logread import Log
-from iri_common.model.errors import AuthError, IriError, NotOffered, TransientError, UsageError
+from iri_common.model.errors import AuthError, IriError, NotFound, NotOffered, TransientError, UsageError
 from iri_common.model.logfields import about
 from iri_common.model.logs import LogChunk
 from iri_common.model.ports import Dialect
@@ -159,7 +159,7 @@ class JobLogs:
             return None
         except IriError as error:
             self._troubled(error)
-            if over and self._failures >= TRIES and self._hopeless(error):
+            if over and self._hopeless(error):
                 self._close(place, error)
             return None
         if chunk is not None:
@@ -242,7 +242,11 @@ class JobLogs:
         self._closed[place.stream] = error.message
 
     def _hopeless(self, error: IriError) -> bool:
-        return not error.transient and not (isinstance(error, AuthError) and self._mendable)
+        """Whether a job that is over has no more to tell."""
+        if isinstance(error, NotFound):  # the facility has forgotten the job, and with it where it wrote
+            return True
+        mending = error.transient or (isinstance(error, AuthError) and self._mendable)
+        return not mending and self._failures >= TRIES
 
     def _troubled(self, error: IriError | None) -> None:
         self._failures += 1

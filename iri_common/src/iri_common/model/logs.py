@@ -11,8 +11,9 @@ class LogChunk:
 
     Attributes:
         stream: "stdout" or "stderr".
-        text: Whole characters; bytes that are none stand as U+FFFD. "" at offset 0 says that the file began
-            anew, as it does when a job is queued again: what came before is no longer in it.
+        text: Whole characters; bytes that are none stand as U+FFFD. "" at offset 0 says that all begins
+            anew: the job was queued again and its file truncated, or it was the double of another job whose
+            output follows.
         offset: Of the byte after this text. Whoever keeps it can go on from there, in any process.
     """
 
@@ -22,5 +23,5 @@ class LogChunk:
 
     @property
     def anew(self) -> bool:
-        """Whether this says that the file began anew."""
+        """Whether this says that all begins anew."""
         return not self.text and not self.offset
