@@ -20,6 +20,7 @@ from iri_common.apis.globus import GlobusClient, GlobusCredential
 from iri_common.apis.globus.credentials import given_token
 from iri_common.jobs.operations import settled
 from iri_common.model.errors import (
+    AmbiguousReply,
     AuthError,
     Conflict,
     NotFound,
@@ -263,6 +264,20 @@ async def test_a_token_that_is_given_and_not_taken(world: World) -> None:
     with pytest.raises(AuthError, match="get a new one") as caught:
         await GlobusClient(given_token("not-a-good-one")).check()
     assert "not-a-good-one" not in str(caught.value)
+
+
+async def test_a_token_that_cannot_be_had_leaves_nothing_in_doubt(world: World) -> None:
+    files, path = world.dialect().files, str(world.place.home / "no doubt")
+    await files.ls(world.place.collection, str(world.place.home))
+    other = world.dialect()
+    await other.client.collection(world.place.collection)
+    world.place.order("status", "globusToken", status=503, times=1)
+    await other.files.mkdir(world.place.collection, path)  # with the token for its data, which is another one
+    assert world.asked()["globusMkdir"] == 1
+    world.place.order("status", "globusMkdir", status=503, when="after", times=1)
+    with pytest.raises(AmbiguousReply):
+        await files.mkdir(world.place.collection, f"{path}/below")
+    assert Path(path, "below").is_dir()
 
 
 async def test_another_token_is_had_when_one_is_refused(world: World) -> None:

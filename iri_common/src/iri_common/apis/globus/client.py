@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from iri_common.apis.globus.credentials import GlobusCredential
@@ -141,7 +141,13 @@ class GlobusClient:
             if decision.action is Action.STOP:
                 raise self._error(operation, trouble, replay, attempt)
             renewed = renewed or decision.action is Action.RENEW
-            log.info("%s at Globus: %s (%s); again in %.1f s", operation, *_said(trouble), decision.delay)
+            log.info(
+                "%s at Globus: %s (%s); again in %.1f s",
+                operation,
+                trouble.outcome,
+                trouble.words,
+                decision.delay,
+            )
             await asyncio.sleep(decision.delay)
 
     async def collection(self, collection: str) -> Collection:
@@ -199,11 +205,15 @@ class GlobusClient:
             bearer = Bearer(lambda: tokens.token(TRANSFER, [transfer_scope(self._data_access)]))
             self._transfer = transfer_client(bearer), bearer
         transfer, bearer = self._transfer
+        bearer.used = ""
         try:
-            return work(transfer)
-        except Exception as error:
-            if getattr(error, "http_status", None) == 401:
+            return _translated(lambda: work(transfer))
+        except _Met as met:
+            if met.trouble.status == 401:
                 tokens.refused(bearer.used)
+            if not bearer.used and met.trouble.outcome.may_have_worked:
+                # It was the token that could not be had: nothing else went out.
+                met.trouble = replace(met.trouble, outcome=Outcome.NOT_SENT)
             raise
 
     def _gives(self) -> GlobusTokens:
@@ -276,10 +286,6 @@ def _collection(collection: str, words: Mapping[str, Any]) -> Collection:
         str(words.get("https_server") or "").rstrip("/"),
         needs_data_access(words),
     )
-
-
-def _said(trouble: Trouble) -> tuple[str, str]:
-    return str(trouble.outcome), trouble.words
 
 
 def _context(operation: str, trouble: Trouble) -> dict[str, Any]:
