@@ -244,14 +244,16 @@ def test_ways_in(place: LocalFacility, iri: httpx.Client) -> None:
     ("without", "statuses"),
     [
         (["filesystem"], {"ls": 404, "upload": 404, "checksum": 404}),
-        (["upload", "download"], {"ls": 200, "upload": 501, "download": 501}),
-        (["checksum", "compress"], {"ls": 200, "checksum": 501, "compress": 501}),
+        (
+            ["upload", "download", "checksum", "compress"],
+            {"ls": 200, "upload": 501, "download": 501, "checksum": 501, "compress": 501, "extract": 201},
+        ),
     ],
 )
 def test_what_a_facility_has_not(without: list[str], statuses: dict[str, int], client_of) -> None:
     with LocalFacility(without=without) as place:
         client = client_of(place)
-        bodies = {"compress": {"path": "x", "target_path": "y"}}
+        bodies = dict.fromkeys(("compress", "extract"), {"path": "x", "target_path": "y"})
         for name, status in statuses.items():
             url = f"/filesystem/{name}/{client.scratch}"
             if name == "upload":
