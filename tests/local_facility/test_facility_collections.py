@@ -253,7 +253,7 @@ def test_ways_in(place: LocalFacility, iri: httpx.Client) -> None:
 def test_what_a_facility_has_not(without: list[str], statuses: dict[str, int], client_of) -> None:
     with LocalFacility(without=without) as place:
         client = client_of(place)
-        bodies = dict.fromkeys(("compress", "extract"), {"path": "x", "target_path": "y"})
+        bodies = {packing: {"path": "x", "target_path": "y"} for packing in ("compress", "extract")}
         for name, status in statuses.items():
             url = f"/filesystem/{name}/{client.scratch}"
             if name == "upload":
