@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -90,15 +91,27 @@ async def test_half_a_line_is_no_note_and_spoils_none(tmp_path: Path) -> None:
     await notes.close()
     notes = await opened(tmp_path)
     assert (notes.get("first"), notes.get("third")) == (1, 3)
+    assert all(json.loads(line) for line in file.read_text().splitlines())
     await notes.forget()
 
 
-async def test_a_second_one_is_told_who_carries_it(tmp_path: Path) -> None:
+async def test_a_second_one_is_told_who_carries_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iri_common.transfers.notes._CLEARING", 0.1)
     notes = await opened(tmp_path)
     with pytest.raises(
         UsageError, match=rf"here -> there is being moved already, by process {os.getpid()} on "
     ):
         await opened(tmp_path)
+    await notes.close()
+
+
+async def test_a_try_of_this_process_that_just_ends_is_waited_for(tmp_path: Path) -> None:
+    notes = await opened(tmp_path)
+    next_one = asyncio.create_task(opened(tmp_path))
+    await asyncio.sleep(0.1)
+    assert not next_one.done()
+    await notes.close()
+    notes = await next_one
     await notes.close()
     notes = await opened(tmp_path)
     await notes.forget()
