@@ -52,14 +52,17 @@ def nersc(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_place_is_what_was_typed(nersc: None, given: str, facility: str | None, meant: tuple) -> None:
     where = where_of(DoorWords(facility=facility), given)
-    assert (where.facility.name, where.storage, where.path) == meant
+    assert where.facility is not None
+    assert (where.facility.name, where.words["storage"], where.path) == meant
 
 
 @pytest.mark.parametrize(
     ("given", "door", "why"),
     [
         ("a/b", DoorWords(facility="nersc"), "no place at a facility"),
-        ("globus://0a1b/x", DoorWords(), "no place at a facility"),
+        ("globus://0a1b/x/..", DoorWords(), "without '..'"),
+        ("globus://0a1b", DoorWords(), "write globus://"),
+        ("globus://0a1b/x", DoorWords(facility="nersc"), "is at no facility"),
         ("file:///x", DoorWords(facility="nersc"), "no place at a facility"),
         ("/x", DoorWords(), "which facility"),
         ("iri://nersc", DoorWords(), "write iri://"),

@@ -42,7 +42,7 @@ def ls(
     recursive: Annotated[bool, _flag("--recursive", "-R", help="Everything below it.")] = False,
     every: Annotated[bool, _flag("--all", "-a", help="Also names that begin with a dot.")] = False,
 ) -> None:
-    """List files at a facility."""
+    """List files at a facility, or in a Globus collection."""
     from iri_common.cli.files import ls as do_ls
 
     screen = Screen(door.json)

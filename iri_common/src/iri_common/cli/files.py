@@ -28,7 +28,7 @@ _TYPE_LETTERS = {"directory": "d", "symlink": "l", "file": "-"}
 def ls(screen: Screen, door: DoorWords, given: str, *, long: bool, recursive: bool, every: bool) -> int:
     """List a directory, or one file."""
     where = where_of(door, given)
-    entries = where.facility.files.ls(where.path, hidden=every, recursive=recursive, storage=where.storage)
+    entries = where.files.ls(where.path, hidden=every, recursive=recursive, **where.words)
     if screen.as_json:
         screen.document(
             {"ok": True, "exit": 0, "where": given, "entries": [asdict(each) for each in entries]}
@@ -73,10 +73,10 @@ def cat(screen: Screen, door: DoorWords, given: Sequence[str]) -> int:
 
 def _pour(where: Where, out: BinaryIO) -> None:
     """By pieces where the API gives any; otherwise the file is here, and compared, before a byte is out."""
-    files, start = where.facility.files, 0
+    files, start = where.files, 0
     try:
         while True:
-            piece = files.read(where.path, start=start, end=start + PIECE, storage=where.storage)
+            piece = files.read(where.path, start=start, end=start + PIECE, **where.words)
             out.write(piece)
             start += len(piece)
             if len(piece) < PIECE:
@@ -84,7 +84,7 @@ def _pour(where: Where, out: BinaryIO) -> None:
     except NotOffered:
         with tempfile.TemporaryDirectory(prefix="iri-") as directory:
             copy = Path(directory, "copy")
-            files.get(where.path, copy, storage=where.storage)
+            files.get(where.path, copy, **where.words)
             with copy.open("rb") as file:
                 shutil.copyfileobj(file, out, PIECE)
 
@@ -95,7 +95,7 @@ def rm(screen: Screen, door: DoorWords, given: Sequence[str], *, recursive: bool
     for where in places:
         _require_removable(where, recursive=recursive)
     for where in places:
-        where.facility.files.rm(where.path, storage=where.storage)
+        where.files.rm(where.path, **where.words)
         screen.say(f"removed {where.given}", "dim")
     if screen.as_json:
         screen.document({"ok": True, "exit": 0, "removed": list(given)})
@@ -112,7 +112,7 @@ def _require_removable(where: Where, *, recursive: bool) -> None:
     """
     if posixpath.dirname(where.path) == "/":
         raise UsageError(f"{where.given} is at the top of a file system; that is not removed")
-    there = where.facility.files.stat(where.path, storage=where.storage)
+    there = where.files.stat(where.path, **where.words)
     if not stat.S_ISDIR(there.mode):
         return
     if not recursive:
@@ -127,8 +127,10 @@ def _require_removable(where: Where, *, recursive: bool) -> None:
 
 def _known_places(where: Where) -> Iterable[str]:
     """Directories that the facility names: homes, scratch, projects; none where it names none."""
+    if where.facility is None:
+        return ()
     try:
-        found = where.facility.storage.locations(where.storage)
+        found = where.facility.storage.locations(where.words["storage"])
     except (UsageError, NotFound):  # NotOffered is one
         return ()
     return [posixpath.normpath(each.path) for each in found if each.path.startswith("/")]
@@ -137,7 +139,7 @@ def _known_places(where: Where) -> Iterable[str]:
 def mkdir(screen: Screen, door: DoorWords, given: Sequence[str], *, parents: bool) -> int:
     """Make directories."""
     for where in [where_of(door, each) for each in given]:
-        where.facility.files.mkdir(where.path, parents=parents, storage=where.storage)
+        where.files.mkdir(where.path, parents=parents, **where.words)
     if screen.as_json:
         screen.document({"ok": True, "exit": 0, "made": list(given)})
     return Exit.OK
