@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_shell import Shell, variables_of
 
-from iri_common import Facility, FileLedger, JobKey, JobSpec, NotFound
+from iri_common import Facility, FileLedger, JobKey, JobSpec, NotFound, Road
 from iri_common.apis.globus import GlobusCredential
 from iri_common.cli.exits import Exit
 from iri_common.facility.collections import GlobusSettings
@@ -133,3 +133,16 @@ def test_doctor_tells_how_globus_stands(
     assert (wrong.code, finding["mark"]) == (Exit.AUTH, "fail")
     assert "check its id and secret" in finding["says"]
     assert "wrong-secret" not in wrong.out + wrong.err
+
+
+def test_trees_go_there_and_come_back_over_the_lent_collection(
+    lent: Facility, bare: LocalFacility, tmp_path: Path
+) -> None:
+    (tmp_path / "t" / "sub").mkdir(parents=True)
+    (tmp_path / "t" / "sub" / "a b").write_bytes(b"x" * 6_000_000)
+    (tmp_path / "t" / "empty").write_bytes(b"")
+    assert lent.files.put(tmp_path / "t", str(bare.home / "t")).road is Road.HTTPS
+    assert (bare.home / "t" / "sub" / "a b").read_bytes() == b"x" * 6_000_000
+    lent.files.get(str(bare.home / "t"), tmp_path / "back")
+    assert (tmp_path / "back" / "sub" / "a b").read_bytes() == b"x" * 6_000_000
+    assert (tmp_path / "back" / "empty").read_bytes() == b""
