@@ -70,6 +70,8 @@ def test_a_collection_and_who_speaks_for_it(file: Path, monkeypatch: pytest.Monk
     assert credential.secret() == "s3cr3t"
     assert "s3cr3t" not in repr(settings)
     assert profile_names() == ["olcf"]  # [globus] is none
+    with pytest.raises(ProfileError, match="profiles that exist: olcf"):
+        load_profile("globus")
     with pytest.raises(TypeError):
         pickle.dumps(credential)
 

@@ -229,6 +229,12 @@ async def test_a_full_disk_at_the_target_is_said_at_once(world: World) -> None:
         await world.carried([world.move("full")])
 
 
+def assert_nothing_of_the_sdk(error: BaseException | None) -> None:
+    while error is not None:  # its exceptions hold the request, and that the token
+        assert not isinstance(error, globus_sdk.GlobusError)
+        error = error.__context__
+
+
 async def test_errors_are_ours_and_can_be_pickled(world: World) -> None:
     files, collection, home = world.dialect().files, world.place.collection, str(world.place.home)
     world.move("dir/file")
@@ -244,10 +250,7 @@ async def test_errors_are_ours_and_can_be_pickled(world: World) -> None:
     ):
         with pytest.raises(kind) as caught:
             await asked
-        met: BaseException | None = caught.value
-        while met is not None:  # the SDK's exceptions hold the request, and that the token
-            assert not isinstance(met, globus_sdk.GlobusError)
-            met = met.__context__
+        assert_nothing_of_the_sdk(caught.value)
         again = pickle.loads(pickle.dumps(caught.value))
         assert str(again) == str(caught.value)
         assert world.place.globus_client_secret not in str(again)
@@ -255,9 +258,12 @@ async def test_errors_are_ours_and_can_be_pickled(world: World) -> None:
 
 async def test_a_wrong_secret_is_said_without_it(world: World) -> None:
     credential = GlobusCredential(world.place.globus_client_id, lambda: "wrong-secret")
-    with pytest.raises(AuthError, match="check its id and secret") as caught:
-        await GlobusClient(credential).check()
-    assert "wrong-secret" not in str(caught.value)
+    client = GlobusClient(credential)
+    for asked in (client.check(), client.https_token(world.place.collection)):
+        with pytest.raises(AuthError, match="check its id and secret") as caught:
+            await asked
+        assert "wrong-secret" not in str(caught.value)
+        assert_nothing_of_the_sdk(caught.value)
 
 
 async def test_a_token_that_is_given_and_not_taken(world: World) -> None:

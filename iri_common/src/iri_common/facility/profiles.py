@@ -247,7 +247,7 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
     if GLOBUS in stronger:
         words[GLOBUS] = _stronger_globus(words.get(GLOBUS), stronger.pop(GLOBUS))
     words |= stronger
-    if name not in sections and "url" not in words:
+    if name == GLOBUS or (name not in sections and "url" not in words):
         raise ProfileError(_no_such(name))
     profile = _parsed(name, words)
     if profile.url is None and "url" not in overrides:
