@@ -138,7 +138,11 @@ def test_nothing_of_the_group_outlives_the_job(alice, facility: LocalFacility) -
     job = alice.sh("sleep 300 & echo $! > child; exit 0")
     assert alice.wait(job)["state"] == "completed"
     child = int((facility.home / "child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    for _ in range(100):  # it was killed; on a busy machine dying takes a moment
+        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{child} is still there")
 
 
 def test_first_in_first_out_on_node_slots(client_of) -> None:
