@@ -24,6 +24,7 @@ from iri_common.model.errors import IriError, TransferError, UsageError
 log = logging.getLogger(__name__)
 
 Noted = Mapping[str, Any] | Sequence[Any] | str | int | None
+_CLEARING = 8.0  # seconds that a cancelled try takes at most to end
 _HEAD = ""  # the name of the first note: which transfer this is, and who carries it
 
 
@@ -163,18 +164,25 @@ class FileNotes:
 
 
 def _lock(descriptor: int, path: Path, source: str, target: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        notes, _ = _read(descriptor)
-        holder = notes[_HEAD]["held_by"] if _HEAD in notes else "another process"
-        raise UsageError(
-            f"{source} -> {target} is being moved already, by {holder}; wait for it, or end it"
-        ) from None
-    except OSError as error:
-        # Some network file systems have no locks. Two at once would still not mix their files, for what is
-        # compared and renamed is whole; they would only do each other's work.
-        log.warning("%s cannot be locked: %s", path, error.strerror)
+    begun = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            notes, _ = _read(descriptor)
+            holder = notes[_HEAD]["held_by"] if _HEAD in notes else "another process"
+            # A try of this process that was cancelled may still clear away what it had begun.
+            if not holder.startswith(_here()) or time.monotonic() - begun > _CLEARING:
+                raise UsageError(
+                    f"{source} -> {target} is being moved already, by {holder}; wait for it, or end it"
+                ) from None
+        except OSError as error:
+            # Some network file systems have no locks. Two at once would still not mix their files, for what
+            # is compared and renamed is whole; they would only do each other's work.
+            log.warning("%s cannot be locked: %s", path, error.strerror)
+            return
+        time.sleep(0.05)
 
 
 def _read(descriptor: int) -> tuple[dict[str, Any], int]:
@@ -207,4 +215,8 @@ def _is(descriptor: int, path: Path) -> bool:
 
 
 def _me() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    return f"{_here()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+
+
+def _here() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
