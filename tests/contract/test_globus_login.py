@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import globus_sdk
 import pytest
 from globus_world import HASTY, World
 
-from iri_common.apis.globus import GlobusClient, GlobusDialect
+from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect
 from iri_common.apis.globus.client import Collection
-from iri_common.apis.globus.rules import TRANSFER, transfer_scope
+from iri_common.apis.globus.login import Login
+from iri_common.apis.globus.rules import TRANSFER, Needs, transfer_scope
 from iri_common.apis.globus.tokens import GlobusTokens, StoredTokens
 from iri_common.auth.store import TokenStore
 from iri_common.http.bytes import HttpBytes
@@ -51,7 +53,8 @@ def logged_in(world: World, *options: str, links: int = 1) -> subprocess.Complet
     """What a person does: run the command, open each link, paste the code."""
     command = [str(Path(sys.executable).with_name("iri")), "globus", "login"]
     running = subprocess.Popen(
-        [*command, "--client", world.place.globus_native_client_id, *options],
+        [*command, *options],
+        env={**os.environ, "IRI_GLOBUS_CLIENT_ID": world.place.globus_native_client_id},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -195,3 +198,18 @@ def test_a_login_that_has_ended_is_said_with_the_command(world: World) -> None:
     with pytest.raises(AuthError, match=r"has ended.*run: iri globus login") as caught:
         asyncio.run(refused())
     assert kept.access_token not in str(caught.value)
+
+
+def test_a_person_through_an_application_with_a_secret(world: World) -> None:
+    place = world.place
+    credential = GlobusCredential(
+        place.globus_client_id, lambda: place.globus_client_secret, person=True, login="iri globus login -f x"
+    )
+    with pytest.raises(AuthError, match="run: iri globus login -f x"):
+        asyncio.run(GlobusClient(credential).check())
+    login = Login(credential, [transfer_scope()], Needs(domains=["lab.gov"]))
+    assert "session_required_single_domain=lab.gov" in login.url
+    assert login.finish(place.globus_login(login.url)) == [TRANSFER]
+    asyncio.run(GlobusClient(credential).check())
+    with pytest.raises(AuthError, match="did not take the code"):
+        login.finish("used-or-wrong")
