@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from roads_world import KIB, STRANGE, Roads, Told, move_of, sha256
+from roads_world import KIB, MIB, STRANGE, Roads, Told, move_of, sha256
 
 from iri_common import JobFailed, TransferError, UsageError
 from iri_common.jobside.joining import part_name
@@ -300,3 +302,24 @@ def test_a_file_that_is_not_there_is_no_parts(roads: Roads, there: Path, tmp_pat
         down(roads, Move(str(there / "missing"), str(tmp_path / "x"), 5), Told())
     assert isinstance(told.value.__context__, JobFailed | None)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_memory_does_not_grow_with_the_file(
+    roads: Roads, there: Path, tmp_path: Path, direction: str
+) -> None:
+    source, target = (tmp_path / "x", there / "x") if direction == "up" else (there / "x", tmp_path / "x")
+    with source.open("wb") as file:
+        file.truncate(56 * MIB)
+    tracemalloc.start()
+    try:
+        roads.carry(
+            lambda dialect, fs: ChunksRoad(dialect, fs, roads.run_script, up=direction == "up"),
+            [move_of(source, target)],
+            Told(),
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 45 * MIB
+    assert filecmp.cmp(source, target, shallow=False)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import httpx
 
 from iri_common.model.ports import WireReply, WireRequest
 from iri_common.policy.classify import NotSent, ReplyLost
+
+# Named, because httpx would guess the kind, for which Python reads files of the system: on the I/O loop.
+_ANY_BYTES = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,12 @@ class HttpxTransport:
             NotSent: if no connection could be opened.
             ReplyLost: if anything fails after that.
         """
+        # httpx' objects refer to one another in a circle: bodies that they held would stay in memory until
+        # the next collection of garbage, and those of files are megabytes.
+        files = {
+            name: (called, BytesIO(content)) for name, (called, content) in (request.files or {}).items()
+        }
         try:
-            # httpx' objects refer to one another in a circle: a body that they held would stay in memory
-            # until the next collection of garbage, and the bodies of files are megabytes.
             async with self._client.stream(
                 request.method,
                 request.url,
@@ -62,7 +69,7 @@ class HttpxTransport:
                 params=list(request.params) or None,
                 json=request.json,
                 data=request.form,
-                files=_parts(request),
+                files={name: (*each, _ANY_BYTES) for name, each in files.items()} or None,
             ) as reply:
                 body = b"".join([piece async for piece in reply.aiter_bytes()])
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -74,18 +81,15 @@ class HttpxTransport:
             raise ReplyLost("LocalProtocolError: the request breaks the rules of HTTP") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise ReplyLost(_words(error)) from None
+        finally:
+            for _, stream in files.values():
+                stream.close()
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return WireReply(reply.status_code, headers, body)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-
-def _parts(request: WireRequest) -> dict[str, tuple[str, bytes, str]] | None:
-    # Named, because httpx would guess the kind, for which Python reads files of the system: on the I/O loop.
-    named = (request.files or {}).items()
-    return {field: (name, content, "application/octet-stream") for field, (name, content) in named} or None
 
 
 def _words(error: Exception) -> str:
