@@ -52,7 +52,7 @@ class Strike:
         step: ``claim``, ``write <stage>`` and ``release`` of the ledger; ``submit``, ``list``, ``status``,
             ``cancel``, ``mkdir`` or ``view`` at the facility.
         nth: Which of these.
-        signal: KILL ends it, STOP leaves it lying until somebody lets it go on.
+        signal: KILL ends it, STOP leaves it lying until somebody lets it go on, INT is a Ctrl-C.
     """
 
     when: str
@@ -147,6 +147,9 @@ class Fate:
         strike = self._strike
         if strike is not None and (when, step, self._count) == (strike.when, strike.step, strike.nth):
             self._strike = None
+            if strike.signal == "INT":  # as a terminal does: it wakes the main thread
+                os.kill(os.getpid(), signal.SIGINT)
+                return
             # At this very thread: a stop of the process might come over it a step too late.
             signal.pthread_kill(threading.get_ident(), signal.Signals[f"SIG{strike.signal}"])
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import re
+import resource
 import signal
 import sys
 import traceback
@@ -57,6 +59,8 @@ SMALL: tuple[tuple[Any, str, Any], ...] = (
     (doors, "Budget", AT_EASE),
     (chunks, "PART", PART),
     (s3_parts, "PART_SIZE", PART),
+    (s3_parts, "MIB", PART),
+    (s3_parts, "CLOCKS", math.inf),  # moto says of every upload that it was opened in 2010
     (spans, "_NOTED_EVERY", PART),
     (spans, "MIB", PART // 4),
     (spans, "_WORTH_SPLITTING", 4 * PART),
@@ -85,6 +89,7 @@ class TransferPlan:
         bucket: Endpoint, name and region of the store.
         globus: Collection, client id and its secret.
         strike: When it ends.
+        limit: Bytes of a file that it may write at most; 0 for any.
         small: Parts are small, and pauses short.
         warm: Before, it moves what has the same names with ``.small`` after them, and says so.
     """
@@ -104,6 +109,7 @@ class TransferPlan:
     bucket: tuple[str, str, str] = ("", "", "")
     globus: tuple[str, str, str] = ("", "", "")
     strike: Strike | None = None
+    limit: int = 0
     small: bool = True
     warm: bool = False
 
@@ -242,6 +248,8 @@ def live(plan: TransferPlan) -> None:
             setattr(where, name, value)
         for module in (abreast, https, parts, spans):  # they have it by name
             module.backoff = lambda attempt, chance, limits: 0.05
+    if plan.limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (plan.limit, plan.limit))
     os.environ.update(plan.environment, XDG_STATE_HOME=plan.state)
     story = Story(plan.story)
     fated_wires(Fate(plan.strike), story)
@@ -257,6 +265,8 @@ def live(plan: TransferPlan) -> None:
         story.tell("done", sha256=move(plan, facility))
     except IriError as error:
         story.tell("error", kind=type(error).__name__, message=str(error))
+    except KeyboardInterrupt:
+        story.tell("interrupted")
 
 
 def main() -> None:

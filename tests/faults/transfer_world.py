@@ -21,6 +21,8 @@ from transfer_client import PART, TransferPlan
 
 from iri_local_facility import LocalFacility
 
+ENDS = ("done", "error", "interrupted", "broke")
+
 
 @dataclass(frozen=True)
 class Ends:
@@ -133,10 +135,14 @@ class Parcel:
                 if held is None:
                     continue
                 if self.stored and path == self.far:
-                    self.ends.store.admin.put_object(Bucket=BUCKET, Key=self.key, Body=held)
+                    self.store(held)
                 else:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(held)
+
+    def store(self, content: bytes) -> None:
+        """Make an object of it."""
+        self.ends.store.admin.put_object(Bucket=BUCKET, Key=self.key, Body=content)
 
     def start(self, strike: Strike | None = None, **words: Any) -> Client:
         """Begin a try."""
@@ -154,7 +160,7 @@ class Parcel:
         moved = self._moved()
         self.again.append(moved & self._arrived)
         self._arrived |= self._whole(moved)
-        return not any(each["what"] in ("done", "error", "broke") for each in client.story())
+        return not any(each["what"] in ENDS for each in client.story())
 
     def target(self, name: str) -> bytes | None:
         """What lies under a final name now."""
@@ -174,6 +180,16 @@ class Parcel:
         there = [path for folder in folders for path in folder.rglob("*") if not path.is_dir()]
         left = [str(path) for path in there if path not in expected]
         return left + [each for each in self.ends.store.open_uploads() if each == self.key]
+
+    def whole(self) -> None:
+        """Assert that it has arrived, all of it, and nothing beside it."""
+        assert self.done, self.story()
+        assert {name: self.target(name) for name in self.files} == self.files, self.story()
+        assert not self.leftovers(), self.story()
+
+    def untouched(self) -> None:
+        """Assert that every target is as it was."""
+        assert all(self.target(name) == self.before for name in self.files), self.story()
 
     @property
     def done(self) -> bool:
@@ -195,7 +211,8 @@ class Parcel:
             seen, self._seen = seen[self._seen :], len(seen)
             return {found[1] for line in seen if (found := re.search(r"PUT .*partNumber=(\d+)", line))}
         if self.up and not self.road.startswith("https"):
-            paths = [parse_qs(each["query"])["path"][0] for each in self.ends.place.requests("upload")]
+            acted = [each for each in self.ends.place.requests("upload") if each["acted"]]
+            paths = [parse_qs(each["query"])["path"][0] for each in acted]
             seen = [path for path in paths if path.startswith(f"{self.there}/")]
             seen, self._seen = seen[self._seen :], len(seen)
             return {re.sub(r"\.[0-9a-f]{16}\.part$", "", path) for path in seen}
