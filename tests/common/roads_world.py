@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections import Counter
@@ -10,14 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from iri_common import Facility, FileLedger
+from iri_common.facility import doors
 from iri_common.facility.doors import open_door
 from iri_common.facility.loop import run_blocking
 from iri_common.facility.settings import make_settings
+from iri_common.http.budget import Budget
+from iri_common.jobs import operations
 from iri_common.model.job import JobResult
 from iri_common.model.key import JobKey
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
+from iri_common.policy.retry import Limits
+from iri_common.transfers import abreast, chunks
 from iri_common.transfers.trip import Carrier, Trip
 from iri_local_facility import LocalFacility
 
@@ -68,7 +76,7 @@ class Roads:
 
     def __init__(self, place: LocalFacility, state: Path) -> None:
         self.place = place
-        words = {"token": place.token, "poll_seconds": 0.1, "directory": str(place.scratch)}
+        words = {"token": place.token, "poll_seconds": 0.05, "directory": str(place.scratch)}
         self.facility = Facility(place.base_url, ledger=FileLedger(state / "ledger"), **words)
         self._settings = make_settings(place.base_url, **words)
         self.scripts: list[str] = []
@@ -95,6 +103,16 @@ class Roads:
     def counted(self) -> Counter[str]:
         """Requests that the facility saw, by operation."""
         return Counter(each["operation"] for each in self.place.requests())
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """The steps stay; only the pauses between them are short."""
+    patch.setattr(doors, "Budget", functools.partial(Budget, per_second=500.0, burst=200))
+    quick = functools.partial(operations.Patience, first=0.02, growth=1.4, longest=0.3)
+    patch.setattr(operations, "Patience", quick)
+    patch.setattr(chunks, "_PATIENCE", quick())
+    patch.setattr(chunks, "_LATE_SIGHT", (0.0, 0.1))
+    patch.setattr(abreast, "TRIES", Limits(attempts=3, first_delay=0.05))
 
 
 def sha256(content: bytes) -> str:

@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from roads_world import KIB, MIB, STRANGE, Roads, Told, move_of, sha256, tree
+from roads_world import KIB, MIB, STRANGE, Roads, Told, hurry, move_of, sha256, tree
 
 from iri_common import IriError, NotOffered, TransferError, UsageError
 from iri_common.model.errors import ReplyError
 from iri_common.model.transfer import Move
-from iri_common.policy.retry import Limits
-from iri_common.transfers import abreast
 from iri_common.transfers.archive import ArchiveRoad
 from iri_common.transfers.packing import directories, grouped, packed_now, root_of, unpacked_now
 from iri_common.transfers.within import WithinRoad
@@ -34,7 +32,7 @@ def place() -> Iterator[LocalFacility]:
 def roads(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roads:
     place.clear_faults()
     place.reset_requests()
-    monkeypatch.setattr(abreast, "TRIES", Limits(attempts=3, first_delay=0.05))
+    hurry(monkeypatch)
     return Roads(place, tmp_path / "state")
 
 

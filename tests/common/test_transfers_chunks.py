@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from roads_world import KIB, MIB, STRANGE, Roads, Told, move_of, sha256
+from roads_world import KIB, MIB, STRANGE, Roads, Told, hurry, move_of, sha256
 
 from iri_common import JobFailed, TransferError, UsageError
 from iri_common.jobside.joining import part_name
 from iri_common.model.errors import IriError
 from iri_common.model.transfer import Move
-from iri_common.transfers import abreast, chunks
 from iri_common.transfers.chunks import ChunksRoad
 from iri_local_facility import LocalFacility
 
@@ -34,8 +33,7 @@ def place() -> Iterator[LocalFacility]:
 def roads(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roads:
     place.clear_faults()
     place.reset_requests()
-    monkeypatch.setattr(chunks, "_LATE_SIGHT", (0.0, 0.1))
-    monkeypatch.setattr(abreast, "TRIES", abreast.Limits(attempts=3, first_delay=0.05))
+    hurry(monkeypatch)
     return Roads(place, tmp_path / "state")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from jobs_world import ScriptedDialect
-from roads_world import STRANGE, Roads, Told, move_of, sha256, tree
+from roads_world import STRANGE, Roads, Told, hurry, move_of, sha256, tree
 
 from iri_common import (
     AmbiguousReply,
@@ -24,8 +24,6 @@ from iri_common import (
 from iri_common.model.files import Checksum, FileStat
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import Move
-from iri_common.policy.retry import Limits
-from iri_common.transfers import abreast
 from iri_common.transfers.direct import DirectRoad
 from iri_local_facility import LocalFacility
 
@@ -52,9 +50,9 @@ def roads(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before what failed at the facility is done again."""
-    monkeypatch.setattr(abreast, "TRIES", Limits(attempts=3, first_delay=0.05))
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The core takes its steps without long pauses."""
+    hurry(monkeypatch)
 
 
 @pytest.mark.parametrize(
