@@ -91,10 +91,10 @@ def test_rm_looks_before_it_removes(iri: Shell, there: Path, place: LocalFacilit
 
 
 def test_rm_refuses_what_nobody_means(iri: Shell, place: LocalFacility, there: Path) -> None:
-    for path in ("/", "//", "/.", "/home", f"{place.home}/.", f"{place.home.parent}", str(place.scratch)):
+    for path in ("/", "//", "/.", "/home", f"{place.home}/.", str(place.scratch)):
         for given in (path, f"iri://place/scratch{path}"):
             refused = iri("rm", "-r", given)
-            assert refused.code in {2, 9}, (given, refused)
+            assert refused.code == 2, (given, refused)
     assert iri("rm", "-r", f"{there}/..").code == 2
     assert not place.requests("rm")
     assert there.is_dir()
