@@ -35,7 +35,8 @@ class Store:
 async def store(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[Store]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.connections += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        served.append(asyncio.current_task())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 seen.heads.append(head)
                 await behave(head, reader, writer)
@@ -43,11 +44,16 @@ async def store(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIt
                     break
         writer.close()
 
+    served = list[asyncio.Task[None] | None]()
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     port = listening.sockets[0].getsockname()[1]
     seen = Store(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
     async with listening:
         yield seen
+        for each in served:
+            if each is not None:
+                each.cancel()
+        await asyncio.sleep(0.01)  # they let go of their sockets
 
 
 @contextlib.asynccontextmanager

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iri_common.transfers import spans as spans_module
+from iri_common.transfers.local import LocalAside
 from iri_common.transfers.spans import MIB, Digest, Spans
 
 
@@ -77,7 +79,7 @@ async def test_a_digest_follows_what_comes_in_any_order(size: int) -> None:
             await asyncio.sleep(0)
             block = content[span.at : min(span.at + MIB, span.end)]
             there[span.at : span.at + len(block)] = block
-            digest.offer(span.at, block)
+            await digest.offer(span.at, [memoryview(block)])
             spans.arrived(span, len(block))
     assert await making == hashlib.sha256(content).hexdigest()
 
@@ -88,3 +90,16 @@ async def test_a_hole_at_the_end_is_zeros_in_the_digest() -> None:
 
     size = 2 * MIB + 3
     assert await Digest(read, size).made() == hashlib.sha256(b"abc".ljust(size, b"\0")).hexdigest()
+
+
+async def test_pieces_that_are_all_zeros_become_a_hole_and_others_do_not(tmp_path: Path) -> None:
+    aside = LocalAside(str(tmp_path / "f"), "0" * 16)
+    await aside.open()
+    zeros, some = memoryview(bytes(MIB)), memoryview(os.urandom(300_001))
+    await aside.write_together(0, [some, zeros[: MIB - 300_001]])
+    await aside.write_together(MIB, [zeros[:5], zeros[5:]] * 8)
+    await aside.write_together(9 * MIB, [some[:7], some[7:]])
+    await aside.place(9 * MIB + len(some))
+    there = (tmp_path / "f").read_bytes()
+    assert there == bytes(some).ljust(9 * MIB, b"\0") + bytes(some)
+    assert os.stat(tmp_path / "f").st_blocks * 512 < 3 * MIB

@@ -8,7 +8,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -191,6 +191,10 @@ class LocalAside:
         """Put some bytes where they belong; whole MiB of zeros become holes."""
         await self._off_the_loop(lambda: self._write(offset, content))
 
+    async def write_together(self, offset: int, pieces: Sequence[memoryview]) -> None:
+        """Put pieces that follow one another where they belong; all of them zeros become a hole."""
+        await self._off_the_loop(lambda: self._write_together(offset, pieces))
+
     async def sha256(self, size: int) -> str:
         """The digest of its first bytes, so many; it is no longer than that afterwards."""
         return await self._off_the_loop(lambda: self._sha256(size))
@@ -237,6 +241,18 @@ class LocalAside:
             if offset < self._written_before or len(piece) != PIECE or piece != _ZEROS:
                 self._write_piece(offset, piece)
             offset, rest = offset + len(piece), rest[len(piece) :]
+
+    def _write_together(self, offset: int, pieces: Sequence[memoryview]) -> None:
+        if offset >= self._written_before and all(piece == _ZEROS[: len(piece)] for piece in pieces):
+            return
+        rest = list(pieces)
+        while rest:
+            count = os.pwritev(self._open_file, rest, offset)
+            offset += count
+            while rest and count >= len(rest[0]):
+                count -= len(rest.pop(0))
+            if rest:
+                rest[0] = rest[0][count:]
 
     def _write_piece(self, offset: int, piece: memoryview) -> None:
         while piece:

@@ -24,7 +24,11 @@ _WORTH_SPLITTING = 32 * MIB
 _NEXT_READER = 2.0  # seconds after which one more connection may help
 _WORTH_HELPING = 4.0  # seconds that are left without it: a store may read all of an object for a range
 _NOTED_EVERY = 8 * MIB
+_BLOCK = 2 * MIB
 _OFFERED_AHEAD = 8 * MIB
+
+Block = Sequence[memoryview]
+"""Bytes that follow one another, as they came: to join them would cost as much as to receive them."""
 
 OpenAt = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """The bytes from an offset up to, not including, another."""
@@ -89,12 +93,14 @@ class Spans:
 
     async def without_gap(self, beyond: int) -> int:
         """How far the file is here from its beginning on, once that is further than this."""
-        while (reached := self._reached()) <= beyond:
+        while (reached := self.reached) <= beyond:
             self._grown.clear()
             await self._grown.wait()
         return reached
 
-    def _reached(self) -> int:
+    @property
+    def reached(self) -> int:
+        """How far that is now."""
         return min((at for at, _ in self.missing), default=self.size)
 
 
@@ -171,12 +177,13 @@ async def _read(
         try:
             async with open_at(span.at, span.end) as pieces:
                 async for block in _ahead(_blocks(pieces)):
-                    block = block[: span.end - span.at]  # somebody else may read on from there by now
-                    await trip.meter.spend(len(block))
-                    await aside.write(span.at, block)
-                    digest.offer(span.at, block)
-                    spans.arrived(span, len(block))
-                    trip.meter.moved(len(block), move.name)
+                    block = _first(block, span.end - span.at)  # another may read on from there by now
+                    count = _size_of(block)
+                    await trip.meter.spend(count)
+                    await aside.write_together(span.at, block)
+                    await digest.offer(span.at, block)
+                    spans.arrived(span, count)
+                    trip.meter.moved(count, move.name)
                     if span.at // _NOTED_EVERY > noted:
                         noted = span.at // _NOTED_EVERY
                         note()
@@ -191,21 +198,22 @@ async def _read(
         await asyncio.sleep(backoff(attempt, random.random(), TRIES))
 
 
-async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes, a MiB at a time: each costs a turn of a thread."""
-    kept, count = list[bytes](), 0
+async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[Block]:
+    """The same bytes, so many at a time: each block costs a turn of two threads."""
+    kept, wanted = list[memoryview](), _BLOCK
     async for piece in pieces:
-        kept.append(piece)
-        count += len(piece)
-        while count >= MIB:
-            together = b"".join(kept)
-            yield together[:MIB]
-            kept, count = [together[MIB:]], count - MIB
-    if count:
-        yield b"".join(kept)
+        rest = memoryview(piece)
+        while len(rest) >= wanted:
+            yield [*kept, rest[:wanted]]
+            kept, rest, wanted = [], rest[wanted:], _BLOCK
+        if rest:
+            kept.append(rest)
+            wanted -= len(rest)
+    if kept:
+        yield kept
 
 
-async def _ahead(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _ahead(blocks: AsyncIterator[Block]) -> AsyncIterator[Block]:
     """The same, each read while the one before it is put away."""
     coming = asyncio.ensure_future(anext(blocks, None))
     try:
@@ -215,6 +223,19 @@ async def _ahead(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     finally:
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)
+
+
+def _size_of(block: Block) -> int:
+    return sum(map(len, block))
+
+
+def _first(block: Block, count: int) -> Block:
+    """The beginning of a block, of so many bytes at most."""
+    taken = list[memoryview]()
+    for piece in block:
+        taken.append(piece[:count])
+        count -= len(taken[-1])
+    return [piece for piece in taken if piece]
 
 
 class Digest:
@@ -231,26 +252,50 @@ class Digest:
     ) -> None:
         self._read, self._size, self._spans = read, size, spans
         self._at = 0
-        self._offered = dict[int, bytes]()
+        self._offered = dict[int, Block]()
+        self._moved_on = asyncio.Event()
+        self._over = False
 
-    def offer(self, at: int, block: bytes) -> None:
-        """Bytes that somebody has in hand: if they come next, or soon, they need not be read again."""
+    async def offer(self, at: int, block: Block) -> None:
+        """Bytes that somebody has in hand: if they come next, or soon, they need not be read again.
+
+        Waits if these are what it gets to without a gap, but not soon: it would fall behind ever more.
+        """
+        while not self._over and at - self._at >= _OFFERED_AHEAD and self._no_gap_before(at):
+            self._moved_on.clear()
+            await self._moved_on.wait()
         if 0 <= at - self._at < _OFFERED_AHEAD:
             self._offered[at] = block
+
+    def _no_gap_before(self, at: int) -> bool:
+        return self._spans is None or self._spans.reached >= at
 
     async def made(self) -> str:
         """In hex, when all of the file was there."""
         whole = hashlib.sha256()
-        while self._at < self._size:
-            reached = self._size if self._spans is None else await self._spans.without_gap(self._at)
-            block = self._offered.pop(self._at, None)
-            if block is None:
-                count = min(reached - self._at, MIB)
-                block = await self._read(self._at, count)
-                block += bytes(
-                    count - len(block)
-                )  # a hole at the end of a file that is not at its length yet
-            await asyncio.to_thread(whole.update, block)
-            self._at += len(block)
-            self._offered = {at: each for at, each in self._offered.items() if at >= self._at}
+        try:
+            while self._at < self._size:
+                block = await self._next()
+                await asyncio.to_thread(_each, whole.update, block)
+                self._at += _size_of(block)
+                self._offered = {at: each for at, each in self._offered.items() if at >= self._at}
+                self._moved_on.set()
+        finally:
+            self._over = True
+            self._moved_on.set()
         return whole.hexdigest()
+
+    async def _next(self) -> Block:
+        reached = self._size if self._spans is None else await self._spans.without_gap(self._at)
+        block = self._offered.pop(self._at, None)
+        if block is not None:
+            return block
+        count = min(reached - self._at, _BLOCK)
+        content = await self._read(self._at, count)
+        content += bytes(count - len(content))  # a hole at the end of a file not yet at its length
+        return [memoryview(content)]
+
+
+def _each(work: Callable[[memoryview], None], block: Block) -> None:
+    for piece in block:
+        work(piece)
