@@ -308,7 +308,7 @@ def test_memory_does_not_grow_with_the_file(
 ) -> None:
     source, target = (tmp_path / "x", there / "x") if direction == "up" else (there / "x", tmp_path / "x")
     with source.open("wb") as file:
-        file.truncate(56 * MIB)
+        file.truncate(40 * MIB)
     tracemalloc.start()
     try:
         roads.carry(

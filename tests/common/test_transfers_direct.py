@@ -24,6 +24,7 @@ from iri_common import (
 from iri_common.model.files import Checksum, FileStat
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import Move
+from iri_common.transfers import far
 from iri_common.transfers.direct import DirectRoad
 from iri_local_facility import LocalFacility
 
@@ -390,3 +391,59 @@ def test_a_directory_that_may_not_be_written_to_sends_nothing(tmp_path: Path, mo
     with pytest.raises(UsageError, match="cannot be written to"):
         get(shelf, tmp_path / "target")
     assert not shelf.done
+
+
+# ----------------------------------------------------------------------------------------- not to the end
+
+
+class Stuck(Shelf):
+    """Never tells a digest."""
+
+    def __init__(self, **files: bytes) -> None:
+        super().__init__(**files)
+        self.asked = asyncio.Event()
+
+    async def checksum(self, file_system, path):
+        self.asked.set()
+        await asyncio.sleep(60)
+
+
+async def cancelled(shelf: Stuck, source: Path, told: Told) -> None:
+    """A transfer that is cancelled when its bytes are there."""
+    road = DirectRoad(ScriptedDialect(files=shelf), "fs", up=True)
+    moving = asyncio.ensure_future(road.carry([Move(str(source), "target", 0)], told.trip()))
+    await shelf.asked.wait()
+    moving.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await moving
+
+
+async def test_what_was_cancelled_leaves_nothing_there(source: Path) -> None:
+    shelf = Stuck(target=b"old")
+    await cancelled(shelf, source, Told())
+    assert shelf.files == {"target": b"old"}
+
+
+async def test_a_facility_that_is_silent_does_not_hold_a_cancelled_transfer(
+    source: Path, monkeypatch
+) -> None:
+    class Silent(Stuck):
+        async def rm(self, file_system, path):
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(far, "_LONGEST_GOODBYE", 0.05)
+    shelf, told = Silent(), Told()
+    await cancelled(shelf, source, told)
+    assert list(shelf.files) == [f"target.{told.transfer}.part"], "the next try writes over it"
+
+
+def test_a_try_after_a_kill_writes_over_what_it_left(source: Path) -> None:
+    told = Told()
+    shelf = Shelf(**{f"target.{told.transfer}.part": b"half"})
+    asyncio.run(
+        DirectRoad(ScriptedDialect(files=shelf), "fs", up=True).carry(
+            [Move(str(source), "target", 0)], told.trip()
+        )
+    )
+    assert shelf.files == {"target": b"all of it"}
