@@ -209,6 +209,9 @@ def test_a_file_over_the_limit_needs_leave_to_run_a_job(iri: Shell, there: Path,
     assert said.code == 0, said.err
     assert (there / "big").read_bytes() == (tree / "big").read_bytes()
     assert said.document["transfers"][0]["road"] == "chunks"
+    too_large = iri("cat", url(there / "big"))
+    assert (too_large.code, too_large.out) == (11, "")
+    assert "iri get --plan" in too_large.err
     steps = [json.loads(line)["progress"] for line in said.err.splitlines() if line.startswith("{")]
     assert steps
     assert steps[-1]["bytes_total"] == 6 * 2**20

@@ -302,11 +302,19 @@ def test_failures_are_told_in_the_words_of_files(files: IriFileSystem, scratch: 
         fsspec.filesystem("iri", token="no-token-of-theirs").exists(inner(scratch / "anything"))
 
 
-def test_more_than_the_api_takes_is_an_error_at_the_close(scratch: Path, place: LocalFacility) -> None:
+def test_more_than_the_api_takes_is_an_error_or_a_job(scratch: Path, place: LocalFacility) -> None:
     with pytest.raises(OSError, match="5242880") as told, fsspec.open(url(scratch / "big"), "wb") as file:
         file.write(bytes(5 * 2**20 + 1))
     assert told.value.errno == errno.EFBIG
     assert not list(scratch.iterdir())
+    content = bytes(range(256)) * 4 * 2**10 * 6
+    with fsspec.open(url(scratch / "big"), "wb", allow_job=True) as file:
+        file.write(content)
+    assert (scratch / "big").read_bytes() == content
+    with pytest.raises(OSError, match="allow_job=True"):
+        fsspec.open(url(scratch / "big")).open()
+    with fsspec.open(url(scratch / "big"), allow_job=True) as file:
+        assert file.read() == content
 
 
 # ------------------------------------------------------------------------------- options, pickles, forks

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from iri_common.cli.exits import Exit
 from iri_common.cli.speak import Screen, size
 from iri_common.cli.where import Where, where_of
-from iri_common.model.errors import NotFound, NotOffered, UsageError
+from iri_common.model.errors import NotFound, NotOffered, TooLarge, UsageError
 
 if TYPE_CHECKING:
     from iri_common.cli.options import DoorWords
@@ -73,10 +73,10 @@ def cat(screen: Screen, door: DoorWords, given: Sequence[str]) -> int:
 
 def _pour(where: Where, out: BinaryIO) -> None:
     """By pieces where the API gives any; otherwise the file is here, and compared, before a byte is out."""
-    files, start = where.files, 0
+    start = 0
     try:
         while True:
-            piece = files.read(where.path, start=start, end=start + PIECE, **where.words)
+            piece = where.files.read(where.path, start=start, end=start + PIECE, **where.words)
             out.write(piece)
             start += len(piece)
             if len(piece) < PIECE:
@@ -84,9 +84,16 @@ def _pour(where: Where, out: BinaryIO) -> None:
     except NotOffered:
         with tempfile.TemporaryDirectory(prefix="iri-") as directory:
             copy = Path(directory, "copy")
-            files.get(where.path, copy, **where.words)
+            _fetch(where, copy)
             with copy.open("rb") as file:
                 shutil.copyfileobj(file, out, PIECE)
+
+
+def _fetch(where: Where, copy: Path) -> None:
+    try:
+        where.files.get(where.path, copy, **where.words)
+    except TooLarge as error:
+        raise TooLarge(f"{error.message}\niri get knows more roads: iri get --plan {where.given} .") from None
 
 
 def rm(screen: Screen, door: DoorWords, given: Sequence[str], *, recursive: bool) -> int:

@@ -49,6 +49,7 @@ class IriFileSystem(AbstractFileSystem):
 
     Args:
         url: Where there is no profile: the API's base URL. A path begins with any name then.
+        allow_job: Large files may take roads that run a short job of the user's allocation.
         words: fsspec's own, and settings that are stronger than the profile's, such as ``token``.
     """
 
@@ -56,7 +57,7 @@ class IriFileSystem(AbstractFileSystem):
     root_marker = ""
     dircache: MutableMapping[str, list[Info]]
 
-    def __init__(self, *, url: str | None = None, **words: Any) -> None:
+    def __init__(self, *, url: str | None = None, allow_job: bool = False, **words: Any) -> None:
         own = {name: words.pop(name) for name in _OF_FSSPEC if name in words}
         super().__init__(**{"listings_expiry_time": LISTINGS_STAY_FRESH, **own})
         if strays := sorted(name for name, value in words.items() if not _plain(value)):
@@ -66,20 +67,25 @@ class IriFileSystem(AbstractFileSystem):
                 "the files of a Facility object are IriFileSystem.over(facility)"
             )
         self._secret = not words.keys().isdisjoint(_SECRETS)
+        self._allow_job = allow_job
         self._only: Facility | None = None
         self._catalogue = Catalogue(url, words)
 
     @classmethod
-    def over(cls, facility: Facility) -> Self:
+    def over(cls, facility: Facility, *, allow_job: bool = False) -> Self:
         """The files of this Facility, with its credential; paths begin with its name."""
-        made = cls(skip_instance_cache=True)
+        made = cls(skip_instance_cache=True, allow_job=allow_job)
         made._only = facility
         made._catalogue = Catalogue(None, {}, facility)
         return made
 
     def __reduce__(self) -> Any:
         if self._only is not None:
-            return _over, (type(self), self._only)  # a Facility knows whether a secret would travel along
+            return _over, (
+                type(self),
+                self._only,
+                self._allow_job,
+            )  # a Facility knows whether a secret would travel along
         self._require_no_secret("pickled")
         return super().__reduce__()
 
@@ -180,7 +186,7 @@ class IriFileSystem(AbstractFileSystem):
             try:
                 first = facility.files.read(place, end=FIRST_PIECE, storage=storage)
             except NotOffered:
-                return FetchedFile(path, lambda copy: facility.files.get(place, copy, storage=storage))
+                return FetchedFile(path, lambda copy: self._fetch(path, copy))
         if len(first) < FIRST_PIECE:
             return FetchedFile(path, lambda copy: copy.write_bytes(first))
         return AbstractBufferedFile(self, path, **words)
@@ -205,8 +211,11 @@ class IriFileSystem(AbstractFileSystem):
             return
         Path(lpath).parent.mkdir(parents=True, exist_ok=True)
         with os_errors(rpath):
-            facility, storage, place = self._catalogue.at(rpath)
-            facility.files.get(place, lpath, storage=storage, on_progress=_teller(callback))
+            self._fetch(rpath, Path(lpath), callback)
+
+    def _fetch(self, path: str, target: Path, callback: Any = None) -> None:
+        tell = _teller(callback)
+        Transfers().copy(self._end(path), target, allow_job=self._allow_job, on_progress=tell)
 
     # ----------------------------------------------------------------------------------------- to write
 
@@ -224,8 +233,8 @@ class IriFileSystem(AbstractFileSystem):
 
     def _send(self, source: Path, path: str, callback: Any = None) -> None:
         with os_errors(path):
-            facility, storage, place = self._catalogue.at(path)
-            facility.files.put(source, place, storage=storage, on_progress=_teller(callback))
+            tell = _teller(callback)
+            Transfers().copy(source, self._end(path), allow_job=self._allow_job, on_progress=tell)
         self.invalidate_cache(path)
 
     def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
@@ -253,7 +262,7 @@ class IriFileSystem(AbstractFileSystem):
             self.makedirs(path2, exist_ok=True)
             return
         with os_errors(path1):
-            Transfers().copy(self._end(path1), self._end(path2))
+            Transfers().copy(self._end(path1), self._end(path2), allow_job=self._allow_job)
         self.invalidate_cache(path2)
 
     def _end(self, path: str) -> FacilityEnd:
@@ -299,8 +308,8 @@ class IriFileSystem(AbstractFileSystem):
         raise NotImplementedError("a facility removes a directory with all that is in it: rm(recursive=True)")
 
 
-def _over(kind: type[IriFileSystem], facility: Facility) -> IriFileSystem:
-    return kind.over(facility)
+def _over(kind: type[IriFileSystem], facility: Facility, allow_job: bool) -> IriFileSystem:
+    return kind.over(facility, allow_job=allow_job)
 
 
 def _plain(value: object) -> bool:
