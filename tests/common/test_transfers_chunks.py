@@ -134,15 +134,17 @@ def test_a_part_that_fails_is_sent_again(roads: Roads, source: Path, there: Path
     assert told.bytes_moved == len(CONTENT)
 
 
-def test_a_damaged_part_is_found_by_the_join_and_sent_again(roads: Roads, source: Path, there: Path) -> None:
+@pytest.mark.parametrize(("left", "jobs"), [(b"x" * PART, 2), (b"cut", 1)], ids=["damaged", "cut"])
+def test_a_part_that_is_not_what_its_name_says_is_sent_again(
+    roads: Roads, source: Path, there: Path, left: bytes, jobs: int
+) -> None:
     told, move = Told(), move_of(source, there / "data")
     parts = there / f"data.{told.transfer}.parts"
     parts.mkdir()
-    (parts / part_name(1, CONTENT[PART : 2 * PART])).write_bytes(b"x" * PART)
+    (parts / part_name(1, CONTENT[PART : 2 * PART])).write_bytes(left)
     up(roads, move, told)
     assert (there / "data").read_bytes() == CONTENT
-    assert roads.counted()["upload"] == 8
-    assert len(roads.place.requests("launchJob")) == 2
+    assert (roads.counted()["upload"], roads.counted()["launchJob"]) == (8, jobs)
     assert told.bytes_moved + told.bytes_kept == len(CONTENT)
 
 
