@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iri_common.policy.globs import matches, split
-from iri_common.policy.unchanged import CLOSE, Facts, Verdict, extras, judge, told_time
+from iri_common.policy.unchanged import CLOSE, Facts, Verdict, extras, judge, judge_in_bulk, told_time
 
 LEAVE, COMPARE, MOVE = Verdict.LEAVE, Verdict.COMPARE, Verdict.MOVE
 
@@ -32,6 +32,14 @@ LEAVE, COMPARE, MOVE = Verdict.LEAVE, Verdict.COMPARE, Verdict.MOVE
 )
 def test_verdicts(source, target, comparable, verdict) -> None:
     assert judge(source, target, comparable=comparable) is verdict
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "verdict"),
+    [(100.9, 100.0, LEAVE), (100.9, 101.0, MOVE), (0.0, 0.0, MOVE), (0.0, 100.0, MOVE), (100.0, 99.9, MOVE)],
+)
+def test_of_many_the_same_second_counts(source: float, target: float, verdict: Verdict) -> None:
+    assert judge_in_bulk(Facts(5, source), Facts(5, target)) is verdict
 
 
 TIMES = st.one_of(st.just(0.0), st.floats(1, 1e10))

@@ -180,6 +180,10 @@ def test_many_small_files_go_as_archives(facility, place, there: Path, tmp_path:
     assert facility.files.put(source, str(there / "many")).road is Road.ARCHIVE
     assert same(source, there / "many")
     assert len(place.requests()) < 60
+    place.reset_requests()
+    again = Transfers().sync(source, facility.files.at(str(there / "many")))
+    assert (again.files, again.files_skipped) == (0, 200)
+    assert len(place.requests()) < 10
     assert facility.files.get(str(there / "many"), tmp_path / "back").road is Road.ARCHIVE
     assert same(source, tmp_path / "back")
 

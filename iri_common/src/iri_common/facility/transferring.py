@@ -6,7 +6,7 @@ import asyncio
 import os
 import posixpath
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
@@ -22,14 +22,14 @@ from iri_common.policy import globs
 from iri_common.policy.inside import inside
 from iri_common.policy.offers import Wishes
 from iri_common.policy.roads import Plan, plan
-from iri_common.policy.unchanged import Facts, Verdict, extras, judge
+from iri_common.policy.unchanged import MANY, Facts, Verdict, extras, judge, judge_in_bulk
 from iri_common.transfers.abreast import abreast
 from iri_common.transfers.conduct import Stretch, conduct, note_landed
 from iri_common.transfers.ends import GlobusEnd, LocalEnd, ProfileEnd, parse_end
 from iri_common.transfers.globus import GlobusRoad
 from iri_common.transfers.meter import OnProgress, TransferMeter
 from iri_common.transfers.notes import FileNotes
-from iri_common.transfers.tree import Entry, Links, Tree
+from iri_common.transfers.tree import Links, Tree
 from iri_common.transfers.trip import Trip
 
 WithoutAsking = frozenset({Road.DIRECT, Road.WITHIN, Road.ARCHIVE})
@@ -78,8 +78,9 @@ class _Task:
         tree: At the source.
         moves: Files to be moved.
         unchanged: Files that are not.
-        gone: Paths at the target that are to be taken away.
         plan: How.
+        gone: Paths at the target that are to be taken away.
+        there: Directories that are known to be at the target.
     """
 
     tree: Tree
@@ -87,6 +88,7 @@ class _Task:
     plan: Plan
     unchanged: Sequence[Move] = ()
     gone: Sequence[str] = ()
+    there: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,27 +247,39 @@ async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) 
     known = {entry.name: entry for entry in there.files} if there is not None else {}
     offers = await source.offer(fully=False), await target.offer(fully=False)
     comparable = said.wishes.checksum and all(each.here or each.checksum for each in offers)
+    moves = tree.moves(target.path)
     changed: set[str] = set()
-
-    async def look(pair: tuple[Entry, Move]) -> None:
-        entry, move = pair
+    unclear: list[tuple[Move, Facts, Facts]] = []
+    for entry, move in zip(tree.files, moves, strict=True):
         other = known.get(entry.name)
-        seen = Facts(other.size, other.mtime) if other is not None else None
-        verdict = judge(Facts(entry.size, entry.mtime), seen, comparable=comparable)
-        if verdict is Verdict.COMPARE and not await _same(source, entry.path, target, move.target):
-            verdict = Verdict.MOVE
+        facts, seen = Facts(entry.size, entry.mtime), Facts(other.size, other.mtime) if other else None
+        verdict = judge(facts, seen, comparable=comparable)
         if verdict is Verdict.MOVE:
             changed.add(move.target)
+        elif verdict is Verdict.COMPARE and seen is not None:
+            unclear.append((move, facts, seen))
 
-    moves = tree.moves(target.path)
-    await abreast(list(zip(tree.files, moves, strict=True)), look, said.wishes.parallel)
+    async def look(each: tuple[Move, Facts, Facts]) -> None:
+        move, facts, seen = each
+        if len(unclear) > MANY:
+            same = judge_in_bulk(facts, seen) is Verdict.LEAVE
+        else:
+            same = await _same(source, move.source, target, move.target)
+        if not same:
+            changed.add(move.target)
+
+    await abreast(unclear, look, said.wishes.parallel)
     left = [move for move in moves if move.target in changed]
     gone: list[str] = []
     if delete and there is not None and not there.single:
         ours = [*(entry.name for entry in tree.files), *tree.directories]
         gone = [inside(target.path, name) for name in extras(ours, [*known, *there.directories])]
     unchanged = [move for move in moves if move.target not in changed]
-    return _Task(tree, left, await _planned(source, target, tree, left, said), unchanged, gone)
+    present: set[str] = set()
+    if there is not None and not there.single:
+        present = {target.path, *(inside(target.path, name) for name in there.directories)}
+    made = await _planned(source, target, tree, left, said)
+    return _Task(tree, left, made, unchanged, gone, present)
 
 
 async def _there(target: Reach) -> Tree | None:
@@ -341,7 +355,8 @@ async def _conducted(
     if not task.tree.single:
         directories = [target.path, *(inside(target.path, name) for name in task.tree.directories)]
         directories += [posixpath.dirname(move.target) for move in task.moves]
-        if len(task.moves) > 1 and not await target.exists():
+        directories = [each for each in directories if each not in task.there]
+        if len(task.moves) > 1 and not task.there and not await target.exists():
             fresh = directories
     whole = _is_all(source, task.tree, task.moves, said)
     making = Making(
