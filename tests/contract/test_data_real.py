@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import filecmp
 import os
 import shutil
@@ -267,6 +268,28 @@ async def test_a_loop_awaits_the_same(facility: Facility, there: Path, tree: Pat
     assert told[0].files_total == 3
     await Transfers().aio.copy(facility.aio.files.at(str(there / "t")), str(tmp_path / "back"))
     assert same(tree, tmp_path / "back")
+
+
+async def test_who_is_cancelled_goes_on_where_it_was(facility, place, there: Path, tmp_path: Path) -> None:
+    source, arrived = tmp_path / "t", asyncio.Event()
+    source.mkdir()
+    for number in range(4):
+        (source / f"f{number}").write_bytes(bytes([number]) * 1000)
+    words = {"parallel": 1, "on_progress": lambda now: arrived.set() if now.files_done else None}
+    putting = asyncio.create_task(facility.aio.files.put(source, str(there / "t"), rate=2000.0, **words))
+    await asyncio.wait_for(arrived.wait(), 20)
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    for _ in range(100):
+        try:
+            result = await facility.aio.files.put(source, str(there / "t"))
+            break
+        except UsageError:  # the first one lets go of it when it has cleared away what was under way
+            await asyncio.sleep(0.05)
+    assert result.files_skipped >= 1
+    assert result.files + result.files_skipped == 4
+    assert same(source, there / "t")
 
 
 def test_an_end_is_named_by_its_profile(facility, place, there: Path, tmp_path: Path, monkeypatch) -> None:
