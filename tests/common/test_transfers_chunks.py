@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import filecmp
 import os
 import tracemalloc
@@ -175,8 +176,12 @@ def test_a_join_that_ran_while_nobody_looked_is_found_done(roads: Roads, source:
 def test_a_file_that_changes_meanwhile_is_not_joined(roads: Roads, source: Path, there: Path) -> None:
     told, move = Told(), move_of(source, there / "data")
 
+    def change() -> None:
+        with source.open("r+b") as file:
+            file.write(b"!")
+
     async def spend(count: int) -> None:
-        await asyncio.to_thread(source.write_bytes, CONTENT[::-1])
+        await asyncio.to_thread(change)
 
     told.spend = spend  # type: ignore[method-assign]
     with pytest.raises(TransferError, match=r"source.* changed while it was read"):
@@ -265,6 +270,48 @@ def test_a_file_that_is_another_by_now_is_split_again(roads: Roads, there: Path,
     told.notes.clear()
     down(roads, move_of(there / "data", target), told)
     assert target.read_bytes() == changed
+    assert os.listdir(there) == ["data"]
+
+
+def test_a_split_that_runs_is_waited_for_by_the_next_try(roads: Roads, there: Path, tmp_path: Path) -> None:
+    (there / "data").write_bytes(CONTENT)
+    told, move = Told(), move_of(there / "data", tmp_path / "data")
+
+    class Killed(BaseException):
+        """The process ends while its job is at work."""
+
+    true_run = roads.run_script
+
+    async def slow(script, key):
+        return await true_run(f"sleep 1\n{script}", key)
+
+    async def ask_and_die(script, key):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(slow(script, key), 0.5)
+        raise Killed
+
+    roads.run_script = ask_and_die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        down(roads, move, told)
+    roads.run_script = slow  # type: ignore[method-assign]
+    down(roads, move, told)
+    assert (tmp_path / "data").read_bytes() == CONTENT
+    assert roads.counted()["launchJob"] == 1
+
+
+def test_a_file_that_was_in_place_is_not_fetched_again(roads: Roads, there: Path, tmp_path: Path) -> None:
+    (there / "data").write_bytes(CONTENT)
+    told, move = Told(), move_of(there / "data", tmp_path / "data")
+    roads.place.order("status", "download", status=413, times=None)
+    with pytest.raises(IriError):
+        down(roads, move, told)
+    for aside in tmp_path.glob("data.*"):
+        aside.unlink()
+    (tmp_path / "data").write_bytes(CONTENT)
+    roads.place.reset_requests()
+    down(roads, move, told)
+    assert (roads.counted()["download"], told.bytes_kept) == (0, len(CONTENT))
+    assert told.landings == {str(tmp_path / "data"): sha256(CONTENT)}
     assert os.listdir(there) == ["data"]
 
 

@@ -254,12 +254,15 @@ class _Download(_Leg):
         split = await self._split()
         aside = local.LocalAside(move.target, trip.notes.transfer)
         try:
-            await self._fetch(split, aside)
-            if await aside.sha256(split.size) != split.sha256:
+            if not await self._fetch(split, aside):
+                await aside.drop()
+                trip.meter.kept(split.size)
+            elif await aside.sha256(split.size) == split.sha256:
+                await aside.place(split.size)
+            else:
                 await aside.drop()
                 await self._far.remove(self._parts)
                 raise TransferError(f"{move.source} changed while it was split; ask again")
-            await aside.place(split.size)
         finally:
             aside.close()
         await self._far.remove(self._parts)
@@ -276,14 +279,14 @@ class _Download(_Leg):
         """The parts as an earlier try left them, or new ones."""
         move, noted = self._move, self._noted or {}
         asked = {"size": move.size, "mtime": str(move.mtime), "part_size": self._road.part_size}
-        done = noted.get("turn", -1)
+        first = noted["turn"] if noted == {**asked, "turn": noted.get("turn")} else 0
         if there := await self._listed(self._parts):
             split = read_split(list(there.values()))
-            if split is not None and noted == {**asked, "turn": done} and split.size == move.size:
+            if split is not None and noted == {**asked, "turn": first} and split.size == move.size:
                 return split
             await self._far.remove(self._parts)
         script = split_script(move.source, self._parts, self._road.part_size)
-        for turn in range(done + 1, done + 1 + _ROUNDS):
+        for turn in range(first, first + _ROUNDS):  # the job of an earlier try may still be at work
             self._note({**asked, "turn": turn})
             try:
                 await self._run(script, "split", move.size, move.mtime, turn)
@@ -291,7 +294,7 @@ class _Download(_Leg):
                 raise _told(error, f"split {move.source}") from None
             if (split := await self._seen()) is not None:
                 return split
-            # A job of an earlier try, whose parts are gone: with a key of its own it is another one.
+            # It had been done, and its parts are gone: with a key of its own it is another job.
         raise TransferError(
             f"the job says that {move.source} is split, but {self._parts} is not seen; does the job see the "
             "same file system under this path?"
@@ -305,9 +308,11 @@ class _Download(_Leg):
                 return split
         return None
 
-    async def _fetch(self, split: SplitFile, aside: local.LocalAside) -> None:
+    async def _fetch(self, split: SplitFile, aside: local.LocalAside) -> bool:
         far, meter, part_size = self._far, self._trip.meter, self._road.part_size
         had = await aside.open(keep=True)
+        if not had and await local.is_whole(self._move.target, split.size, split.sha256):
+            return False  # in place, and nobody lived to tell
 
         async def one(index: int) -> None:
             name, offset = split.parts[index], index * part_size
@@ -331,3 +336,4 @@ class _Download(_Leg):
             meter.moved(count, self._move.name)
 
         await abreast(range(len(split.parts)), one, self._trip.parallel)
+        return True

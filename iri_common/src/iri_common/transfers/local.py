@@ -306,6 +306,21 @@ def write_whole_now(target: str, transfer: str, content: bytes) -> None:
     _sync_directory(os.path.dirname(target) or ".")
 
 
+async def is_whole(path: str, size: int, sha256: str) -> bool:
+    """Whether a file is there already, by its size and then its digest."""
+    return await asyncio.to_thread(_is_whole, path, size, sha256)
+
+
+def _is_whole(path: str, size: int, sha256: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size != size:
+                return False
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
 async def require_place(target: str) -> None:
     """Raise if no file can be written under this name.
 
