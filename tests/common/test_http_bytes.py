@@ -131,6 +131,15 @@ async def test_a_body_comes_in_pieces_of_at_most_a_mib() -> None:
     assert 0 < min(sizes) <= max(sizes) <= PIECE
 
 
+async def test_a_body_waits_for_whoever_reads_it_slowly() -> None:
+    body = bytes(range(256)) * (16 * PIECE // 256)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with store(saying(head + body)) as there, wire() as one, one.get(there.url) as reply:
+        first = await anext(reply.pieces)
+        await asyncio.sleep(0.1)
+        assert first + b"".join([piece async for piece in reply.pieces]) == body
+
+
 async def test_a_body_goes_out_with_its_length_and_in_no_chunks() -> None:
     async with store(keep_body) as there, wire() as one:
         reply = await one.put(f"{there.url}/p?{QUERY}", 5, sent(b"ab", b"", b"cde"))

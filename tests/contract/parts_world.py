@@ -12,8 +12,10 @@ from pathlib import Path
 
 from s3_server import BUCKET, Store
 
-from iri_common.apis.s3 import S3Parts
+from iri_common.apis.s3 import S3Parts, s3_parts
+from iri_common.http.transport import WireSettings
 from iri_common.model.errors import NotFound, NotOffered
+from iri_common.model.facility import AccessEndpoint
 from iri_common.model.files import Checksum, FileStat
 from iri_common.model.grades import Grades
 from iri_common.model.outcome import Done, Pending
@@ -144,3 +146,23 @@ class FetchingParts:
 
     def _bring(self, path: str) -> None:
         self._facility.at(path).write_bytes(self.spoil(self._store.content(path.lstrip("/"))))
+
+
+class Counted(S3Parts):
+    """Counts how often it is asked for links."""
+
+    asked = 0
+
+    async def again(self, resource_id, upload):
+        self.asked += 1
+        return await super().again(resource_id, upload)
+
+    async def link(self, resource_id, path):
+        self.asked += 1
+        return await super().link(resource_id, path)
+
+
+def signer(url: str, root: str = "/", **words: object) -> Counted:
+    told = {"bucket": BUCKET, "region": "us-east-1", "endpoint_url": url, "root_path": root}
+    made = s3_parts(AccessEndpoint("e1", "s3", "the store", told), WireSettings())
+    return Counted(made._bucket, root=root, **words)  # type: ignore[arg-type]

@@ -17,26 +17,20 @@ from pathlib import Path
 
 import pytest
 from misbehaving_relay import Fault, Relay, http, lose, unseen
-from parts_world import Counts, Facility, FetchingParts
+from parts_world import Counts, Facility, FetchingParts, signer
 from s3_server import BUCKET, KEYS, Store, s3_server
 
-from iri_common.apis.s3 import S3Parts, s3_parts
 from iri_common.apis.s3 import parts as s3_module
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import (
-    AuthError,
     IriError,
-    NotFound,
-    NotOffered,
     PermissionDenied,
     TransferError,
     TransientError,
-    Unreachable,
     UsageError,
 )
-from iri_common.model.facility import AccessEndpoint
-from iri_common.model.transfer import DownloadLink, Move, PartsUpload
+from iri_common.model.transfer import Move
 from iri_common.transfers import parts as parts_module
 from iri_common.transfers import spans as spans_module
 from iri_common.transfers.notes import FileNotes
@@ -75,12 +69,6 @@ async def wire():
     one = HttpBytes(WireSettings(read_seconds=20.0))
     yield one
     await one.close()
-
-
-def signer(url: str, root: str = "/", **words: object) -> S3Parts:
-    told = {"bucket": BUCKET, "region": "us-east-1", "endpoint_url": url, "root_path": root}
-    made = s3_parts(AccessEndpoint("e1", "s3", "the store", told), WireSettings())
-    return S3Parts(made._bucket, root=root, **words) if words else made  # type: ignore[arg-type]
 
 
 @contextlib.asynccontextmanager
@@ -285,6 +273,18 @@ async def test_a_finish_is_no_success_for_its_200_alone(
     assert store.content(move.target[1:]) == content
 
 
+async def test_a_refused_link_is_not_used_again(store: Store, relay: Relay, wire, tmp_path: Path) -> None:
+    move, content, _ = file_of(tmp_path, 3, "refused")
+    expired = http(403, EXPIRED, "application/xml")
+    relay.faults = [Fault("partNumber=1", reply=expired), Fault("^GET /", reply=expired)]
+    up, down = signer(relay.base_url), signer(relay.base_url)
+    await carry(PartsRoad(up, Facility(), wire, "fs", up=True), move, tmp_path)
+    back = Move(move.target, str(tmp_path / "back"), 3)
+    await carry(PartsRoad(down, Facility(), wire, "fs", up=False), back, tmp_path)
+    assert (up.asked, down.asked) == (2, 2)
+    assert (tmp_path / "back").read_bytes() == content
+
+
 async def test_a_download_goes_past_broken_ranges_and_stale_links(
     store: Store, relay: Relay, wire, tmp_path: Path
 ) -> None:
@@ -432,65 +432,3 @@ async def test_where_nobody_signs_again_an_interrupted_upload_begins_anew(
     assert counts.sent == move.size
     assert facility.at(move.target).read_bytes() == content
     assert not store.open_uploads()
-
-
-# --------------------------------------------------------------------------------- the signer's words
-
-
-async def test_what_is_abandoned_leaves_nothing(store: Store) -> None:
-    signed = signer(store.url)
-    upload = (await signed.begin("", "/left", 10 * MIB)).value
-    assert store.open_uploads() == ["left"]
-    await signed.abandon("", upload)
-    await signed.abandon("", upload)
-    assert not store.open_uploads()
-    with pytest.raises(NotFound, match="NoSuchUpload"):
-        await signed.arrived("", upload)
-
-
-async def test_an_object_that_is_not_there_has_no_link(store: Store) -> None:
-    with pytest.raises(NotFound):
-        await signer(store.url).link("", "/no/such/object")
-
-
-async def test_a_store_that_is_away_is_not_told_with_its_link() -> None:
-    with pytest.raises(Unreachable) as caught:
-        await signer("http://127.0.0.1:9").begin("", "/x", 1)
-    assert "127.0.0.1" not in caught.value.message
-
-
-async def test_without_keys_a_person_is_told_which(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in KEYS:
-        monkeypatch.delenv(name)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, "/nowhere")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(AuthError, match="AWS_ACCESS_KEY_ID"):
-        await signer(store.url).begin("", "/x", 1)
-
-
-async def test_keys_that_are_refused_are_told_as_such(relay: Relay) -> None:
-    said = b"<Error><Code>InvalidAccessKeyId</Code><Message>unknown</Message></Error>"
-    relay.faults = [Fault("POST", forwarded=False, reply=http(403, said, "application/xml"))]
-    with pytest.raises(AuthError, match="InvalidAccessKeyId") as caught:
-        await signer(relay.base_url).begin("", "/x", 1)
-    assert "very-secret" not in str(caught.value)
-
-
-def test_an_endpoint_without_a_bucket_offers_nothing() -> None:
-    with pytest.raises(NotOffered, match="names no bucket"):
-        s3_parts(AccessEndpoint("e1", "s3"), WireSettings())
-
-
-def test_links_are_in_no_representation() -> None:
-    assert "hunter2" not in repr(PartsUpload("/x", 1, 1, ("http://s/?sig=hunter2",)))
-    assert "hunter2" not in repr(DownloadLink("http://s/?sig=hunter2"))
-
-
-@pytest.mark.parametrize("size", [0, 1, 16 * MIB, 10_000 * 16 * MIB + 1, s3_module.LARGEST])
-def test_no_file_has_more_parts_than_s3_takes(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_module, "PART_SIZE", 16 * MIB)
-    part = s3_module.part_size_for(size)
-    assert part % MIB == 0
-    assert part >= 16 * MIB
-    assert PartsUpload("/x", size, part, ()).parts <= 10_000
