@@ -209,6 +209,21 @@ def test_a_job_that_fails_tells_its_last_words_and_keeps_the_parts(
     assert (there / "data").read_bytes() == CONTENT
 
 
+def test_a_job_that_sees_other_files_is_not_believed(roads: Roads, source: Path, there: Path) -> None:
+    async def elsewhere(script, key):
+        return await Roads.run_script(roads, "true", key)
+
+    true_run, roads.run_script = roads.run_script, elsewhere  # type: ignore[method-assign]
+    told, move = Told(), move_of(source, there / "data")
+    with pytest.raises(TransferError, match=r"nothing of its .* does the job see the same file system"):
+        up(roads, move, told)
+    assert not told.landings
+    (there / "data").write_text("another's")
+    roads.run_script = true_run  # type: ignore[method-assign]
+    up(roads, move, told)
+    assert (there / "data").read_bytes() == CONTENT
+
+
 def test_what_a_job_would_take_for_something_else_sends_nothing(roads: Roads, source: Path, there) -> None:
     (there / "folder").mkdir()
     for target, said in ((str(there / "folder"), "is a directory"), ("data", "whole path")):
@@ -323,6 +338,37 @@ def test_a_part_that_comes_badly_is_fetched_again(roads: Roads, there: Path, tmp
     )
     down(roads, move_of(there / "data", tmp_path / "data"), Told())
     assert (tmp_path / "data").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [("whole-*", "data changed while it was split; ask again"), ("000003-*", "did not arrive whole")],
+)
+def test_what_does_not_fit_its_digest_keeps_the_old_file(roads, there, tmp_path, damaged, said) -> None:
+    (there / "data").write_bytes(CONTENT)
+    told, target = Told(), tmp_path / "data"
+    target.write_text("old")
+
+    def damage() -> None:
+        (path,) = there.glob(f"data.*.parts/{damaged}")
+        if damaged.startswith("whole"):
+            path.rename(path.with_name(f"whole-{'0' * 64}-{len(CONTENT)}"))
+        else:
+            path.write_bytes(bytes(PART))
+
+    async def run_and_damage(script, key):
+        result = await true_run(script, key)
+        await asyncio.to_thread(damage)
+        return result
+
+    true_run, roads.run_script = roads.run_script, run_and_damage
+    with pytest.raises(TransferError, match=said):
+        down(roads, move_of(there / "data", target), told)
+    assert target.read_text() == "old"
+    assert os.listdir(there) == ["data"]
+    roads.run_script = true_run
+    down(roads, move_of(there / "data", target), told)
+    assert target.read_bytes() == CONTENT
 
 
 def test_a_full_disk_here_keeps_the_old_file(roads, there: Path, tmp_path: Path, monkeypatch) -> None:

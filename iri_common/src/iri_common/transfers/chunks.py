@@ -331,8 +331,12 @@ class _Download(_Leg):
                 if await asyncio.to_thread(part_name, index, content) == name:
                     meter.kept(count)
                     return
-                del content
-            await aside.write(offset, await tried(fetch))
+            try:
+                content = await tried(fetch)
+            except TransferError:
+                await far.remove_in_leaving(self._parts)  # damaged there: the next try has it split again
+                raise
+            await aside.write(offset, content)
             meter.moved(count, self._move.name)
 
         await abreast(range(len(split.parts)), one, self._trip.parallel)
