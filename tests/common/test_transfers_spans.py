@@ -103,3 +103,15 @@ async def test_pieces_that_are_all_zeros_become_a_hole_and_others_do_not(tmp_pat
     there = (tmp_path / "f").read_bytes()
     assert there == bytes(some).ljust(9 * MIB, b"\0") + bytes(some)
     assert os.stat(tmp_path / "f").st_blocks * 512 < 3 * MIB
+
+
+async def test_bytes_beyond_a_gap_are_not_waited_for() -> None:
+    async def read(offset: int, count: int) -> bytes:
+        raise AssertionError("nothing is there yet")
+
+    spans = Spans(40 * MIB)
+    assert spans.take() is not None
+    further = spans.take()
+    assert further is not None
+    async with asyncio.timeout(5):
+        await Digest(read, 40 * MIB, spans).offer(further.at, [memoryview(b"x")])
