@@ -286,9 +286,9 @@ class Shelf:
         return Done(Checksum(self.algorithm, sha256(self.files[path]).upper()))
 
     async def mv(self, file_system, source, target):
-        if self.fault == "mv after":
+        if self.fault.startswith("mv after"):
             self.files[target] = self.files.pop(source)
-            raise AmbiguousReply("reply lost")
+            raise NotFound(source) if self.fault.endswith("another") else AmbiguousReply("reply lost")
         self._begin("mv")
         self.files[target] = self.files.pop(source)
         return Done(None)
@@ -347,8 +347,9 @@ def test_a_fault_on_the_way_leaves_nothing_beside_the_target(source: Path, opera
     assert shelf.files == {"target": b"old"}
 
 
-def test_a_rename_whose_answer_was_lost_is_looked_for(source: Path) -> None:
-    shelf = Shelf("mv after", target=b"old")
+@pytest.mark.parametrize("fault", ["mv after", "mv after another"])
+def test_a_rename_whose_answer_was_lost_is_looked_for(source: Path, fault: str) -> None:
+    shelf = Shelf(fault, target=b"old")
     assert put(shelf, source) == sha256(b"all of it")
     assert shelf.files == {"target": b"all of it"}
     assert shelf.done.count("checksum") == 2, "before the rename, and after the answer was lost"
@@ -447,3 +448,21 @@ def test_a_try_after_a_kill_writes_over_what_it_left(source: Path) -> None:
         )
     )
     assert shelf.files == {"target": b"all of it"}
+
+
+@pytest.mark.parametrize(("size", "most"), [(5 * MIB, 1), (MIB, 4)])
+async def test_only_so_much_is_in_memory(tmp_path: Path, size: int, most: int) -> None:
+    class Counting(Shelf):
+        now = most = 0
+
+        async def download(self, file_system, path):
+            self.now += 1
+            self.most = max(self.most, self.now)
+            await asyncio.sleep(0.01)
+            self.now -= 1
+            return await super().download(file_system, path)
+
+    shelf = Counting(source=b"all of it")
+    moves = [Move("source", str(tmp_path / str(number)), size) for number in range(8)]
+    await DirectRoad(ScriptedDialect(files=shelf), "fs", up=False).carry(moves, Told().trip())
+    assert shelf.most == most
