@@ -18,7 +18,7 @@ from iri_common.model.errors import IriError, TooLarge, TransferError, UsageErro
 T = TypeVar("T")
 
 PIECE = 1024 * 1024
-_ZEROS = memoryview(bytes(PIECE))
+_ZEROS = bytes(PIECE)
 _LONGEST_NAME = 255  # bytes, on every file system that matters
 
 
@@ -238,12 +238,12 @@ class LocalAside:
         rest = memoryview(content)
         while rest:
             piece = rest[: PIECE - offset % PIECE]
-            if offset < self._written_before or len(piece) != PIECE or piece != _ZEROS:
+            if offset < self._written_before or len(piece) != PIECE or not _is_zeros(piece):
                 self._write_piece(offset, piece)
             offset, rest = offset + len(piece), rest[len(piece) :]
 
     def _write_together(self, offset: int, pieces: Sequence[memoryview]) -> None:
-        if offset >= self._written_before and all(piece == _ZEROS[: len(piece)] for piece in pieces):
+        if offset >= self._written_before and all(map(_is_zeros, pieces)):
             return
         rest = list(pieces)
         while rest:
@@ -273,6 +273,11 @@ class LocalAside:
         self.close()
         os.replace(self.path, self.target)
         _sync_directory(os.path.dirname(self.target) or ".")
+
+
+def _is_zeros(piece: memoryview) -> bool:
+    # Views are compared item by item, which takes a hundred times as long as with bytes.
+    return not piece[0] and piece.tobytes() == _ZEROS[: len(piece)]
 
 
 async def write_whole(target: str, transfer: str, content: bytes) -> None:
