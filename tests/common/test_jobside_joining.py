@@ -209,7 +209,7 @@ def test_what_another_job_has_begun_is_begun_again(shell: Shell) -> None:
     (shell.root / "data").write_bytes(CONTENT)
     for left in ("parts", "parts.new"):
         (shell.root / left).mkdir()
-        (shell.root / left / "partaaaaab").write_text("half")
+        (shell.root / left / "partzzzzzz").write_text("half")
     assert shell.run(split_script(f"{shell.root}/data", f"{shell.root}/parts", PART)) == (0, "")
     split = read_split(listed(shell.root / "parts"))
     assert split is not None

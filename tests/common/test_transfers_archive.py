@@ -339,3 +339,32 @@ def test_the_facility_copies_for_itself(roads: Roads, tmp_path: Path, fault: str
     assert told.landings[str(there / "copies" / "link")] == sha256(STRANGE[0].encode())
     assert not roads.place.requests("upload")
     assert not roads.place.requests("download")
+
+
+def test_a_copy_that_is_cut_does_not_take_the_targets_name(roads: Roads, tmp_path: Path) -> None:
+    class Cutting:
+        def __init__(self, files) -> None:
+            self._files = files
+
+        def __getattr__(self, name: str):
+            return getattr(self._files, name)
+
+        async def cp(self, file_system, source, target, *, dereference=False):
+            return await self._files.upload(file_system, target, b"cut")
+
+    class Dialect:
+        def __init__(self, dialect) -> None:
+            self.name, self.grades, self.operations = dialect.name, dialect.grades, dialect.operations
+            self.files = Cutting(dialect.files)
+
+    there = roads.place.scratch / tmp_path.name
+    there.mkdir()
+    (there / "source").write_text("all of it")
+    (there / "target").write_text("old")
+    with pytest.raises(TransferError):
+        roads.carry(
+            lambda dialect, fs: WithinRoad(Dialect(dialect), fs),  # type: ignore[arg-type]
+            [move_of(there / "source", there / "target")],
+            Told(),
+        )
+    assert tree(there) == {"source": b"all of it", "target": b"old"}

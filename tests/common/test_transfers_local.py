@@ -152,7 +152,6 @@ async def test_only_zeros_make_a_file_of_their_size(tmp_path: Path) -> None:
     aside = LocalAside(str(tmp_path / "x"), "1")
     await aside.open()
     await aside.write(0, bytes(3 * MIB))
-    assert await aside.sha256(3 * MIB) == sha256(bytes(3 * MIB))
     await aside.place(3 * MIB)
     assert (tmp_path / "x").read_bytes() == bytes(3 * MIB)
 
