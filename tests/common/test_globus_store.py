@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
 import subprocess
 import sys
@@ -122,6 +124,7 @@ def test_a_file_that_is_none_of_ours_shows_no_secret(tmp_path: Path) -> None:
         with pytest.raises(AuthError, match="log in again") as caught:
             store.read()
         assert "hidden" not in str(caught.value)
+        assert caught.value.__context__ is None, "a parser's error refers to all that it read"
 
 
 def test_a_process_that_hangs_with_the_lock_is_named(tmp_path: Path) -> None:
@@ -139,3 +142,21 @@ def test_a_process_that_hangs_with_the_lock_is_named(tmp_path: Path) -> None:
         store.update(lambda tokens: None)
     done.set()
     holder.join()
+
+
+def test_a_child_forked_during_a_change_does_not_keep_the_lock(tmp_path: Path) -> None:
+    store = TokenStore("globus", "me", directory=tmp_path, patience=0.5)
+
+    def fork(tokens: dict[str, StoredToken]) -> int:
+        child = os.fork()
+        if not child:
+            signal.pause()
+        return child
+
+    child = store.update(fork)
+    try:
+        store.update(lambda tokens: tokens.update(x=StoredToken("a")))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert store.read()["x"].access_token == "a"

@@ -81,21 +81,16 @@ class TokenStore:
             AuthError: if the file cannot be read or understood.
         """
         try:
-            content: dict[str, dict[str, Any]] = json.loads(self.path.read_text())["tokens"]
-            known = {each.name for each in fields(StoredToken)}  # a newer version may know more
-            return {
-                name: StoredToken(**{word: value for word, value in words.items() if word in known})
-                for name, words in content.items()
-            }
+            tokens = _understood(self.path.read_bytes())
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise AuthError(f"the tokens in {self.path} cannot be read: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError, AttributeError):
-            # Without the parser's words: they may repeat a secret.
+        if tokens is None:
             raise AuthError(
                 f"{self.path} holds no tokens that can be understood; move it away and log in again"
-            ) from None
+            )
+        return tokens
 
     def update(self, change: Callable[[Tokens], T]) -> T:
         """Change them; what ``change`` leaves in its dictionary is on the disk when this returns.
@@ -126,6 +121,9 @@ class TokenStore:
             self._take(descriptor)
             yield
         finally:
+            # Said, and not left to the closing: a child that was forked meanwhile has it open, too.
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def _take(self, descriptor: int) -> None:
@@ -168,3 +166,16 @@ class TokenStore:
             f"tokens cannot be kept in {self.path.parent} ({error.strerror}); make it writable, or point "
             "XDG_STATE_HOME to a directory that is"
         )
+
+
+def _understood(content: bytes) -> Tokens | None:
+    """The tokens in a file; None if it holds none, without the parser's error, which refers to all of it."""
+    try:
+        services: dict[str, dict[str, Any]] = json.loads(content)["tokens"]
+        known = {each.name for each in fields(StoredToken)}  # a newer version may know more
+        return {
+            name: StoredToken(**{word: value for word, value in words.items() if word in known})
+            for name, words in services.items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
