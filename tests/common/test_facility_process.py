@@ -14,7 +14,7 @@ import psutil
 import pytest
 from blockbuster import blockbuster_ctx
 
-from iri_common import Facility, FileLedger, JobKey, JobState
+from iri_common import Facility, FileLedger, JobKey, JobState, UsageError
 from iri_common.facility.loop import io_loop
 from iri_local_facility import LocalFacility
 
@@ -235,3 +235,22 @@ def test_nothing_is_left_running(facility: Facility) -> None:
     ]
     assert [child for child in others if "sleep" in child.name()] == []
     assert len([thread for thread in threading.enumerate() if thread.name == "iri-io"]) == 1
+
+
+def test_a_child_lets_go_of_what_its_parent_follows(facility: Facility, fork) -> None:
+    """Its loop is nobody's here: to wait for it would hold the child for ever."""
+    chunks = facility.jobs.follow(facility.jobs.submit(shell("echo one; sleep 1; echo two")))
+    assert next(chunks).text == "one\n"
+
+    def child(act: Callable[[], object]) -> None:
+        try:
+            act()
+        except UsageError:
+            os._exit(3)
+        os._exit(0)
+
+    children = [fork(child, chunks.close), fork(child, lambda: next(chunks))]
+    for each in children:
+        each.join(10)
+    assert [each.exitcode for each in children] == [0, 3]
+    assert [chunk.text for chunk in chunks] == ["two\n"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator
 from typing import Generic, TypeVar, final
 
 from iri_common.facility.loop import io_loop
+from iri_common.model.errors import UsageError
 
 T = TypeVar("T")
 
@@ -28,9 +30,16 @@ class Stream(Generic[T]):
         self._items = items
         self._ready: asyncio.Queue[T | End] = asyncio.Queue(1)
         self._task: asyncio.Task[None] | None = None
+        self._pid = os.getpid()
 
     async def take(self) -> T | End:
-        """The next item, or the end; what the iterator raises is raised here. On the I/O loop."""
+        """The next item, or the end; what the iterator raises is raised here. On the I/O loop.
+
+        Raises:
+            UsageError: in a forked child: the work goes on in the parent, and its items are for that one.
+        """
+        if self._pid != os.getpid():
+            raise UsageError("it was begun before this process was forked; begin it anew here")
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="stream")
         item = await self._ready.get()
@@ -41,6 +50,8 @@ class Stream(Generic[T]):
 
     async def stop(self) -> None:
         """Let go of it. On the I/O loop."""
+        if self._pid != os.getpid():
+            return  # it lives in the parent, whose loop nobody runs here
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
