@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -30,6 +31,10 @@ class TimelessLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def _run_once(self) -> None:
+        # As asyncio does it, but before the time is set: to wait for a cancelled timer would take real time.
+        while self._scheduled and self._scheduled[0]._cancelled:
+            self._timer_cancelled_count -= 1
+            heapq.heappop(self._scheduled)._scheduled = False
         if not self._ready and self._scheduled:
             self.now = max(self.now, self._scheduled[0]._when)
         super()._run_once()
