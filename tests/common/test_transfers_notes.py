@@ -95,8 +95,7 @@ async def test_half_a_line_is_no_note_and_spoils_none(tmp_path: Path) -> None:
     await notes.forget()
 
 
-async def test_a_second_one_is_told_who_carries_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iri_common.transfers.notes._CLEARING", 0.1)
+async def test_a_second_one_is_told_who_carries_it(tmp_path: Path) -> None:
     notes = await opened(tmp_path)
     with pytest.raises(
         UsageError, match=rf"here -> there is being moved already, by process {os.getpid()} on "
@@ -105,14 +104,26 @@ async def test_a_second_one_is_told_who_carries_it(tmp_path: Path, monkeypatch: 
     await notes.close()
 
 
-async def test_a_try_of_this_process_that_just_ends_is_waited_for(tmp_path: Path) -> None:
-    notes = await opened(tmp_path)
+async def test_a_cancelled_try_of_this_process_is_waited_for(tmp_path: Path) -> None:
+    begun, cleared = asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        notes = await opened(tmp_path)
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await cleared.wait()
+            await notes.close()
+
+    trying = asyncio.create_task(first())
+    await begun.wait()
+    trying.cancel()
     next_one = asyncio.create_task(opened(tmp_path))
     await asyncio.sleep(0.1)
     assert not next_one.done()
-    await notes.close()
-    notes = await next_one
-    await notes.close()
+    cleared.set()
+    await (await next_one).close()
     notes = await opened(tmp_path)
     await notes.forget()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import posixpath
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from iri_common.transfers.meter import TransferMeter
 from iri_common.transfers.notes import FileNotes
 from iri_common.transfers.trip import Carrier, Trip
 
-_SOURCES = "sources"
 _LANDED = "landed "
 
 Make = Callable[[Sequence[str]], Awaitable[None]]
@@ -57,7 +54,7 @@ async def conduct(
     Raises:
         IriError: of a carrier; what had landed stays, and is not moved again by the next try.
     """
-    _forget_other_sources(notes, [move for stretch in stretches for move in stretch.moves])
+    notes.put("begun", True)  # what a try leaves aside bears its name: the next one has to know that
     missing = set(directories)
     for stretch in stretches:
         left = [move for move in stretch.moves if not _landed(notes, move)]
@@ -94,14 +91,3 @@ def _and_above(path: str) -> Iterable[str]:
 
 def _landed(notes: FileNotes, move: Move) -> bool:
     return notes.get(_LANDED + move.target) == [move.size, move.mtime]
-
-
-def _forget_other_sources(notes: FileNotes, moves: Sequence[Move]) -> None:
-    """What was noted of parts is worth nothing when the sources are not what they were."""
-    facts = sorted((move.source, move.size, move.mtime) for move in moves)
-    now = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    if notes.get(_SOURCES) not in {None, now}:
-        for name in notes.names:
-            if not name.startswith(_LANDED):
-                notes.put(name, None)
-    notes.put(_SOURCES, now)

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Noted = Mapping[str, Any] | Sequence[Any] | str | int | None
 _CLEARING = 8.0  # seconds that a cancelled try takes at most to end
+_holders: dict[Path, asyncio.Task[Any]] = {}  # of this process
 _HEAD = ""  # the name of the first note: which transfer this is, and who carries it
 
 
@@ -66,13 +67,17 @@ class FileNotes:
         """
         directory = directory or default_directory()
         name = hashlib.sha256("\0".join((who, source, target)).encode()).hexdigest()[:32]
+        path = directory / f"{name}.jsonl"
         try:
-            return await asyncio.to_thread(cls._open, directory / f"{name}.jsonl", source, target)
+            notes = await asyncio.to_thread(cls._open, path, source, target)
         except OSError as error:
             raise IriError(
                 f"the notes of transfers in {directory} cannot be used ({error.strerror}); make the "
                 "directory writable, or point XDG_STATE_HOME to one that is"
             ) from None
+        if (task := asyncio.current_task()) is not None:
+            _holders[path] = task
+        return notes
 
     @property
     def transfer(self) -> str:
@@ -155,11 +160,14 @@ class FileNotes:
                 self._trouble = error
 
     def _end(self, *, remove: bool) -> None:
+        _holders.pop(self._path, None)
         self._lines.put(None)
         self._writer.join()
         if remove:
             with contextlib.suppress(OSError):
                 self._path.unlink()
+        with contextlib.suppress(OSError):  # a child that was forked meanwhile has it open, too
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 
 
@@ -173,7 +181,8 @@ def _lock(descriptor: int, path: Path, source: str, target: str) -> None:
             notes, _ = _read(descriptor)
             holder = notes[_HEAD]["held_by"] if _HEAD in notes else "another process"
             # A try of this process that was cancelled may still clear away what it had begun.
-            if not holder.startswith(_here()) or time.monotonic() - begun > _CLEARING:
+            cancelled = path in _holders and _holders[path].cancelling()
+            if not cancelled or time.monotonic() - begun > _CLEARING:
                 raise UsageError(
                     f"{source} -> {target} is being moved already, by {holder}; wait for it, or end it"
                 ) from None
@@ -215,8 +224,4 @@ def _is(descriptor: int, path: Path) -> bool:
 
 
 def _me() -> str:
-    return f"{_here()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-
-
-def _here() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
+    return f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"

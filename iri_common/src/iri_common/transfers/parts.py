@@ -177,6 +177,7 @@ class _Upload(_Leg):
         upload = await settled(answer, self._road.operations, self._patience)
         told = {"mark": source.mark, "part_size": upload.part_size, "handle": dict(upload.handle)}
         self._note(told)
+        await notes.durable()  # else the parts that are sent next are lost with it
         return upload
 
     async def _taken_up(
