@@ -24,7 +24,7 @@ from iri_common.model.errors import IriError, TransferError, UsageError
 log = logging.getLogger(__name__)
 
 Noted = Mapping[str, Any] | Sequence[Any] | str | int | None
-_CLEARING = 8.0  # seconds that a cancelled try takes at most to end
+_LEARNING, _CLEARING = 0.3, 8.0  # seconds until a cancelled try knows that it is, and takes to end at most
 _holders: dict[Path, asyncio.Task[Any]] = {}  # of this process
 _HEAD = ""  # the name of the first note: which transfer this is, and who carries it
 
@@ -180,9 +180,10 @@ def _lock(descriptor: int, path: Path, source: str, target: str) -> None:
         except BlockingIOError:
             notes, _ = _read(descriptor)
             holder = notes[_HEAD]["held_by"] if _HEAD in notes else "another process"
-            # A try of this process that was cancelled may still clear away what it had begun.
-            cancelled = path in _holders and _holders[path].cancelling()
-            if not cancelled or time.monotonic() - begun > _CLEARING:
+            # A try of this process that was cancelled learns of it late, and clears away what it had begun.
+            ours = _holders.get(path)
+            patience = 0.0 if ours is None else _CLEARING if ours.cancelling() else _LEARNING
+            if time.monotonic() - begun > patience:
                 raise UsageError(
                     f"{source} -> {target} is being moved already, by {holder}; wait for it, or end it"
                 ) from None
