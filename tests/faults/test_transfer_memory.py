@@ -71,7 +71,7 @@ def test_memory_stays_where_it_is(ends: Ends, folder: Path, road: str) -> None:
         else:
             lay(source.with_name(source.name + suffix), size)
     words = [("/far.h5" if stored and each == far else str(each)) for each in (source, target)]
-    plan = ends.plan(road, *words, folder / "state", size=mib * MIB, parallel=4, small=False, warm=True)
+    plan = ends.plan(road, *words, folder / "state", parallel=4, small=False, warm=True)
     began = time.monotonic()
     warm, most = most_memory(ends.clients.start(replace(plan)))
     took = time.monotonic() - began

@@ -123,8 +123,7 @@ def test_a_sparse_file_goes_there_and_back(ends, there, tmp_path, road) -> None:
             file.write(mark)
     far = "/sparse" if road == "parts" else str(there / "sparse")
     for way, source, target in (("up", sent, far), ("down", far, back)):
-        words = {"size": SPARSE * MIB, "small": False}
-        plan = ends.plan(f"{road} {way}", str(source), str(target), tmp_path / "state", **words)
+        plan = ends.plan(f"{road} {way}", str(source), str(target), tmp_path / "state", small=False)
         client = ends.clients.start(plan).wait()
         assert client.told("done"), client.story()
     assert back.stat().st_size == SPARSE * MIB

@@ -47,8 +47,7 @@ class Ends:
             target,
             jobs=str(place.home),
             environment={**place.globus_env, **KEYS},
-            bucket=(self.store.url, BUCKET, KEYS["AWS_DEFAULT_REGION"]),
-            globus=(place.collection, place.globus_client_id, place.globus_client_secret),
+            globus=(place.globus_client_id, place.globus_client_secret),
             **words,
         )
 
@@ -58,12 +57,13 @@ def open_ends(folder: Path) -> Iterator[Ends]:
     """Start everything; none of it is left behind."""
     with (
         pytest.MonkeyPatch.context() as patch,
-        LocalFacility(nodes=16, kill_grace=0.2) as place,
         Clients(folder / "stories", transfer_client.__file__) as clients,
     ):
         patch.setenv("S3_UPLOAD_PART_MIN_SIZE", "1")  # parts as small as those of the other roads
         with s3_server(folder) as store:
-            yield Ends(place, store, clients)
+            bucket = (store.url, BUCKET, KEYS["AWS_DEFAULT_REGION"])
+            with LocalFacility(nodes=16, kill_grace=0.2, s3=bucket) as place:
+                yield Ends(place, store, clients)
 
 
 @dataclass
@@ -148,9 +148,7 @@ class Parcel:
         """Begin a try."""
         far = f"/{self.key}" if self.stored else str(self.far)
         ends = (str(self.here), far) if self.up else (far, str(self.here))
-        plan = self.ends.plan(
-            self.road, *ends, self.folder / "state", size=self.size, parallel=self.parallel, strike=strike
-        )
+        plan = self.ends.plan(self.road, *ends, self.folder / "state", parallel=self.parallel, strike=strike)
         self.tries.append(self.ends.clients.start(replace(plan, **words)))
         return self.tries[-1]
 
