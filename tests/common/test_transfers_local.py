@@ -10,6 +10,7 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,30 @@ async def test_large_ones_wait_for_room_and_the_largest_goes_alone() -> None:
 
     await asyncio.wait_for(abreast([1, 4, 6, 30, 2, 10, 3, 8] * 3, work, 8), 5)
     assert most == 10
+
+
+async def test_a_write_that_nobody_waits_for_any_more_hits_no_other_file(tmp_path, monkeypatch) -> None:
+    aside = LocalAside(str(tmp_path / "target"), "0" * 16)
+    await aside.open()
+    begun, go_on, true_write = threading.Event(), threading.Event(), os.pwrite
+
+    def slow_write(descriptor: int, content: bytes, offset: int) -> int:
+        begun.set()
+        go_on.wait(10)
+        return true_write(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", slow_write)
+    writing = asyncio.create_task(aside.write(0, b"late"))
+    await asyncio.to_thread(begun.wait, 10)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    aside.close()
+    others = [os.open(tmp_path / str(number), os.O_RDWR | os.O_CREAT) for number in range(50)]
+    go_on.set()
+    while not Path(aside.path).read_bytes():
+        await asyncio.sleep(0.01)
+    assert all(os.fstat(each).st_size == 0 for each in others)
+    for each in others:
+        os.close(each)
+    with pytest.raises(ValueError, match="not open"):
+        await aside.write(0, b"more")

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -171,7 +172,7 @@ class LocalAside:
     def __init__(self, target: str, transfer: str) -> None:
         self.target = target
         self.path = aside_of(target, transfer)
-        self._descriptor: int | None = None
+        self._file: _OpenFile | None = None
         self._written_before = 0
 
     async def open(self, *, keep: bool = False) -> int:
@@ -180,34 +181,37 @@ class LocalAside:
         Raises:
             UsageError: if nothing can be written there.
         """
-        await self._off_the_loop(lambda: self._open(keep))
+        try:
+            await asyncio.to_thread(self._open, keep)
+        except OSError as error:
+            raise _unwritten(self.target, error) from None
         return self._written_before
 
     async def read(self, offset: int, count: int) -> bytes:
         """Bytes that were written; fewer where there are no more."""
-        return await self._off_the_loop(lambda: os.pread(self._open_file, count, offset))
+        return await self._off_the_loop(lambda file: os.pread(file, count, offset))
 
     async def write(self, offset: int, content: bytes) -> None:
         """Put some bytes where they belong; whole MiB of zeros become holes."""
-        await self._off_the_loop(lambda: self._write(offset, content))
+        await self._off_the_loop(lambda file: self._write(file, offset, content))
 
     async def write_together(self, offset: int, pieces: Sequence[memoryview]) -> None:
         """Put pieces that follow one another where they belong; all of them zeros become a hole."""
-        await self._off_the_loop(lambda: self._write_together(offset, pieces))
+        await self._off_the_loop(lambda file: self._write_together(file, offset, pieces))
 
     async def sha256(self, size: int) -> str:
         """The digest of its first bytes, so many; it is no longer than that afterwards."""
-        return await self._off_the_loop(lambda: self._sha256(size))
+        return await self._off_the_loop(lambda file: self._sha256(file, size))
 
     async def place(self, size: int) -> None:
         """Make it durable and rename it over the target; it is whole at so many bytes."""
-        await self._off_the_loop(lambda: self._place(size))
+        await self._off_the_loop(lambda file: self._place(file, size))
 
     def close(self) -> None:
         """Let go of it; what was written stays for a later try."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     async def drop(self) -> None:
         """Leave nothing of it."""
@@ -215,64 +219,97 @@ class LocalAside:
         with contextlib.suppress(OSError):
             await asyncio.to_thread(os.unlink, self.path)
 
-    async def _off_the_loop(self, work: Callable[[], T]) -> T:
+    async def _off_the_loop(self, work: Callable[[int], T]) -> T:
+        if self._file is None:
+            raise ValueError(f"{self.path} is not open")
         try:
-            return await asyncio.to_thread(work)
+            return await asyncio.to_thread(self._file.lent, work)
         except OSError as error:
             raise _unwritten(self.target, error) from None
-
-    @property
-    def _open_file(self) -> int:
-        if self._descriptor is None:
-            raise ValueError(f"{self.path} is not open")
-        return self._descriptor
 
     def _open(self, keep: bool) -> None:
         _require_place(Path(self.target))
         # A link that somebody put under this name in a directory of all (/tmp) is not followed.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self.path, flags if keep else flags | os.O_TRUNC, 0o666)
-        self._written_before = os.fstat(self._descriptor).st_size
+        descriptor = os.open(self.path, flags if keep else flags | os.O_TRUNC, 0o666)
+        self._file = _OpenFile(descriptor)
+        self._written_before = os.fstat(descriptor).st_size
 
-    def _write(self, offset: int, content: bytes) -> None:
+    def _write(self, file: int, offset: int, content: bytes) -> None:
         rest = memoryview(content)
         while rest:
             piece = rest[: PIECE - offset % PIECE]
             if offset < self._written_before or len(piece) != PIECE or not _is_zeros(piece):
-                self._write_piece(offset, piece)
+                _write_piece(file, offset, piece)
             offset, rest = offset + len(piece), rest[len(piece) :]
 
-    def _write_together(self, offset: int, pieces: Sequence[memoryview]) -> None:
+    def _write_together(self, file: int, offset: int, pieces: Sequence[memoryview]) -> None:
         if offset >= self._written_before and all(map(_is_zeros, pieces)):
             return
         rest = list(pieces)
         while rest:
-            count = os.pwritev(self._open_file, rest, offset)
+            count = os.pwritev(file, rest, offset)
             offset += count
             while rest and count >= len(rest[0]):
                 count -= len(rest.pop(0))
             if rest:
                 rest[0] = rest[0][count:]
 
-    def _write_piece(self, offset: int, piece: memoryview) -> None:
-        while piece:
-            count = os.pwrite(self._open_file, piece, offset)
-            offset, piece = offset + count, piece[count:]
-
-    def _sha256(self, size: int) -> str:
-        os.ftruncate(self._open_file, size)
+    def _sha256(self, file: int, size: int) -> str:
+        os.ftruncate(file, size)
         digest, offset = hashlib.sha256(), 0
-        while piece := os.pread(self._open_file, PIECE, offset):
+        while piece := os.pread(file, PIECE, offset):
             digest.update(piece)
             offset += len(piece)
         return digest.hexdigest()
 
-    def _place(self, size: int) -> None:
-        os.ftruncate(self._open_file, size)
-        os.fsync(self._open_file)
+    def _place(self, file: int, size: int) -> None:
+        os.ftruncate(file, size)
+        os.fsync(file)
         self.close()
         os.replace(self.path, self.target)
         _sync_directory(os.path.dirname(self.target) or ".")
+
+
+class _OpenFile:
+    """A descriptor that is closed when the last one who works with it is done.
+
+    A thread outlives the task that waits for it: one that was cancelled in mid-write would go on writing into
+    whatever file had got the number of the closed one.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._users = 1  # who opened it
+
+    def lent(self, work: Callable[[int], T]) -> T:
+        """Work with it.
+
+        Raises:
+            ValueError: if it is closed.
+        """
+        with self._lock:
+            if not self._users:
+                raise ValueError("the file is closed")
+            self._users += 1
+        try:
+            return work(self._descriptor)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """One user less."""
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                os.close(self._descriptor)
+
+
+def _write_piece(file: int, offset: int, piece: memoryview) -> None:
+    while piece:
+        count = os.pwrite(file, piece, offset)
+        offset, piece = offset + count, piece[count:]
 
 
 def _is_zeros(piece: memoryview) -> bool:
