@@ -27,6 +27,7 @@ from iri_common.model.errors import (
     NotOffered,
     PermissionDenied,
     Refused,
+    ReplyError,
     TransferError,
 )
 from iri_common.model.outcome import Done
@@ -79,6 +80,33 @@ async def test_a_lost_answer_to_a_submit_is_one_task(world: World, fault: str) -
     await world.carried([world.move(f"lost-{fault}")])
     assert world.asked()["globusSubmitTransfer"] >= 2
     assert len(world.submitted()) == before + 1
+
+
+@pytest.mark.parametrize("body", ["truncated", "html", "empty"])
+async def test_an_answer_that_cannot_be_read_is_asked_for_again(world: World, body: str) -> None:
+    before = len(world.submitted())
+    for operation in ("globusToken", "globusGetEndpoint", "globusSubmissionId", "globusSubmitTransfer"):
+        world.place.order("garble", operation, body=body, times=1)
+    world.place.order("garble", "globusTaskList", body=body, times=2)
+    await world.carried([world.move(f"garbled-{body}")])
+    assert len(world.submitted()) == before + 1
+    assert world.asked()["globusSubmitTransfer"] == 2
+
+
+async def test_answers_that_stay_unreadable_are_an_error_of_ours(world: World) -> None:
+    world.place.order("garble", "globusTaskList", body="html", times=None)
+    with pytest.raises(ReplyError, match="cannot be read") as caught:
+        await world.dialect().client.check()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+async def test_a_list_that_is_late_does_not_make_a_task_lost(world: World) -> None:
+    before = len(world.submitted())
+    world.place.order("empty_list", "globusTaskList", times=3)
+    await world.carried([world.move("late")])
+    assert len(world.submitted()) == before + 1
+    unknown = "00000000-0000-0000-0000-000000000000"
+    assert unknown not in (await world.dialect().transfers.tasks([unknown])).value
 
 
 KILLED = """

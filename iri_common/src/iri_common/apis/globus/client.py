@@ -195,7 +195,7 @@ class GlobusClient:
         Raises:
             AuthError: if it does not count.
         """
-        await self.call("getTaskList", lambda transfer: transfer.task_list(limit=1).data)
+        await self.call("getTaskList", lambda transfer: transfer.task_list(limit=1).data["DATA"])
 
     def _asked(self, work: Callable[[globus_sdk.TransferClient], T]) -> T:
         from iri_common.apis.globus.sdk import Bearer, transfer_client
@@ -268,13 +268,16 @@ def _translated(work: Callable[[], T]) -> T:
     try:
         import globus_sdk
 
-        from iri_common.apis.globus.sdk import trouble_of
+        from iri_common.apis.globus.sdk import Trouble, trouble_of
     except ImportError:
         raise UsageError(MISSING) from None
     try:
         return work()
     except globus_sdk.GlobusError as error:
         trouble = trouble_of(error)
+    except (KeyError, TypeError, ValueError) as error:
+        # How the SDK says that a body is no JSON, or lacks what every answer of its kind has.
+        trouble = Trouble(Outcome.UNREADABLE, f"that is no answer of Globus ({type(error).__name__})")
     # Out here, so that nothing refers to the SDK's exception: it holds the request with the token.
     raise _Met(trouble)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from iri_common.apis.globus.client import GlobusClient
 from iri_common.apis.globus.tasks import rules_of, task_of, trouble_in
-from iri_common.model.errors import Conflict, UsageError
+from iri_common.model.errors import Conflict, NotFound, PermissionDenied, UsageError
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import TransferRequest, TransferTask
 
@@ -43,11 +43,18 @@ class GlobusTransfers:
         return Done(await self._client.call("submitTransfer", submit))
 
     async def tasks(self, task_ids: Sequence[str]) -> Done[Mapping[str, TransferTask]]:
-        """At most 50 tasks in one request; those that this identity does not see are missing."""
+        """At most 50 tasks in one request; those that this identity does not see are missing.
+
+        One that the list does not show is asked for by itself before that is said: a list may be late.
+        """
         if not task_ids or len(task_ids) > MOST:
             raise UsageError(f"1 to {MOST} tasks are asked for at once, not {len(task_ids)}")
-        found = await self._listed({"task_id": list(task_ids)}, len(task_ids))
-        return Done({task.task_id: task for task in found})
+        listed = await self._listed({"task_id": list(task_ids)}, len(task_ids))
+        found = {task.task_id: task for task in listed}
+        for task_id in task_ids:
+            if task_id not in found and (task := await self._one(task_id)) is not None:
+                found[task_id] = task
+        return Done(found)
 
     async def find(self, label: str) -> Done[Sequence[TransferTask]]:
         """The tasks of mine with this label, newest first."""
@@ -67,6 +74,11 @@ class GlobusTransfers:
         with contextlib.suppress(Conflict):  # it is over
             await self._client.call("cancelTask", lambda to: to.cancel_task(task_id).data)
         return Done(None)
+
+    async def _one(self, task_id: str) -> TransferTask | None:
+        with contextlib.suppress(NotFound, PermissionDenied):
+            return task_of(await self._client.call("getTask", lambda to: dict(to.get_task(task_id).data)))
+        return None
 
     async def _listed(
         self, where: dict[str, Any], limit: int, label: str | None = None
