@@ -277,8 +277,8 @@ def test_groups_hold_each_file_once_and_keep_the_limit(tmp_path_factory, sizes: 
     moves: list[Move] = []
     for number, name in enumerate(names):
         (top / str(number)).write_bytes(bytes(sizes[name]))
-        moves.append(Move(str(top / str(number)), f"/root/{name}", sizes[name]))
-    groups = list(grouped(moves, "/root", 20 * KIB))
+        moves.append(Move(str(top / str(number)), f"/top/{name}", sizes[name]))
+    groups = list(grouped(moves, "/top", 20 * KIB))
     assert [move for group in groups for move in group.moves] == moves
     for group in groups:
         packed = packed_now(group)
