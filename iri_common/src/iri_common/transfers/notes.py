@@ -160,7 +160,7 @@ class FileNotes:
                 self._trouble = error
 
     def _end(self, *, remove: bool) -> None:
-        _holders.pop(self._path, None)
+        holder = _holders.get(self._path)
         self._lines.put(None)
         self._writer.join()
         if remove:
@@ -169,6 +169,8 @@ class FileNotes:
         with contextlib.suppress(OSError):  # a child that was forked meanwhile has it open, too
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
+        if _holders.get(self._path) is holder:  # and not yet the next one
+            _holders.pop(self._path, None)
 
 
 def _lock(descriptor: int, path: Path, source: str, target: str) -> None:
