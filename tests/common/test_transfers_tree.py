@@ -253,6 +253,7 @@ def test_links_there_are_followed_only_to_files_of_the_tree() -> None:
     good = FileEntry("sub/link", "symlink", 9, link_target="../a.h5")
     tree = listed(Shelf(*ENTRIES, good))
     assert {entry.name: entry.size for entry in tree.files}["sub/link"] == 3
+    assert (tree.linked, listed(Shelf(*ENTRIES)).linked) == (True, False)
     for target in ("/etc/passwd", "../../x", "deep", None):
         shelf = Shelf(*ENTRIES, FileEntry("sub/odd", "symlink", 9, link_target=target))
         with pytest.raises(UsageError, match=r"sub/odd is a link to no file of the tree"):

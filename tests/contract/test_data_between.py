@@ -120,6 +120,16 @@ def test_what_cannot_be_relayed_says_why(world: World) -> None:
 
 
 @pytest.mark.usefixtures("globus")
+def test_links_of_a_tree_arrive_as_files_over_globus(world: World) -> None:
+    """As one item, Globus takes the directory without them, and still tells of success."""
+    grown(world.source / "t")
+    (world.source / "t" / "sub dir" / "link").symlink_to("../a")
+    result = Transfers().copy(world.here("t"), world.there("t"), road="globus")
+    assert read(world.target / "t") == read(world.source / "t")
+    assert (result.files, len(read(world.target / "t"))) == (4, 4)
+
+
+@pytest.mark.usefixtures("globus")
 def test_over_globus_no_byte_passes_this_machine(world: World) -> None:
     contents = grown(world.source / "t") | {"large": os.urandom(60 * MIB)}
     (world.source / "t" / "large").write_bytes(contents["large"])

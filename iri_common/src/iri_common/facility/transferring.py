@@ -341,9 +341,10 @@ async def _carried(
 
 
 def _is_all(source: Reach, tree: Tree, moves: Sequence[Move], said: _Said) -> bool:
-    """Whether what is moved is a directory with all that is in it."""
+    """Whether what is moved is a directory with all that is in it, and nothing by way of links."""
     pattern = globs.split(source.path)[1]
-    return len(moves) == len(tree.files) and not tree.single and not pattern and said.links == "follow"
+    every = len(moves) == len(tree.files) and not tree.single and not tree.linked
+    return every and not pattern and said.links == "follow"
 
 
 async def _conducted(

@@ -43,11 +43,13 @@ class Tree:
         files: All of them.
         directories: Names of those below the top, empty ones among them.
         single: It is one file, not a directory.
+        linked: Some files are links at the facility, which a copy of the tree as a whole may leave out.
     """
 
     files: tuple[Entry, ...]
     directories: tuple[str, ...] = ()
     single: bool = False
+    linked: bool = False
 
     def moves(self, target: str) -> list[Move]:
         """Each file's way to below ``target``; a single one gets that name."""
@@ -274,6 +276,7 @@ def _judged(root: str, entries: Sequence[FileEntry], links: Links) -> Tree:
     known = {inside(root, each.name): each for each in entries}
     files: list[Entry] = []
     directories: list[str] = []
+    linked = False
     for path, each in sorted(known.items()):
         entry = each
         if each.type == "symlink":
@@ -284,7 +287,7 @@ def _judged(root: str, entries: Sequence[FileEntry], links: Links) -> Tree:
                 if links == "skip":
                     continue
                 raise UsageError(f"{path} is a link to no file of the tree; {_HELP}")
-            entry = leads_to
+            entry, linked = leads_to, True
         if entry.type == "directory":
             directories.append(each.name)
         elif entry.type == "other":
@@ -292,4 +295,4 @@ def _judged(root: str, entries: Sequence[FileEntry], links: Links) -> Tree:
         else:
             size = -1 if entry.size is None else entry.size
             files.append(Entry(each.name, path, size, told_time(entry.last_modified)))
-    return Tree(tuple(files), tuple(directories))
+    return Tree(tuple(files), tuple(directories), linked=linked)
