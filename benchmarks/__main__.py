@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import cpu, created, memory, notice, tokens, tracked
+from . import cpu, created, data, memory, notice, tokens, tracked
 from .table import Row, save, show
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,6 +29,10 @@ QUICK: dict[str, Benchmark] = {
     "notice": lambda: notice.rows(short=500, long=200, many=1_500),
     "tokens": tokens.rows,
     "memory": lambda: memory.rows(2_000),
+    "store": lambda: data.store_rows(256, turns=1),
+    "api": lambda: data.api_rows(40, 1_000, (4, 15)),
+    "between": lambda: data.between_rows(64),
+    "log": lambda: data.log_rows(5, seconds=3),
 }
 FULL: dict[str, Benchmark] = {
     "tracked": lambda: tracked.rows(jobs=100, longest=60.0),
@@ -37,6 +41,10 @@ FULL: dict[str, Benchmark] = {
     "notice": lambda: notice.rows(short=2_000, long=1_000, many=10_000),
     "tokens": tokens.rows,
     "memory": lambda: memory.rows(10_000),
+    "store": lambda: data.store_rows(1_024, turns=3),
+    "api": lambda: data.api_rows(200, 10_000, (8, 60)),
+    "between": lambda: data.between_rows(512),
+    "log": lambda: data.log_rows(20, seconds=10),
 }
 
 

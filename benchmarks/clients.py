@@ -74,6 +74,11 @@ class Amscrot:
         return job.wait(timeout=3600, poll_interval=interval).state.lower()
 
 
+def amscrot_files(root: str, token: str, resource_id: str) -> Any:
+    """``Resource.fs`` of amscrot-py, for a file system by its id."""
+    return Amscrot(root, token, resource_id)._resource.fs
+
+
 class NerscIri(_Polling):
     """nersc-iri: the generated client, with the retries that it comes with (urllib3's)."""
 

@@ -66,7 +66,7 @@ async def _moved(url: str, here: Path, size: int | None, parallel: int) -> dict[
     size = size if size is not None else int((await parts.link("", "/large")).value.size or 0)
     move = Move(str(here), "/large", size) if up else Move("/large", str(here), size)
     road = PartsRoad(parts, _Nothing(), wire, "", up=up)  # type: ignore[arg-type]
-    with _peak() as memory:
+    with peak() as memory:
         begun = time.monotonic()
         await road.carry([move], Trip(_Unwatched(), _Forgetful(), parallel))
         seconds = time.monotonic() - begun
@@ -116,7 +116,7 @@ async def _ran(*words: str, said: str = "") -> None:
 
 
 @contextlib.contextmanager
-def _peak() -> Iterator[list[float]]:
+def peak() -> Iterator[list[float]]:
     """Appends the MiB that were resident at most, above those at the beginning."""
     page, taken, over = os.sysconf("SC_PAGE_SIZE"), list[float](), threading.Event()
 
