@@ -249,6 +249,34 @@ def test_a_source_that_changed_is_another_errand(virtual: Any) -> None:
     assert model.asked["submit"] == 2
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_an_earlier_try_asked_for_is_ended_before_something_else_is(virtual: Any, noted: bool) -> None:
+    """A sync that was killed finds some files in place, and asks for the others."""
+    notes = Memory()
+
+    class Killed(Model):
+        async def tasks(self, task_ids: Sequence[str]) -> Done[Mapping[str, TransferTask]]:
+            raise RuntimeError
+
+        async def submit(self, request: TransferRequest, submission_id: str) -> Done[str]:
+            task = await super().submit(request, submission_id)
+            if not noted:
+                raise RuntimeError
+            return task
+
+    class Slow(Model):
+        async def submit(self, request: TransferRequest, submission_id: str) -> Done[str]:
+            assert (self.asked["cancel"], self.asked["tasks"], self.asked["find"]) == (1, 3, not noted)
+            return await super().submit(request, submission_id)
+
+    with pytest.raises(RuntimeError):
+        carried(virtual, Killed(ACTIVE), notes)
+    model = Slow(ACTIVE, ACTIVE, replace(DONE, state=TaskState.FAILED), DONE)
+    assert carried(virtual, model, notes, MOVES[1:]).whole == 1
+    assert carried(virtual, model, notes, MOVES[1:]).whole == 1
+    assert model.asked["submit"] == 1
+
+
 def test_a_whole_tree_is_one_item(virtual: Any) -> None:
     model = Model(DONE)
     carried(virtual, model, tree=("/from", "/to"))
@@ -282,7 +310,7 @@ def test_a_conflict_with_what_is_over_adopts_nothing(virtual: Any) -> None:
     notes = Memory()
     with pytest.raises(TransferError, match="another task of Globus moves files to the same paths"):
         carried(virtual, Taken(DONE), notes)
-    assert list(notes.kept.values()) == [{"submission": "s1"}]
+    assert {"submission": "s1"} in notes.kept.values()
 
 
 def test_a_paused_task_is_said_once_and_waited_for(virtual: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -343,6 +371,26 @@ def test_two_hundred_waiters_cost_a_few_requests(virtual: Any) -> None:
     virtual.run(everybody())
     assert max(model.sizes) == CHUNK
     assert model.asked["tasks"] <= 24
+
+
+def test_those_who_look_often_make_nobody_else_look_too_soon(virtual: Any) -> None:
+    poller, looked = TaskPoller(Model(ACTIVE)), list[float]()
+
+    async def some() -> None:
+        async def often() -> None:
+            while True:
+                await poller.look("often", 0.1)
+
+        hurry = asyncio.create_task(often())
+        for _ in range(3):
+            await poller.look("calm", 5.0)
+            looked.append(virtual.time())
+        hurry.cancel()
+        await asyncio.wait([hurry])
+
+    begun = virtual.time()
+    virtual.run(some())
+    assert [time - begun for time in looked] == pytest.approx([2.5, 5.0, 7.5], abs=0.4)
 
 
 def test_a_waiter_that_goes_does_not_hold_up_the_others(virtual: Any) -> None:

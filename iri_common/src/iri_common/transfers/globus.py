@@ -22,6 +22,9 @@ from iri_common.transfers.trip import Meter, Trip
 
 log = logging.getLogger(__name__)
 
+_NOTE = "globus-"  # what the names of notes of errands begin with
+_ERRANDS = "globus"  # the note that lists them
+
 LIMIT = 3600.0  # seconds that a task may stand still because of something that a person has to do
 
 
@@ -106,14 +109,32 @@ class GlobusRoad:
 
     async def abandon(self, moves: Sequence[Move], trip: Trip) -> None:
         """End the task of these moves, if there is one; the next try begins a new one."""
-        errand = self._errand(moves, trip)
-        noted = self._noted(trip, errand)
-        if "task" in noted:
-            await self._transfers.cancel(str(noted["task"]))
-        elif noted:  # whether it was submitted is not known
-            for task in (await self._transfers.find(errand.request.label)).value:
-                await self._transfers.cancel(task.task_id)
-        trip.notes.put(errand.note, None)
+        await self._ended(self._errand(moves, trip).note, trip)
+
+    async def _ended(self, note: str, trip: Trip) -> Sequence[str]:
+        """Cancel what a note tells of and forget it; gives the tasks."""
+        noted: Mapping[str, Any] = trip.notes.get(note) or {}
+        tasks = [str(noted["task"])] if "task" in noted else []
+        if noted and not tasks:  # whether it was submitted is not known
+            label = label_of(trip.notes.transfer, note.removeprefix(_NOTE))
+            tasks = [task.task_id for task in (await self._transfers.find(label)).value]
+        for task_id in tasks:
+            await self._transfers.cancel(task_id)
+        trip.notes.put(note, None)
+        return tasks
+
+    async def _alone(self, errand: _Errand, trip: Trip) -> None:
+        """End what an earlier try asked for, of other files or older ones: it writes to the same paths."""
+        errands: Sequence[str] = trip.notes.get(_ERRANDS) or ()
+        for note in errands:
+            for task_id in await self._ended(note, trip) if note != errand.note else ():
+                delay = 0.0
+                for _ in range(10):  # a cancel is not always done when it is answered
+                    task = await self._look.poller.look(task_id, delay)
+                    if task is None or task.state.over:
+                        break
+                    delay = self._look.pace.quickest
+        trip.notes.put(_ERRANDS, [errand.note])
 
     def _errand(self, moves: Sequence[Move], trip: Trip) -> _Errand:
         pairs = [(*self._tree, True)] if self._tree else [(each.source, each.target, False) for each in moves]
@@ -136,7 +157,7 @@ class GlobusRoad:
         )
         names = f"{items[0][0]} -> {items[0][1]}"
         more = f" and {len(items) - 1} more" if len(items) > 1 else ""
-        return _Errand(request, f"globus-{digest}", size, f"{names}{more}")
+        return _Errand(request, _NOTE + digest, size, f"{names}{more}")
 
     def _noted(self, trip: Trip, errand: _Errand) -> Mapping[str, Any]:
         return trip.notes.get(errand.note) or {}
@@ -149,6 +170,7 @@ class GlobusRoad:
             return str(noted["task"])
         submission = noted.get("submission")
         if submission is None:
+            await self._alone(errand, trip)
             submission = (await self._transfers.new_submission()).value
             trip.notes.put(errand.note, {"submission": submission})
             # On the disk before anything is sent: under the same id a lost answer costs nothing.
@@ -225,7 +247,8 @@ class _Watch:
     async def _failure(self, meaning: Meaning, task: TransferTask) -> TransferError:
         words = await self._words(task)
         if meaning is Meaning.DOOMED:
-            await self._look.transfers.cancel(self._task_id)
+            with contextlib.suppress(IriError):  # the reason counts; the next try finds it by its label
+                await self._look.transfers.cancel(self._task_id)
         self._trip.notes.put(self._errand.note, None)  # the next try is another task
         await self._trip.notes.durable()
         if meaning is Meaning.HOLES:

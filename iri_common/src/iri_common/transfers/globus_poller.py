@@ -19,6 +19,7 @@ CHUNK = 50  # ids in one request: their URL stays at 2 kB, far from where server
 class _Waiter:
     task_id: str
     due: float
+    soonest: float
     seen: asyncio.Future[TransferTask | None]
 
 
@@ -42,7 +43,8 @@ class TaskPoller:
             IriError: if Globus cannot be asked.
         """
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(task_id, loop.time() + delay, loop.create_future())
+        now = loop.time()
+        waiter = _Waiter(task_id, now + delay, now + delay / 2, loop.create_future())
         self._waiting.append(waiter)
         self._more.set()
         if self._looking is None or self._looking.done():
@@ -69,8 +71,11 @@ class TaskPoller:
         """Those whose turn it is, and as many more as the same requests can tell of."""
         self._waiting.sort(key=lambda waiter: waiter.due)
         due = sum(waiter.due <= now for waiter in self._waiting)
-        batch = self._waiting[: math.ceil(due / CHUNK) * CHUNK]
-        self._waiting = self._waiting[len(batch) :]
+        # Not at any time: two looks that show the same fault are to be some seconds apart.
+        near = [waiter for waiter in self._waiting if waiter.soonest <= now]
+        batch = near[: math.ceil(due / CHUNK) * CHUNK]
+        taken = set(map(id, batch))
+        self._waiting = [waiter for waiter in self._waiting if id(waiter) not in taken]
         return batch
 
     async def _answer(self, batch: list[_Waiter]) -> None:
