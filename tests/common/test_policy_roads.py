@@ -33,6 +33,7 @@ FIRECREST = replace(
 OLCF = Offer("facility", "olcf", place="olcf/orion", collection="c-olcf")
 BEAMLINE = Offer("collection", "beamline", collection="c-beam", https=True, checksum=False)
 WITH_GLOBUS = replace(IRI, collection="c-nersc")
+NO_LIMIT = replace(IRI, upload_limit=None, download_limit=None)
 JOBS = Wishes(allow_job=True)
 
 
@@ -63,6 +64,11 @@ JOBS = Wishes(allow_job=True)
         (BEAMLINE, WITH_GLOBUS, [GIB], Wishes(), [Road.GLOBUS]),
         (BEAMLINE, HERE, [GIB], Wishes(), [Road.HTTPS]),
         (HERE, BEAMLINE, [GIB], Wishes(), [Road.HTTPS]),
+        (HERE, NO_LIMIT, [16 * MIB], Wishes(), [Road.DIRECT]),
+        (NO_LIMIT, HERE, [8 * MIB], Wishes(), [Road.DIRECT]),
+        (HERE, NO_LIMIT, [MIB, 16 * MIB + 1], JOBS, [Road.DIRECT, Road.CHUNKS]),
+        (HERE, replace(NO_LIMIT, parts=Parts()), [GIB], Wishes(), [Road.PARTS]),
+        (HERE, NO_LIMIT, [GIB], Wishes(road=Road.DIRECT), [Road.DIRECT]),
         (HERE, IRI, [MIB] * 2, Wishes(road=Road.ARCHIVE), [Road.ARCHIVE]),
         (HERE, replace(IRI, parts=Parts()), [MIB], Wishes(road=Road.PARTS), [Road.PARTS]),
     ],
@@ -81,6 +87,8 @@ def test_the_road_that_is_chosen(source, target, sizes, wishes, roads) -> None:
         (HERE, IRI, [6 * MIB], Wishes(), TooLarge, r"6291456 bytes(.|\n)*--allow-job"),
         (HERE, replace(IRI, jobs=False), [6 * MIB], Wishes(), TooLarge, "runs no jobs"),
         (IRI, HERE, [6 * MIB], Wishes(), TooLarge, "gives 5242880 bytes in one file"),
+        (HERE, NO_LIMIT, [17 * MIB], Wishes(), TooLarge, "at most 16.0 MiB unless this road is asked for"),
+        (NO_LIMIT, HERE, [9 * MIB], Wishes(), TooLarge, "at most 8.0 MiB unless .* the largest has 9.0 MiB"),
         (HERE, OLCF, [1], Wishes(), NotOffered, "the API of olcf moves no files"),
         (
             HERE,
@@ -176,7 +184,7 @@ def planned(source: Offer, target: Offer, sizes: list[int], wishes: Wishes) -> P
         return None
 
 
-def offered(road: Road, source: Offer, target: Offer, largest: int) -> bool:
+def offered(road: Road, source: Offer, target: Offer, largest: int, *, by_name: bool) -> bool:
     """Written from the side of what ends have, not of how roads are weighed."""
     far, up = (target, True) if source.here else (source, False)
     limit = far.upload_limit if up else far.download_limit
@@ -184,7 +192,7 @@ def offered(road: Road, source: Offer, target: Offer, largest: int) -> bool:
     one_here = source.here != target.here
     return {
         Road.WITHIN: source.place == target.place != "" and source.files and target.files,
-        Road.DIRECT: one_here and far.files and fits,
+        Road.DIRECT: one_here and far.files and fits and (by_name or largest <= (16 if up else 8) * MIB),
         Road.ARCHIVE: one_here and far.files and far.archives and fits,
         Road.CHUNKS: one_here and far.files and far.jobs,
         Road.PARTS: one_here and far.parts is not None,
@@ -212,9 +220,10 @@ def test_no_road_is_chosen_that_the_ends_do_not_offer(source, target, sizes, wis
         assert quote.possible
         assert (leg.load.files, leg.load.bytes) == (len(taken), sum(taken))
         assert wishes.road in {None, quote.road}
-        assert offered(quote.road, source, target, max(taken, default=0))
+        by_name = wishes.road is Road.DIRECT
+        assert offered(quote.road, source, target, max(taken, default=0), by_name=by_name)
         for hop, pair in zip(quote.hops, ((source, HERE), (HERE, target)), strict=False):
-            assert offered(hop.road, *pair, max(taken, default=0))
+            assert offered(hop.road, *pair, max(taken, default=0), by_name=False)
         assert bool(quote.hops) == (quote.road is Road.RELAY)
         assert quote.bytes_here == {Road.GLOBUS: 0, Road.WITHIN: 0, Road.RELAY: 2 * sum(taken)}.get(
             quote.road, sum(taken)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from iri_common.model.errors import IriError, NotOffered, TooLarge, UsageError
 from iri_common.model.transfer import Road
 from iri_common.policy.offers import NOTHING_SAID, Load, Offer, Quote, Wishes
-from iri_common.policy.weighing import ROADS, united
+from iri_common.policy.weighing import ROADS, in_one_body, united
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,16 @@ def plan(
         raise UsageError("both ends are on this machine: no facility is needed for that")
     whole = _leg(source, target, Load.of(sizes, tree=tree), wishes)
     legs = [whole]
-    bounds = sorted(each for each in {source.download_limit, target.upload_limit} if each is not None)
+    bounds = sorted(
+        {
+            in_one_body(limit, up=up)
+            for end, limit, up in (
+                (source, source.download_limit, False),
+                (target, target.upload_limit, True),
+            )
+            if end.files
+        }
+    )
     for bound in bounds:
         small = [size for size in sizes if size <= bound]
         large = [size for size in sizes if size > bound]

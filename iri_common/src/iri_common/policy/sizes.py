@@ -1,6 +1,12 @@
-"""Sizes and times in the words of people."""
+"""How much goes in one body; sizes and times in the words of people."""
 
 from __future__ import annotations
+
+MIB = 1024 * 1024
+# Bodies are held whole and copied on their way, four at once; as JSON, coming, each several times.
+PART_UP, PART_DOWN = 4 * MIB, 3 * MIB  # of a file that goes in parts
+PACK_UP, PACK_DOWN = 4 * MIB, 2 * MIB  # an archive
+WHOLE_UP, WHOLE_DOWN = 16 * MIB, 8 * MIB  # of a file that goes in one body, and alone if it is so large
 
 
 def amount(count: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from iri_common.model.transfer import Road
 from iri_common.policy.offers import HERE, Load, Offer, Quote, Wishes
-from iri_common.policy.sizes import amount
+from iri_common.policy.sizes import PART_DOWN, PART_UP, WHOLE_DOWN, WHOLE_UP, amount
 
 # Requests: an operation of a facility's files is asked for and looked at.
 OPERATION = 2
@@ -19,7 +19,6 @@ JOIN = 12  # a job under a key, and what clears away after it
 PER_SECOND = 20.0  # the budget of a door
 BURST = 20
 
-CHUNK = 4 * 1024 * 1024  # bytes
 TAR_HEADER = 1024  # bytes a file, on average
 LINE = 50e6  # bytes per second between this machine and others: a guess
 GLOBUS_LINE = 200e6  # between two data transfer nodes: likewise
@@ -56,6 +55,13 @@ def _direct(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
     limit = far.upload_limit if up else far.download_limit
     if limit is not None and load.largest > limit:
         return Quote(Road.DIRECT, _over(load, limit, far, up=up), too_large=True)
+    most = in_one_body(limit, up=up)
+    if load.largest > most and wishes.road is not Road.DIRECT:
+        why = (
+            f"a file goes through this machine's memory as a whole, at most {amount(most)} unless this road "
+            f"is asked for by name; the largest has {amount(load.largest)}"
+        )
+        return Quote(Road.DIRECT, why, too_large=True)
     requests = (PUT if up else GET) * load.files
     return _through_here(Road.DIRECT, far, load, wishes, requests, _missing(far, wishes, renames=up))
 
@@ -91,7 +97,8 @@ def _chunks(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
             Road.CHUNKS, "needs a short job of your allocation: allow it with allow_job=True or --allow-job"
         )
     limit = far.upload_limit if up else far.download_limit
-    part = CHUNK if limit is None else min(CHUNK, limit)
+    best = PART_UP if up else PART_DOWN
+    part = best if limit is None else min(best, limit)
     requests = OPERATION * (load.bytes // part + load.files) + JOIN * load.files
     quote = _through_here(Road.CHUNKS, far, load, wishes, requests, ())
     return replace(quote, seconds=quote.seconds + far.queue_wait, jobs=load.files)
@@ -197,6 +204,12 @@ def _asking(far: Offer, requests: int, wishes: Wishes) -> float:
 def _missing(far: Offer, wishes: Wishes, *, renames: bool = True) -> tuple[str, ...]:
     uncompared = not far.checksum or not wishes.checksum
     return (*((UNCOMPARED,) if uncompared else ()), *((SEEN_EARLY,) if renames and not far.rename else ()))
+
+
+def in_one_body(limit: int | None, *, up: bool) -> int:
+    """Bytes of the largest file that goes in one call of an API with this limit."""
+    most = WHOLE_UP if up else WHOLE_DOWN
+    return most if limit is None else min(limit, most)
 
 
 def _over(load: Load, limit: int, far: Offer, *, up: bool) -> str:

@@ -20,6 +20,7 @@ from iri_common.model.errors import (
 from iri_common.model.files import Compression
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
+from iri_common.policy.sizes import PACK_DOWN, PACK_UP
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, tried
 from iri_common.transfers.direct import DirectRoad
@@ -36,8 +37,6 @@ from iri_common.transfers.packing import (
 )
 from iri_common.transfers.trip import Trip
 
-MIB = 1024 * 1024
-PACK_UP, PACK_DOWN = 4 * MIB, 2 * MIB  # bytes of an archive: as for parts, several are in memory at once
 _NAMED = 3  # missing files that an error names
 
 

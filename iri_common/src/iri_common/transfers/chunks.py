@@ -25,6 +25,7 @@ from iri_common.model.job import JobResult
 from iri_common.model.key import JobKey
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
+from iri_common.policy.sizes import PART_DOWN, PART_UP
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named, tried
 from iri_common.transfers.far import FarEnd
@@ -33,8 +34,6 @@ from iri_common.transfers.trip import Trip
 RunScript = Callable[[str, JobKey], Awaitable[JobResult]]
 """Has a POSIX shell script run as a job and waits for its success; asked again with a key, it is that job."""
 
-MIB = 1024 * 1024
-PART = 4 * MIB  # bodies are held whole and copied on their way, several at once; as JSON, coming, more often
 _ROUNDS = 3  # jobs for one file: what turns out damaged is sent, or made, once more
 # A part is seldom ready at once, and each look is a request of the budget that all parts share.
 _PATIENCE = Patience(first=0.3)
@@ -68,7 +67,7 @@ class ChunksRoad:
         self.run_script = run_script
         self.stage = stage
         grades = dialect.grades
-        limit, best = (grades.upload_limit, PART) if up else (grades.download_limit, 3 * PART // 4)
+        limit, best = (grades.upload_limit, PART_UP) if up else (grades.download_limit, PART_DOWN)
         self.part_size = part_size or (best if limit is None else min(best, limit - limit // 64))
         self._leg = _Upload if up else _Download
 

@@ -9,14 +9,14 @@ from collections.abc import Collection, Sequence
 from iri_common.model.errors import IriError, NotFound, NotOffered
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
+from iri_common.policy.sizes import MIB, WHOLE_UP
 from iri_common.transfers import local
 from iri_common.transfers.abreast import Room, abreast, named, tried
 from iri_common.transfers.far import FarEnd, require_file_name
 from iri_common.transfers.trip import Trip
 
-MIB = 1024 * 1024
 # Contents in memory at once: each is copied on its way, and as JSON, coming, more often.
-_ROOM_UP, _ROOM_DOWN = 16 * MIB, 6 * MIB
+_ROOM_UP, _ROOM_DOWN = WHOLE_UP, 6 * MIB
 _WORTH_A_LISTING = 3  # files into one directory, from which on one listing costs less than a look at each
 
 
