@@ -40,16 +40,6 @@ LOG = "iri_common.jobs.logs"
 contents = st.binary(max_size=30) | st.text(max_size=20).map(str.encode)
 
 
-class QuickLoop(TimelessLoop):
-    """Passes over timers that were cancelled, of which pauses that end early leave many."""
-
-    def _run_once(self) -> None:
-        live = [timer._when for timer in self._scheduled if not timer._cancelled]
-        if not self._ready and live:
-            self.now = max(self.now, min(live))
-        asyncio.SelectorEventLoop._run_once(self)
-
-
 @pytest.fixture(autouse=True, scope="module")
 def on_one_thread() -> Iterator[None]:
     """A clock of air does not wait for threads."""
@@ -103,8 +93,14 @@ class Disk:
         assert dereference, "output may be a link"
         return Done(FileStat(len(self._asked("stat", path))))
 
-    async def ls(self, file_system, path):
-        return Done([FileEntry(path, size=len(self._asked("ls", path)))])
+    async def ls(self, file_system, path, *, hidden, dereference):
+        assert dereference, "output may be a link"
+        if path != "/":
+            if "ls of a file" in self.gone:
+                raise Refused("not a directory")
+            return Done([FileEntry(path, size=len(self._asked("ls", path)))])
+        found = [FileEntry(name[1:], size=len(each)) for name, each in self.files.items() if each is not None]
+        return Done(found)
 
     async def view(self, file_system, path, *, size, offset):
         content = self._asked("view", path, size)
@@ -183,7 +179,7 @@ class World:
             assert self.followed.streams == 0
             return chunks
 
-        with asyncio.Runner(loop_factory=QuickLoop) as runner:
+        with asyncio.Runner(loop_factory=TimelessLoop) as runner:
             return runner.run(all_of_them())
 
 
@@ -370,9 +366,10 @@ def test_an_outage_at_the_end_is_waited_out_a_refusal_is_not(caplog: pytest.LogC
     assert "does not let the output" in caplog.text
 
 
-def test_sizes_from_a_listing_where_there_is_no_stat() -> None:
+@pytest.mark.parametrize("lists", ["files", "directories"])
+def test_sizes_from_a_listing_where_there_is_no_stat(lists: str) -> None:
     disk = Disk(None)
-    disk.gone = {"stat"}
+    disk.gone = {"stat"} if lists == "files" else {"stat", "ls of a file"}
     (chunks,) = World(disk, grown([b"a\n", b"b\n"])).run((0.0, 0))
     assert text_of(chunks) == "a\nb\n"
     assert disk.asked("stat") == 1

@@ -65,6 +65,29 @@ def test_a_guarded_job_is_read_through_the_collection(lent: Facility, bare: Loca
     assert not asked & {"view", "tail", "ls", "stat", "download"}
 
 
+@pytest.mark.parametrize("sizes", ["globusStat", "globusLs"])
+def test_output_is_followed_through_the_collection(lent: Facility, bare: LocalFacility, sizes: str) -> None:
+    """In ranges of bytes, also where a character is cut; a listing tells lengths where nothing else does."""
+    if sizes == "globusLs":
+        bare.order("status", "globusStat", status=501, times=None)
+    pieces = r"for b in 'a\303' '\251' '\342\202' '\254\360' '\237\230' '\200' '\377' '\303'"
+    text = f"{pieces}; do printf $b; sleep 0.15; done; echo done >&2"
+    ref = lent.jobs.submit(
+        JobSpec(
+            executable="/bin/sh", arguments=("-c", text), stdout_path=f"{sizes}.o", stderr_path=f"{sizes}.e"
+        )
+    )
+    chunks = list(lent.jobs.follow(ref, grace=0.3))
+    bare.clear_faults()
+    out = [each for each in chunks if each.stream == "stdout"]
+    assert "".join(each.text for each in out) == "aé€😀\ufffd\ufffd"
+    assert (len(out) > 2, out[-1].offset) == (True, 12)
+    assert [each.text for each in chunks if each.stream == "stderr"] == ["done\n"]
+    asked = {each["operation"] for each in bare.requests()}
+    assert {sizes, "collectionGet"} <= asked
+    assert not asked & {"view", "tail", "ls", "stat", "download"}
+
+
 def test_a_generation_is_taken_and_cleaned_over_globus(lent: Facility, bare: LocalFacility) -> None:
     key = JobKey.of("lent", "taken")
     guards = str(bare.home / "guards")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+from collections.abc import Sequence
 from typing import TypeVar
 
 from iri_common.jobs.operations import Patience, settled
 from iri_common.model.errors import NotFound, NotOffered, Refused
+from iri_common.model.files import FileEntry
 from iri_common.model.ports import Answer, Dialect
 from iri_common.policy.following import Doubt, Piece, cut_of, decoded, measured
 
@@ -37,6 +39,7 @@ class LogFile:
         self._patience = patience or Patience(total=60.0)
         self._window = min(WINDOW, dialect.grades.download_limit or WINDOW)
         self._stats = True
+        self._listed = path  # what is listed where nothing tells a file's length
 
     async def size(self) -> int:
         """Its length in bytes.
@@ -115,12 +118,26 @@ class LogFile:
         return True
 
     async def _listed_size(self) -> int:
-        entries = await self._settled(await self._dialect.files.ls(self._file_system, self.path))
+        try:
+            entries = await self._ls()
+        except Refused as refused:
+            if isinstance(refused, NotFound) or self._listed != self.path:
+                raise
+            self._listed = posixpath.dirname(self.path)  # Globus, for one, lists directories only
+            entries = await self._ls()
         name = posixpath.basename(self.path)
-        for entry in entries:
-            if posixpath.basename(entry.name) == name and entry.size is not None:
-                return entry.size
-        raise NotOffered(f"nothing here tells how long {self.path} is", operation="stat")
+        found = next((each for each in entries if posixpath.basename(each.name) == name), None)
+        if found is None and self._listed != self.path:
+            raise NotFound(f"{self.path} is not there")
+        if found is None or found.size is None:
+            raise NotOffered(f"nothing here tells how long {self.path} is", operation="stat")
+        return found.size
+
+    async def _ls(self) -> Sequence[FileEntry]:
+        files = self._dialect.files
+        return await self._settled(
+            await files.ls(self._file_system, self._listed, hidden=True, dereference=True)
+        )
 
     async def _settled(self, answer: Answer[T]) -> T:
         return await settled(answer, self._dialect.operations, self._patience)
