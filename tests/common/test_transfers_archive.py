@@ -135,9 +135,32 @@ def test_archives_that_were_unpacked_are_not_sent_again(roads: Roads, tmp_path: 
     assert os.listdir(there) == ["tree"]
     groups = len(list(grouped(moves, str(there / "tree"), 32 * KIB)))
     assert roads.counted()["extract"] == groups - 2
+
+
+def test_what_appeared_before_a_kill_is_not_sent_again(roads: Roads, tmp_path: Path) -> None:
+    here, there, told = tmp_path / "here", roads.place.scratch / tmp_path.name, Told()
+    made = planted(here)
+    moves = moves_between(here, there / "tree", made)
+    forgotten = dict[str, object]()
+    told.put = lambda name, value: forgotten.update({name: value} if value else {})  # as a kill leaves them
+    go(roads, moves, told, up=True)
+    told.notes, told.landings = forgotten, {}
     roads.place.reset_requests()
-    go(roads, moves, told, up=True, limit=32 * KIB)
-    assert not roads.counted()["upload"], "all of it is there, as large as it was"
+    go(roads, moves, told, up=True)
+    assert not roads.counted()["upload"]
+    assert len(told.landings) == len(made)
+
+
+def test_other_bytes_of_the_same_sizes_are_sent(roads: Roads, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", roads.place.scratch / tmp_path.name
+    made = planted(here)
+    moves = moves_between(here, there, made)
+    go(roads, moves, Told(), up=True)
+    other = {name: bytes(each ^ 1 for each in content) for name, content in made.items()}
+    for name, content in other.items():
+        (here / name).write_bytes(content)
+    go(roads, moves, Told(), up=True)
+    assert tree(there) == other
 
 
 def test_what_is_lost_in_unpacking_is_told_and_sent_again(roads: Roads, tmp_path: Path) -> None:

@@ -111,16 +111,18 @@ class _Packed:
     async def _carry_archives(self) -> None:
         moves = [move for group in self._groups for move in group.moves]
         place = await self._place()
-        if place == self._aside or await self._missing(place):
+        # Sizes alone are no proof: what was there before may have them, too.
+        appeared = all(self._trip.notes.get(_unpacked(group)) == self._aside for group in self._groups)
+        if place == self._aside or not appeared or await self._missing(place):
             await self._unpack_all(place)
         else:
             self._trip.meter.kept(sum(move.size for move in moves))
         if place == self._aside:
             await self._appear()
-        for group in self._groups:
-            self._trip.notes.put(_unpacked(group), None)
         for move in moves:
             self._trip.meter.landed(move)
+        for group in self._groups:
+            self._trip.notes.put(_unpacked(group), None)
 
     async def _place(self) -> str:
         """Where to unpack: aside if the directory is not there yet."""
