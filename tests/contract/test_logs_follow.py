@@ -14,11 +14,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from iri_common import ClientCredentials, Facility, FileLedger, JobKey, JobRef, JobSpec, LogChunk, UsageError
+from iri_common.facility.doors import open_door
+from iri_common.facility.loop import run_blocking
 from iri_local_facility import LocalFacility
 
 GRACE = 0.3
@@ -303,6 +306,31 @@ def test_the_double_of_a_job_leads_to_its_output(headstrong: LocalFacility, tmp_
     chunks = list(facility.jobs.follow(double, grace=GRACE))
     assert "is a double" in chunks[0].text
     assert told(chunks) == "worked\non\n"
+
+
+def test_where_nothing_can_be_followed_the_last_lines_are_told_at_the_end(
+    place: LocalFacility, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    facility = door(place, tmp_path)
+
+    async def end() -> None:
+        dialect = open_door(facility._settings).dialect
+        dialect.grades = replace(dialect.grades, logs="end")
+
+    run_blocking(end())
+    text = "seq 2000; sleep 0.3; echo last >&2"
+    ref = shell(facility, text)
+    out, err = facility.jobs.follow(ref, grace=GRACE)
+    assert (out.stream, out.text.splitlines()) == ("stdout", [str(n) for n in range(1001, 2001)])
+    assert (err.stream, err.text) == ("stderr", "last\n")
+    (said,) = [each.message for each in caplog.records if each.name == LOG]
+    assert "shown only when it has ended" in said
+    assert not place.requests("view")
+    one = shell(facility, text, stdout_path="one.log", stderr_path="one.log")
+    (both,) = facility.jobs.follow(one, grace=GRACE)
+    assert (both.stream, both.text[-10:]) == ("stdout", "2000\nlast\n")
+    (alone,) = facility.jobs.follow(one, streams=["stderr"], grace=GRACE)
+    assert (alone.stream, alone.text) == ("stderr", both.text)
 
 
 def test_without_files_that_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -98,12 +98,22 @@ class JobFollowing(JobKeeping):
         async with aclosing(follow(logs, life, places, grace)) as chunks:
             async for chunk in chunks:
                 yield chunk
-        for place in places:
-            begin = begins[place.stream]
-            if logs.closed(place.stream) and place.offset == begin:
-                text = await self.tail(life.ref, place.stream, lines=LINES)
-                if text:
-                    yield LogChunk(place.stream, text, begin)
+        unread = [each for each in begins if logs.closed(each)]
+        begun = {place.stream for place in places if place.offset != begins[place.stream]}
+        for stream in await self._apart(life.ref, unread) if unread else ():
+            text = await self.tail(life.ref, stream, lines=LINES) if stream not in begun else ""
+            if text:
+                yield LogChunk(stream, text, begins[stream])
+
+    async def _apart(self, ref: JobRef, streams: Sequence[str]) -> Sequence[str]:
+        """Without those that go to the file of one before."""
+        paths: Mapping[str, str] = {}
+        with contextlib.suppress(IriError):
+            paths = (await self.door.dialect.jobs.output_paths(ref.resource_id, job_id_of(ref))).value
+        apart: dict[str, str] = {}
+        for stream in sorted(streams, key=STREAMS.index):
+            apart.setdefault(paths.get(stream, stream), stream)
+        return list(apart.values())
 
     def _logs(self, ref: JobRef) -> contextlib.AbstractContextManager[JobLogs]:
         door, settings = self.door, self.settings
