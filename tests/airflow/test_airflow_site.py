@@ -170,6 +170,7 @@ def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site,
     assert run.instance()["try_number"] == 1  # of three: no retry mends it
     assert "'iri_rotating'" in run.log(1)
     assert run.states() == ["active"]
+    assert run.wait() == "failed"  # a clear before that may be lost on a scheduler that is about to say so
     words["password"] = facility.new_token()
     site.call("PATCH", "/connections/iri_rotating", {"connection_id": "iri_rotating", **words})
     site.clear(run.dag_id, run.run_id, "job")
