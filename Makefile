@@ -39,10 +39,13 @@ lint: $(READY)  ## ruff, pyright (strict on the core), the floors of the core
 
 SCHEDULES := 1000000
 SOAK := 10000
+KILLS := 1000
 
-soak: $(READY)  ## a million schedules in virtual time, ten thousand asks by real processes that are killed (an hour)
+soak: $(READY)  ## a million schedules, ten thousand asks and a thousand transfers that are killed, 4 GiB (an hour)
 	@IRI_SCHEDULES=$(SCHEDULES) $(VENV)/bin/pytest tests/faults/test_schedules.py -q -n auto -o timeout=0
 	@IRI_SOAK=$(SOAK) $(VENV)/bin/pytest tests/faults/test_soak.py -q -n auto
+	@IRI_TRANSFER_KILLS=$(KILLS) $(VENV)/bin/pytest tests/faults/test_transfer_kills.py -q -n auto
+	@IRI_TRANSFER_MIB=512 $(VENV)/bin/pytest tests/faults/test_transfer_memory.py tests/faults/test_transfer_names.py -q
 
 # Of its own, because the peers' packages would get in the engines' way (see pyproject.toml).
 $(BENCH_READY): $(UV) pyproject.toml constraints.txt iri_common/pyproject.toml local_facility/pyproject.toml

@@ -29,6 +29,7 @@ from iri_common.facility import doors
 from iri_common.http.budget import Budget
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import HttpxTransport
+from iri_common.jobs.operations import Patience
 from iri_common.transfers import abreast, chunks, https, parts, spans
 
 MIB = 1024 * 1024
@@ -47,7 +48,9 @@ _OF_STORE = {
 AT_EASE = functools.partial(Budget, per_second=500.0, burst=500)  # of requests, where many are made
 SMALL: tuple[tuple[Any, str, Any], ...] = (
     (doors, "Budget", AT_EASE),
-    (chunks, "PART", PART),
+    (chunks, "PART_UP", PART),
+    (chunks, "PART_DOWN", PART),
+    (chunks, "_PATIENCE", Patience(first=0.05)),
     (s3_parts, "PART_SIZE", PART),
     (s3_parts, "MIB", PART),
     (s3_parts, "CLOCKS", math.inf),  # moto says of every upload that it was opened in 2010
