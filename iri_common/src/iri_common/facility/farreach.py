@@ -115,7 +115,7 @@ class FacilityReach(_FarReach):
         readable = storage.offers("filesystem") and grades.readable_files
         super().__init__(door.dialect, storage.id, end.path, readable=readable)
         self.settings, self.ledger = end.settings, end.ledger
-        self.name = f"{origin_of(end.settings.url)}/{storage.id}:{end.path}"
+        self.name = f"{origin_of(end.settings.url)}/{storage.id}:{_plain(end.path)}"
         self.parts: PartsApi | None = door.dialect.parts
         self._door = door
         self._direct = readable and grades.files == "direct"
@@ -217,7 +217,7 @@ class CollectionReach(_FarReach):
 
     def __init__(self, end: GlobusEnd, globus: Globus) -> None:
         super().__init__(globus.dialect, end.collection, end.path, readable=True)
-        self.name = f"globus/{end.collection}:{end.path}"
+        self.name = f"globus/{end.collection}:{_plain(end.path)}"
         self.globus = globus
         self.collection = CollectionEnd(end.collection)
 
@@ -238,6 +238,11 @@ class CollectionReach(_FarReach):
             https=await self._https() if fully else False,
             collection=self.file_system,
         )
+
+
+def _plain(path: str) -> str:
+    """The same for all ways to write a path; ".." stays, because links decide where that leads."""
+    return f"/{'/'.join(each for each in path.split('/') if each not in {'', '.'})}"
 
 
 def _byte_wire(settings: WireSettings) -> ByteWire:

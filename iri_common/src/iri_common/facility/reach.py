@@ -86,8 +86,29 @@ class HereReach:
         return await asyncio.to_thread(_digest_here, path)
 
     async def remove(self, paths: Sequence[str]) -> None:
-        """Take them away; links, not what they lead to."""
-        await asyncio.to_thread(_remove_here, paths)
+        """Take them away; links, not what they lead to, nor what lies behind one."""
+        await asyncio.to_thread(_remove_here, self.path, paths)
+
+
+def require_deletable(source: Reach, target: Reach, tree: Tree) -> None:
+    """Refuse a sync that would delete what nobody means.
+
+    Raises:
+        UsageError: if one end lies in the other, or the source is a pattern.
+    """
+    if _holds(source, target) or _holds(target, source):
+        raise UsageError(f"{source.path} and {target.path} lie in one another; nothing is taken away there")
+    top = f"{source.path.rstrip('/')}/"
+    if not tree.single and not all(each.path.startswith(top) for each in tree.files):
+        raise UsageError(
+            f"{source.path} is a pattern: what else there is in {target.path} would be taken away; "
+            "name a directory to delete what is not in it"
+        )
+
+
+def _holds(one: Reach, other: Reach) -> bool:
+    """Whether the other end is the one, or lies below it."""
+    return f"{other.name}/".startswith(f"{one.name.rstrip('/')}/")
 
 
 def _make_here(root: str, directories: Sequence[str]) -> None:
@@ -109,8 +130,12 @@ def _digest_here(path: str) -> str:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _remove_here(paths: Sequence[str]) -> None:
+def _remove_here(root: str, paths: Sequence[str]) -> None:
+    top = os.path.realpath(root)
     for each in map(Path, paths):
+        # Behind a link it is a file of another name, which may be wanted under that.
+        if os.path.realpath(each.parent) != os.path.normpath(Path(top, os.path.relpath(each.parent, root))):
+            continue
         try:
             if each.is_dir() and not each.is_symlink():
                 shutil.rmtree(each)

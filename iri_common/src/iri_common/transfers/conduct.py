@@ -75,6 +75,16 @@ def note_landed(notes: FileNotes, move: Move) -> None:
     notes.put(_LANDED + move.target, [move.size, move.mtime])
 
 
+def landed_before(notes: FileNotes, moves: Sequence[Move]) -> Sequence[Move]:
+    """Those that an earlier try had landed, of a source as it is now."""
+    return [move for move in moves if _landed(notes, move)]
+
+
+def forget_landed(notes: FileNotes, move: Move) -> None:
+    """It is not at the target any more."""
+    notes.put(_LANDED + move.target, None)
+
+
 def leaves(directories: Iterable[str]) -> Sequence[str]:
     """Those that are above no other: making them makes all."""
     wanted = set(directories)
@@ -90,4 +100,5 @@ def _and_above(path: str) -> Iterable[str]:
 
 
 def _landed(notes: FileNotes, move: Move) -> bool:
-    return notes.get(_LANDED + move.target) == [move.size, move.mtime]
+    # Where no time is told nobody knows whether the source is as it was.
+    return move.mtime != 0.0 and notes.get(_LANDED + move.target) == [move.size, move.mtime]
