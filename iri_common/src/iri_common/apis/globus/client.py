@@ -8,12 +8,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from iri_common.apis.globus.credentials import GlobusCredential
 from iri_common.apis.globus.rules import TRANSFER, https_scope, needs_data_access, transfer_scope
+from iri_common.apis.globus.thread import OneThread
 from iri_common.auth.store import TokenStore
 from iri_common.http.budget import Budget
 from iri_common.model.errors import (
@@ -93,7 +93,7 @@ class GlobusClient:
         self._limits = limits or Limits()
         self._budget = Budget(concurrent=1, per_second=10.0, burst=10)  # of Globus' 20 a second and user
         # One thread: neither the SDK's session nor the tokens are made for two at once.
-        self._thread = ThreadPoolExecutor(1, "iri-globus")
+        self._thread = OneThread("iri-globus")
         self._tokens: GlobusTokens | None = None
         self._transfer: tuple[globus_sdk.TransferClient, Bearer] | None = None
         self._data_access: set[str] = set()
@@ -230,8 +230,7 @@ class GlobusClient:
             raise self._error("token", met.trouble, Replay.SAFE, 1) from None
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, functools.partial(_translated, work))
+        return await asyncio.wrap_future(self._thread.start(functools.partial(_translated, work)))
 
     def _login_needed(self, operation: str, trouble: Trouble, needs: Needs) -> AuthError:
         said = needs.message or trouble.words
