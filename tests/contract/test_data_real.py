@@ -253,6 +253,49 @@ def test_what_landed_before_a_fault_is_not_sent_again(facility, place, there: Pa
     assert not notes_left(tmp_path)
 
 
+@pytest.mark.parametrize("verb", ["copy", "sync"])
+def test_what_landed_and_is_gone_since_is_sent_again(facility, place, there, tmp_path, verb: str) -> None:
+    source, target = tmp_path / "t", there / "t"
+    source.mkdir()
+    for number in range(4):
+        (source / f"f{number}").write_text(f"{number}" * 100)
+    place.order("status", "upload", status=403, times=1, skip=3)
+    with pytest.raises(Exception, match="f3"):
+        getattr(Transfers(), verb)(source, facility.files.at(str(target)), parallel=1)
+    (target / "f0").unlink()
+    (target / "f1").write_text("of somebody else")
+    result = getattr(Transfers(), verb)(source, facility.files.at(str(target)))
+    assert (result.files, result.files_skipped) == (3, 1)
+    assert same(source, target)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("t/sub", "t"), ("t", "t/sub"), ("t/", "t//."), ("t*", "u")],
+    ids=["above", "below", "same", "pattern"],
+)
+def test_a_sync_deletes_nothing_that_nobody_means(facility, there: Path, source: str, target: str) -> None:
+    for name in ("t/sub/x", "t/y", "u/mine"):
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_text(name)
+    ends = [facility.files.at(f"{there}/{each}") for each in (source, target)]
+    with pytest.raises(UsageError, match=r"lie in one another|are the same|is a pattern"):
+        Transfers().sync(*ends, delete=True)
+    assert all((there / name).read_text() == name for name in ("t/sub/x", "t/y", "u/mine"))
+
+
+def test_a_sync_deletes_nothing_behind_a_link(facility, there: Path, tmp_path: Path) -> None:
+    for name in ("a/wanted", "b/too"):
+        (there / name).parent.mkdir()
+        (there / name).write_text(name)
+    target = tmp_path / "here"
+    (target / "a").mkdir(parents=True)
+    (target / "a" / "wanted").write_text("a/wanted")
+    (target / "b").symlink_to("a")
+    Transfers().sync(facility.files.at(str(there)), target, delete=True)
+    assert (target / "a" / "wanted").read_text() == "a/wanted"
+
+
 def test_progress_is_told_on_the_callers_side(facility, there: Path, tree: Path) -> None:
     told: list[tuple[int, Progress]] = []
     facility.files.put(

@@ -13,7 +13,7 @@ from typing import TypedDict, Unpack
 from iri_common.facility.carriers import Making, carrier, makes_directories
 from iri_common.facility.farreach import CollectionReach, FacilityEnd, FacilityReach
 from iri_common.facility.profiles import load_profile
-from iri_common.facility.reach import HereReach, Reach
+from iri_common.facility.reach import HereReach, Reach, require_deletable
 from iri_common.jobs.ledger import FileLedger
 from iri_common.model.errors import IriError, NotFound, NotOffered, TooLarge, UsageError
 from iri_common.model.key import JobKey
@@ -24,7 +24,7 @@ from iri_common.policy.offers import Wishes
 from iri_common.policy.roads import Plan, plan
 from iri_common.policy.unchanged import MANY, Facts, Verdict, extras, judge, judge_in_bulk
 from iri_common.transfers.abreast import abreast
-from iri_common.transfers.conduct import Stretch, conduct, note_landed
+from iri_common.transfers.conduct import Stretch, conduct, forget_landed, landed_before, note_landed
 from iri_common.transfers.ends import GlobusEnd, LocalEnd, ProfileEnd, parse_end
 from iri_common.transfers.globus import GlobusRoad
 from iri_common.transfers.meter import OnProgress, TransferMeter
@@ -81,6 +81,7 @@ class _Task:
         plan: How.
         gone: Paths at the target that are to be taken away.
         there: Directories that are known to be at the target.
+        compared: The target was looked at: what is moved is not there as it should be.
     """
 
     tree: Tree
@@ -89,6 +90,7 @@ class _Task:
     unchanged: Sequence[Move] = ()
     gone: Sequence[str] = ()
     there: Collection[str] = ()
+    compared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,8 @@ async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Mov
 
 async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) -> _Task:
     tree = await source.tree(said.links)
+    if delete:
+        require_deletable(source, target, tree)
     there = await _there(target)
     if there is not None and there.single != tree.single:
         raise UsageError(f"one of {source.path} and {target.path} is a file, the other a directory")
@@ -279,7 +283,7 @@ async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) 
     if there is not None and not there.single:
         present = {target.path, *(inside(target.path, name) for name in there.directories)}
     made = await _planned(source, target, tree, left, said)
-    return _Task(tree, left, made, unchanged, gone, present)
+    return _Task(tree, left, made, unchanged, gone, present, compared=True)
 
 
 async def _there(target: Reach) -> Tree | None:
@@ -319,6 +323,7 @@ async def _carried(
         meter.begin()
         for move in task.unchanged:
             meter.skipped(move)
+        await _forget_lost(target, task, notes)
         task_id = await _conducted(source, target, task, said, notes, meter)
         if task.gone:
             await target.remove(task.gone)
@@ -338,6 +343,18 @@ async def _carried(
         task_id=task_id,
         deleted=len(task.gone),
     )
+
+
+async def _forget_lost(target: Reach, task: _Task, notes: FileNotes) -> None:
+    """What an earlier try had landed is moved again where it has been changed, or taken away, since."""
+    landed = landed_before(notes, task.moves)
+    if not landed or not (await target.offer(fully=False)).rename:  # a store of objects lists nothing
+        return
+    there = None if task.compared else await _there(target)
+    sizes = {each.path: each.size for each in there.files} if there is not None else {}
+    for move in landed:
+        if sizes.get(move.target) != move.size:
+            forget_landed(notes, move)
 
 
 def _is_all(source: Reach, tree: Tree, moves: Sequence[Move], said: _Said) -> bool:
@@ -365,6 +382,7 @@ async def _conducted(
         said.wishes.checksum,
         fresh,
         root=None if task.tree.single else target.path,
+        top="" if task.tree.single else globs.split(source.path)[0],
         tree=(source.path, target.path) if whole and len(task.plan.legs) == 1 else None,
     )
     stretches = [
