@@ -29,6 +29,7 @@ from iri_common.model.errors import (
     Refused,
     ReplyError,
     TransferError,
+    TransientError,
 )
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import TaskState, TransferRequest
@@ -358,6 +359,19 @@ async def test_a_collection_that_refuses_a_token_gets_another(world: World) -> N
     assert world.asked()["collectionPut"] == world.asked()["collectionGet"] == 2
     world.place.order("refuse_tokens", "collectionGet", times=2)
     with pytest.raises(AuthError, match="check its id and secret"):
+        await files.download(collection, path)
+
+
+@pytest.mark.parametrize("operation", ["globusToken", "collectionGet", "collectionPut"])
+@pytest.mark.parametrize("fault", ["status", "reset", "lose_reply"])
+async def test_small_files_are_asked_for_again(world: World, operation: str, fault: str) -> None:
+    files, collection, path = world.dialect().files, world.place.collection, str(world.place.home / "small")
+    await files.ls(collection, str(world.place.home))
+    world.place.order(fault, operation, times=2, **({"status": 503} if fault == "status" else {}))
+    assert await files.upload(collection, path, b"abc") == Done(None)
+    assert await files.download(collection, path) == Done(b"abc")
+    world.place.order("status", "collectionGet", status=503, times=None)
+    with pytest.raises(TransientError, match="the collection failed"):
         await files.download(collection, path)
 
 

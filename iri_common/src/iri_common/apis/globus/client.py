@@ -90,7 +90,7 @@ class GlobusClient:
     ) -> None:
         self.credential = credential
         self._store = store
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._budget = Budget(concurrent=1, per_second=10.0, burst=10)  # of Globus' 20 a second and user
         # One thread: neither the SDK's session nor the tokens are made for two at once.
         self._thread = OneThread("iri-globus")
@@ -134,7 +134,7 @@ class GlobusClient:
                 chance=random.random(),
                 renewed=renewed or self.credential.mode == "token",
                 retry_after=trouble.retry_after,
-                limits=self._limits,
+                limits=self.limits,
             )
             if trouble.retry_after is not None:
                 self._budget.slow_down(min(trouble.retry_after, 120.0))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
+import random
 import stat
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,20 +15,23 @@ from iri_common.apis.globus.client import LABEL, GlobusClient
 from iri_common.apis.globus.tasks import task_of
 from iri_common.apis.globus.web import CollectionRanges
 from iri_common.model.errors import (
+    AmbiguousReply,
     Conflict,
     NotFound,
     NotOffered,
     PermissionDenied,
     Refused,
+    TransientError,
     UsageError,
 )
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import Answer
 from iri_common.model.transfer import CollectionEnd, TaskState
+from iri_common.policy.classify import Outcome
 from iri_common.policy.collections import to_collection
 from iri_common.policy.globus_tasks import FATAL
-from iri_common.policy.retry import Replay
+from iri_common.policy.retry import Action, Replay, decide
 
 if TYPE_CHECKING:
     import globus_sdk
@@ -157,7 +163,7 @@ class CollectionFiles:
         async def pieces():
             yield content
 
-        return await self._ranges.write(resource_id, path, len(content), pieces)
+        return await self._patiently(lambda: self._ranges.write(resource_id, path, len(content), pieces))
 
     async def view(self, resource_id: str, path: str, *, size: int, offset: int = 0) -> Answer[FileText]:
         """A piece of a text."""
@@ -243,8 +249,31 @@ class CollectionFiles:
         )
 
     async def _bytes(self, resource_id: str, path: str, start: int = 0, end: int | None = None) -> bytes:
-        async with self._ranges.read(resource_id, path, start=start, end=end) as pieces:
-            return b"".join([piece async for piece in pieces])
+        async def read() -> bytes:
+            async with self._ranges.read(resource_id, path, start=start, end=end) as pieces:
+                return b"".join([piece async for piece in pieces])
+
+        return await self._patiently(read)
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Again, where the bytes of a small file did not get through: twice does no harm."""
+        started, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            try:
+                return await work()
+            except (TransientError, AmbiguousReply):
+                decision = decide(
+                    Outcome.AWAY,
+                    Replay.SAFE,
+                    attempt=attempt,
+                    elapsed=time.monotonic() - started,
+                    chance=random.random(),
+                    limits=self._client.limits,
+                )
+                if decision.action is Action.STOP:
+                    raise
+            await asyncio.sleep(decision.delay)
 
 
 class GlobusOperations:
