@@ -104,6 +104,18 @@ async def test_a_second_one_is_told_who_carries_it(tmp_path: Path) -> None:
     await notes.close()
 
 
+async def test_who_is_cancelled_as_they_are_opened_does_not_hold_them(tmp_path: Path) -> None:
+    first = await opened(tmp_path)
+    waiting = asyncio.create_task(opened(tmp_path))
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await first.close()
+    await asyncio.sleep(0.2)  # the thread of the second one looks every 50 ms
+    await (await opened(tmp_path)).forget()
+
+
 async def test_a_cancelled_try_of_this_process_is_waited_for(tmp_path: Path) -> None:
     begun, cleared = asyncio.Event(), asyncio.Event()
 

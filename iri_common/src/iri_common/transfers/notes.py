@@ -68,8 +68,27 @@ class FileNotes:
         directory = directory or default_directory()
         name = hashlib.sha256("\0".join((who, source, target)).encode()).hexdigest()[:32]
         path = directory / f"{name}.jsonl"
+        made: list[Self] = []
+        left = threading.Event()
+
+        def let_go() -> None:
+            with contextlib.suppress(IndexError):
+                notes = made.pop()
+                notes._end(remove=not notes.names)
+
+        def open_now() -> Self:
+            notes = cls._open(path, source, target)
+            made.append(notes)
+            if left.is_set():
+                let_go()
+            return notes
+
         try:
-            notes = await asyncio.to_thread(cls._open, path, source, target)
+            notes = await asyncio.to_thread(open_now)
+        except asyncio.CancelledError:
+            left.set()  # the thread goes on, and would hold them for ever
+            await asyncio.to_thread(let_go)
+            raise
         except OSError as error:
             raise IriError(
                 f"the notes of transfers in {directory} cannot be used ({error.strerror}); make the "
