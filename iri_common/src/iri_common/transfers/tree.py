@@ -227,11 +227,8 @@ class FarListing:
             raise NotFound(f"nothing there is named {path}")
         if not everything and any(each.type == "directory" for each in entries if each.name in tops):
             entries = await self._everything(base)
-        wanted = [
-            each
-            for each in entries
-            if any(each.name == top or each.name.startswith(f"{top}/") for top in tops)
-        ]
+        named = set(tops)
+        wanted = [each for each in entries if not named.isdisjoint(_and_above(each.name))]
         return await self._filled(_judged(base, wanted, links))
 
     async def _everything(self, path: str) -> Sequence[FileEntry]:
@@ -268,6 +265,12 @@ class FarListing:
         return (
             replace(tree, files=tuple(sizes.get(each.name, each) for each in tree.files)) if sizes else tree
         )
+
+
+def _and_above(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.rpartition("/")[0]
 
 
 def _judged(root: str, entries: Sequence[FileEntry], links: Links) -> Tree:
