@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +15,7 @@ from jobs_world import TimelessLoop, ref, seconds, status
 
 from iri_common.jobs import logfile
 from iri_common.jobs.following import Life, follow
-from iri_common.jobs.logs import Followed, JobLogs, Output, Place
+from iri_common.jobs.logs import OUTAGE, Followed, JobLogs, Output, Place
 from iri_common.model.errors import (
     AuthError,
     IriError,
@@ -363,6 +363,26 @@ def test_an_outage_at_the_end_is_waited_out_a_refusal_is_not(caplog: pytest.LogC
         (chunks,) = World(disk, grown([b"words\n"] * 2)).run((0.0, 0))
         assert text_of(chunks) == told
         assert len(disk.requests) < 100
+    assert "does not let the output" in caplog.text
+
+
+@pytest.mark.parametrize("error", [TransientError("500"), AuthError("401")])
+def test_an_ended_job_is_not_held_up_for_ever(error: IriError, caplog: pytest.LogCaptureFixture) -> None:
+    """A facility may answer 500 for a file that is not there."""
+    disk, ended = Disk(b"words"), list[float]()
+    disk.trouble = {(0.0, math.inf): error}
+    world = World(disk, {0.5: "active", 9000.0: "completed"})  # in trouble for long already
+    watched = world.followed.job
+
+    @contextmanager
+    def job(*words: object) -> Iterator[JobLogs]:
+        with watched(*words) as logs:  # type: ignore[arg-type]
+            yield logs
+        ended.append(seconds())
+
+    world.followed.job = job  # type: ignore[method-assign]
+    assert world.run((0.0, 0)) == [[]]
+    assert ended == [pytest.approx(9000.0 + OUTAGE, abs=100.0)]
     assert "does not let the output" in caplog.text
 
 

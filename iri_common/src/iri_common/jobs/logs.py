@@ -22,6 +22,7 @@ from iri_common.policy.pace import Pace, after_failures
 
 log = logging.getLogger(__name__)
 
+OUTAGE = 7200.0  # seconds that the rest of an ended job's output is waited for, where nothing answers
 TRIES = 4  # at the rest of an ended job's output, where the facility says no to it
 
 
@@ -100,6 +101,7 @@ class JobLogs:
         self._logs: dict[str, Log] = {}
         self._closed: dict[str, str] = {}  # streams that cannot be read, and why
         self._failures = 0
+        self._failing_since = -math.inf
         self._due = -math.inf
         self._lock = asyncio.Lock()
 
@@ -245,10 +247,15 @@ class JobLogs:
         """Whether a job that is over has no more to tell."""
         if isinstance(error, NotFound):  # the facility has forgotten the job, and with it where it wrote
             return True
+        since = max(self._failing_since, self.clock() if self.over_at is None else self.over_at)
+        if self.clock() - since >= OUTAGE:  # not an outage: some answer 500 for a file that is not there
+            return True
         mending = error.transient or (isinstance(error, AuthError) and self._mendable)
         return not mending and self._failures >= TRIES
 
     def _troubled(self, error: IriError | None) -> None:
+        if not self._failures:
+            self._failing_since = self.clock()
         self._failures += 1
         self._due = self.clock() + after_failures(self._pace, self._failures)
         if self._failures == 1 and error is not None:
