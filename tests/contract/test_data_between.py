@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iri_common import Facility, NotOffered, Progress, Road, Transfers, UsageError
+from iri_common import Facility, NotOffered, PermissionDenied, Progress, Road, Transfers, UsageError
 from iri_local_facility import LocalFacility
 
 MIB = 1024 * 1024
@@ -108,6 +108,23 @@ def test_a_relay_that_broke_fetches_nothing_twice(world: World, tmp_path: Path) 
     assert (result.files, result.files_skipped) == (2, 1)
     assert len(world.one.requests("download")) == 3
     assert len(read(world.target / "t")) == 3
+
+
+def test_a_relay_sends_what_changed_since_it_broke(world: World) -> None:
+    for number in range(60):
+        (world.source / f"f{number}").write_bytes(b"of before")
+        os.utime(world.source / f"f{number}", (1e9, 1e9))
+    world.two.order("status", "mv", status=403, times=1)
+    with pytest.raises(PermissionDenied):
+        Transfers().copy(world.here(), world.there("t"), road="relay")
+    for number in range(60):
+        (world.source / f"f{number}").write_bytes(b"of  after")
+        os.utime(world.source / f"f{number}", (1.1e9, 1.1e9))
+    world.two.clear_faults()
+    Transfers().copy(world.here(), world.there("t"), road="relay")
+    assert world.two.requests("extract"), "it went as an archive"
+    assert set(read(world.target / "t").values()) == {b"of  after"}
+    assert (world.target / "t" / "f0").stat().st_mtime == 1.1e9
 
 
 def test_what_cannot_be_relayed_says_why(world: World) -> None:

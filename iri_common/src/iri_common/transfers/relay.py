@@ -73,7 +73,7 @@ class RelayRoad:
         notes = _Named(trip.notes, "up ")
         share = _Share(trip.meter, 1)
         share.on_landed = lambda move, sha256: trip.meter.landed(by_path[move.source], sha256)
-        ups = [replace(move, source=path, mtime=0.0) for move, path in staged.items()]
+        ups = [replace(move, source=path) for move, path in staged.items()]
         await self._up.carry(ups, Trip(share, notes, trip.parallel))
         await asyncio.to_thread(_unlink, list(staged.values()))
         for path in staged.values():
