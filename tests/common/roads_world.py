@@ -25,7 +25,7 @@ from iri_common.model.key import JobKey
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
 from iri_common.policy.retry import Limits
-from iri_common.transfers import abreast, chunks
+from iri_common.transfers import abreast, chunks, packs
 from iri_common.transfers.trip import Carrier, Trip
 from iri_local_facility import LocalFacility
 
@@ -93,10 +93,16 @@ class Roads:
 
         run_blocking(work())
 
-    async def run_script(self, script: str, key: JobKey) -> JobResult:
+    async def run_script(self, script: str, key: JobKey, output: str) -> JobResult:
         """As the facility's own jobs do it."""
         self.scripts.append(script)
-        spec = {"executable": "/bin/sh", "arguments": ["-c", script], "attributes": {"duration": 60}}
+        spec = {
+            "executable": "/bin/sh",
+            "arguments": ["-c", script],
+            "stdout_path": f"{output}/job.out",
+            "stderr_path": f"{output}/job.err",
+            "attributes": {"duration": 60},
+        }
         asked = await self.facility.aio.jobs.ask(spec, key=key)
         return await self.facility.aio.jobs.result(asked.ref)
 
@@ -110,7 +116,8 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(doors, "Budget", functools.partial(Budget, per_second=500.0, burst=200))
     quick = functools.partial(operations.Patience, first=0.02, growth=1.4, longest=0.3)
     patch.setattr(operations, "Patience", quick)
-    patch.setattr(chunks, "_PATIENCE", quick())
+    patch.setattr(chunks, "PATIENCE", quick())
+    patch.setattr(packs, "PATIENCE", quick())
     patch.setattr(chunks, "_LATE_SIGHT", (0.0, 0.1))
     patch.setattr(abreast, "TRIES", Limits(attempts=3, first_delay=0.05))
 

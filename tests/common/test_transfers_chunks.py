@@ -101,7 +101,7 @@ def test_parts_that_have_arrived_are_not_sent_again(roads: Roads, source: Path, 
         up(roads, move, told)
     assert not (there / "data").exists()
     roads.place.clear_faults()
-    (parts,) = there.iterdir()
+    (parts,) = there.glob("*.parts/pieces")
     arrived = len(list(parts.iterdir()))
     assert arrived >= 5
     roads.place.reset_requests()
@@ -140,8 +140,8 @@ def test_a_part_that_is_not_what_its_name_says_is_sent_again(
     roads: Roads, source: Path, there: Path, left: bytes, jobs: int
 ) -> None:
     told, move = Told(), move_of(source, there / "data")
-    parts = there / f"data.{told.transfer}.parts"
-    parts.mkdir()
+    parts = there / f"data.{told.transfer}.parts" / "pieces"
+    parts.mkdir(parents=True)
     (parts / part_name(1, CONTENT[PART : 2 * PART])).write_bytes(left)
     up(roads, move, told)
     assert (there / "data").read_bytes() == CONTENT
@@ -157,8 +157,8 @@ def test_a_join_that_ran_while_nobody_looked_is_found_done(roads: Roads, source:
 
     true_run = roads.run_script
 
-    async def run_and_die(script, key):
-        await true_run(script, key)
+    async def run_and_die(script, key, output):
+        await true_run(script, key, output)
         raise Killed
 
     roads.run_script = run_and_die  # type: ignore[method-assign]
@@ -193,14 +193,14 @@ def test_a_file_that_changes_meanwhile_is_not_joined(roads: Roads, source: Path,
 def test_a_job_that_fails_tells_its_last_words_and_keeps_the_parts(
     roads: Roads, source: Path, there: Path
 ) -> None:
-    async def full(script, key):
-        return await Roads.run_script(roads, f"ulimit -f 100\n{script}", key)
+    async def full(script, key, output):
+        return await Roads.run_script(roads, f"ulimit -f 100\n{script}", key, output)
 
     true_run, roads.run_script = roads.run_script, full  # type: ignore[method-assign]
     told, move = Told(), move_of(source, there / "data")
     with pytest.raises(TransferError, match=r"(?s)source: the job that was to join .* kept: mend the cause"):
         up(roads, move, told)
-    (parts,) = [path for path in there.iterdir() if path.is_dir()]
+    (parts,) = there.glob("*.parts/pieces")
     assert len(list(parts.iterdir())) == 8
     roads.run_script = true_run  # type: ignore[method-assign]
     roads.place.reset_requests()
@@ -210,8 +210,8 @@ def test_a_job_that_fails_tells_its_last_words_and_keeps_the_parts(
 
 
 def test_a_job_that_sees_other_files_is_not_believed(roads: Roads, source: Path, there: Path) -> None:
-    async def elsewhere(script, key):
-        return await Roads.run_script(roads, "true", key)
+    async def elsewhere(script, key, output):
+        return await Roads.run_script(roads, "true", key, output)
 
     true_run, roads.run_script = roads.run_script, elsewhere  # type: ignore[method-assign]
     told, move = Told(), move_of(source, there / "data")
@@ -297,12 +297,12 @@ def test_a_split_that_runs_is_waited_for_by_the_next_try(roads: Roads, there: Pa
 
     true_run = roads.run_script
 
-    async def slow(script, key):
-        return await true_run(f"sleep 1\n{script}", key)
+    async def slow(script, key, output):
+        return await true_run(f"sleep 1\n{script}", key, output)
 
-    async def ask_and_die(script, key):
+    async def ask_and_die(script, key, output):
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(slow(script, key), 0.5)
+            await asyncio.wait_for(slow(script, key, output), 0.5)
         raise Killed
 
     roads.run_script = ask_and_die  # type: ignore[method-assign]
@@ -350,14 +350,14 @@ def test_what_does_not_fit_its_digest_keeps_the_old_file(roads, there, tmp_path,
     target.write_text("old")
 
     def damage() -> None:
-        (path,) = there.glob(f"data.*.parts/{damaged}")
+        (path,) = there.glob(f"data.*.parts/pieces/{damaged}")
         if damaged.startswith("whole"):
             path.rename(path.with_name(f"whole-{'0' * 64}-{len(CONTENT)}"))
         else:
             path.write_bytes(bytes(PART))
 
-    async def run_and_damage(script, key):
-        result = await true_run(script, key)
+    async def run_and_damage(script, key, output):
+        result = await true_run(script, key, output)
         await asyncio.to_thread(damage)
         return result
 

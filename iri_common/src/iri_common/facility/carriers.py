@@ -23,6 +23,7 @@ from iri_common.transfers.chunks import ChunksRoad, RunScript
 from iri_common.transfers.direct import DirectRoad
 from iri_common.transfers.globus import GlobusRoad
 from iri_common.transfers.https import HttpsRoad
+from iri_common.transfers.packs import PacksRoad
 from iri_common.transfers.parts import PartsRoad
 from iri_common.transfers.relay import RelayRoad, default_stage
 from iri_common.transfers.trip import Carrier
@@ -40,6 +41,7 @@ class Making:
         checksum: Digests are compared where they are told.
         fresh: Directories of the target in which nothing can be.
         root: The target directory of a tree.
+        top: The directory at the source that all of it is below.
         tree: The two directories, where all that is in the one is moved.
     """
 
@@ -47,6 +49,7 @@ class Making:
     checksum: bool = True
     fresh: Collection[str] = ()
     root: str | None = None
+    top: str = ""
     tree: tuple[str, str] | None = None
 
 
@@ -61,10 +64,10 @@ def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carri
             return WithinRoad(target.dialect, target.file_system)
         case Road.GLOBUS, FacilityReach() | CollectionReach(), FacilityReach() | CollectionReach():
             return _globus(source, target, making)
-        case road, HereReach(), FacilityReach() | CollectionReach():
-            return _between_here_and(target, road, True, making)
-        case road, FacilityReach() | CollectionReach(), HereReach():
-            return _between_here_and(source, road, False, making)
+        case _, HereReach(), FacilityReach() | CollectionReach():
+            return _between_here_and(target, quote, True, making)
+        case _, FacilityReach() | CollectionReach(), HereReach():
+            return _between_here_and(source, quote, False, making)
         case _:
             raise NotOffered(f"there is no road {quote.road} between these ends")
 
@@ -75,7 +78,10 @@ def makes_directories(quote: Quote, target: Reach) -> bool:
     return quote.tree or last is Road.GLOBUS or (last is Road.ARCHIVE and not isinstance(target, HereReach))
 
 
-def _between_here_and(far: FacilityReach | CollectionReach, road: Road, up: bool, making: Making) -> Carrier:
+def _between_here_and(
+    far: FacilityReach | CollectionReach, quote: Quote, up: bool, making: Making
+) -> Carrier:
+    road = quote.road
     if road is Road.HTTPS:
         return _https(far, up, making)
     if isinstance(far, FacilityReach):
@@ -86,6 +92,10 @@ def _between_here_and(far: FacilityReach | CollectionReach, road: Road, up: bool
             case Road.ARCHIVE:
                 return ArchiveRoad(dialect, file_system, up=up, root=making.root if up else None)
             case Road.CHUNKS:
+                if quote.packed:
+                    return PacksRoad(
+                        dialect, file_system, _runner(far), source=making.top, target=making.root or ""
+                    )
                 return ChunksRoad(dialect, file_system, _runner(far), up=up)
             case Road.PARTS if far.parts is not None:
                 whose = dialect if far.parts is dialect.parts else _Store(dialect)
@@ -140,11 +150,13 @@ def _runner(far: FacilityReach) -> RunScript:
     """Runs scripts as small jobs of the user's allocation, each asked for once."""
     service = JobService(far.settings, far.ledger)
 
-    async def run(script: str, key: JobKey) -> JobResult:
+    async def run(script: str, key: JobKey, output: str) -> JobResult:
         spec = JobSpec(
             name="iri-transfer",
             executable="/bin/sh",
             arguments=("-c", script),
+            stdout_path=f"{output}/job.out",
+            stderr_path=f"{output}/job.err",
             resources=ResourceSpec(node_count=1),
             attributes=JobAttributes(duration=JOB_SECONDS),
         )

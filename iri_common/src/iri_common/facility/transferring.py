@@ -382,6 +382,7 @@ async def _conducted(
         said.wishes.checksum,
         fresh,
         root=None if task.tree.single else target.path,
+        top="" if task.tree.single else globs.split(source.path)[0],
         tree=(source.path, target.path) if whole and len(task.plan.legs) == 1 else None,
     )
     stretches = [

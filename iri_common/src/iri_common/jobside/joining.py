@@ -1,7 +1,7 @@
-"""The text of the jobs that join the parts of a file at the facility, or split a file into parts.
+"""The text of the jobs that join the parts of a file at the facility, or cut a file, or many, into parts.
 
 A part is named ``<index>-<first 16 hex digits of its SHA-256>``, so that a listing tells what has arrived.
-Both jobs may run again at any time: what is done already is found done.
+All of them may run again at any time: what is done already is found done.
 """
 
 from __future__ import annotations
@@ -35,6 +35,19 @@ digest() {
   "$@" | { read -r word rest && printf %s "${word#\\}"; }
 }
 count() { wc -c <"$1" || echo -1; }
+"""
+
+# What `split` has left in this directory takes the names that parts have.
+_NAMED = r"""
+named() {
+  index=0
+  for part in part*; do
+    [ -e "$part" ] || break
+    found=$(digest <"$part") || fail "$part cannot be read"
+    mv "$part" "$(printf '%06d-%.16s' "$index" "$found")" || fail "$part cannot be renamed"
+    index=$((index + 1))
+  done
+}
 """
 
 _JOIN = r"""
@@ -84,15 +97,41 @@ if ! split -a 6 -b "$size" "$source" part; then
   rm -rf "$parts.new"
   fail "$source cannot be split into $parts.new"
 fi
-index=0
-for part in part*; do
-  [ -e "$part" ] || break
-  found=$(digest <"$part") || fail "$part cannot be read"
-  mv "$part" "$(printf '%06d-%.16s' "$index" "$found")" || fail "$part cannot be renamed"
-  index=$((index + 1))
-done
+named
 found=$(digest <"$source") || fail "$source cannot be read"
 : >"whole-$found-$(($(count "$source")))" || fail "nothing can be written in $parts.new"
+cd / || exit 1
+mv "$parts.new" "$parts" || fail "$parts.new cannot be renamed"
+"""
+
+# Lists are given to tar as one file. GNU tar says by its exit code whether a file changed as it was read;
+# it alone would pack a second name of a file as a link to the first.
+_PACK = r"""
+root=$1 parts=$2 size=$3 listed=$4
+shift 4
+umask 077
+for mark in "$parts"/whole-*; do
+  [ ! -e "$mark" ] || exit 0
+done
+rm -rf "$parts" "$parts.new"
+mkdir -p "$parts.new" && cd "$parts.new" || fail "$parts.new cannot be made"
+for list; do cat "$list" || fail "$list cannot be read"; done >names
+[ "$(digest <names)" = "$listed" ] || fail 'the list of files is not the one that was sent'
+case $(tar --version 2>/dev/null) in
+  *GNU*) set -- tar --hard-dereference ;;
+  *) set -- tar ;;
+esac
+{ "$@" -c -h -f - -C "$root" -T names || : >failed; } | split -a 6 -b "$size" - part || : >failed
+if [ -e failed ]; then
+  cd / && rm -rf "$parts.new"
+  fail "not all files of $root could be packed; did one change, or go, meanwhile?"
+fi
+rm -f names
+named
+all() { for part in [0-9]*-*; do cat "$part" || exit 1; done; }
+found=$(all | digest) || fail 'the parts cannot be read'
+total=$(all | wc -c) || fail 'the parts cannot be read'
+: >"whole-$found-$((total))" || fail "nothing can be written in $parts.new"
 cd / || exit 1
 mv "$parts.new" "$parts" || fail "$parts.new cannot be renamed"
 """
@@ -135,7 +174,41 @@ def split_script(source: str, parts: str, part_size: int) -> str:
     Raises:
         UsageError: as :func:`join_script`.
     """
-    return _script([whole_path(source), whole_path(parts), str(part_size)], _SPLIT)
+    return _script([whole_path(source), whole_path(parts), str(part_size)], _NAMED + _SPLIT)
+
+
+def listable(name: str) -> bool:
+    """Whether every tar takes a line of a list for this name: some read what a backslash may mean."""
+    return not set(name) & set("\n\\")
+
+
+def name_list(names: Sequence[str]) -> bytes:
+    """The list of files that a job is to pack, by their names below its root.
+
+    Raises:
+        UsageError: for a name that a line cannot be, or that is no text.
+    """
+    if stray := next((name for name in names if not listable(name)), None):
+        raise UsageError(f"{stray!r} cannot be in a list of files")
+    # A name that begins with a dash would be an option.
+    return "".join(f"./{encodable(name, 'the name')}\n" for name in names).encode()
+
+
+def pack_script(root: str, parts: str, part_size: int, lists: Sequence[str], sha256: str) -> str:
+    """The job that packs files below a directory into one tar, and cuts that as :func:`split_script` does.
+
+    Args:
+        root: The directory that all names are below.
+        parts: Where the parts go.
+        part_size: In bytes.
+        lists: Paths of the pieces of the :func:`name_list`, in order.
+        sha256: Of the whole list, in hex.
+
+    Raises:
+        UsageError: as :func:`join_script`.
+    """
+    words = [whole_path(root), whole_path(parts), str(part_size), sha256, *map(whole_path, lists)]
+    return _script(words, _NAMED + _PACK)
 
 
 def read_split(entries: Sequence[FileEntry]) -> SplitFile | None:

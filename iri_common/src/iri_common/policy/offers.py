@@ -139,6 +139,7 @@ class Quote:
         missing: Promises that it does not keep, in words.
         hops: Of a relay: down to this machine, up again.
         tree: The directory goes as a whole, not file by file.
+        packed: The files travel as one archive that a job makes.
     """
 
     road: Road
@@ -151,6 +152,7 @@ class Quote:
     missing: tuple[str, ...] = ()
     hops: tuple[Quote, ...] = ()
     tree: bool = False
+    packed: bool = False
 
     @property
     def possible(self) -> bool:

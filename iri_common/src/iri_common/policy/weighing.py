@@ -24,6 +24,7 @@ LINE = 50e6  # bytes per second between this machine and others: a guess
 GLOBUS_LINE = 200e6  # between two data transfer nodes: likewise
 GLOBUS_START = 20.0  # seconds before a task moves its first byte
 GLOBUS_FILE = 0.02  # seconds
+PACKED_FILE = 0.002  # seconds to read a file there, and to write it here
 UNPACKING = 0.5  # seconds an archive
 LEAST_ARCHIVE = 8  # files: fewer are not worth a road that promises less
 
@@ -87,6 +88,20 @@ def _archive(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote 
 
 
 def _chunks(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
+    """Down, one job packs all files of a load."""
+    quote = _chunks_of_each(source, target, load, wishes)
+    if quote is None or not quote.possible or source.here or load.files < 2:
+        return quote
+    packed = load.bytes + load.files * TAR_HEADER
+    part = _part(source, up=False)
+    # The directory, the list of names, and then as for one file.
+    requests = OPERATION * (2 + -(-packed // part)) + JOIN
+    quote = _through_here(Road.CHUNKS, source, load, wishes, requests, ())
+    seconds = quote.seconds + source.queue_wait + PACKED_FILE * load.files + packed / GLOBUS_LINE
+    return replace(quote, seconds=seconds, jobs=1, packed=True)
+
+
+def _chunks_of_each(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
     far, up = _far(source, target)
     if far is None or not far.files:
         return None
@@ -96,9 +111,7 @@ def _chunks(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
         return Quote(
             Road.CHUNKS, "needs a short job of your allocation: allow it with allow_job=True or --allow-job"
         )
-    limit = far.upload_limit if up else far.download_limit
-    best = PART_UP if up else PART_DOWN
-    part = best if limit is None else min(best, limit)
+    part = _part(far, up=up)
     requests = OPERATION * (load.bytes // part + load.files) + JOIN * load.files
     quote = _through_here(Road.CHUNKS, far, load, wishes, requests, ())
     return replace(quote, seconds=quote.seconds + far.queue_wait, jobs=load.files)
@@ -170,11 +183,12 @@ _HOPS: Mapping[Road, _Weigh] = {
     Road.ARCHIVE: _archive,
     Road.HTTPS: _https,
     Road.PARTS: _parts,
-    Road.CHUNKS: _chunks,
+    Road.CHUNKS: _chunks_of_each,  # a relay carries a few files at a time
 }
 ROADS: Mapping[Road, _Weigh] = {
     Road.WITHIN: _within,
     **_HOPS,
+    Road.CHUNKS: _chunks,
     Road.GLOBUS: _globus,
     Road.RELAY: _relay,
 }
@@ -204,6 +218,11 @@ def _asking(far: Offer, requests: int, wishes: Wishes) -> float:
 def _missing(far: Offer, wishes: Wishes, *, renames: bool = True) -> tuple[str, ...]:
     uncompared = not far.checksum or not wishes.checksum
     return (*((UNCOMPARED,) if uncompared else ()), *((SEEN_EARLY,) if renames and not far.rename else ()))
+
+
+def _part(far: Offer, *, up: bool) -> int:
+    limit, best = (far.upload_limit, PART_UP) if up else (far.download_limit, PART_DOWN)
+    return best if limit is None else min(best, limit)
 
 
 def in_one_body(limit: int | None, *, up: bool) -> int:

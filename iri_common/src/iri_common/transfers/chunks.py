@@ -29,14 +29,17 @@ from iri_common.policy.sizes import PART_DOWN, PART_UP
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named, tried
 from iri_common.transfers.far import FarEnd
-from iri_common.transfers.trip import Trip
+from iri_common.transfers.trip import Meter, Trip
 
-RunScript = Callable[[str, JobKey], Awaitable[JobResult]]
-"""Has a POSIX shell script run as a job and waits for its success; asked again with a key, it is that job."""
+RunScript = Callable[[str, JobKey, str], Awaitable[JobResult]]
+"""Has a POSIX shell script run as a job and waits for its success; asked again with a key, it is that job.
+
+What the job says goes to the directory that is named last, which is there, as far as the facility lets it.
+"""
 
 _ROUNDS = 3  # jobs for one file: what turns out damaged is sent, or made, once more
 # A part is seldom ready at once, and each look is a request of the budget that all parts share.
-_PATIENCE = Patience(first=0.3)
+PATIENCE = Patience(first=0.3)
 # Seconds before each look at what a job has made: some file systems show late what another machine wrote.
 _LATE_SIGHT = (0.0, 1.0, 2.0)
 
@@ -69,7 +72,7 @@ class ChunksRoad:
         grades = dialect.grades
         limit, best = (grades.upload_limit, PART_UP) if up else (grades.download_limit, PART_DOWN)
         self.part_size = part_size or (best if limit is None else min(best, limit - limit // 64))
-        self._leg = _Upload if up else _Download
+        self._leg = _Upload if up else Download
 
     async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
         """Move them all, each whole or not at all.
@@ -86,8 +89,12 @@ class ChunksRoad:
                 raise named(error, move) from None
 
 
-class _Leg:
-    """One file on its way."""
+class Leg:
+    """One file on its way.
+
+    Attributes:
+        work: A directory of its own at the facility, for the parts and what jobs say; nothing is left of it.
+    """
 
     def __init__(self, road: ChunksRoad, move: Move, trip: Trip) -> None:
         self._road, self._far = road, road.far
@@ -95,6 +102,15 @@ class _Leg:
         ends = f"{move.source}\0{move.target}".encode(errors="surrogateescape")
         self._name = f"chunks:{hashlib.sha256(ends).hexdigest()[:16]}"
         self._counted = set[str]()  # parts that the meter was told of
+        self.work = local.aside_of(self._beside(), trip.notes.transfer, "parts")
+
+    def _beside(self) -> str:
+        """Beside this path at the facility is room for its parts."""
+        raise NotImplementedError
+
+    @property
+    def _parts(self) -> str:
+        return posixpath.join(self.work, "pieces")
 
     @property
     def _noted(self) -> Mapping[str, Any] | None:
@@ -105,9 +121,8 @@ class _Leg:
 
     async def _run(self, script: str, *words: object) -> None:
         await self._trip.notes.durable()
-        await self._road.run_script(
-            script, JobKey.of("transfer", self._trip.notes.transfer, self._name, *words)
-        )
+        key = JobKey.of("transfer", self._trip.notes.transfer, self._name, *words)
+        await self._road.run_script(script, key, self.work)
 
     async def _listed(self, directory: str) -> Mapping[str, FileEntry]:
         try:
@@ -138,13 +153,14 @@ class _Sent:
     pieces: int
 
 
-class _Upload(_Leg):
+class _Upload(Leg):
     """Parts beside the target, then a join."""
 
     async def carry(self) -> None:
         await self._far.require_no_directory(whole_path(self._move.target))
         async with local.reading(self._move.source) as source:
             sent = await self._sent_and_joined(source)
+        await self._far.remove(self.work)
         if not self._counted:
             self._trip.meter.kept(sent.size)
         self._note(None)
@@ -164,9 +180,8 @@ class _Upload(_Leg):
                     raise _told(error, f"join {self._move.target}") from None
                 sent = None
 
-    @property
-    def _parts(self) -> str:
-        return local.aside_of(self._move.target, self._trip.notes.transfer, "parts")
+    def _beside(self) -> str:
+        return self._move.target
 
     def _sent_before(self, source: local.LocalSource) -> _Sent | None:
         noted = self._noted
@@ -203,7 +218,7 @@ class _Upload(_Leg):
             async def once() -> None:
                 await trip.meter.spend(len(content))
                 await far.over(
-                    await far.files.upload(far.id, posixpath.join(directory, name), content), _PATIENCE
+                    await far.files.upload(far.id, posixpath.join(directory, name), content), PATIENCE
                 )
 
             if name in counted:
@@ -244,10 +259,11 @@ class _Upload(_Leg):
 # ----------------------------------------------------------------------------------------------- down
 
 
-class _Download(_Leg):
+class Download(Leg):
     """A split at the facility, then its parts, each to its place."""
 
     async def carry(self) -> None:
+        """Move it; carried again, parts that are here or there stay."""
         move, trip = self._move, self._trip
         await local.require_place(move.target)
         split = await self._split()
@@ -260,43 +276,63 @@ class _Download(_Leg):
                 await aside.place(split.size)
             else:
                 await aside.drop()
-                await self._far.remove(self._parts)
+                await self._far.remove(self.work)
                 raise TransferError(f"{move.source} changed while it was split; ask again")
         finally:
             aside.close()
-        await self._far.remove(self._parts)
+        await self._far.remove(self.work)
         self._note(None)
         trip.meter.landed(move, split.sha256)
 
-    @property
-    def _parts(self) -> str:
+    def _beside(self) -> str:
         folder, name = posixpath.split(self._move.source)
-        beside = posixpath.join(self._road.stage or folder, name)
-        return local.aside_of(beside, self._trip.notes.transfer, "parts")
+        return posixpath.join(self._road.stage or folder, name)
+
+    @property
+    def _what(self) -> str:
+        """What the job is to do, for people."""
+        return f"split {self._move.source}"
+
+    def _asked(self) -> Mapping[str, Any]:
+        """What the parts are made of; those of an earlier try are good if it was the same."""
+        move = self._move
+        return {"size": move.size, "mtime": str(move.mtime), "part_size": self._road.part_size}
+
+    def _words(self) -> Sequence[object]:
+        """Tell the job from those that were asked to split something else."""
+        return ("split", self._move.size, self._move.mtime)
+
+    def _fits(self, split: SplitFile) -> bool:
+        return split.size == self._move.size
+
+    async def _script(self) -> str:
+        """Of the job; all that it needs is at the facility then."""
+        script = split_script(self._move.source, self._parts, self._road.part_size)
+        await self._far.make_directory(self.work)
+        return script
 
     async def _split(self) -> SplitFile:
         """The parts as an earlier try left them, or new ones."""
-        move, noted = self._move, self._noted or {}
-        asked = {"size": move.size, "mtime": str(move.mtime), "part_size": self._road.part_size}
+        noted, asked = self._noted or {}, self._asked()
         first = noted["turn"] if noted == {**asked, "turn": noted.get("turn")} else 0
         if there := await self._listed(self._parts):
             split = read_split(list(there.values()))
-            if split is not None and noted == {**asked, "turn": first} and split.size == move.size:
+            if split is not None and noted == {**asked, "turn": first} and self._fits(split):
                 return split
             await self._far.remove(self._parts)
-        script = split_script(move.source, self._parts, self._road.part_size)
+        script = await self._script()
         for turn in range(first, first + _ROUNDS):  # the job of an earlier try may still be at work
             self._note({**asked, "turn": turn})
             try:
-                await self._run(script, "split", move.size, move.mtime, turn)
+                await self._run(script, *self._words(), turn)
             except JobFailed as error:
-                raise _told(error, f"split {move.source}") from None
+                raise _told(error, self._what) from None
             if (split := await self._seen()) is not None:
                 return split
             # It had been done, and its parts are gone: with a key of its own it is another job.
         raise TransferError(
-            f"the job says that {move.source} is split, but {self._parts} is not seen; does the job see the "
-            "same file system under this path?"
+            f"the job that was to {self._what} says that it has, but {self._parts} is not seen; does the job "
+            "see the same file system under this path?"
         )
 
     async def _seen(self) -> SplitFile | None:
@@ -307,8 +343,11 @@ class _Download(_Leg):
                 return split
         return None
 
+    def _meter(self, split: SplitFile) -> Meter:
+        return self._trip.meter
+
     async def _fetch(self, split: SplitFile, aside: local.LocalAside) -> bool:
-        far, meter, part_size = self._far, self._trip.meter, self._road.part_size
+        far, meter, part_size = self._far, self._meter(split), self._road.part_size
         had = await aside.open(keep=True)
         if not had and await local.is_whole(self._move.target, split.size, split.sha256):
             return False  # in place, and nobody lived to tell
@@ -320,7 +359,7 @@ class _Download(_Leg):
             async def fetch() -> bytes:
                 await meter.spend(count)
                 path = posixpath.join(self._parts, name)
-                content = await far.over(await far.files.download(far.id, path), _PATIENCE)
+                content = await far.over(await far.files.download(far.id, path), PATIENCE)
                 if await asyncio.to_thread(part_name, index, content) != name:
                     raise TransferError(f"{path} did not arrive whole")
                 return content
@@ -333,7 +372,7 @@ class _Download(_Leg):
             try:
                 content = await tried(fetch)
             except TransferError:
-                await far.remove_in_leaving(self._parts)  # damaged there: the next try has it split again
+                await far.remove_in_leaving(self.work)  # damaged there: the next try has it split again
                 raise
             await aside.write(offset, content)
             meter.moved(count, self._move.name)

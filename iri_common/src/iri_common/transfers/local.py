@@ -8,13 +8,13 @@ import errno
 import hashlib
 import os
 import stat
-import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from iri_common.model.errors import IriError, TooLarge, TransferError, UsageError
+from iri_common.transfers.lent import LentFile
 
 T = TypeVar("T")
 
@@ -50,6 +50,11 @@ class LocalSource:
     def size(self) -> int:
         """In bytes, when it was opened."""
         return self._facts.st_size
+
+    @property
+    def mode(self) -> int:
+        """Who may do what with it, when it was opened."""
+        return stat.S_IMODE(self._facts.st_mode) & 0o777
 
     async def read(self, offset: int, count: int) -> bytes:
         """So many bytes from there; fewer only at its end."""
@@ -123,13 +128,18 @@ async def content_of(path: str, limit: int | None = None) -> bytes:
 
 def content_now(path: str, limit: int | None = None) -> bytes:
     """As :func:`content_of`, in a thread that may block."""
+    return content_and_mode_now(path, limit)[0]
+
+
+def content_and_mode_now(path: str, limit: int | None = None) -> tuple[bytes, int]:
+    """As :func:`content_now`, with the file's permissions."""
     source, descriptor = _opened(path)
     try:
         if limit is not None and source.size > limit:
             raise TooLarge(f"{path} has {source.size} bytes; this facility's API takes {limit} in one file")
         content = source.read_now(0, source.size)
         source.require_unchanged_now()
-        return content
+        return content, source.mode
     finally:
         os.close(descriptor)
 
@@ -172,7 +182,7 @@ class LocalAside:
     def __init__(self, target: str, transfer: str) -> None:
         self.target = target
         self.path = aside_of(target, transfer)
-        self._file: _OpenFile | None = None
+        self._file: LentFile | None = None
         self._written_before = 0
 
     async def open(self, *, keep: bool = False) -> int:
@@ -184,7 +194,7 @@ class LocalAside:
         try:
             await asyncio.to_thread(self._open, keep)
         except OSError as error:
-            raise _unwritten(self.target, error) from None
+            raise unwritten(self.target, error) from None
         return self._written_before
 
     async def read(self, offset: int, count: int) -> bytes:
@@ -225,14 +235,14 @@ class LocalAside:
         try:
             return await asyncio.to_thread(self._file.lent, work)
         except OSError as error:
-            raise _unwritten(self.target, error) from None
+            raise unwritten(self.target, error) from None
 
     def _open(self, keep: bool) -> None:
-        _require_place(Path(self.target))
+        require_place_now(Path(self.target))
         # A link that somebody put under this name in a directory of all (/tmp) is not followed.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self.path, flags if keep else flags | os.O_TRUNC, 0o666)
-        self._file = _OpenFile(descriptor)
+        self._file = LentFile(descriptor)
         self._written_before = os.fstat(descriptor).st_size
 
     def _write(self, file: int, offset: int, content: bytes) -> None:
@@ -268,42 +278,7 @@ class LocalAside:
         os.fsync(file)
         self.close()
         os.replace(self.path, self.target)
-        _sync_directory(os.path.dirname(self.target) or ".")
-
-
-class _OpenFile:
-    """A descriptor that is closed when the last one who works with it is done.
-
-    A thread outlives the task that waits for it: one that was cancelled in mid-write would go on writing into
-    whatever file had got the number of the closed one.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._lock = threading.Lock()
-        self._users = 1  # who opened it
-
-    def lent(self, work: Callable[[int], T]) -> T:
-        """Work with it.
-
-        Raises:
-            ValueError: if it is closed.
-        """
-        with self._lock:
-            if not self._users:
-                raise ValueError("the file is closed")
-            self._users += 1
-        try:
-            return work(self._descriptor)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """One user less."""
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                os.close(self._descriptor)
+        sync_directory_now(os.path.dirname(self.target) or ".")
 
 
 def _write_piece(file: int, offset: int, piece: memoryview) -> None:
@@ -331,21 +306,34 @@ def write_whole_now(target: str, transfer: str, content: bytes) -> None:
     """As :func:`write_whole`, in a thread that may block."""
     aside = aside_of(target, transfer)
     try:
-        _require_place(Path(target))
-        descriptor = os.open(
-            aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
-        )
-        with open(descriptor, "wb", buffering=0) as file:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(descriptor)
+        require_place_now(Path(target))
+        write_aside_now(aside, [content])
         os.replace(aside, target)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(aside)
-        raise _unwritten(target, error) from None
-    _sync_directory(os.path.dirname(target) or ".")
+        raise unwritten(target, error) from None
+    sync_directory_now(os.path.dirname(target) or ".")
+
+
+def write_aside_now(aside: str, pieces: Iterable[bytes], mode: int = 0o666, *, durable: bool = True) -> None:
+    """Write what is to get its name later.
+
+    Args:
+        aside: Its name until then.
+        pieces: Of the file, in order.
+        mode: Permissions, of which this process' umask takes away; the owner can always read and write.
+        durable: It is on the disk then.
+    """
+    # A link that somebody put under this name in a directory of all (/tmp) is not followed.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    with open(os.open(aside, flags, mode & 0o777 | 0o600), "wb", buffering=0) as file:
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[file.write(rest) :]
+        if durable:
+            os.fsync(file.fileno())
 
 
 async def is_whole(path: str, size: int, sha256: str) -> bool:
@@ -369,17 +357,19 @@ async def require_place(target: str) -> None:
     Raises:
         UsageError: saying why.
     """
-    await asyncio.to_thread(_require_place, Path(target))
+    await asyncio.to_thread(require_place_now, Path(target))
 
 
-def _require_place(target: Path) -> None:
+def require_place_now(target: Path) -> None:
+    """As :func:`require_place`, in a thread that may block."""
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"{target} must be a file name in a directory that exists")
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target.parent} cannot be written to")
 
 
-def _unwritten(target: str, error: OSError) -> IriError:
+def unwritten(target: str, error: OSError) -> IriError:
+    """The error for a file that cannot be written, with what to do."""
     said = f"{target} cannot be written: {error.strerror or error}"
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return TransferError(f"{said}; make room there, then ask again")
@@ -390,7 +380,8 @@ def _unwritten(target: str, error: OSError) -> IriError:
     return TransferError(said)
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory_now(path: str) -> None:
+    """Have the names in a directory outlive the machine, as far as its file system can."""
     # Without this a rename may be forgotten by a machine that loses power; not every file system can.
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

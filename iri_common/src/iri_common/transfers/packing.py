@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import posixpath
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from iri_common.model.errors import ReplyError, TransferError, UsageError
 from iri_common.model.transfer import Move
 from iri_common.transfers import local
+from iri_common.transfers.landing import Landing
 
 _BLOCK = 512
 _END = 20 * _BLOCK  # a tar ends with zeros, up to a full record
 _WORTH_AN_ARCHIVE = 3  # files
+_LANDING_AT_ONCE = 100  # files
 _PLAIN_NAME = 100  # characters of ASCII; a longer one, or another, takes a header of its own
 
 
@@ -103,7 +106,7 @@ def packed_now(group: Group) -> bytes:
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, move in zip(group.names, group.moves, strict=True):
-            content = local.content_now(move.source)
+            content, mode = local.content_and_mode_now(move.source)
             if len(content) != move.size:
                 raise TransferError(
                     f"{move.source} had {move.size} bytes and has {len(content)} now; ask again when nobody "
@@ -112,7 +115,7 @@ def packed_now(group: Group) -> bytes:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             member.mtime = int(move.mtime)  # a fraction would take a header of its own
-            member.mode = 0o644
+            member.mode = mode
             archive.addfile(member, io.BytesIO(content))
     return memory.getvalue()
 
@@ -163,18 +166,56 @@ def unpacked_now(archive: bytes, directory: str, wanted: Mapping[str, Move], tra
     top = posixpath.basename(directory)
     found: list[str] = []
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as opened:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as opened, Landing(transfer) as landing:
             members = opened.getmembers()
             below = all(posixpath.normpath(each.name).split("/")[0] == top for each in members)
             for member in members:
                 name = posixpath.normpath(member.name)
                 name = name[len(top) + 1 :] if below else name
                 if name in wanted and (content := _content(opened, member, wanted[name].size)) is not None:
-                    local.write_whole_now(wanted[name].target, transfer, content)
+                    landing.write(wanted[name], [content], _mode(opened, member))
                     found.append(name)
+            landing.land()
     except (tarfile.TarError, EOFError, KeyError, ValueError, zlib.error, OSError) as error:
         raise ReplyError(f"the facility's archive of {directory} cannot be read: {error}") from None
     return found
+
+
+def unpacking(path: str, wanted: Mapping[str, Move], transfer: str) -> Iterator[Sequence[Move]]:
+    """Write those files of a tar of this machine that are wanted, each whole, and no others.
+
+    It tells them some at a time, in a thread that may block, and holds no more than a piece of one.
+
+    Args:
+        path: The archive's.
+        wanted: Files by their names in it.
+        transfer: Names what lies beside a target for a moment.
+
+    Raises:
+        ReplyError: if it is no archive that can be read.
+        IriError: if a file cannot be written here.
+    """
+    left = dict(wanted)
+    try:
+        with tarfile.open(path, mode="r:") as archive, Landing(transfer) as landing:
+            while (member := archive.next()) is not None:
+                archive.members = []  # pyright: ignore[reportAttributeAccessIssue] else it keeps all it saw
+                name = posixpath.normpath(member.name)
+                if name not in left or not member.isfile() or member.size != left[name].size:
+                    continue
+                if file := archive.extractfile(member):
+                    pieces = iter(functools.partial(file.read, local.PIECE), b"")
+                    landing.write(left.pop(name), pieces, member.mode)
+                if len(landing) >= _LANDING_AT_ONCE:
+                    yield landing.land()
+            yield landing.land()
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise ReplyError(f"what the facility packed cannot be read: {error}") from None
+
+
+def _mode(archive: tarfile.TarFile, member: tarfile.TarInfo) -> int:
+    """Of a hard link, what the file has that it is another name of."""
+    return archive.getmember(member.linkname).mode if member.islnk() else member.mode
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> bytes | None:
