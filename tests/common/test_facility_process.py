@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -254,3 +257,21 @@ def test_a_child_lets_go_of_what_its_parent_follows(facility: Facility, fork) ->
         each.join(10)
     assert [each.exitcode for each in children] == [0, 3]
     assert [chunk.text for chunk in chunks] == ["two\n"]
+
+
+def test_an_iterator_in_a_cycle_does_not_keep_the_process() -> None:
+    """It is collected when everything is, after the last word of the loop's thread."""
+    code = """
+        import asyncio
+        from iri_common.facility.faces import blocking_stream
+        async def endless(_):
+            while True:
+                yield await asyncio.sleep(0.01, "item")
+        class Face: _service = None
+        items = blocking_stream(endless)(Face())
+        print(next(items))
+        cycle = [items]
+        cycle.append(cycle)
+        del items, cycle
+    """
+    assert subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)], timeout=20) == b"item\n"

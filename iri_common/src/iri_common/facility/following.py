@@ -38,9 +38,9 @@ class JobFollowing(JobKeeping):
 
         Each chunk's offset is where to go on, here or in another process. A job that is queued is waited
         for, one that ended gives all that there is. An outage, a credential that is renewed and a facility
-        that asks for fewer requests delay it, by two hours after the job's end at most, and lose nothing. Streams that go to one file are told as
-        "stdout". Where the output cannot be read while the job runs, that is logged once, and the last
-        lines are told at the end if the facility shows those.
+        that asks for fewer requests delay it, by two hours after the job's end at most, and lose nothing.
+        Streams that go to one file are told as "stdout". Where the output cannot be read while the job runs,
+        that is logged once, and the last lines are told at the end if the facility shows those.
 
         Args:
             job: Which.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import AsyncGenerator
 from typing import Generic, TypeVar, final
 
@@ -59,6 +60,8 @@ class Stream(Generic[T]):
 
     def stop_blocking(self) -> None:
         """Let go of it, from any thread; waits, but for the I/O loop's own, where it may be collected."""
+        if sys.is_finalizing():
+            return  # the loop's thread has ended without a word; to wait for it would keep the process
         loop = io_loop()
         future = loop.start(self.stop())
         if not loop.runs_here():
