@@ -79,3 +79,18 @@ def test_killed_on_the_way_and_started_again(ends, tmp_path, seed) -> None:
     assert ended == [0] * sum(each.road.startswith("chunks") for each in batch), "one job worked for each"
     print(f"{kills} kills, {watch.looks} looks")
     assert kills >= BATCH
+
+
+@pytest.mark.parametrize(
+    "strike", [Strike("after", "begin"), Strike("before", "put", 3), Strike("after", "finish")], ids=str
+)
+def test_an_upload_to_a_store_is_not_lost_at_the_store(ends, tmp_path, strike) -> None:
+    dice = random.Random(str(strike))
+    there = ends.place.scratch / tmp_path.name
+    sent = Parcel(ends, "parts up", {"": dice.randbytes(4 * PART)}, None, tmp_path, there)
+    sent.lay()
+    sent.start(strike)
+    assert sent.heard(), "it was to be killed"
+    sent.start()
+    assert not sent.heard()
+    sent.whole()
