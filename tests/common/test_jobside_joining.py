@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
 from jobside_shells import SHELLS
 
-from iri_common.jobside.joining import is_part, join_script, part_name, read_split, split_script
+from iri_common.jobside.joining import (
+    is_part,
+    join_script,
+    listable,
+    name_list,
+    pack_script,
+    part_name,
+    read_split,
+    split_script,
+)
 from iri_common.model.errors import UsageError
 from iri_common.model.files import FileEntry
 
@@ -223,6 +234,76 @@ def test_what_is_no_file_is_not_split(shell: Shell, source: str) -> None:
     code, said = shell.run(split_script(path, f"{shell.root}/parts", PART))
     assert (code, said) == (1, f"iri: {path} is no file\n")
     assert shell.names == []
+
+
+# ---------------------------------------------------------------------------------------------- pack
+
+
+def packing(shell: Shell, names: list[str]) -> str:
+    """The script that packs these files of the shell's tree, by two pieces of a list."""
+    content = name_list(names)
+    half = len(content) // 2
+    lists = [shell.root / "list 1", shell.root / "list 2"]
+    for path, piece in zip(lists, (content[:half], content[half:]), strict=True):
+        path.write_bytes(piece)
+    digest = hashlib.sha256(content).hexdigest()
+    return pack_script(
+        f"{shell.root}/tr ee", f"{shell.root}/parts", PART, [str(path) for path in lists], digest
+    )
+
+
+def test_files_of_a_list_become_parts_of_one_archive(shell: Shell) -> None:
+    names = ["-rf a b", 'sub/it\'s "$HOME" & `x`', "*?[a]", "Überführung", " blank ", "@x", "empty", "first"]
+    (shell.root / "tr ee/sub").mkdir(parents=True)
+    for name in [*names, "not listed"]:
+        (shell.root / "tr ee" / name).write_bytes(CONTENT if name != "empty" else b"")
+    (shell.root / "tr ee/link").symlink_to("first")
+    script = packing(shell, [*names, "link"])
+    assert shell.run(script) == (0, "")
+    parts = shell.root / "parts"
+    split = read_split(listed(parts))
+    assert split is not None
+    pieces = [(parts / part).read_bytes() for part in split.parts]
+    whole = b"".join(pieces)
+    assert (split.size, split.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+    assert {len(piece) for piece in pieces[:-1]} == {PART}
+    assert [part_name(index, piece) for index, piece in enumerate(pieces)] == list(split.parts)
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        packed = {os.path.normpath(each.name): archive.extractfile(each).read() for each in archive}  # type: ignore[union-attr]
+    assert packed == {name: CONTENT if name != "empty" else b"" for name in [*names, "link"]}
+    assert parts.stat().st_mode & 0o077 == 0, "for nobody else"
+    assert len(os.listdir(parts)) == len(pieces) + 1
+    (shell.root / "tr ee/first").unlink()
+    assert shell.run(script) == (0, ""), "all of it is there already"
+
+
+@pytest.mark.parametrize(
+    "change", ["a file is gone", "the list is cut", "the disk is full", "the root is gone"]
+)
+def test_what_is_not_all_is_no_archive(shell: Shell, change: str) -> None:
+    (shell.root / "tr ee").mkdir()
+    for name in "ab":
+        (shell.root / "tr ee" / name).write_bytes(CONTENT)
+    script = packing(shell, ["a", "b"])
+    if change == "a file is gone":
+        (shell.root / "tr ee/b").unlink()
+    elif change == "the list is cut":
+        (shell.root / "list 2").write_bytes(b"")
+    elif change == "the root is gone":
+        shutil.rmtree(shell.root / "tr ee")
+    full = "ulimit -f 20\n" if change == "the disk is full" else ""
+    code, said = shell.run(full + script)
+    assert code != 0
+    assert "iri: " in said
+    assert not (shell.root / "parts").exists()
+
+
+def test_names_that_a_list_cannot_carry() -> None:
+    assert [listable(name) for name in ("a b", "-x", "a\nb", "a\\b")] == [True, True, False, False]
+    assert name_list(["-x", "ü"]) == "./-x\n./ü\n".encode()
+    for name in ("a\nb", "a\\b", "\udcff", "a\0"):
+        with pytest.raises(UsageError):
+            name_list([name])
 
 
 # --------------------------------------------------------------------------------------------- words
