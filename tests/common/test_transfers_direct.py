@@ -56,6 +56,21 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch)
 
 
+def test_a_file_of_before_is_not_taken_for_one_that_was_never_renamed(
+    facility: Facility, place: LocalFacility, tmp_path: Path
+) -> None:
+    (tmp_path / "new").write_bytes(b"new")
+    there = place.home / "of before"
+    there.write_bytes(b"old")
+    place.order("status", "mv", status=504, times=None)
+    with pytest.raises(AmbiguousReply):
+        facility.files.put(tmp_path / "new", str(there), checksum=False)
+    place.clear_faults()
+    assert [path.name for path in place.home.iterdir() if path.name.startswith("of before")] == ["of before"]
+    facility.files.put(tmp_path / "new", str(there), checksum=False)
+    assert there.read_bytes() == b"new"
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"text\n", bytes(range(256)) * 40, os.urandom(2 * MIB)],

@@ -350,15 +350,15 @@ def test_an_end_is_named_by_its_profile(facility, place, there: Path, tmp_path: 
 
 
 def test_a_link_in_the_target_leads_no_file_out_of_it(facility, there: Path, tmp_path: Path) -> None:
-    (there / "t" / "sub").mkdir(parents=True)
-    (there / "t" / "sub" / "x").write_text("harm")
+    (there / "t" / "sub" / "deep").mkdir(parents=True)
+    (there / "t" / "sub" / "deep" / "x").write_text("harm")
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "sub").symlink_to(outside)
     with pytest.raises(TransferError, match="leads out of"):
         facility.files.get(str(there / "t"), tmp_path / "here")
-    assert not list(outside.iterdir())
+    assert not list(outside.iterdir()), "not even a directory"
 
 
 def test_the_same_transfer_twice_at_once_is_refused(facility: Facility, there: Path, tree: Path) -> None:

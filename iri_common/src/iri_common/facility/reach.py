@@ -114,12 +114,12 @@ def _holds(one: Reach, other: Reach) -> bool:
 def _make_here(root: str, directories: Sequence[str]) -> None:
     top = os.path.realpath(root)
     for each in directories:
+        if os.path.commonpath([top, os.path.realpath(each)]) != top:
+            raise TransferError(f"{each} leads out of {root}, by a link: nothing is written there")
         try:
             os.makedirs(each, exist_ok=True)
         except OSError as error:
             raise TransferError(f"the directory {each} cannot be made: {error.strerror}") from None
-        if os.path.commonpath([top, os.path.realpath(each)]) != top:
-            raise TransferError(f"{each} leads out of {root}, by a link: nothing is written there")
 
 
 def _digest_here(path: str) -> str:

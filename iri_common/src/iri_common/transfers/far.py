@@ -116,14 +116,14 @@ class FarEnd:
         """Give what lies aside the target's name.
 
         A rename whose answer was lost may have happened, and a second one finds no source: what is at the
-        target decides.
+        target decides, and that nothing is aside any more, for a file of before may have the same size.
         """
 
         async def once() -> None:
             try:
                 await self.over(await self.files.mv(self.id, aside, target))
             except (AmbiguousReply, NotFound) as error:
-                if not await self._is_there(target, size, digest):
+                if not await self._is_there(target, size, digest) or await self._is_left(aside):
                     raise error from None
 
         await tried(once)
@@ -132,6 +132,12 @@ class FarEnd:
         try:
             return not await self._difference(target, size, digest)
         except (NotFound, NotOffered):
+            return False
+
+    async def _is_left(self, aside: str) -> bool:
+        try:
+            return await self.is_directory(aside) is not None
+        except NotOffered:
             return False
 
     async def remove(self, path: str) -> None:
