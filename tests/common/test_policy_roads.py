@@ -119,6 +119,22 @@ def test_a_tree_within_a_facility_is_copied_as_one_where_its_place_is_empty() ->
     assert not plan(IRI, IRI, [KIB] * 10).chosen.tree
 
 
+def test_many_files_come_down_with_one_job() -> None:
+    many = [10 * KIB] * 10_000
+    with_job = plan(IRI, HERE, many, JOBS)
+    assert (with_job.road, with_job.chosen.jobs, with_job.chosen.packed) == (Road.CHUNKS, 1, True)
+    assert with_job.chosen.requests < 100
+    assert with_job.seconds < 120
+    large = plan(IRI, HERE, [GIB] * 3 + many, JOBS)
+    assert [(leg.quote.jobs, leg.quote.packed) for leg in large.legs] == [(1, True)], "one for all of them"
+    assert "--allow-job" in plan(IRI, HERE, many).explain(), "what would be there"
+    assert not plan(IRI, HERE, [GIB], JOBS).chosen.packed
+    up = plan(HERE, IRI, [GIB] * 3, JOBS).chosen
+    assert (up.jobs, up.packed) == (3, False)
+    relayed = plan(IRI, replace(IRI, label="other", place="other/x"), [GIB] * 3, JOBS).chosen
+    assert [(hop.jobs, hop.packed) for hop in relayed.hops] == [(3, False)] * 2
+
+
 def test_the_explanation_is_one_that_a_scientist_reads_with_profit() -> None:
     assert plan(HERE, IRI, [10 * KIB] * 200 + [200 * MIB], JOBS).explain().splitlines() == [
         "200 files, 2.0 MiB: this machine -> nersc",
