@@ -74,6 +74,15 @@ def test_cat_writes_the_bytes(iri: Shell, there: Path) -> None:
     assert iri("cat", "--json", url(there / "data")).document["error"]["kind"] == "UsageError"
 
 
+def test_cat_fetches_no_directory(iri: Shell, there: Path, place: LocalFacility) -> None:
+    (there / "data").write_text("x")
+    refused = iri("cat", url(there))
+    assert (refused.code, refused.out) == (2, "")
+    assert "is a directory; iri get fetches it" in refused.err
+    assert iri("cat", url(there / "d*")).code == 10
+    assert not place.requests("download")
+
+
 def test_rm_looks_before_it_removes(iri: Shell, there: Path, place: LocalFacility) -> None:
     (there / "tree" / "sub").mkdir(parents=True)
     (there / "file").write_text("x")

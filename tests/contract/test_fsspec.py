@@ -282,6 +282,22 @@ def test_a_link_is_removed_and_not_what_it_points_to(files: IriFileSystem, scrat
 # ------------------------------------------------------------------------------------------------- errors
 
 
+def test_what_is_no_file_is_not_fetched(files: IriFileSystem, scratch: Path, place, tmp_path: Path) -> None:
+    (scratch / "d").mkdir()
+    (scratch / "d" / "x").write_text("x")
+    place.reset_requests()
+    with pytest.raises(IsADirectoryError):
+        files.open(inner(scratch / "d"))
+    for pattern in ("d/*", "d/[x]"):
+        with pytest.raises(FileNotFoundError):
+            files.open(inner(scratch / pattern))
+        with pytest.raises(FileNotFoundError):
+            files.get_file(inner(scratch / pattern), tmp_path / "copy")
+    assert not place.requests("download")
+    with pytest.raises(ValueError, match="a whole file system"):
+        files.rm("iri://place/scratch/a/..", recursive=True)
+
+
 def test_failures_are_told_in_the_words_of_files(files: IriFileSystem, scratch: Path) -> None:
     with pytest.raises(FileNotFoundError) as missing:
         files.open(inner(scratch / "nothing"))

@@ -90,6 +90,9 @@ def _pour(where: Where, out: BinaryIO) -> None:
 
 
 def _fetch(where: Where, copy: Path) -> None:
+    # A directory, or what a pattern names, would be fetched whole before it turns out to be no file.
+    if stat.S_ISDIR(where.files.stat(where.path, dereference=True, **where.words).mode):
+        raise UsageError(f"{where.given} is a directory; iri get fetches it")
     try:
         where.files.get(where.path, copy, **where.words)
     except TooLarge as error:

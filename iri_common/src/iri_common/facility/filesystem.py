@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posixpath
 import shutil
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -186,6 +187,9 @@ class IriFileSystem(AbstractFileSystem):
             try:
                 first = facility.files.read(place, end=FIRST_PIECE, storage=storage)
             except NotOffered:
+                # A directory, or what a pattern names, would be fetched whole before that comes out.
+                if self.info(path)["type"] == "directory":
+                    raise IsADirectoryError(errno.EISDIR, "is a directory", path) from None
                 return FetchedFile(path, lambda copy: self._fetch(path, copy))
         if len(first) < FIRST_PIECE:
             return FetchedFile(path, lambda copy: copy.write_bytes(first))
@@ -206,7 +210,7 @@ class IriFileSystem(AbstractFileSystem):
             with self._open(rpath) as file:
                 shutil.copyfileobj(file, into)
             return
-        if self.isdir(rpath):
+        if self.info(rpath)["type"] == "directory":
             Path(lpath).mkdir(parents=True, exist_ok=True)
             return
         Path(lpath).parent.mkdir(parents=True, exist_ok=True)
@@ -292,7 +296,7 @@ class IriFileSystem(AbstractFileSystem):
         for each in self._strip_protocol(path if isinstance(path, list) else [path]):
             with os_errors(each):
                 facility, storage, place = self._catalogue.at(each)
-                if place == "/":
+                if posixpath.normpath(place) == "/":
                     raise UsageError(f"iri://{each} is a whole file system; that is not removed")
                 if not recursive and self._catalogue.seen(each, follow=False)["type"] == "directory":
                     raise IsADirectoryError(errno.EISDIR, "is a directory; recursive=True removes it", each)
