@@ -392,3 +392,21 @@ def test_words_that_make_no_sense_send_nothing(facility, place, there: Path, tre
     with pytest.raises(UsageError, match="are the same"):
         Transfers().copy(facility.files.at(str(there)), facility.files.at(str(there)))
     assert not place.requests("upload")
+
+
+def test_a_file_lands_in_a_directory_under_its_own_name(facility, place, there: Path, tmp_path: Path) -> None:
+    (there / "x").write_text("x")
+    (tmp_path / "dir" / "y").mkdir(parents=True)
+    facility.files.get(str(there / "x"), tmp_path / "dir")
+    assert (tmp_path / "dir" / "x").read_text() == "x"
+    assert asked(place)["stat"] == 1, "what is here is known without a request"
+    with pytest.raises(UsageError, match="end it with a slash to put the file inside"):
+        facility.files.put(tmp_path / "dir" / "x", str(there))
+    facility.files.put(tmp_path / "dir" / "x", f"{there}/y")
+    facility.files.put(tmp_path / "dir" / "x", f"{there.parent}/")
+    assert (there.parent / "x").read_text() == "x"
+    with pytest.raises(UsageError, match="is in .* already"):
+        Transfers().copy(facility.files.at(str(there / "x")), facility.files.at(f"{there}/"))
+    (tmp_path / "dir" / "y" / "z").mkdir()
+    with pytest.raises(UsageError, match="must be a file name"):
+        facility.files.get(str(there / "y"), tmp_path / "dir")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 from iri_common.apis.s3 import s3_parts
@@ -57,16 +59,23 @@ class _FarReach:
         dialect: Whose files these are.
         file_system: Its id there.
         path: The end's.
+        place: Names the file system among all there are.
         readable: The files can be listed, renamed and removed.
     """
 
-    def __init__(self, dialect: Dialect, file_system: str, path: str, *, readable: bool) -> None:
+    def __init__(self, dialect: Dialect, file_system: str, path: str, *, place: str, readable: bool) -> None:
         self.path = path
+        self._place = place
         self.dialect = dialect
         self.file_system = file_system
         self.globus: Globus | None = None
         self.collection: CollectionEnd | None = None
         self._far = FarEnd(dialect, file_system) if readable else None
+
+    @property
+    def name(self) -> str:
+        """Names the place and the path; equal for equal ones only."""
+        return f"{self._place}:{_plain(self.path)}"
 
     async def tree(self, links: Links) -> Tree:
         """What lies there."""
@@ -78,6 +87,14 @@ class _FarReach:
         if self._far is None:
             return True
         return await self._far.is_directory(self.path.rstrip("/") or "/") is not None
+
+    async def around(self, name: str) -> Self:
+        """Where a file of this name goes: into what ends with a slash."""
+        if not self.path.endswith("/"):
+            return self
+        inner = copy.copy(self)
+        inner.path = self.path + name
+        return inner
 
     async def make(self, directories: Sequence[str]) -> None:
         """Make directories, several at once; a store of objects has none."""
@@ -113,9 +130,9 @@ class FacilityReach(_FarReach):
     def __init__(self, end: FacilityEnd, door: Door, storage: Resource) -> None:
         grades = door.dialect.grades
         readable = storage.offers("filesystem") and grades.readable_files
-        super().__init__(door.dialect, storage.id, end.path, readable=readable)
+        place = f"{origin_of(end.settings.url)}/{storage.id}"
+        super().__init__(door.dialect, storage.id, end.path, place=place, readable=readable)
         self.settings, self.ledger = end.settings, end.ledger
-        self.name = f"{origin_of(end.settings.url)}/{storage.id}:{_plain(end.path)}"
         self.parts: PartsApi | None = door.dialect.parts
         self._door = door
         self._direct = readable and grades.files == "direct"
@@ -144,7 +161,7 @@ class FacilityReach(_FarReach):
         return Offer(
             "facility",
             label,
-            place=f"{origin_of(self.settings.url)}/{self.file_system}",
+            place=self._place,
             files=self._direct,
             upload_limit=grades.upload_limit,
             download_limit=grades.download_limit,
@@ -216,8 +233,8 @@ class CollectionReach(_FarReach):
     """A Globus collection, which may be no facility's."""
 
     def __init__(self, end: GlobusEnd, globus: Globus) -> None:
-        super().__init__(globus.dialect, end.collection, end.path, readable=True)
-        self.name = f"globus/{end.collection}:{_plain(end.path)}"
+        place = f"globus/{end.collection}"
+        super().__init__(globus.dialect, end.collection, end.path, place=place, readable=True)
         self.globus = globus
         self.collection = CollectionEnd(end.collection)
 

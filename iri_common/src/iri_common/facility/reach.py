@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import posixpath
 import shutil
 import socket
 from collections.abc import Sequence
@@ -43,6 +44,10 @@ class Reach(Protocol):
         """Whether anything lies there."""
         ...
 
+    async def around(self, name: str) -> Reach:
+        """Where a file of this name goes: into a directory, as far as that is known without asking."""
+        ...
+
     async def make(self, directories: Sequence[str]) -> None:
         """Make directories, and those above them."""
         ...
@@ -77,6 +82,12 @@ class HereReach:
         """Whether anything lies there."""
         return await asyncio.to_thread(os.path.lexists, self.path)
 
+    async def around(self, name: str) -> Reach:
+        """Where a file of this name goes: into a directory that is there, as `cp` does it."""
+        if not await asyncio.to_thread(os.path.isdir, self.path):
+            return self
+        return HereReach(os.path.join(self.path, name))
+
     async def make(self, directories: Sequence[str]) -> None:
         """Make directories; none of them through a link that leads out of the target."""
         await asyncio.to_thread(_make_here, self.path, directories)
@@ -109,6 +120,16 @@ def require_deletable(source: Reach, target: Reach, tree: Tree) -> None:
 def _holds(one: Reach, other: Reach) -> bool:
     """Whether the other end is the one, or lies below it."""
     return f"{other.name}/".startswith(f"{one.name.rstrip('/')}/")
+
+
+async def around(source: Reach, target: Reach, tree: Tree) -> Reach:
+    """The target itself, or for a single file a place in it, if it is a directory."""
+    if not tree.single:
+        return target
+    inner = await target.around(posixpath.basename(source.path))
+    if inner.name == source.name:
+        raise UsageError(f"{source.path} is in {target.path} already")
+    return inner
 
 
 def _make_here(root: str, directories: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from typing import TypedDict, Unpack
 from iri_common.facility.carriers import Making, carrier, makes_directories
 from iri_common.facility.farreach import CollectionReach, FacilityEnd, FacilityReach
 from iri_common.facility.profiles import load_profile
-from iri_common.facility.reach import HereReach, Reach, require_deletable
+from iri_common.facility.reach import HereReach, Reach, around, require_deletable
 from iri_common.jobs.ledger import FileLedger
 from iri_common.model.errors import IriError, NotFound, NotOffered, TooLarge, UsageError
 from iri_common.model.key import JobKey
@@ -119,8 +119,8 @@ class TransferService:
     async def copy(self, source: AnyEnd, target: AnyEnd, **words: Unpack[TransferWords]) -> TransferResult:
         """Move everything that the source names: a file, a directory with all that is in it, or a pattern.
 
-        A file takes the target's name; what is in a directory, or is meant by a pattern, comes to lie in the
-        target, which is made if need be. Asked for again after a crash, it goes on where it was.
+        A file takes the target's name, or its own in a directory here and in what ends with a slash. What is in
+        a directory, or is meant by a pattern, comes to lie in the target, which is made if need be.
 
         Raises:
             UsageError: for ends or files that make no sense; nothing was moved.
@@ -131,6 +131,7 @@ class TransferService:
         said = _said(words)
         from_, to = await _both(source, target)
         tree = await from_.tree(said.links)
+        to = await around(from_, to, tree)
         moves = tree.moves(to.path)
         task = _Task(tree, moves, await _planned(from_, to, tree, moves, said))
         return await _carried(from_, to, task, said, f"{source}", f"{target}")
@@ -168,6 +169,7 @@ class TransferService:
         if sync:
             return (await _compared(from_, to, said, delete=False)).plan
         tree = await from_.tree(said.links)
+        to = await around(from_, to, tree)
         return await _planned(from_, to, tree, tree.moves(to.path), said)
 
 

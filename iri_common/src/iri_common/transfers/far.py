@@ -171,4 +171,6 @@ def require_file_name(target: str) -> None:
 
 def a_directory(target: str) -> UsageError:
     """The error for a target that is one."""
-    return UsageError(f"{target!r} is a directory; say the name of the file too")
+    return UsageError(
+        f"{target!r} is a directory; end it with a slash to put the file inside, or say its name too"
+    )
