@@ -66,7 +66,7 @@ class Facility:
             there = await asyncio.to_thread(os.stat, self.at(path))
         except FileNotFoundError:
             raise NotFound(path) from None
-        return Done(FileStat(there.st_size, there.st_mode))
+        return Done(FileStat(there.st_size, there.st_mode, mtime=there.st_mtime))
 
     async def checksum(self, resource_id: str, path: str) -> Done[Checksum]:
         content = await asyncio.to_thread(self.at(path).read_bytes)

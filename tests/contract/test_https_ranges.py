@@ -17,6 +17,7 @@ from iri_common.http.transport import WireSettings
 from iri_common.model.errors import (
     AmbiguousReply,
     IriError,
+    NotOffered,
     PermissionDenied,
     TransferError,
     TransientError,
@@ -256,6 +257,26 @@ async def test_a_content_that_changed_unseen_is_found_by_its_digest(world: World
 
     world.collection.on_read = change
     with pytest.raises(TransferError, match="did not arrive whole"):
+        await world.carry(Move("/b", str(tmp_path / "c"), 4 * MIB), up=False)
+    assert sorted(os.listdir(tmp_path)) == ["notes", "there"]
+
+
+async def test_without_digests_a_content_that_changed_is_found_by_its_time(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none(*_: object) -> None:
+        raise NotOffered("no digests here")
+
+    monkeypatch.setattr(Facility, "checksum", none)
+    made(world.collection.root / "b", 4 * MIB)
+    os.utime(world.collection.root / "b", (1e9, 1e9))
+
+    def change() -> None:
+        with open(world.collection.root / "b", "r+b") as file:
+            file.write(b"!")
+
+    world.collection.on_read = change
+    with pytest.raises(TransferError, match="changed while it was read"):
         await world.carry(Move("/b", str(tmp_path / "c"), 4 * MIB), up=False)
     assert sorted(os.listdir(tmp_path)) == ["notes", "there"]
 

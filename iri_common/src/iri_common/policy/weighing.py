@@ -133,7 +133,7 @@ def _https(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | 
     far, up = _far(source, target)
     if far is None or not far.https:
         return None
-    requests = (3 if up else 2) * load.files
+    requests = 3 * load.files
     return _through_here(Road.HTTPS, far, load, wishes, requests, _missing(far, wishes, renames=up))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from iri_common.model.errors import AmbiguousReply, IriError, TransferError
+from iri_common.model.errors import AmbiguousReply, IriError, NotOffered
 from iri_common.model.ports import Dialect, RangesApi
 from iri_common.model.transfer import Move
 from iri_common.policy.retry import backoff
@@ -122,9 +123,10 @@ class HttpsRoad:
         aside = local.LocalAside(move.target, trip.notes.transfer)
         ends = f"{move.source}\0{move.target}".encode(errors="surrogateescape")
         name = f"https:{hashlib.sha256(ends).hexdigest()[:16]}"
+        seen = await self._facts(move)
         try:
-            sha256 = await self._fetched(move, trip, slots, aside, name)
-            await self._compare(move, sha256)
+            sha256 = await self._fetched(move, seen, trip, slots, aside, name)
+            await self._compare(move, seen, sha256)
             await aside.place(move.size)
         except Damaged:
             trip.notes.put(name, None)
@@ -136,16 +138,22 @@ class HttpsRoad:
         return sha256
 
     async def _fetched(
-        self, move: Move, trip: Trip, slots: asyncio.Semaphore, aside: local.LocalAside, name: str
+        self,
+        move: Move,
+        seen: list[float],
+        trip: Trip,
+        slots: asyncio.Semaphore,
+        aside: local.LocalAside,
+        name: str,
     ) -> str:
         noted: Mapping[str, Any] = trip.notes.get(name) or {}
-        same = noted.get("size") == move.size and noted.get("mtime") == move.mtime
+        same = noted.get("seen") == seen and noted.get("size") == move.size
         left = await aside.open(keep=same)
         spans = Spans(move.size, noted["missing"] if same and left else None)
         trip.meter.kept(spans.here)
 
         def note() -> None:
-            trip.notes.put(name, {"size": move.size, "mtime": move.mtime, "missing": spans.missing})
+            trip.notes.put(name, {"size": move.size, "seen": seen, "missing": spans.missing})
 
         def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
             return self._ranges.read(self._id, move.source, start=start, end=end)
@@ -158,10 +166,24 @@ class HttpsRoad:
         finally:
             digesting.cancel()
 
-    async def _compare(self, move: Move, sha256: str) -> None:
+    async def _facts(self, move: Move) -> list[float]:
+        """Size and time of the source now, or when it was listed where nobody tells."""
+        far = self._far
+        if far is not None:
+            with contextlib.suppress(NotOffered):
+                there = await far.over(await far.files.stat(far.id, move.source, dereference=True))
+                return [there.size, there.mtime]
+        return [move.size, move.mtime]
+
+    async def _compare(self, move: Move, seen: list[float], sha256: str) -> None:
         if self._far is None:
             return
-        try:
-            await self._far.require_whole(move.source, move.size, sha256, f"{move.source} -> {move.target}")
-        except TransferError as error:
-            raise Damaged(str(error)) from None
+        told = await self._far.digest(move.source)
+        if told == sha256:
+            return
+        if told is not None:
+            raise Damaged(
+                f"{move.source} did not arrive whole: SHA-256 {told} there, {sha256} here; try again"
+            )
+        if await self._facts(move) != seen or seen[0] != move.size:
+            raise Damaged(f"{move.source} changed while it was read; ask again")
