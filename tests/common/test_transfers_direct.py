@@ -168,7 +168,7 @@ def test_a_directory_at_the_facility_is_no_target(facility: Facility, place, tmp
     (tmp_path / "source").write_text("x")
     inside = place.home / "folder"
     inside.mkdir(exist_ok=True)
-    for target in (str(inside), f"{inside}/", f"{place.home}/nowhere/", ""):
+    for target in (str(inside), ""):
         with pytest.raises(UsageError, match="is a directory"):
             facility.files.put(tmp_path / "source", target)
     assert not list(inside.iterdir())

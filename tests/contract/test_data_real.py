@@ -405,7 +405,7 @@ def test_a_file_lands_in_a_directory_under_its_own_name(facility, place, there: 
     facility.files.put(tmp_path / "dir" / "x", f"{there}/y")
     facility.files.put(tmp_path / "dir" / "x", f"{there.parent}/")
     assert (there.parent / "x").read_text() == "x"
-    with pytest.raises(UsageError, match="is in .* already"):
+    with pytest.raises(UsageError, match=r"is in .* already"):
         Transfers().copy(facility.files.at(str(there / "x")), facility.files.at(f"{there}/"))
     (tmp_path / "dir" / "y" / "z").mkdir()
     with pytest.raises(UsageError, match="must be a file name"):

@@ -119,8 +119,8 @@ class TransferService:
     async def copy(self, source: AnyEnd, target: AnyEnd, **words: Unpack[TransferWords]) -> TransferResult:
         """Move everything that the source names: a file, a directory with all that is in it, or a pattern.
 
-        A file takes the target's name, or its own in a directory here and in what ends with a slash. What is in
-        a directory, or is meant by a pattern, comes to lie in the target, which is made if need be.
+        A file takes the target's name, or its own in a directory here and in what ends with a slash. What is
+        in a directory, or meant by a pattern, comes to lie in the target. Asked for again, it goes on.
 
         Raises:
             UsageError: for ends or files that make no sense; nothing was moved.
@@ -370,8 +370,7 @@ async def _conducted(
     source: Reach, target: Reach, task: _Task, said: _Said, notes: FileNotes, meter: TransferMeter
 ) -> str | None:
     """Carry it out; gives the id of Globus' task, if there was one."""
-    directories: list[str] = []
-    fresh: Sequence[str] = ()
+    directories, fresh = list[str](), list[str]()
     if not task.tree.single:
         directories = [target.path, *(inside(target.path, name) for name in task.tree.directories)]
         directories += [posixpath.dirname(move.target) for move in task.moves]
