@@ -29,7 +29,6 @@ from iri_common.facility import doors
 from iri_common.http.budget import Budget
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import HttpxTransport
-from iri_common.jobs.operations import Patience
 from iri_common.transfers import abreast, chunks, https, parts, spans
 
 MIB = 1024 * 1024
@@ -50,7 +49,6 @@ SMALL: tuple[tuple[Any, str, Any], ...] = (
     (doors, "Budget", AT_EASE),
     (chunks, "PART_UP", PART),
     (chunks, "PART_DOWN", PART),
-    (chunks, "_PATIENCE", Patience(first=0.05)),
     (s3_parts, "PART_SIZE", PART),
     (s3_parts, "MIB", PART),
     (s3_parts, "CLOCKS", math.inf),  # moto says of every upload that it was opened in 2010
