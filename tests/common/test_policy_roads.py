@@ -135,6 +135,17 @@ def test_many_files_come_down_with_one_job() -> None:
     assert [(hop.jobs, hop.packed) for hop in relayed.hops] == [(3, False)] * 2
 
 
+def test_archives_come_down_by_directory() -> None:
+    many = [10 * KIB] * 10_000
+    by_directory = plan(IRI, HERE, many, bundles=(100, 0))
+    assert (by_directory.road, by_directory.chosen.requests) == (Road.ARCHIVE, 806)
+    assert plan(IRI, HERE, many, bundles=(3, 9_900)).chosen.requests > 50_000, "file by file, nearly all"
+    for nothing in (None, (0, 10_000)):
+        told = plan(IRI, HERE, many, bundles=nothing)
+        assert told.road is Road.DIRECT
+        assert "no directory of several fits" in told.explain()
+
+
 def test_the_explanation_is_one_that_a_scientist_reads_with_profit() -> None:
     assert plan(HERE, IRI, [10 * KIB] * 200 + [200 * MIB], JOBS).explain().splitlines() == [
         "200 files, 2.0 MiB: this machine -> nersc",

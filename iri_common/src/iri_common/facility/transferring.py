@@ -21,7 +21,8 @@ from iri_common.model.transfer import Move, Road, TransferResult
 from iri_common.policy import globs
 from iri_common.policy.inside import inside
 from iri_common.policy.offers import Wishes
-from iri_common.policy.roads import Plan, plan
+from iri_common.policy.roads import Difference, Plan, plan
+from iri_common.policy.sizes import PACK_DOWN
 from iri_common.policy.unchanged import MANY, Facts, Verdict, extras, judge, judge_in_bulk
 from iri_common.transfers.abreast import abreast
 from iri_common.transfers.conduct import Stretch, conduct, forget_landed, landed_before, note_landed
@@ -29,6 +30,7 @@ from iri_common.transfers.ends import GlobusEnd, LocalEnd, ProfileEnd, parse_end
 from iri_common.transfers.globus import GlobusRoad
 from iri_common.transfers.meter import OnProgress, TransferMeter
 from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.packing import bundled
 from iri_common.transfers.tree import Links, Tree
 from iri_common.transfers.trip import Trip
 
@@ -91,23 +93,6 @@ class _Task:
     gone: Sequence[str] = ()
     there: Collection[str] = ()
     compared: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What a sync would do.
-
-    Attributes:
-        moved: Paths at the target that would be written.
-        unchanged: How many files would be left as they are.
-        deleted: Paths at the target that would be taken away.
-        plan: How.
-    """
-
-    moved: tuple[str, ...]
-    unchanged: int
-    deleted: tuple[str, ...]
-    plan: Plan
 
 
 AnyEnd = str | os.PathLike[str] | LocalEnd | ProfileEnd | GlobusEnd | FacilityEnd
@@ -232,15 +217,27 @@ async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Mov
     """The plan; ends are asked for roads of their own only where the plain ones do not do."""
     sizes, wishes = [move.size for move in moves], said.wishes
     offers = await source.offer(fully=False), await target.offer(fully=False)
-    at_one_place = offers[0].place == offers[1].place != ""
-    whole = at_one_place and _is_all(source, tree, moves, said) and not await target.exists()
+    packs = offers[0].archives and offers[1].here
+    bundles = await asyncio.to_thread(bundled, moves, PACK_DOWN) if packs else None
+    whole = (
+        offers[0].place == offers[1].place != ""
+        and _is_all(source, tree, moves, said)
+        and not await target.exists()
+    )
     try:
-        first = plan(*offers, sizes, wishes, tree=whole)
+        first = plan(*offers, sizes, wishes, tree=whole, bundles=bundles)
     except (NotOffered, TooLarge):
         first = None
     if first is not None and (wishes.road or {leg.quote.road for leg in first.legs} <= WithoutAsking):
         return first
-    return plan(await source.offer(fully=True), await target.offer(fully=True), sizes, wishes, tree=whole)
+    return plan(
+        await source.offer(fully=True),
+        await target.offer(fully=True),
+        sizes,
+        wishes,
+        tree=whole,
+        bundles=bundles,
+    )
 
 
 async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) -> _Task:

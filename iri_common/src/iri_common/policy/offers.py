@@ -85,17 +85,20 @@ class Load:
         bytes: Of all of them.
         largest: Bytes of the largest.
         tree: They are all that is in one directory, and its place at the target is empty.
+        bundles: How many of their directories fit into an archive each, and how many files are in none;
+            None where nobody has looked.
     """
 
     files: int
     bytes: int
     largest: int
     tree: bool = False
+    bundles: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, sizes: Sequence[int], *, tree: bool = False) -> Load:
+    def of(cls, sizes: Sequence[int], *, tree: bool = False, bundles: tuple[int, int] | None = None) -> Load:
         """Of files of these sizes."""
-        return cls(len(sizes), sum(sizes), max(sizes, default=0), tree)
+        return cls(len(sizes), sum(sizes), max(sizes, default=0), tree, bundles)
 
     def describe(self) -> str:
         """For people."""

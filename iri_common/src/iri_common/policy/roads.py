@@ -86,6 +86,23 @@ class Plan:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a sync would do.
+
+    Attributes:
+        moved: Paths at the target that would be written.
+        unchanged: How many files would be left as they are.
+        deleted: Paths at the target that would be taken away.
+        plan: How.
+    """
+
+    moved: tuple[str, ...]
+    unchanged: int
+    deleted: tuple[str, ...]
+    plan: Plan
+
+
 MEANS: Mapping[Road, str] = {
     Road.WITHIN: "the facility copies for itself, file by file",
     Road.DIRECT: "each file in one call of the facility's API, written aside, compared and renamed",
@@ -105,6 +122,7 @@ def plan(
     wishes: Wishes = NOTHING_SAID,
     *,
     tree: bool = False,
+    bundles: tuple[int, int] | None = None,
 ) -> Plan:
     """Choose a road, or one for the small files and one for the large.
 
@@ -114,6 +132,7 @@ def plan(
         sizes: Of the files, in bytes.
         wishes: What the user said.
         tree: They are all that is in one directory, and its place at the target is empty.
+        bundles: As a :class:`~iri_common.policy.offers.Load` has them.
 
     Raises:
         UsageError: if both ends are this machine.
@@ -122,7 +141,7 @@ def plan(
     """
     if source.here and target.here:
         raise UsageError("both ends are on this machine: no facility is needed for that")
-    whole = _leg(source, target, Load.of(sizes, tree=tree), wishes)
+    whole = _leg(source, target, Load.of(sizes, tree=tree, bundles=bundles), wishes)
     legs = [whole]
     bounds = sorted(
         {

@@ -77,11 +77,13 @@ def _archive(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote 
         return None
     if limit is not None and load.largest + 2 * TAR_HEADER > limit:
         return Quote(Road.ARCHIVE, _over(load, limit, far, up=up), too_large=True)
+    archives, loose = 1 if limit is None else -(-packed // limit), 0
     if limit is not None and packed > limit and not up:
-        why = f"together they have {amount(packed)}; the API of {far.label} gives {amount(limit)} in one file"
+        archives, loose = load.bundles or (0, load.files)
+    if not archives:
+        why = f"together they have {amount(packed)}, and no directory of several fits into an archive"
         return Quote(Road.ARCHIVE, why, too_large=True)
-    archives = 1 if limit is None else -(-packed // limit)
-    requests = archives * PUT + 3 * OPERATION
+    requests = archives * PUT + 3 * OPERATION + loose * GET
     missing = (*_missing(far, wishes, renames=False), *((ONE_BY_ONE,) if up else ()))
     quote = _through_here(Road.ARCHIVE, far, load, wishes, requests, missing)
     return replace(quote, seconds=quote.seconds + UNPACKING * archives)

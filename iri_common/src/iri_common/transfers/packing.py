@@ -144,6 +144,12 @@ def directories(moves: Sequence[Move], root: str, limit: int) -> tuple[dict[str,
     return whole, loose
 
 
+def bundled(moves: Sequence[Move], limit: int) -> tuple[int, int]:
+    """How many archives these files would come down in, and how many of them in none."""
+    whole, loose = directories(moves, root_of([move.source for move in moves]), limit) if moves else ({}, [])
+    return len(whole), len(loose)
+
+
 def _fits(moves: Sequence[Move], directory: str, limit: int) -> bool:
     return sum(taken(move.source[len(directory) :], move.size) for move in moves) + _END <= limit
 
