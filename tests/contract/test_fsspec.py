@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import gc
 import gzip
 import json
 import multiprocessing
@@ -118,6 +119,14 @@ def test_after_an_exception_nothing_was_written(scratch: Path, place: LocalFacil
         broken_off(scratch / "new.gz", mode, compression="gzip")
     assert [(each.name, each.read_text()) for each in scratch.iterdir()] == [("old", "old")]
     assert seen(place, "upload") == 0
+
+
+def test_a_file_that_is_left_open_is_not_sent(files: IriFileSystem, scratch: Path) -> None:
+    file = files.open(inner(scratch / "left"), "wb")
+    file.write(b"half")
+    del file
+    gc.collect()
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_file_that_is_written_while_an_error_is_handled_is_written(

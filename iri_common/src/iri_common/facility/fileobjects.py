@@ -85,3 +85,8 @@ class SentFile(io.BufferedRandom):
     ) -> None:
         self._given_up = self._given_up or kind is not None
         self.close()
+
+    def __del__(self) -> None:
+        # Left open, it was never said to be complete; what the garbage collector closes is not sent.
+        self._given_up = True
+        self.close()
