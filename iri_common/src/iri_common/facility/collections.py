@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
@@ -86,7 +87,9 @@ class Globus:
 def open_globus(credential: GlobusCredential) -> Globus:
     """The identity of this credential; made once per process. Call it on the I/O loop."""
     doors = io_loop().belongings
-    key = ("globus", credential.identity)
+    # Where the SDK finds Globus it reads from these when a client is made.
+    where = tuple(sorted(each for each in os.environ.items() if each[0].startswith("GLOBUS_SDK_")))
+    key = ("globus", credential.identity, where)
     if key not in doors:
         wire = HttpBytes(WireSettings())
         dialect = GlobusDialect(GlobusClient(credential), wire)

@@ -23,6 +23,7 @@ from iri_common.http.transport import WireSettings
 from iri_common.jobs.operations import settled
 from iri_common.model.errors import IriError, NotFound, NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint, Resource
+from iri_common.model.logfields import about
 from iri_common.model.ports import ByteWire, Dialect, Ledger, PartsApi
 from iri_common.model.ref import origin_of
 from iri_common.model.transfer import CollectionEnd
@@ -204,7 +205,9 @@ class FacilityReach(_FarReach):
         try:
             self._has_https = self._has_https or await self._https()
         except IriError as error:  # other roads may do; who wishes for this one is told that there is none
-            log.info("the collection of %s is not asked for its HTTPS: %s", self.settings.label, error)
+            label = self.settings.label
+            fields = about(facility=label, error=error)
+            log.info("the collection of %s is not asked for its HTTPS: %s", label, error, extra=fields)
 
     async def _of_storage(self, root: str) -> CollectionEnd | None:
         """The only collection of the facility; a machine is no storage, though it shows the files."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iri_common.model.errors import AuthError, Conflict, IriError, TransferError
+from iri_common.model.logfields import about
 from iri_common.model.ports import TransfersApi
 from iri_common.model.transfer import CollectionEnd, Move, TransferRequest, TransferTask
 from iri_common.policy.collections import to_collection
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _NOTE = "globus-"  # what the names of notes of errands begin with
 _ERRANDS = "globus"  # the note that lists them
+
+_FIELDS = about(facility="Globus")
 
 LIMIT = 3600.0  # seconds that a task may stand still because of something that a person has to do
 
@@ -166,7 +169,7 @@ class GlobusRoad:
         """The task that does it, submitted now or by an earlier try."""
         noted = self._noted(trip, errand)
         if "task" in noted:
-            log.info("%s: going on with task %s of Globus", errand.what, noted["task"])
+            log.info("%s: going on with task %s of Globus", errand.what, noted["task"], extra=_FIELDS)
             return str(noted["task"])
         submission = noted.get("submission")
         if submission is None:
@@ -187,7 +190,8 @@ class GlobusRoad:
         """The task that has these paths; the conflict itself does not name it (archivetar#65)."""
         for task in (await self._transfers.find(errand.request.label)).value:
             if not task.state.over:
-                log.info("%s: adopting task %s of Globus, which is under way", errand.what, task.task_id)
+                words = "%s: adopting task %s of Globus, which is under way"
+                log.info(words, errand.what, task.task_id, extra=_FIELDS)
                 return task.task_id
         raise TransferError(
             f"{errand.what}: another task of Globus moves files to the same paths ({conflict.message}); "
@@ -286,7 +290,8 @@ class _Watch:
             self._stands_since = now
         if why != self._told:
             self._told = why
-            log.warning("%s: task %s of Globus waits: %s", self._errand.what, self._task_id, why)
+            words = "%s: task %s of Globus waits: %s"
+            log.warning(words, self._errand.what, self._task_id, why, extra=_FIELDS)
         if now - self._stands_since >= self._look.limit:
             raise TransferError(
                 f"{self._errand.what} waits for {self._look.limit:.0f} s already: {why}. Task "

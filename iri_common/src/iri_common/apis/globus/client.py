@@ -32,6 +32,7 @@ from iri_common.model.errors import (
     Unreachable,
     UsageError,
 )
+from iri_common.model.logfields import about
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Action, Limits, Replay, decide
 
@@ -147,6 +148,7 @@ class GlobusClient:
                 trouble.outcome,
                 trouble.words,
                 decision.delay,
+                extra=about(facility="Globus", operation=operation),
             )
             await asyncio.sleep(decision.delay)
 
