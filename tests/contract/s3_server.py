@@ -43,7 +43,16 @@ class Store:
         return self.admin.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
     def open_uploads(self) -> list[str]:
-        return [each["Key"] for each in self.admin.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
+        return [each["Key"] for each in self._uploads()]
+
+    def parts(self, key: str) -> dict[int, int]:
+        """Of the uploads of a key that are open: the bytes of each part that is there."""
+        ids = [each["UploadId"] for each in self._uploads() if each["Key"] == key]
+        found = [self.admin.list_parts(Bucket=BUCKET, Key=key, UploadId=each) for each in ids]
+        return {part["PartNumber"]: part["Size"] for each in found for part in each.get("Parts", [])}
+
+    def _uploads(self) -> list[dict[str, Any]]:
+        return self.admin.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
 
 
 @contextlib.contextmanager

@@ -228,6 +228,11 @@ class Parcel:
         """Which of them have arrived whole."""
         if self.road.startswith("direct"):
             return {str(self.at(name)) for name, held in self.files.items() if self.target(name) == held}
+        if self.up and self.stored and self.key in self.ends.store.open_uploads():
+            # A request that was cut off is in the store's log too.
+            held = self.ends.store.parts(self.key)
+            sizes = {each: min(PART, self.size - (int(each) - 1) * PART) for each in moved}
+            return {each for each in moved if held.get(int(each)) == sizes[each]}
         if self.up:
             return moved
         content, there = self.files[""], b""
