@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -267,8 +268,8 @@ def _tell_end(story: Story, ref: JobRef, state: str) -> None:
     story.tell("ended", job=ref.job_id, generation=ref.key.generation, state=state)
 
 
-def main() -> None:
-    """Fork a client for each plan."""
+def serve(plan_of: Callable[[str], Any], live: Callable[[Any], object]) -> None:
+    """Fork a client for each plan, a line of stdin; ends them all when there are no more."""
     os.setpgrp()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody is left over
     while line := sys.stdin.readline():
@@ -276,7 +277,7 @@ def main() -> None:
         if child:
             print(child, flush=True)
             continue
-        plan = Plan.of(line)
+        plan = plan_of(line)
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             live(plan)
@@ -288,4 +289,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Plan.of, live)

@@ -12,15 +12,12 @@ import math
 import os
 import re
 import resource
-import signal
-import sys
-import traceback
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from asking_client import HURRY, Fate, Story, Strike
+from asking_client import HURRY, Fate, Story, Strike, serve
 
 from iri_common import Facility, FileLedger, GlobusCredential, GlobusSettings, IriError
 from iri_common.apis.s3 import parts as s3_parts
@@ -235,22 +232,7 @@ def main() -> None:
     import globus_sdk
 
     globus_sdk.TransferClient  # noqa: B018 - it is lazy
-    os.setpgrp()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody is left over
-    while line := sys.stdin.readline():
-        child = os.fork()
-        if child:
-            print(child, flush=True)
-            continue
-        plan = TransferPlan.of(line)
-        try:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            live(plan)
-        except BaseException:
-            Story(plan.story).tell("broke", traceback=traceback.format_exc())
-        finally:
-            os._exit(0)
-    os.killpg(0, signal.SIGKILL)
+    serve(TransferPlan.of, live)
 
 
 if __name__ == "__main__":
