@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_shell import Shell, variables_of
 from misbehaving_relay import Relay
+from s3_server import Store, s3_server
 
 from iri_common import Facility, FileLedger
 from iri_local_facility import LocalFacility
@@ -40,3 +42,17 @@ def facility(place: LocalFacility, relay: Relay, tmp_path: Path) -> Facility:
         directory=str(place.home),
         ledger=FileLedger(tmp_path / "ledger"),
     )
+
+
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """An S3 server that every test of this process shares."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture
+def store(store_server: Store) -> Store:
+    """The shared server, emptied: which tests ran before in this process is chance."""
+    store_server.empty()
+    return store_server

@@ -51,6 +51,13 @@ class Store:
         found = [self.admin.list_parts(Bucket=BUCKET, Key=key, UploadId=each) for each in ids]
         return {part["PartNumber"]: part["Size"] for each in found for part in each.get("Parts", [])}
 
+    def empty(self) -> None:
+        """Leave neither objects nor uploads of earlier tests."""
+        for each in self._uploads():
+            self.admin.abort_multipart_upload(Bucket=BUCKET, Key=each["Key"], UploadId=each["UploadId"])
+        for each in self.admin.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+            self.admin.delete_object(Bucket=BUCKET, Key=each["Key"])
+
     def _uploads(self) -> list[dict[str, Any]]:
         return self.admin.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import BUCKET, KEYS, Store, s3_server
+from s3_server import BUCKET, KEYS, Store
 
 from iri_common import Facility, Road, Transfers
 from iri_local_facility import LocalFacility
@@ -16,14 +16,8 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def place(store: Store) -> Iterator[LocalFacility]:
-    with LocalFacility(s3=(store.url, BUCKET, KEYS["AWS_DEFAULT_REGION"])) as facility:
+def place(store_server: Store) -> Iterator[LocalFacility]:
+    with LocalFacility(s3=(store_server.url, BUCKET, KEYS["AWS_DEFAULT_REGION"])) as facility:
         yield facility
 
 

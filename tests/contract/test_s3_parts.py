@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from misbehaving_relay import Fault, Relay, http, lose, unseen
 from parts_world import Counts, Facility, FetchingParts, signer
-from s3_server import BUCKET, KEYS, Store, s3_server
+from s3_server import BUCKET, KEYS, Store
 
 from iri_common.apis.s3 import parts as s3_module
 from iri_common.http.bytes import HttpBytes
@@ -40,12 +40,6 @@ from iri_common.transfers.trip import Trip
 MIB = 1024 * 1024
 PART = 5 * MIB  # the least that S3 takes for a part that is not the last
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
 
 
 @pytest.fixture

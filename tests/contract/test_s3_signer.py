@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from misbehaving_relay import Fault, Relay, http
 from parts_world import signer
-from s3_server import BUCKET, KEYS, Store, s3_server
+from s3_server import BUCKET, KEYS, Store
 
 from iri_common.apis.s3 import parts as s3_module
 from iri_common.apis.s3 import s3_parts
@@ -17,12 +17,6 @@ from iri_common.model.facility import AccessEndpoint
 from iri_common.model.transfer import DownloadLink, PartsUpload
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
 
 
 @pytest.fixture
