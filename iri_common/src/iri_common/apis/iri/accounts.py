@@ -7,15 +7,8 @@ from collections.abc import Sequence
 from iri_common.apis.iri.paging import gather
 from iri_common.apis.iri.rules import PAGE
 from iri_common.apis.iri.versions import Version
-from iri_common.apis.iri.wire import (
-    AllocationReply,
-    CapabilityReply,
-    ProjectReply,
-    Reading,
-    WhoAmIReply,
-    last_segment,
-    segment,
-)
+from iri_common.apis.iri.wire import AllocationReply, CapabilityReply, ProjectReply, WhoAmIReply, last_segment
+from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.facility import Allocation, AllocationEntry, Capability, Project
 from iri_common.model.outcome import Done

@@ -11,16 +11,8 @@ from iri_common.apis.iri import unwrap
 from iri_common.apis.iri.rules import FILE_REPLAYS
 from iri_common.apis.iri.states import file_type
 from iri_common.apis.iri.versions import Version
-from iri_common.apis.iri.wire import (
-    ChecksumReply,
-    ContentReply,
-    FileReply,
-    Reading,
-    StatReply,
-    TaskSubmitReply,
-    kind,
-    segment,
-)
+from iri_common.apis.iri.wire import ChecksumReply, ContentReply, FileReply, StatReply, TaskSubmitReply
+from iri_common.apis.reading import Reading, kind, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import ReplyError, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText

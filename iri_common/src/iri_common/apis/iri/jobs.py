@@ -9,7 +9,8 @@ from typing import Any, cast
 from iri_common.apis.iri import unwrap
 from iri_common.apis.iri.states import NOT_BEGUN, job_state
 from iri_common.apis.iri.versions import Version
-from iri_common.apis.iri.wire import JobReply, Reading, SpecReply, StatusReply, TaskSubmitReply, segment
+from iri_common.apis.iri.wire import JobReply, SpecReply, StatusReply, TaskSubmitReply
+from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Reply, Request, Session
 from iri_common.model.errors import NotFound, ReplyError
 from iri_common.model.job import Accepted, JobEntry, JobStatus

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from iri_common.apis.iri.rules import PAGE
-from iri_common.apis.iri.wire import Reading
+from iri_common.apis.reading import Reading
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import NotFound
 

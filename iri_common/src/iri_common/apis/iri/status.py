@@ -11,13 +11,11 @@ from iri_common.apis.iri.wire import (
     EventReply,
     FacilityReply,
     IncidentReply,
-    Reading,
     ResourceReply,
     SiteReply,
-    WireModel,
     last_segment,
-    segment,
 )
+from iri_common.apis.reading import Reading, WireModel, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.facility import Event, FacilityInfo, Incident, Resource, Site
 from iri_common.model.outcome import Done

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iri_common.apis.iri.versions import Version
-from iri_common.apis.iri.wire import EndpointReply, LocationReply, Reading, segment
+from iri_common.apis.iri.wire import EndpointReply, LocationReply
+from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import NotFound
 from iri_common.model.facility import AccessEndpoint, StorageLocation

@@ -11,7 +11,8 @@ from typing import TypeVar, cast
 from iri_common.apis.iri import unwrap
 from iri_common.apis.iri.rules import FILE_REPLAYS
 from iri_common.apis.iri.states import TaskState, task_state
-from iri_common.apis.iri.wire import Reading, TaskReply, segment
+from iri_common.apis.iri.wire import TaskReply
+from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import (
     AmbiguousReply,

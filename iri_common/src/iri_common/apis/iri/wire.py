@@ -1,132 +1,20 @@
-"""Replies as the API sends them: only the fields that are used, and what does not fit said in words.
-
-Facilities add fields (``_links`` is coming), leave out what is null and send null for what is absent, so
-both count the same here and further fields are not looked at.
-"""
+"""Replies as this API sends them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar, cast
-from urllib.parse import quote, unquote
+from typing import Annotated, Any, cast
+from urllib.parse import unquote
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field
 
-from iri_common.model.errors import AmbiguousReply, ReplyError, UsageError
-from iri_common.policy.classify import Outcome
-
-
-class WireModel(BaseModel):
-    """A reply's object. Null is the same as absent; a number is taken where a text is expected."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        fields = cast("dict[object, object]", value)
-        return {name: each for name, each in fields.items() if each is not None}
-
-
-M = TypeVar("M", bound=WireModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Reads the replies of one operation, and names it where they do not fit.
-
-    Attributes:
-        facility: What errors call the facility.
-        operation: The API's name of what was asked.
-    """
-
-    facility: str
-    operation: str
-
-    def one(self, model: type[M], value: object) -> M:
-        """Read one object.
-
-        Raises:
-            ReplyError: if it does not fit.
-        """
-        try:
-            return model.model_validate(value)
-        except ValidationError as error:
-            raise self.unfit(_reasons(error)) from None
-
-    def many(self, model: type[M], value: object) -> list[M]:
-        """Read a list of objects.
-
-        Raises:
-            ReplyError: if it is no list, or an entry does not fit.
-        """
-        if not isinstance(value, list):
-            raise self.unfit(f"a list was expected, not {kind(value)}")
-        entries = cast("list[object]", value)
-        return [self.one(model, entry) for entry in entries]
-
-    def unfit(self, what: str) -> ReplyError:
-        """The error that says what is wrong with a reply."""
-        return ReplyError(
-            f"the facility's answer does not fit its API: {what}",
-            facility=self.facility,
-            operation=self.operation,
-            outcome=Outcome.UNREADABLE,
-        )
-
-    def ambiguous(self, what: str) -> AmbiguousReply:
-        """The error for a request with an effect whose answer says success and nothing else."""
-        return AmbiguousReply(
-            f"the request was accepted, but whether it took effect is unknown: {what}",
-            facility=self.facility,
-            operation=self.operation,
-            outcome=Outcome.UNREADABLE,
-        )
-
-
-def kind(value: object) -> str:
-    """What a JSON value is, without telling its content."""
-    name = type(value).__name__
-    return {"NoneType": "nothing", "dict": "an object", "list": "a list", "str": "a text"}.get(name, name)
-
-
-def _reasons(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    words = [f"{'.'.join(map(str, each['loc'])) or 'the object'}: {each['msg']}" for each in problems[:5]]
-    return "; ".join(words)
-
-
-def segment(text: str, what: str) -> str:
-    """An opaque id as one segment of a path.
-
-    Raises:
-        UsageError: if it cannot be one: an empty id or a dot would ask for another object.
-    """
-    if text in {"", ".", ".."}:
-        raise UsageError(f"{text!r} is not the id of a {what}")
-    return quote(text, safe="", errors="replace")
+from iri_common.apis.reading import Id, Moment, WireModel
 
 
 def last_segment(uri: str | None) -> str | None:
     """The id at the end of an object's link; hosts and prefixes of links are not to be trusted."""
     path = (uri or "").partition("#")[0].partition("?")[0].rstrip("/")
     return unquote(path.rpartition("/")[2]) or None
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _count_or_none(value: object) -> object:
@@ -137,10 +25,6 @@ def _count_or_none(value: object) -> object:
 
 def _object_or_empty(value: object) -> object:
     return cast("dict[object, object]", value) if isinstance(value, dict) else {}
-
-
-Id = Annotated[str, StringConstraints(min_length=1)]
-Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
 class JobReply(WireModel):
@@ -158,7 +42,9 @@ class StatusReply(WireModel):
     time: float | None = None
     message: str | None = None
     exit_code: int | None = None
-    meta_data: Annotated[dict[str, object], BeforeValidator(_object_or_empty)] = {}
+    meta_data: Annotated[dict[str, object], BeforeValidator(_object_or_empty)] = Field(
+        default_factory=dict[str, object]
+    )
 
 
 class SpecReply(WireModel):
@@ -249,7 +135,7 @@ class ResourceReply(WireModel):
     current_status: str | None = None
     group: str | None = None
     description: str | None = None
-    supported_endpoints: list[str] = []
+    supported_endpoints: tuple[str, ...] = ()
 
 
 class IncidentReply(WireModel):
@@ -263,7 +149,7 @@ class IncidentReply(WireModel):
     start: Moment | None = None
     end: Moment | None = None
     description: str | None = None
-    resource_uris: list[str] = []
+    resource_uris: tuple[str, ...] = ()
 
 
 class EventReply(WireModel):
@@ -283,7 +169,7 @@ class CapabilityReply(WireModel):
 
     id: Id
     name: str | None = None
-    units: list[str] = []
+    units: tuple[str, ...] = ()
 
 
 class WhoAmIReply(WireModel):
@@ -298,7 +184,7 @@ class ProjectReply(WireModel):
     id: Id
     name: str
     description: str = ""
-    user_ids: list[str] = []
+    user_ids: tuple[str, ...] = ()
 
 
 class EntryReply(WireModel):
@@ -313,7 +199,7 @@ class AllocationReply(WireModel):
     """Schemas ProjectAllocation and UserAllocation."""
 
     id: Id
-    entries: list[EntryReply] = []
+    entries: tuple[EntryReply, ...] = ()
     capability_uri: str | None = None
     user_id: str | None = None
 
