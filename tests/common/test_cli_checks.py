@@ -22,6 +22,7 @@ from iri_common.cli.exits import Exit
 from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import elapsed, size
 from iri_common.cli.spread import spread
+from iri_common.facility.settings import FacilitySettings
 from iri_common.model.grades import Grades
 from iri_common.model.ports import Token, WireReply
 
@@ -46,13 +47,14 @@ def jwt(**claims: object) -> str:
         (reply(), Mark.OK, 0, "is NERSC, API 2.0.0; answers in 12 ms"),
         (reply(404, b"{}"), Mark.FAIL, 10, "HTTP 404 to GET /facility"),
         (reply(502, b"<html>"), Mark.FAIL, 12, "HTTP 502"),
-        (reply(200, b"<html>"), Mark.FAIL, 1, "not as an IRI API does"),
-        (reply(200, b"[]"), Mark.FAIL, 1, "not as an IRI API does"),
+        (reply(200, b"<html>"), Mark.FAIL, 1, "not as the IRI Facility API does"),
+        (reply(200, b"[]"), Mark.FAIL, 1, "not as the IRI Facility API does"),
         (reply(200, b"{}"), Mark.OK, 0, "is a facility"),
     ],
 )
 def test_what_is_behind_a_url(answer: WireReply, mark: Mark, exit_code: int, words: str) -> None:
-    found = checks.reached("https://host/api/v2", answer, 0.012, "2.0.0")
+    document = reply(body=b'{"info": {"version": "2.0.0"}}')
+    found = checks.reached(FacilitySettings("https://host/api/v2"), answer, 0.012, document)
     assert (found.mark, int(found.exit)) == (mark, exit_code)
     assert words in found.says
 

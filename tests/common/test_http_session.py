@@ -393,3 +393,19 @@ async def test_what_shows_that_the_service_is_there(answer, reached) -> None:
     with contextlib.suppress(errors.IriError):
         await session.send(LOOK)
     assert session.reached is reached
+
+
+async def test_an_api_may_want_its_token_forms_and_bodies_in_its_own_way() -> None:
+    wire = FakeTransport(WireReply(200, {"content-type": "application/octet-stream"}, b"\x00raw"))
+    session = Session(
+        "http://door",
+        wire,
+        TokenKeeper(StaticToken(SECRET), wire.send),
+        Budget(),
+        credential=lambda token: {"x-user": "me", "x-token": token.value},
+    )
+    form = {"isPath": "false", "args": ["a", "b"]}
+    reply = await session.send(Request("get", "POST", "/bytes", form=form, raw=True))
+    assert reply.value == b"\x00raw"
+    (seen,) = wire.seen
+    assert (seen.form, seen.headers) == (form, {"x-user": "me", "x-token": SECRET})

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iri_common.model.state import JobState
-from iri_common.policy.classify import GENERAL, Outcome, Rules, classify, retry_after
+from iri_common.policy.classify import GENERAL, Outcome, Rules, Word, classify, retry_after
 from iri_common.policy.generation import GenerationFacts, GenerationStep, generation_step
 from iri_common.policy.retry import TABLE, Action, Limits, Replay, backoff, decide
 
@@ -143,7 +143,7 @@ RULES = Rules(
     {500: Outcome.INVALID},
     errors="problem+json",
     empty_when_missing=frozenset({"getSites"}),
-    absent={"getJob": re.compile("no such job")},
+    words=[Word(Outcome.NOT_FOUND, re.compile("no such job"), frozenset({"getJob"}), frozenset({400}))],
     key_used={"launchJob": 422},
 )
 
@@ -184,6 +184,56 @@ def test_rules_turn_the_oddities_of_an_api(status, sent, operation, keyed, outco
     assert ("base URL" in verdict.detail) == (outcome is Outcome.AWAY)
     general = classify(status, sent, words, operation=operation, keyed=keyed, rules=GENERAL).outcome
     assert general not in {Outcome.OK, Outcome.KEY_USED}
+
+
+TEXT = {"content-type": "text/plain; charset=utf-8"}
+
+
+def _told(operation: str, value: object) -> str | None:
+    return value["error"] if isinstance(value, dict) and value.get("status") == "ERROR" else None
+
+
+WORDY = Rules(
+    words=[
+        Word(Outcome.BAD_TOKEN, re.compile("expired"), statuses=frozenset({500})),
+        Word(Outcome.NOT_FOUND, re.compile("no such"), operations=frozenset({"look"})),
+        Word(Outcome.INVALID, re.compile("no such|bad account")),
+    ],
+    texts=True,
+    failure=_told,
+    says=lambda problem: problem["errors"][0] if isinstance(problem, dict) and problem.get("errors") else "",
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "sent", "body", "operation", "outcome"),
+    [
+        (200, JSON, '{"status": "OK", "error": "bad account"}', "ask", Outcome.OK),
+        (200, JSON, '{"status": "ERROR", "error": "bad account"}', "ask", Outcome.INVALID),
+        (200, JSON, '{"status": "ERROR", "error": "no such job"}', "ask", Outcome.INVALID),
+        (200, JSON, '{"status": "ERROR", "error": "no such job"}', "look", Outcome.NOT_FOUND),
+        # Nobody knows what it did: a word for one status does not count for another, nor does a strange one.
+        (200, JSON, '{"status": "ERROR", "error": "expired"}', "ask", Outcome.BROKEN),
+        (200, JSON, '{"status": "ERROR", "error": ""}', "ask", Outcome.BROKEN),
+        (500, JSON, '{"errors": ["the token has expired"]}', "ask", Outcome.BAD_TOKEN),
+        (500, JSON, '{"detail": "the token has expired"}', "ask", Outcome.BAD_TOKEN),
+        (500, TEXT, "expired", "ask", Outcome.BAD_TOKEN),
+        (500, HTML, "expired", "ask", Outcome.BROKEN),
+        (500, JSON, '{"errors": ["disk full"]}', "ask", Outcome.BROKEN),
+        (404, TEXT, "unknown version", "ask", Outcome.NOT_FOUND),
+        (404, HTML, "no such page", "ask", Outcome.AWAY),
+    ],
+)
+def test_words_of_an_api_count_more_than_its_status(status, sent, body, operation, outcome) -> None:
+    verdict = classify(status, sent, body.encode(), operation=operation, rules=WORDY)
+    assert verdict.outcome is outcome
+    assert verdict.detail or outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\x00", b'{"status": "ERROR"}'])
+def test_what_is_asked_for_raw_is_its_body(body: bytes) -> None:
+    assert classify(200, HTML, body, raw=True, rules=WORDY).value == body
+    assert classify(500, JSON, b'{"detail": "x"}', raw=True).outcome is Outcome.BROKEN
 
 
 @pytest.mark.parametrize(

@@ -87,20 +87,28 @@ def ledger(directory: Path) -> Finding:
     return Finding("ledger", Mark.OK, f"{short(directory)} can be written")
 
 
-def reached(url: str, reply: WireReply, took: float, version: str | None) -> Finding:
-    """Whether an IRI API is behind the URL."""
-    content = _json(reply)
-    if reply.status != 200 or not isinstance(content, dict):
+def reached(settings: FacilitySettings, reply: WireReply, took: float, document: WireReply | None) -> Finding:
+    """Whether an API of this kind is behind the URL."""
+    kind, url = settings.kind, settings.url
+    name = kind.recognise(reply.status, reply.body)
+    if name is None:
         return Finding(
             "url",
             Mark.FAIL,
-            f"{url} answers, but not as an IRI API does (HTTP {reply.status} to GET /facility)",
-            "the URL ends with the API's version, such as /api/v2; is it complete?",
+            f"{url} answers, but not as {kind.title} does (HTTP {reply.status} to GET {kind.knock})",
+            "is the URL complete, up to and including the API's version, and the profile's dialect right?",
             Exit.NOT_FOUND if reply.status == 404 else Exit.DOWN if reply.status >= 500 else Exit.OTHER,
         )
-    name = content.get("name") or content.get("short_name") or "a facility"  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    version = _version(document)
     api = f", API {version}" if version else ""
     return Finding("url", Mark.OK, f"{url} is {name}{api}; answers in {took * 1000:.0f} ms")
+
+
+def _version(document: WireReply | None) -> str | None:
+    content: Any = _json(document) if document is not None and document.status == 200 else None
+    with contextlib.suppress(TypeError, KeyError):
+        return str(content["info"]["version"])
+    return None
 
 
 def clock(reply: WireReply, now: float) -> Finding | None:

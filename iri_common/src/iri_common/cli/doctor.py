@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from iri_common.cli import checks
 from iri_common.cli.checks import Finding, Mark, failed
@@ -104,38 +103,28 @@ def _url(settings: FacilitySettings) -> Iterator[Finding]:
     except IriError as error:
         yield failed("url", error)
         return
-    yield checks.reached(settings.url, reply, took, _version(document))
+    yield checks.reached(settings, reply, took, document)
     if finding := checks.clock(reply, begun + took / 2):
         yield finding
 
 
 async def _asked(settings: FacilitySettings) -> tuple[WireReply, float, WireReply | None]:
-    """The answers to what every IRI API is asked first, and how long one took."""
+    """The answers to what this API tells anybody, and how long one took."""
     wire = HttpxTransport(settings.wire)
-    base = settings.url.rstrip("/")
+    base, kind = settings.url.rstrip("/"), settings.kind
     try:
-        await wire.send(WireRequest("GET", f"{base}/facility"))  # opens the connection
+        await wire.send(WireRequest("GET", base + kind.knock))  # opens the connection
         begun = time.monotonic()
-        reply = await wire.send(WireRequest("GET", f"{base}/facility"))
+        reply = await wire.send(WireRequest("GET", base + kind.knock))
         took = time.monotonic() - begun
-        document = await wire.send(WireRequest("GET", f"{base}/openapi.json"))
+        document = await wire.send(WireRequest("GET", base + kind.document)) if kind.document else None
     except (NotSent, ReplyLost) as error:
         raise Unreachable(
             f"no answer from {base}: {error}. Check the URL, the network and a proxy, or wait if it is down"
         ) from None
     finally:
         await wire.close()
-    return reply, took, document if document.status == 200 else None
-
-
-def _version(document: WireReply | None) -> str | None:
-    if document is None:
-        return None
-    try:
-        content: Any = json.loads(document.body)
-        return str(content["info"]["version"])
-    except (ValueError, TypeError, KeyError):
-        return None
+    return reply, took, document
 
 
 def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from iri_common.facility.facility import Facility
     from iri_common.facility.preview import Preview
 
-_GUARD = "The guard"
+_SCRIPT = "The script"
 
 
 def show(
@@ -62,7 +62,7 @@ def show(
     screen.code(f"{seen.method} {seen.url}\n{headers}")
     screen.code(json.dumps(_readable(seen), indent=2, ensure_ascii=False), "json")
     if seen.script:
-        screen.heading(_GUARD)
+        screen.heading(_SCRIPT)
         screen.code(seen.script, "sh")
     screen.say("Nothing was sent.", "dim")
     return Exit.OK
@@ -73,11 +73,16 @@ def _resource_name(facility: Facility, resource_id: str) -> str:
     return names.get(resource_id) or resource_id
 
 
-def _readable(seen: Preview) -> dict[str, Any]:
-    """The body with the guard's text left out, which is shown by itself; ``--json`` has all of it."""
-    body = dict(seen.body)
-    if seen.script:
-        body["arguments"] = [
-            f"<{_GUARD.lower()}, below>" if each == seen.script else each for each in body["arguments"]
-        ]
-    return body
+def _readable(seen: Preview) -> Any:
+    """The body with the job's shell text left out, which is shown by itself; ``--json`` has all of it."""
+    return _without(dict(seen.body), seen.script) if seen.script else dict(seen.body)
+
+
+def _without(value: Any, script: str) -> Any:
+    if value == script:
+        return f"<{_SCRIPT.lower()}, below>"
+    if isinstance(value, dict):
+        return {name: _without(each, script) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [_without(each, script) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    return value

@@ -11,6 +11,7 @@ from iri_common.facility.services import Service
 from iri_common.jobs.generations import newest, tag_of
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
+from iri_common.jobs.operations import settled
 from iri_common.jobs.search import pages
 from iri_common.model.errors import IriError, NotOffered, Refused, SubmitUncertain, UsageError
 from iri_common.model.facility import Resource
@@ -52,7 +53,8 @@ class JobCanceling(Service):
         record = await self._record(ref.key)
         several = record is not None and record.generation == ref.key.generation and record.sends > 1
         if ref.job_id and not several:
-            await self.door.dialect.jobs.cancel(ref.resource_id, ref.job_id)
+            dialect = self.door.dialect
+            await settled(await dialect.jobs.cancel(ref.resource_id, ref.job_id), dialect.operations)
         else:
             where = await self._resource(ref.resource_id)
             await self._cancel_key(ref.key, where, since=ref.key.generation, job_id=ref.job_id)
@@ -123,9 +125,9 @@ class JobCanceling(Service):
         return bool(ids)
 
     async def _end(self, resource_id: str, job_id: str) -> None:
-        jobs = self.door.dialect.jobs
+        jobs, operations = self.door.dialect.jobs, self.door.dialect.operations
         try:
-            await jobs.cancel(resource_id, job_id)
+            await settled(await jobs.cancel(resource_id, job_id), operations)
         except Refused:  # some facilities refuse it for a job that has ended
             if not (await jobs.status(resource_id, job_id)).value.state.terminal:
                 raise

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from iri_common.apis.iri import RULES, IriDialect, grades_of, version_of
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.facility.collections import LentDialect, lent_grades, loan
 from iri_common.facility.loop import io_loop
@@ -21,6 +20,7 @@ from iri_common.http.session import Session
 from iri_common.http.transport import HttpxTransport
 from iri_common.jobs.guards import GuardFiles, Place
 from iri_common.jobs.logs import Followed
+from iri_common.jobs.operations import settled
 from iri_common.jobs.submit import DoorMemory
 from iri_common.jobs.testimony import by_journal
 from iri_common.jobs.watch import Poller
@@ -124,10 +124,11 @@ class Door:
             file_system = await self._seen_by_jobs(storage, resource_id)
             if root is not None:
                 return Place(file_system) if self._shows(root) else None
-            found = await self.dialect.storage.locations(resource_id, logical_name="home")
+            answer = await self.dialect.storage.locations(resource_id, logical_name="home")
+            found = await settled(answer, self.dialect.operations)
         except (UsageError, NotFound):  # NotOffered is one: no file system to name, or no word on homes
             return None
-        homes = {each.path for each in found.value if each.logical_name == "home"}
+        homes = {each.path for each in found if each.logical_name == "home"}
         homes = {each for each in homes if self._shows(each)}
         return Place(file_system, homes.pop()) if len(homes) == 1 else None
 
@@ -223,8 +224,17 @@ def open_door(settings: FacilitySettings) -> Door:
     if door is None:
         transport = _transport(settings)
         tokens = TokenKeeper(settings.token, transport.send) if settings.token else None
-        session = Session(settings.url, transport, tokens, Budget(), rules=RULES, label=settings.label)
-        dialect: Dialect = IriDialect(session, version_of(settings.url))
+        kind, words = settings.kind, settings.words
+        session = Session(
+            settings.url,
+            transport,
+            tokens,
+            Budget(),
+            rules=kind.rules,
+            label=settings.label,
+            credential=kind.credential(words),
+        )
+        dialect = kind.make(session, words)
         if borrowed := loan(settings.globus, dialect.grades):
             dialect = LentDialect(dialect, borrowed)
         door = doors[settings.door] = Door(
@@ -240,7 +250,7 @@ def open_door(settings: FacilitySettings) -> Door:
 
 def grades_at(settings: FacilitySettings) -> Grades:
     """How exactly each promise is kept at the door of these settings."""
-    grades = grades_of(version_of(settings.url))
+    grades = settings.kind.grades(settings.url, settings.words)
     directory = settings.defaults.guard_directory
     told = directory is not None and grades.readable_files
     if borrowed := loan(settings.globus, grades):

@@ -43,7 +43,8 @@ class Facility:
         token: A bearer token, or where tokens come from; None for what is public.
         ledger: Where intents are kept; by default files in the user's state directory.
         settings: Further words: name, resource, storage, account, queue, directory, pre_launch,
-            guard, guard_directory, on_outage, outage_limit, poll_seconds, ca_file, proxy, dialect, globus.
+            guard, guard_directory, on_outage, outage_limit, poll_seconds, ca_file, proxy, dialect, user,
+            site, api_version, globus.
 
     Raises:
         UsageError: for a URL or a word that makes no sense; nothing is sent.

@@ -9,7 +9,7 @@ from typing import Any
 
 from iri_common.facility.canceling import job_id_of
 from iri_common.facility.following import JobFollowing
-from iri_common.facility.preview import Preview, preview
+from iri_common.facility.preview import MASK, Preview, masked, preview
 from iri_common.facility.settings import on_outage_of, seconds_of
 from iri_common.jobs.generations import Newest, newest
 from iri_common.jobs.outages import Gate
@@ -25,6 +25,7 @@ from iri_common.model.errors import (
 from iri_common.model.facility import Resource
 from iri_common.model.job import JobResult, JobStatus
 from iri_common.model.key import JobKey
+from iri_common.model.ports import Token
 from iri_common.model.ref import JobRef
 from iri_common.model.spec import JobSpec
 from iri_common.model.submission import Submission
@@ -149,9 +150,10 @@ class JobService(JobFollowing):
         """
         checked, key = _checked(spec, key)
         where = await self._where(resource)
-        submission = self._submission(checked, where, resource, key, False, guard)
+        submission = masked(self._submission(checked, where, resource, key, False, guard))
         request = self._submitter(submission).request(submission)
-        return preview(submission, request, credential=self.settings.token is not None)
+        carried = self.settings.kind.credential(self.settings.words)(Token(MASK))
+        return preview(submission, request, carried if self.settings.token is not None else {})
 
     async def find(self, key: JobKey, *, resource: str | None = None) -> JobRef | None:
         """The job of a key whose id was never learned, by the key in its name; None if there is none.

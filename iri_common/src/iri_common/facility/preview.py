@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from iri_common.model.key import JobKey
@@ -25,7 +25,7 @@ class Preview:
         url: Of the request.
         headers: Of the request, credentials masked.
         body: Of the request, values of the environment masked.
-        script: What the job's shell would run, guard and all; "" for a job without a guard.
+        script: The shell text in the body that the job runs, guard and all; "" for none.
     """
 
     resource_id: str
@@ -38,25 +38,42 @@ class Preview:
     script: str = ""
 
 
-def preview(submission: Submission, request: WireRequest, *, credential: bool) -> Preview:
+def masked(submission: Submission) -> Submission:
+    """The same ask with the values of its environment masked; its digest stays."""
+    spec = submission.spec
+    environment = dict.fromkeys(spec.environment, MASK)
+    asked = submission.asked or spec
+    return replace(submission, spec=spec.model_copy(update={"environment": environment}), asked=asked)
+
+
+def preview(submission: Submission, request: WireRequest, credential: Mapping[str, str]) -> Preview:
     """Show a submission.
 
     Args:
-        submission: Whole, with all defaults.
+        submission: Whole, with all defaults, and :func:`masked`.
         request: By which the dialect would send it.
-        credential: Whether a token goes along.
+        credential: The headers that would carry the token, masked.
     """
-    body: dict[str, Any] = dict(request.json)
-    if body.get("environment"):
-        body["environment"] = dict.fromkeys(body["environment"], MASK)
-    arguments = body.get("arguments", ())
+    body: dict[str, Any] = dict(request.form or request.json or {})
+    scripts = [text for text in _texts(body) if "\n" in text and (submission.guarded or text[:2] == "#!")]
     return Preview(
         resource_id=submission.resource_id,
         key=submission.key,
         name=submission.name,
         method=request.method,
         url=request.url,
-        headers={**request.headers, **({"Authorization": f"Bearer {MASK}"} if credential else {})},
+        headers={**request.headers, **{name.title(): value for name, value in credential.items()}},
         body=body,
-        script=arguments[1] if submission.guarded and len(arguments) > 1 else "",
+        script=max(scripts, key=len, default=""),
     )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():  # pyright: ignore[reportUnknownVariableType]
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:  # pyright: ignore[reportUnknownVariableType]
+            yield from _texts(each)

@@ -155,6 +155,9 @@ class _Profile(_Words):
 
     url: str | None = None
     dialect: str | None = None
+    user: str | None = None
+    site: str | None = None
+    api_version: str | None = None
     token: _Secret | None = None
     client: _Client | None = None
     resource: str | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
+from iri_common.jobs.operations import settled
 from iri_common.model.facility import (
     AccessEndpoint,
     Allocation,
@@ -111,10 +112,9 @@ class StorageService(Service):
     ) -> Sequence[StorageLocation]:
         """Directories that the facility recommends, as seen from a resource."""
         resource_id = (await self.door.resource(resource or self.settings.resource, "compute")).id
-        answer = await self.door.dialect.storage.locations(
-            resource_id, logical_name=logical_name, project=project
-        )
-        return answer.value
+        dialect = self.door.dialect
+        answer = await dialect.storage.locations(resource_id, logical_name=logical_name, project=project)
+        return await settled(answer, dialect.operations)
 
     async def access_endpoints(
         self, resource: str | None = None, *, protocol: str | None = None

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from iri_common.apis.kind import ApiKind, ApiWords
 from iri_common.auth.static import StaticToken
 from iri_common.facility.collections import GlobusSettings
+from iri_common.facility.dialects import api_kind
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import UsageError
 from iri_common.model.ports import TokenSource
@@ -17,8 +19,6 @@ from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.spec import JobSpec
 from iri_common.policy.outage import OnOutage
 from iri_common.policy.pace import Pace
-
-DIALECTS = ("iri",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ class FacilitySettings:
         name: What messages call it; the profile's name where it has one.
         profile: The profile it was read from.
         dialect: Which API it speaks.
+        words: What else its dialect wants to know.
         resource: Name or id of the resource that jobs go to if none is named.
         storage: Name or id of the resource whose files are meant if none is named.
         defaults: For every resource.
@@ -94,6 +95,7 @@ class FacilitySettings:
     name: str = ""
     profile: str | None = None
     dialect: str = "iri"
+    words: ApiWords = field(default_factory=ApiWords)
     resource: str | None = None
     storage: str | None = None
     defaults: ResourceDefaults = field(default_factory=ResourceDefaults)
@@ -110,13 +112,18 @@ class FacilitySettings:
         parts = urlsplit(self.url)
         if parts.query or parts.fragment or parts.username or parts.password:
             raise UsageError(f"a facility's URL has no query, fragment or password in it: {self.label}")
-        if self.dialect not in DIALECTS:
-            raise UsageError(f"no such dialect: {self.dialect!r} (known: {', '.join(DIALECTS)})")
+        if problem := self.kind.problem(self.words):
+            raise UsageError(f"{self.label} cannot be used: {problem}")
 
     @property
     def label(self) -> str:
         """What messages call this door."""
         return self.name or origin_of(self.url)
+
+    @property
+    def kind(self) -> ApiKind:
+        """The API that it speaks."""
+        return api_kind(self.dialect)
 
     @property
     def door(self) -> tuple[object, ...]:
@@ -125,6 +132,7 @@ class FacilitySettings:
         return (
             self.url.rstrip("/"),
             self.dialect,
+            self.words,
             whose,
             self.wire,
             self.globus.key if self.globus else None,
@@ -165,6 +173,9 @@ def make_settings(
     outage_limit: float | str = 3600.0,
     ca_file: str | None = None,
     proxy: str | None = None,
+    user: str | None = None,
+    site: str | None = None,
+    api_version: str | None = None,
     per_resource: Mapping[str, ResourceDefaults | Mapping[str, str | None]] | None = None,
     **others: Any,
 ) -> FacilitySettings:
@@ -183,6 +194,7 @@ def make_settings(
         defaults=ResourceDefaults(account, queue, directory, pre_launch, guard_directory),
         per_resource={each: _resource_defaults(each, words) for each, words in (per_resource or {}).items()},
         wire=WireSettings(ca_file=ca_file, proxy=proxy),
+        words=ApiWords(user, site, api_version),
         guard=_yes_or_no("guard", guard),
         on_outage=on_outage_of(on_outage),
         outage_limit=seconds_of("outage_limit", outage_limit),

@@ -7,7 +7,7 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,8 +53,10 @@ class Request:
         public: Needs no token.
         params: Query, in order.
         json: Body.
+        form: Body, urlencoded; a list repeats its key.
         headers: Further ones.
         files: Multipart fields: name to (file name, content).
+        raw: A success is its body as bytes, whatever its content type.
         keyed: An idempotency key goes with it.
         limits: How patient to be with this request.
         secrets: What must not come back in the words of an error.
@@ -67,8 +69,10 @@ class Request:
     public: bool = False
     params: Sequence[tuple[str, str]] = ()
     json: Any = None
+    form: Mapping[str, str | Sequence[str]] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     files: Mapping[str, tuple[str, bytes]] | None = None
+    raw: bool = False
     keyed: bool = False
     limits: Limits | None = None
     secrets: Sequence[str] = field(default=(), repr=False)
@@ -76,7 +80,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A success: the decoded body and the headers (names in lower case)."""
+    """A success: the decoded body, or bytes where they were asked for; the headers (names in lower case)."""
 
     value: Any
     headers: Mapping[str, str]
@@ -94,6 +98,14 @@ class _Attempt:
         return self.headers.get("x-request-id")
 
 
+Credential = Callable[[Token], Mapping[str, str]]
+
+
+def bearer(token: Token) -> Mapping[str, str]:
+    """The header that carries a token (RFC 6750 §2.1)."""
+    return {"authorization": f"Bearer {token.value}"}
+
+
 class Session:
     """Everything between a dialect and the wire.
 
@@ -105,6 +117,7 @@ class Session:
         rules: The API's oddities.
         label: What errors call this facility.
         limits: Patience of requests that name none.
+        credential: The headers that carry a token.
     """
 
     def __init__(
@@ -117,6 +130,7 @@ class Session:
         rules: Rules = GENERAL,
         label: str = "",
         limits: Limits | None = None,
+        credential: Credential = bearer,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.label = label or self.base_url
@@ -126,6 +140,7 @@ class Session:
         self._budget = budget
         self._rules = rules
         self._limits = limits or Limits()
+        self._credential = credential
         self._token: Token | None = None  # the last one used, and since when: for those who look on
         self._token_since = 0.0
 
@@ -182,6 +197,7 @@ class Session:
             headers=dict(request.headers),
             params=request.params,
             json=request.json,
+            form=request.form,
             files=request.files,
         )
 
@@ -190,7 +206,7 @@ class Session:
         token = None
         if self._tokens and not request.public:
             token = await self._current_token(self._tokens)
-            headers["authorization"] = f"Bearer {token.value}"
+            headers |= self._credential(token)
         wire = replace(self.wire(request), headers=headers)
         async with self._budget:
             with telemetry.request(self.label, request.operation, request.method, attempt) as ending:
@@ -251,6 +267,7 @@ class Session:
             reply.body,
             operation=request.operation,
             keyed=request.keyed,
+            raw=request.raw,
             rules=self._rules,
         )
         # Megabytes of JSON (a download) are parsed off the loop that every wait lives on.

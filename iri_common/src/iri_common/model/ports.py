@@ -56,14 +56,17 @@ class JobsApi(Protocol):
     async def list(
         self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool
     ) -> Done[Sequence[JobEntry]]:
-        """One page of jobs: live ones, or with ``historical`` ended ones too; with ``names`` if asked."""
+        """One page of jobs: live ones, or with ``historical`` ended ones too; with ``names`` if asked.
+
+        An API without pages gives all of them at offset 0, and nothing, unasked, at any other.
+        """
         ...
 
     async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
         """Where the job's "stdout" and "stderr" are, as far as the facility tells."""
         ...
 
-    async def cancel(self, resource_id: str, job_id: str) -> Done[None]:
+    async def cancel(self, resource_id: str, job_id: str) -> Answer[None]:
         """Ask for the end of a job; it is over only when its status says so."""
         ...
 
@@ -173,7 +176,7 @@ class StorageApi(Protocol):
 
     async def locations(
         self, resource_id: str, *, logical_name: str | None = None, project: str | None = None
-    ) -> Done[Sequence[StorageLocation]]: ...
+    ) -> Answer[Sequence[StorageLocation]]: ...
     async def access_endpoints(
         self, resource_id: str, *, protocol: str | None = None
     ) -> Done[Sequence[AccessEndpoint]]: ...
@@ -372,14 +375,19 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """A request as a wire takes it. ``files`` maps a multipart field to (file name, content)."""
+    """A request as a wire takes it.
+
+    Attributes:
+        form: An urlencoded body; a list repeats its key.
+        files: By multipart field: (file name, content).
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     params: Sequence[tuple[str, str]] = ()
     json: Any = None
-    form: Mapping[str, str] | None = field(default=None, repr=False)
+    form: Mapping[str, str | Sequence[str]] | None = field(default=None, repr=False)
     files: Mapping[str, tuple[str, bytes]] | None = field(default=None, repr=False)
 
 

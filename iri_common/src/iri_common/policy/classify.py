@@ -6,7 +6,7 @@ import email.utils
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -68,6 +68,39 @@ _BY_STATUS: Mapping[int, Outcome] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """What an API says in words where its status does not tell.
+
+    Attributes:
+        outcome: What it means.
+        says: Found in the detail.
+        operations: That may say so; empty for all.
+        statuses: Of the replies that may; empty for every failure, one told in a success among them.
+    """
+
+    outcome: Outcome
+    says: re.Pattern[str]
+    operations: frozenset[str] = frozenset()
+    statuses: frozenset[int] = frozenset()
+
+    def fits(self, operation: str, status: int, detail: str) -> bool:
+        """Whether this reply says it."""
+        return (
+            (not self.operations or operation in self.operations)
+            and (not self.statuses or status in self.statuses)
+            and self.says.search(detail) is not None
+        )
+
+
+def _no_failure(operation: str, value: Any) -> str | None:
+    return None
+
+
+def _said(problem: Any) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """One API's oddities as data.
 
@@ -76,19 +109,26 @@ class Rules:
         errors: What the content type of the API's own errors contains. A 404 of any other type comes from
             something before the service, and says nothing of the object that was asked for.
         empty_when_missing: Operations that answer 404 for an empty list.
-        absent: By operation, what the detail of a 400 in JSON says when the object does not exist.
+        words: The first that fits an error in JSON counts more than its status.
+        texts: Errors in plain text are the API's own too, and words are looked for in them.
+        failure: Of an operation and the decoded body of its 2xx: the error's words if that success is none.
+            Where no word fits, nobody knows what it did: BROKEN.
+        says: The words of an error in JSON, where they are not in the usual places; "" to look there.
         key_used: By operation, the status that says of a request under an idempotency key that the key
             came before with another body.
     """
 
-    by_status: Mapping[int, Outcome]
+    by_status: Mapping[int, Outcome] = field(default_factory=dict[int, Outcome])
     errors: str = "json"
     empty_when_missing: frozenset[str] = frozenset()
-    absent: Mapping[str, re.Pattern[str]] = field(default_factory=dict[str, re.Pattern[str]])
+    words: Sequence[Word] = ()
+    texts: bool = False
+    failure: Callable[[str, Any], str | None] = _no_failure
+    says: Callable[[Any], str] = _said
     key_used: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-GENERAL = Rules(by_status={})
+GENERAL = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +155,7 @@ def classify(
     *,
     operation: str = "",
     keyed: bool = False,
+    raw: bool = False,
     rules: Rules = GENERAL,
 ) -> Verdict:
     """Decide what a complete reply means.
@@ -125,14 +166,15 @@ def classify(
         body: All of it.
         operation: The API's name of it; rules may treat one apart.
         keyed: The request went out under an idempotency key.
+        raw: A success is its body, whatever that is.
         rules: The API's oddities.
     """
     if 200 <= status < 300:
-        return _success(headers, body)
-    detail = _detail(headers, body) or f"HTTP {status}"
+        return _success(status, headers, body, operation, raw, rules)
+    detail = _detail(headers, body, rules.says) or f"HTTP {status}"
     if 300 <= status < 400 and "location" in headers:
         detail = _cut(f"HTTP {status}, redirected to {headers['location']}") + "; is the base URL right?"
-    if status == 404 and not _has_type(headers, rules.errors):
+    if status == 404 and not _is_own(headers, rules):
         return Verdict(Outcome.AWAY, detail=f"{detail}; no 404 of this API, so is the base URL right?")
     if status == 404 and operation in rules.empty_when_missing:
         return Verdict(Outcome.OK, value=[])
@@ -140,17 +182,22 @@ def classify(
     return Verdict(outcome, detail=detail, retry_after=retry_after(headers))
 
 
+def _is_own(headers: Mapping[str, str], rules: Rules) -> bool:
+    return _has_type(headers, rules.errors) or (rules.texts and _has_type(headers, "text/plain"))
+
+
 def _of_operation(
     status: int, headers: Mapping[str, str], detail: str, operation: str, keyed: bool, rules: Rules
 ) -> Outcome | None:
-    if not _has_type(headers, "json"):
+    if not (_has_type(headers, "json") or (rules.texts and _has_type(headers, "text/plain"))):
         return None  # the words of a gateway, whatever they are
-    absent = rules.absent.get(operation)
-    if status == 400 and absent and absent.search(detail):
-        return Outcome.NOT_FOUND
     if keyed and status == rules.key_used.get(operation):
         return Outcome.KEY_USED
-    return None
+    return _by_words(status, detail, operation, rules)
+
+
+def _by_words(status: int, detail: str, operation: str, rules: Rules) -> Outcome | None:
+    return next((word.outcome for word in rules.words if word.fits(operation, status, detail)), None)
 
 
 def _of_status(status: int, rules: Rules) -> Outcome:
@@ -163,28 +210,39 @@ def _of_status(status: int, rules: Rules) -> Outcome:
     return Outcome.BROKEN if status >= 500 else Outcome.UNREADABLE
 
 
-def _success(headers: Mapping[str, str], body: bytes) -> Verdict:
+def _success(
+    status: int, headers: Mapping[str, str], body: bytes, operation: str, raw: bool, rules: Rules
+) -> Verdict:
+    if raw:
+        return Verdict(Outcome.OK, value=body)
     if not body:
         return Verdict(Outcome.OK)
     if not _has_type(headers, "json"):
         return Verdict(Outcome.UNREADABLE, detail=f"the body is not JSON: {_shorten(body)}")
     try:
-        return Verdict(Outcome.OK, value=json.loads(body))
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return Verdict(Outcome.UNREADABLE, detail=f"the JSON is cut or broken: {_shorten(body)}")
+    told = rules.failure(operation, value)
+    if told is None:
+        return Verdict(Outcome.OK, value=value)
+    detail = _cut(" ".join(told.split())) or "it says that it failed, and not why"
+    return Verdict(_by_words(status, detail, operation, rules) or Outcome.BROKEN, detail=detail)
 
 
 def _has_type(headers: Mapping[str, str], part: str) -> bool:
     return part in headers.get("content-type", "").lower()
 
 
-def _detail(headers: Mapping[str, str], body: bytes) -> str:
+def _detail(headers: Mapping[str, str], body: bytes, says: Callable[[Any], str]) -> str:
     if not _has_type(headers, "json"):
         return _shorten(body)
     try:
         problem: Any = json.loads(body)
     except (ValueError, RecursionError):
         return _shorten(body)
+    if told := says(problem):
+        return _cut(" ".join(told.split()))
     if not isinstance(problem, dict):
         return _shorten(body)
     fields: dict[str, Any] = problem  # pyright: ignore[reportUnknownVariableType]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from iri_common.apis.iri.dialect import IriDialect, grades_of
+from iri_common.apis.iri.dialect import API, IriDialect, grades_of
 from iri_common.apis.iri.rules import RULES
 from iri_common.apis.iri.versions import V1, V2, Version, version_of
 
-__all__ = ["grades_of", "IriDialect", "RULES", "V1", "V2", "Version", "version_of"]
+__all__ = ["API", "grades_of", "IriDialect", "RULES", "V1", "V2", "Version", "version_of"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from typing import cast
+
 from iri_common.apis.iri.accounts import IriAccounts
 from iri_common.apis.iri.files import IriFiles
 from iri_common.apis.iri.jobs import IriJobs
-from iri_common.apis.iri.rules import UPLOAD_LIMIT
+from iri_common.apis.iri.rules import RULES, UPLOAD_LIMIT
 from iri_common.apis.iri.status import IriStatus
 from iri_common.apis.iri.storage import IriStorage
 from iri_common.apis.iri.tasks import IriTasks
-from iri_common.apis.iri.versions import V2, Version
+from iri_common.apis.iri.versions import V2, Version, version_of
+from iri_common.apis.kind import ApiKind
 from iri_common.http.session import Session
 from iri_common.model.grades import Grades
 from iri_common.model.ports import PartsApi, RangesApi
@@ -50,3 +54,27 @@ def grades_of(version: Version) -> Grades:
         archives=True,
         logs="follow",
     )
+
+
+def recognise(status: int, body: bytes) -> str | None:
+    """Whether this is the answer of ``GET /facility``, and whose."""
+    try:
+        told: object = json.loads(body) if status == 200 else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict):
+        return None
+    words = cast("dict[str, object]", told)
+    return str(words.get("name") or words.get("short_name") or "a facility")
+
+
+API = ApiKind(
+    name="iri",
+    title="the IRI Facility API",
+    rules=RULES,
+    make=lambda session, words: IriDialect(session, version_of(session.base_url)),
+    grades=lambda url, words: grades_of(version_of(url)),
+    knock="/facility",
+    recognise=recognise,
+    document="/openapi.json",
+)

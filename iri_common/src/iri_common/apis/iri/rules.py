@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from iri_common.policy.classify import Rules
+from iri_common.policy.classify import Outcome, Rules, Word
 from iri_common.policy.retry import Replay
 
 RULES = Rules(
-    by_status={},
     # Every error of the framework is one, at every facility; a JSON 404 of another type is a gateway's.
     errors="application/problem+json",
     empty_when_missing=frozenset({"getSites", "getIncidents", "getEventsByIncident"}),
     # ALCF answers a look at a job that has left the queue with a 400 "Job 42 not found". Only of a look:
     # "Queue debug not found" in a refused submit stays a refusal.
-    absent={"getJob": re.compile(r"\bjob\b.{0,200}?\bnot found\b", re.IGNORECASE | re.DOTALL)},
+    words=(
+        Word(
+            Outcome.NOT_FOUND,
+            re.compile(r"\bjob\b.{0,200}?\bnot found\b", re.IGNORECASE | re.DOTALL),
+            operations=frozenset({"getJob"}),
+            statuses=frozenset({400}),
+        ),
+    ),
     key_used={"launchJob": 422, "updateJob": 422},
 )
 
