@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iri_common.policy.globs import matches, split
+from iri_common.policy.globs import matches, reaches, split
 from iri_common.policy.unchanged import CLOSE, Facts, Verdict, extras, judge, judge_in_bulk, told_time
 
 LEAVE, COMPARE, MOVE = Verdict.LEAVE, Verdict.COMPARE, Verdict.MOVE
@@ -122,3 +122,22 @@ def test_wildcards_mean_what_they_mean_to_python(pattern: str, tmp_path: Path) -
     everything = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     meant = {name.rstrip("/") for name in glob.glob(pattern, root_dir=tmp_path, recursive=True)}
     assert {name for name in everything if matches(pattern, name)} == meant & everything
+    above = {parent for name in meant & everything if (parent := posixpath.dirname(name))}
+    assert all(reaches(pattern, parent) for parent in above)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reached", "others"),
+    [
+        ("*.h5", [], ["d", "a.h5"]),
+        ("d*/x", ["d", "dd"], ["e", ".d", "d/e"]),
+        ("*/*/x", ["d", "d/e"], ["d/e/f", "d/.e"]),
+        ("d/**/x", ["d", "d/e", "d/e/f"], ["e", "d/.e", ".d"]),
+        ("**", ["d", "d/e"], [".d", "d/.e"]),
+        (".*/x", [".d"], ["d"]),
+    ],
+)
+def test_which_directories_a_pattern_leads_through(
+    pattern: str, reached: list[str], others: list[str]
+) -> None:
+    assert [each for each in (*reached, *others) if reaches(pattern, each)] == reached

@@ -115,6 +115,16 @@ def test_a_pattern_names_files_and_whole_directories(root: Path, pattern: str, f
     assert sorted(names(local_tree(f"{root}/{pattern}"))) == found
 
 
+def test_a_pattern_looks_only_where_it_leads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(
+        os, "scandir", lambda path: looked.append(os.path.relpath(path, root)) or scandir(path)
+    )
+    assert names(local_tree(f"{root}/s*/*.h5")) == ["sub/b.h5"]
+    assert looked == [".", "sub"]
+
+
 def test_a_name_that_looks_like_a_pattern_is_first_a_name(root: Path) -> None:
     (root / "[a].h5").write_text("literal")
     tree = local_tree(f"{root}/[a].h5")
@@ -167,6 +177,7 @@ class Shelf:
         self.entries = entries
         self.deep = deep
         self.asked: list[str] = []
+        self.listings: list[str] = []
 
     async def stat(self, file_system, path, *, dereference=False):
         self.asked.append(f"stat {path}")
@@ -179,6 +190,7 @@ class Shelf:
 
     async def ls(self, file_system, path, *, hidden=False, recursive=False, dereference=False):
         self.asked.append(f"ls {path}")
+        self.listings.append(f"{'all ' if recursive else ''}{path}")
         if recursive and not self.deep:
             raise NotOffered("one directory at a time")
         below = path.removeprefix("/data").lstrip("/")
@@ -230,6 +242,50 @@ def test_one_file_is_one_question() -> None:
 )
 def test_a_pattern_at_a_facility(pattern: str, found: list[str]) -> None:
     assert names(listed(Shelf(*ENTRIES), f"/data/{pattern}")) == found
+
+
+MANY = tuple(
+    each
+    for n in range(20)
+    for each in (
+        FileEntry(f"r{n}", "directory"),
+        FileEntry(f"r{n}/out", "directory"),
+        FileEntry(f"r{n}/out/x.h5", "file", n),
+        FileEntry(f"r{n}/log", "file", 1),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found", "asked"),
+    [
+        ("*.h5", ["a.h5"], ["/data"]),
+        ("s*", ["sub/b.h5", "sub/deep/c\nd"], ["/data", "all /data/sub"]),
+        ("*/*.h5", ["sub/b.h5"], ["/data", "/data/sub"]),
+        ("*/deep/**", ["sub/deep/c\nd"], ["/data", "/data/sub", "all /data/sub/deep"]),
+        ("a*/x", None, ["/data"]),
+        ("**/*.h5", ["a.h5", "sub/b.h5"], ["all /data"]),
+    ],
+)
+def test_a_pattern_lists_only_what_it_can_mean(
+    pattern: str, found: list[str] | None, asked: list[str]
+) -> None:
+    shelf = Shelf(*ENTRIES)
+    if found is None:
+        with pytest.raises(NotFound):
+            listed(shelf, f"/data/{pattern}")
+    else:
+        assert names(listed(shelf, f"/data/{pattern}")) == found
+    assert shelf.listings == asked
+
+
+def test_many_directories_are_listed_at_once() -> None:
+    shelf = Shelf(*MANY)
+    assert names(listed(shelf, "/data/r*/out/*.h5")) == sorted(f"r{n}/out/x.h5" for n in range(20))
+    assert shelf.listings == ["/data", "all /data"]
+    few = Shelf(*MANY)
+    assert names(listed(few, "/data/r1?/out")) == sorted(f"r{n}/out/x.h5" for n in range(10, 20))
+    assert len(few.listings) == 1 + 10 + 10
 
 
 def test_a_size_that_the_listing_does_not_tell_is_asked_for() -> None:

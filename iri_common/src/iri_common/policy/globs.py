@@ -24,6 +24,20 @@ def matches(pattern: str, name: str) -> bool:
     return _match(tuple(pattern.split("/")), tuple(name.split("/")))
 
 
+def reaches(pattern: str, directory: str) -> bool:
+    """Whether something below a directory may be meant."""
+    return _reach(tuple(pattern.split("/")), tuple(directory.split("/")))
+
+
+def _reach(pattern: tuple[str, ...], pieces: tuple[str, ...]) -> bool:
+    if not pattern or not pieces:
+        return bool(pattern)
+    if pattern[0] == "**" and _reach(pattern[1:], pieces):
+        return True
+    rest = pattern if pattern[0] == "**" else pattern[1:]
+    return _match(pattern[:1], pieces[:1]) and _reach(rest, pieces[1:])
+
+
 @lru_cache(maxsize=65536)
 def _match(pattern: tuple[str, ...], pieces: tuple[str, ...]) -> bool:
     if not pattern:

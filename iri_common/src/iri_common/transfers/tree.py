@@ -22,6 +22,7 @@ from iri_common.transfers.abreast import abreast
 Links = Literal["follow", "skip"]
 
 _AT_ONCE = 4  # listings
+_FEW = 16  # directories that are listed one by one: of more, one listing of all costs less
 _HELP = 'leave such files out with links="skip"'
 
 
@@ -94,7 +95,7 @@ def _local_matches(base: str, pattern: str) -> Iterator[str]:
     """Names that a pattern means, the topmost only: what is below a directory comes with it."""
     taken = ""
     try:
-        names = sorted(_local_names(base, "", pattern.count("/") if "**" not in pattern else None))
+        names = sorted(_local_names(base, "", pattern))
     except OSError as error:
         raise UsageError(f"{base} cannot be read: {error.strerror}") from None
     for name in names:
@@ -103,13 +104,14 @@ def _local_matches(base: str, pattern: str) -> Iterator[str]:
             yield name
 
 
-def _local_names(base: str, below: str, depth: int | None) -> Iterator[str]:
+def _local_names(base: str, below: str, pattern: str) -> Iterator[str]:
+    """All names where the pattern leads."""
     with os.scandir(os.path.join(base, below)) as entries:
         for entry in entries:
             name = posixpath.join(below, entry.name)
             yield name
-            if depth != 0 and entry.is_dir(follow_symlinks=False):
-                yield from _local_names(base, name, None if depth is None else depth - 1)
+            if entry.is_dir(follow_symlinks=False) and globs.reaches(pattern, name):
+                yield from _local_names(base, name, pattern)
 
 
 def _local_single(path: str) -> Tree:
@@ -220,16 +222,36 @@ class FarListing:
         return Tree((Entry("", path, facts.size, facts.mtime),), single=True)
 
     async def _matching(self, path: str, base: str, pattern: str, links: Links) -> Tree:
-        everything = "/" in pattern or "**" in pattern
-        entries = await (self._everything(base) if everything else self._level(base))
-        tops = [each.name for each in entries if globs.matches(pattern, each.name)]
+        entries = await self._reached(base, pattern)
+        tops = {each.name for each in entries if globs.matches(pattern, each.name)}
         if not tops:
             raise NotFound(f"nothing there is named {path}")
-        if not everything and any(each.type == "directory" for each in entries if each.name in tops):
-            entries = await self._everything(base)
-        named = set(tops)
-        wanted = [each for each in entries if not named.isdisjoint(_and_above(each.name))]
+        wanted = [each for each in entries if not tops.isdisjoint(_and_above(each.name))]
         return await self._filled(_judged(base, wanted, links))
+
+    async def _reached(self, base: str, pattern: str) -> Sequence[FileEntry]:
+        """All entries where a pattern leads, and what is below the directories that it means."""
+        pieces, found, below = pattern.split("/"), list[FileEntry](), [""]
+        for depth, piece in enumerate(pieces, 1):
+            if piece == "**":
+                break
+            if len(below) > _FEW:
+                return await self._everything(base)
+            listed: list[FileEntry] = []
+            await abreast(below, lambda name, to=listed: self._listed(base, name, to), _AT_ONCE)
+            found += listed
+            so_far = "/".join(pieces[:depth])
+            directories = [each.name for each in listed if each.type == "directory"]
+            below = [name for name in directories if globs.matches(so_far, name)]
+        if len(below) > _FEW:
+            return await self._everything(base)
+        await abreast(below, lambda name: self._listed(base, name, found, deep=True), _AT_ONCE)
+        return found
+
+    async def _listed(self, base: str, below: str, found: list[FileEntry], *, deep: bool = False) -> None:
+        place = inside(base, below) if below else base
+        entries = await (self._everything(place) if deep else self._level(place))
+        found += [replace(each, name=posixpath.join(below, each.name)) for each in entries]
 
     async def _everything(self, path: str) -> Sequence[FileEntry]:
         """All entries below a directory, at once where the facility can, else level by level."""
@@ -241,8 +263,8 @@ class FarListing:
             return found
 
     async def _descend(self, root: str, below: str, found: list[FileEntry]) -> None:
-        entries = await self._level(inside(root, below) if below else root)
-        named = [replace(each, name=posixpath.join(below, each.name)) for each in entries]
+        named: list[FileEntry] = []
+        await self._listed(root, below, named)
         found += named
         directories = [each.name for each in named if each.type == "directory"]
         await abreast(directories, lambda name: self._descend(root, name, found), _AT_ONCE)
