@@ -10,6 +10,7 @@ from .exchange import Exchange
 from .facility import Facility
 from .faultyapp import FaultyApp
 from .globus import face as globus
+from .manners import Manners
 from .requestlog import LogRequests
 
 
@@ -48,6 +49,7 @@ def _describe(scope: Scope, face: ASGIApp, facility: Facility) -> Exchange:
     exchange = Exchange(
         user=facility.accounts.owner(token) if token else None,
         idempotency_key=headers.get(b"idempotency-key"),
+        manners=getattr(getattr(face, "state", None), "manners", Manners()),
     )
     for route in getattr(face, "routes", []):
         match, found = route.matches(scope)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from .manners import Manners
+
 
 def _nothing() -> None:
     """Until somebody listens."""
@@ -30,6 +32,7 @@ class Exchange:
         acted: Whether a face was reached and did not refuse.
         faults: Ids of the orders that struck, in order.
         decided: For orders on what is seen of jobs: whether each strikes this request.
+        manners: Those of the face that it is for.
         record: Write it into the log now, for when no reply will.
     """
 
@@ -44,6 +47,7 @@ class Exchange:
     decided: dict[str, bool] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    manners: Manners = field(default_factory=Manners)
     record: Callable[[], None] = _nothing
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import time
@@ -18,7 +17,7 @@ from .errors import Missing
 from .exchange import Exchange, current
 from .facility import Facility
 from .faults import Fault
-from .orders import LONGEST, REPLY_KINDS
+from .orders import LONGEST, REPLY_KINDS, Body
 from .replies import Reply, catch, emptied, garbled, invented
 
 # These go together with others; of the rest, which decide on the reply, one strikes a request.
@@ -113,8 +112,7 @@ class _Course:
                 return self._facility.scheduler.jobs.get(int(number)).name
             return None
         with contextlib.suppress(ValueError, AttributeError):
-            document = json.loads(await self._read_body())
-            return document.get("name") or document.get("label")
+            return self._exchange.manners.job_name(await self._read_body())
         return None
 
     async def _act(self, send: Send) -> None:
@@ -212,9 +210,8 @@ class _Course:
         if reply is not None and order.body == "truncated":
             await garbled(Reply(status, reply.headers, reply.body), "truncated").send(send)
             return
-        said = invented(
-            self._scope, status, order.body or "problem", order.retry_after, f"ordered: {fault.id}"
-        )
+        body = order.body or "problem"
+        said = self._invented(status, body, order.retry_after, f"ordered: {fault.id}")
         await said.send(send)
 
     async def garble(self, fault: Fault, send: Send) -> None:
@@ -227,7 +224,7 @@ class _Course:
             self._exchange.idempotency_key,
             f"{self._exchange.user}/%",
         )
-        await invented(self._scope, 500, "problem", None, "internal error: the adapter raised").send(send)
+        await self._invented(500, "problem", None, "internal error: the adapter raised").send(send)
 
     async def empty_list(self, fault: Fault, send: Send) -> None:
         await emptied(await self._reply()).send(send)
@@ -240,14 +237,12 @@ class _Course:
 
     async def maintenance(self, fault: Fault, send: Send) -> None:
         order = fault.order
-        said = invented(
-            self._scope,
-            503,
-            order.body or "problem",
-            order.retry_after,
-            "the facility is down for maintenance",
-        )
+        body = order.body or "problem"
+        said = self._invented(503, body, order.retry_after, "the facility is down for maintenance")
         await said.send(send)
+
+    def _invented(self, status: int, body: Body, retry_after: str | int | None, detail: str) -> Reply:
+        return invented(self._scope, self._exchange.manners, status, body, retry_after, detail)
 
 
 _Stroke = Callable[[_Course, Fault, Send], Awaitable[None]]

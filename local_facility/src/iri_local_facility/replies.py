@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .manners import Manners, phrase
 from .orders import Body
 
 _GATEWAY_PAGE = """\
@@ -17,7 +17,7 @@ _GATEWAY_PAGE = """\
 <html><head><title>{status} {phrase}</title></head>
 <body><center><h1>{status} {phrase}</h1></center><hr><center>gateway</center></body></html>
 """
-_HTML, _PLAIN, _PROBLEM = "text/html; charset=utf-8", "text/plain; charset=utf-8", "application/problem+json"
+_HTML, _PLAIN = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,11 @@ async def catch(app: ASGIApp, scope: Scope, receive: Receive) -> Reply:
     return Reply(start["status"], list(start.get("headers", [])), bytes(body))
 
 
-def invented(scope: Scope, status: int, body: Body, retry_after: str | int | None, detail: str) -> Reply:
-    """A reply that no face has written."""
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"
+def invented(
+    scope: Scope, manners: Manners, status: int, body: Body, retry_after: str | int | None, detail: str
+) -> Reply:
+    """A reply that no face has written, in the manners of one."""
+    said = phrase(status)
     headers: list[tuple[bytes, bytes]] = []
     if retry_after is not None:
         headers.append((b"retry-after", str(retry_after).encode()))
@@ -73,22 +75,21 @@ def invented(scope: Scope, status: int, body: Body, retry_after: str | int | Non
     reply = Reply(status, headers)
     match body:
         case "html":
-            return reply.with_body(_GATEWAY_PAGE.format(status=status, phrase=phrase).encode(), _HTML)
+            return reply.with_body(_GATEWAY_PAGE.format(status=status, phrase=said).encode(), _HTML)
         case "plain":
-            return reply.with_body(f"{phrase}\n".encode(), _PLAIN)
+            return reply.with_body(f"{said}\n".encode(), _PLAIN)
         case "empty":
             return reply.with_body(b"")
         case _:
-            document = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
-            document["instance"] = scope["path"]
-            return reply.with_body(json.dumps(document).encode(), _PROBLEM)
+            document = manners.refusal(status, detail, scope["path"])
+            return reply.with_body(json.dumps(document).encode(), manners.media_type)
 
 
 def garbled(reply: Reply, body: Body) -> Reply:
     """A reply whose status tells the truth and whose body does not."""
     match body:
         case "html":
-            page = _GATEWAY_PAGE.format(status=reply.status, phrase=HTTPStatus(reply.status).phrase)
+            page = _GATEWAY_PAGE.format(status=reply.status, phrase=phrase(reply.status))
             return reply.with_body(page.encode(), _HTML)
         case "plain":
             return reply.with_body(b"OK\n", _PLAIN)
