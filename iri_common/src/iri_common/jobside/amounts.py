@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
@@ -65,3 +67,9 @@ def count_of(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise ValueError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def memory_per_node(resources: Mapping[str, Any]) -> int | None:
+    """MiB of each node, rounded up: the API counts the memory of a whole job, schedulers that of a node."""
+    memory: int | None = resources.get("memory")
+    return None if memory is None else -(-memory // ((resources.get("node_count") or 1) * 2**20))
