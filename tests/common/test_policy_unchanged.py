@@ -62,6 +62,14 @@ def test_of_a_directory_that_is_gone_only_its_top_is_taken_away() -> None:
     assert sorted(extras(wanted, there)) == ["a b", "a/b/old", "e", "e.txt"]
 
 
+def test_what_is_behind_a_link_is_no_extra() -> None:
+    there = ["a", "a/b", "a/b/c", "l", "l/x", "z", "z/1"]
+    assert extras(["a"], there, unknown=["l"]) == ["a/b", "z"]
+    assert extras(["a/b/c", "l/y"], there, [("l", "z")]) == []
+    assert extras(["a", "l/y"], [*there, "z/q", "z/q/r"], [("l", "z/q")]) == ["a/b", "z/1"]
+    assert extras(["a"], there, [("l", "z")]) == ["a/b", "l", "z"]
+
+
 PATHS = st.lists(st.lists(st.sampled_from(["a", "b", "a b", "a!"]), min_size=1, max_size=3).map("/".join))
 
 

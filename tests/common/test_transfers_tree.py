@@ -144,6 +144,7 @@ def test_links_into_the_tree_and_to_files_are_followed(root: Path, tmp_path: Pat
     tree = local_tree(str(root))
     assert {"to file", "to sub/b.h5"} < set(names(tree))
     assert {entry.name: entry.size for entry in tree.files}["to file"] == 5
+    assert (tree.skipped, tree.followed) == ((), (("to sub", "sub"),))
 
 
 @pytest.mark.parametrize("leads_to", ["..", ".", "/", "nowhere"])
@@ -151,7 +152,9 @@ def test_other_links_are_refused_by_name_or_left_out(root: Path, leads_to: str) 
     (root / "sub" / "odd").symlink_to(leads_to)
     with pytest.raises(UsageError, match=r'sub/odd is a link .*links="skip"'):
         local_tree(str(root))
-    assert not [name for name in names(local_tree(str(root), "skip")) if "odd" in name]
+    tree = local_tree(str(root), "skip")
+    assert not [name for name in names(tree) if "odd" in name]
+    assert (tree.skipped, tree.followed) == (("sub/odd",), ())
 
 
 def test_what_is_no_file_is_refused_by_name(root: Path) -> None:
@@ -314,7 +317,9 @@ def test_links_there_are_followed_only_to_files_of_the_tree() -> None:
         shelf = Shelf(*ENTRIES, FileEntry("sub/odd", "symlink", 9, link_target=target))
         with pytest.raises(UsageError, match=r"sub/odd is a link to no file of the tree"):
             listed(shelf)
-        assert "sub/odd" not in names(listed(shelf, links="skip"))
+        tree = listed(shelf, links="skip")
+        assert "sub/odd" not in names(tree)
+        assert tree.skipped == ("sub/odd",)
 
 
 def test_what_is_no_file_there_is_refused_by_name() -> None:

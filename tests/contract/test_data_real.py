@@ -296,6 +296,62 @@ def test_a_sync_deletes_nothing_behind_a_link(facility, there: Path, tmp_path: P
     assert (target / "a" / "wanted").read_text() == "a/wanted"
 
 
+def links_laid(top: Path, outside: Path) -> None:
+    """A tree with a link to a directory of its own and with two that lead out of it."""
+    (top / "a").mkdir(parents=True)
+    (top / "a" / "x").write_text("x")
+    for name, leads_to in (("alias", "a"), ("out", str(outside)), ("nowhere", "none")):
+        (top / name).symlink_to(leads_to)
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+def test_a_link_that_is_skipped_is_no_reason_to_delete(facility, there, tmp_path, up: bool) -> None:
+    source, target = (tmp_path / "s", there / "t") if up else (there / "s", tmp_path / "t")
+    links_laid(source, tmp_path)
+    for name in ("a/y", "out/kept", "out/dir/kept", "nowhere", "gone/y"):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_text("of the target")
+    ends = (source, facility.files.at(str(target))) if up else (facility.files.at(str(source)), target)
+    would = Transfers().difference(*ends, delete=True, links="skip")
+    did = Transfers().sync(*ends, delete=True, links="skip")
+    assert [os.path.relpath(each, target) for each in would.deleted] == ["a/y", "gone"]
+    assert did.deleted == 2
+    assert all(
+        (target / name).read_text() == "of the target" for name in ("out/kept", "out/dir/kept", "nowhere")
+    )
+    assert not (target / "gone").exists()
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+def test_links_in_the_target_are_taken_away_as_what_they_are(facility, there, tmp_path, up: bool) -> None:
+    source, target = (tmp_path / "s", there / "t") if up else (there / "s", tmp_path / "t")
+    (source / "a").mkdir(parents=True)
+    (source / "a" / "x").write_text("x")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").write_text("kept")
+    links_laid(target, tmp_path / "mine")
+    ends = (source, facility.files.at(str(target))) if up else (facility.files.at(str(source)), target)
+    would = Transfers().difference(*ends, delete=True)
+    did = Transfers().sync(*ends, delete=True)
+    assert [os.path.relpath(each, target) for each in would.deleted] == ["alias", "nowhere", "out"]
+    assert (did.deleted, same(source, target)) == (3, True)
+    assert not [path for path in target.rglob("*") if path.is_symlink()]
+    assert (tmp_path / "mine" / "kept").exists()
+
+
+def test_a_sync_into_a_directory_that_is_a_link_keeps_what_it_leads_to(facility, there, tmp_path) -> None:
+    (there / "s" / "d").mkdir(parents=True)
+    (there / "s" / "d" / "x").write_text("x")
+    target = tmp_path / "t"
+    (target / "e").mkdir(parents=True)
+    (target / "e" / "y").write_text("y")
+    (target / "d").symlink_to("e")
+    ends = facility.files.at(str(there / "s")), target
+    assert Transfers().difference(*ends, delete=True).deleted == ()
+    assert Transfers().sync(*ends, delete=True).deleted == 0
+    assert {name: (target / name).read_text() for name in ("d/x", "e/y")} == {"d/x": "x", "e/y": "y"}
+
+
 def test_progress_is_told_on_the_callers_side(facility, there: Path, tree: Path) -> None:
     told: list[tuple[int, Progress]] = []
     facility.files.put(

@@ -276,7 +276,10 @@ async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) 
     gone: list[str] = []
     if delete and there is not None and not there.single:
         ours = [*(entry.name for entry in tree.files), *tree.directories]
-        gone = [inside(target.path, name) for name in extras(ours, [*known, *there.directories])]
+        theirs = [*known, *there.directories, *there.skipped]
+        gone = [
+            inside(target.path, name) for name in extras(ours, theirs, there.followed, unknown=tree.skipped)
+        ]
     unchanged = [move for move in moves if move.target not in changed]
     present: set[str] = set()
     if there is not None and not there.single:

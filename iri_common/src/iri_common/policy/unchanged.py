@@ -59,23 +59,40 @@ def judge_in_bulk(source: Facts, target: Facts) -> Verdict:
     return Verdict.LEAVE if same_second else Verdict.MOVE
 
 
-def extras(wanted: Iterable[str], there: Iterable[str]) -> Sequence[str]:
+def extras(
+    wanted: Iterable[str],
+    there: Iterable[str],
+    links: Iterable[tuple[str, str]] = (),
+    unknown: Iterable[str] = (),
+) -> Sequence[str]:
     """What is at the target and not at the source: names, of a whole directory only its own.
 
     Args:
         wanted: Names of files and directories at the source.
         there: Likewise at the target.
+        links: Names of directories at the target that are links, and of those to which they lead: what lies
+            behind one is not taken away under its name, nor under its own while the link is wanted.
+        unknown: Names at the source that may be anything: theirs stay, and all that is below them.
     """
-    kept = set(wanted)
+    kept, spared = {*wanted, *unknown}, set(unknown)
     for name in list(kept):
-        while "/" in name:
-            name = name.rpartition("/")[0]
-            kept.add(name)
+        kept.update(_above(name))
+    for name, leads_to in links:
+        spared.add(name)
+        if name in kept:
+            spared.add(leads_to)
+            kept |= {leads_to, *_above(leads_to)}
     gone: list[str] = []
     for name in sorted(set(there) - kept, key=lambda name: name.split("/")):
-        if not (gone and name.startswith(f"{gone[-1]}/")):
+        if not (gone and name.startswith(f"{gone[-1]}/")) and spared.isdisjoint(_above(name)):
             gone.append(name)
     return gone
+
+
+def _above(name: str) -> Iterable[str]:
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
 
 
 def told_time(text: str) -> float:

@@ -45,12 +45,16 @@ class Tree:
         directories: Names of those below the top, empty ones among them.
         single: It is one file, not a directory.
         linked: Some files are links at the facility, which a copy of the tree as a whole may leave out.
+        followed: Names of directories that are links, and of those to which they lead.
+        skipped: Names of links that were left out.
     """
 
     files: tuple[Entry, ...]
     directories: tuple[str, ...] = ()
     single: bool = False
     linked: bool = False
+    followed: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def moves(self, target: str) -> list[Move]:
         """Each file's way to below ``target``; a single one gets that name."""
@@ -69,6 +73,24 @@ class Tree:
 # ----------------------------------------------------------------------------------------- this machine
 
 
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """One below the top of a tree; for a link with the name of the one that it leads to."""
+
+    name: str
+    leads_to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Skipped:
+    """A link that is left out."""
+
+    name: str
+
+
+_Found = Entry | _Directory | _Skipped
+
+
 def local_tree(path: str, links: Links = "follow") -> Tree:
     """What a path of this machine names; it blocks.
 
@@ -80,10 +102,10 @@ def local_tree(path: str, links: Links = "follow") -> Tree:
     base, pattern = globs.split(path)
     if not pattern or os.path.lexists(path):
         return _local_single(path) if not os.path.isdir(path) else _gathered(_local_walk(path, "", links))
-    found: list[Entry | str] = []
+    found: list[_Found] = []
     for name in _local_matches(base, pattern):
         if os.path.isdir(os.path.join(base, name)):
-            found += [name, *_local_walk(base, name, links)]
+            found += [_Directory(name), *_local_walk(base, name, links)]
         else:
             found += _local_entry(base, name, links)
     if not found:
@@ -124,8 +146,8 @@ def _local_single(path: str) -> Tree:
     return Tree((Entry("", path, facts.st_size, facts.st_mtime),), single=True)
 
 
-def _local_walk(root: str, below: str, links: Links, above: tuple[str, ...] = ()) -> Iterator[Entry | str]:
-    """Files and the names of directories below ``root/below``."""
+def _local_walk(root: str, below: str, links: Links, above: tuple[str, ...] = ()) -> Iterator[_Found]:
+    """What there is below ``root/below``."""
     place = os.path.join(root, below)
     above = (*above, os.path.realpath(place))
     try:
@@ -137,22 +159,25 @@ def _local_walk(root: str, below: str, links: Links, above: tuple[str, ...] = ()
         name = posixpath.join(below, each)
         path = os.path.join(root, name)
         if os.path.isdir(path):
-            if os.path.islink(path) and not _stays(path, os.path.realpath(root), above):
-                if links == "skip":
-                    continue
+            leads_to = _led_to(path, os.path.realpath(root), above) if os.path.islink(path) else ""
+            if leads_to is None and links == "follow":
                 raise UsageError(f"{path} is a link that leads out of the tree, or round in it; {_HELP}")
-            yield name
+            if leads_to is None:
+                yield _Skipped(name)
+                continue
+            yield _Directory(name, leads_to)
             yield from _local_walk(root, name, links, above)
         else:
             yield from _local_entry(root, name, links)
 
 
-def _stays(link: str, root: str, above: Sequence[str]) -> bool:
-    leads_to = os.path.realpath(link)
-    return leads_to.startswith(f"{root.rstrip('/')}/") and leads_to not in above
+def _led_to(link: str, root: str, above: Sequence[str]) -> str | None:
+    """The name of the directory in the tree that a link leads to; None if it leads out of it, or round."""
+    leads_to, top = os.path.realpath(link), f"{root.rstrip('/')}/"
+    return leads_to.removeprefix(top) if leads_to.startswith(top) and leads_to not in above else None
 
 
-def _local_entry(root: str, name: str, links: Links) -> Iterator[Entry]:
+def _local_entry(root: str, name: str, links: Links) -> Iterator[_Found]:
     path = os.path.join(root, name)
     try:
         name.encode()
@@ -167,21 +192,28 @@ def _local_entry(root: str, name: str, links: Links) -> Iterator[Entry]:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from None
         if links == "follow":
             raise UsageError(f"{path} is a link that leads to nothing; {_HELP}") from None
+        yield _Skipped(name)
         return
     if not stat.S_ISREG(facts.st_mode):
         raise UsageError(f"{path} is no file that can be moved (a pipe, a socket or a device)")
     yield Entry(name, path, facts.st_size, facts.st_mtime)
 
 
-def _gathered(found: Iterator[Entry | str]) -> Tree:
+def _gathered(found: Iterator[_Found]) -> Tree:
     files: list[Entry] = []
     directories: list[str] = []
+    followed: list[tuple[str, str]] = []
+    skipped: list[str] = []
     for each in found:
-        if isinstance(each, str):
-            directories.append(each)
-        else:
-            files.append(each)
-    return Tree(tuple(files), tuple(directories))
+        match each:
+            case Entry():
+                files.append(each)
+            case _Directory():
+                directories.append(each.name)
+                followed += [(each.name, each.leads_to)] if each.leads_to else []
+            case _Skipped():
+                skipped.append(each.name)
+    return Tree(tuple(files), tuple(directories), followed=tuple(followed), skipped=tuple(skipped))
 
 
 # ------------------------------------------------------------------------------------------ a facility
@@ -301,6 +333,7 @@ def _judged(root: str, entries: Sequence[FileEntry], links: Links) -> Tree:
     known = {inside(root, each.name): each for each in entries}
     files: list[Entry] = []
     directories: list[str] = []
+    skipped: list[str] = []
     linked = False
     for path, each in sorted(known.items()):
         entry = each
@@ -310,6 +343,7 @@ def _judged(root: str, entries: Sequence[FileEntry], links: Links) -> Tree:
             )
             if leads_to is None or leads_to.type not in {"file", "unknown"}:
                 if links == "skip":
+                    skipped.append(each.name)
                     continue
                 raise UsageError(f"{path} is a link to no file of the tree; {_HELP}")
             entry, linked = leads_to, True
@@ -320,4 +354,4 @@ def _judged(root: str, entries: Sequence[FileEntry], links: Links) -> Tree:
         else:
             size = -1 if entry.size is None else entry.size
             files.append(Entry(each.name, path, size, told_time(entry.last_modified)))
-    return Tree(tuple(files), tuple(directories), linked=linked)
+    return Tree(tuple(files), tuple(directories), linked=linked, skipped=tuple(skipped))
