@@ -18,7 +18,12 @@ FINISHED = ("completed", "failed", "canceled")
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a user asks for, in the scheduler's terms and in no face's."""
+    """What a user asks for, in the scheduler's terms and in no face's.
+
+    Attributes:
+        script: A batch script; the executable is its interpreter, and is given the file with the script.
+        scheduler: Whose variables a batch script sees: Slurm's (``slurm``) or PBS' (``pbs``).
+    """
 
     executable: str
     arguments: list[str] = field(default_factory=list)
@@ -38,6 +43,8 @@ class JobRequest:
     account: str | None = None
     duration: int | None = None
     hold: bool = False
+    script: str | None = None
+    scheduler: str = "slurm"
 
 
 @dataclass(frozen=True)

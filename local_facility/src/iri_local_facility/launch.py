@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from . import batch
 from .accounts import User
 from .jobs import Job
 from .processes import spawn
@@ -23,7 +24,8 @@ def launch(job: Job, user: User, job_dir: Path, trap: Trap) -> subprocess.Popen[
     """
     job_dir.mkdir(parents=True, exist_ok=True)
     script = job_dir / "script"
-    script.write_text(job_script(trap.around(job.request)), errors="surrogateescape")
+    request = batch.written(trap.around(job.request), job_dir)
+    script.write_text(job_script(request), errors="surrogateescape")
     directory = user.areas.resolve(job.request.directory or "")
     with contextlib.ExitStack() as files:
         return spawn(
@@ -38,7 +40,10 @@ def launch(job: Job, user: User, job_dir: Path, trap: Trap) -> subprocess.Popen[
 def output_paths(job: Job) -> tuple[str, str]:
     """Where a job's standard output and error go: one file in its directory unless it says otherwise."""
     stdout = job.request.stdout or os.path.join(job.request.directory or "", f"job-{job.id}.out")
-    return stdout, job.request.stderr or stdout
+    stderr = job.request.stderr or stdout
+    if job.request.script is None:
+        return stdout, stderr
+    return batch.expand(stdout, job), batch.expand(stderr, job)
 
 
 def _open_files(job: Job, user: User, files: contextlib.ExitStack) -> tuple[int, int, int]:

@@ -20,6 +20,7 @@ from typing import Any
 from . import processes
 from .accounts import Accounts, User
 from .admission import Admission
+from .batch import make_tools
 from .errors import Conflict, FacilityError, Missing
 from .exchange import note_created
 from .faults import Faults
@@ -149,6 +150,7 @@ class Scheduler:
     def start(self) -> None:
         """Take over the jobs of an earlier server, then start what can start."""
         self._loop = asyncio.get_running_loop()
+        make_tools(self.settings.tools)
         for job in self.jobs.in_states(["active"]):
             self._adopt(job)
         self._mishaps.start()
@@ -192,7 +194,7 @@ class Scheduler:
         job = self.jobs.change(job.id, state="active", message=None, started=time.time(), nodes=nodes)
         self.jobs.begin_attempt(job)
         try:
-            trap = self._mishaps.prepare(job, os.environ.get("PATH", os.defpath))
+            trap = self._mishaps.prepare(job, self._search_path(job))
             process = launch(job, self._accounts.user(job.user), self.job_dir(job.id), trap)
         except (OSError, ValueError, FacilityError, subprocess.SubprocessError) as problem:
             self._finish(job.id, "failed", f"could not start: {problem}", None)
@@ -201,6 +203,10 @@ class Scheduler:
         self._watch(job, lambda: processes.wait_child(process))
         self._mishaps.started(job)
         return True
+
+    def _search_path(self, job: Job) -> str:
+        path = os.environ.get("PATH", os.defpath)
+        return path if job.request.script is None else f"{self.settings.tools}:{path}"
 
     def job_dir(self, number: int) -> Path:
         """Where the facility keeps a job's script, pid and exit status."""

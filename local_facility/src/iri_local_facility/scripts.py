@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping
 
+from . import batch
 from .accounts import User
 from .jobs import Job, JobRequest
 
@@ -74,5 +75,6 @@ def job_environment(job: Job, user: User, server: Mapping[str, str], path: str) 
         "IRI_NODE_COUNT": str(job.node_count),
         "IRI_NODES": " ".join(job.nodes),
         "IRI_RESTART_COUNT": str(job.restarts),
+        **batch.environment(job),
         **job.request.environment,
     }

@@ -73,6 +73,11 @@ class Settings:
         return self.root / ".facility"
 
     @property
+    def tools(self) -> Path:
+        """Programs that batch jobs find in front of their PATH."""
+        return self.state / "tools"
+
+    @property
     def default_user(self) -> str:
         """Who a token is for when nobody is named."""
         return next(iter(self.users))

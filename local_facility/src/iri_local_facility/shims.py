@@ -3,7 +3,7 @@
 The job finds a program of the command's name in front of its PATH. It writes down what it is going to do and
 kills the job's process group, so the moment is exact and no server needs to be up. A job that is a command
 line for a shell (``sh -c …``) may look for tools with ``command -p``, past any PATH, or use a built-in; its
-command line gets functions of these names in front.
+command line gets functions of these names in front. So does a batch script, and each ``/bin/sh -c`` in it.
 """
 
 from __future__ import annotations
@@ -49,6 +49,16 @@ _CASE = """\
     "-p {command}") shift 2; {shim} "$@" ;;
     "{command} "*) shift; {shim} "$@" ;;"""
 
+# What stands for /bin/sh in a batch script.
+_SHELL = """\
+#!/bin/sh
+[ "$1" = -c ] || exec /bin/sh "$@"
+iri_line=$2
+shift 2
+exec /bin/sh -c {prelude}"$iri_line" "$@"
+"""
+_SHELL_LINE = re.compile(r"(?<![\w./-])/bin/sh(?= +-c\b)")
+
 _SHELLS = re.compile(r"(.*/)?(sh|bash|dash|ash|ksh)")
 # Built-ins that a program can stand in for.
 _BUILT_IN = {"echo", "false", "printf", "pwd", "test", "true"}
@@ -74,13 +84,23 @@ class Trap:
 
     path: str
     prelude: str = ""
+    shell: str = ""
 
     def around(self, request: JobRequest) -> JobRequest:
-        """The request with the functions in front, if it is a command line for a shell."""
+        """The request with the functions in front, if it is a command line or a script for a shell."""
         arguments = request.arguments
+        if self.prelude and request.script is not None:
+            return replace(request, script=self._within(request.script, request.executable))
         if not (self.prelude and _SHELLS.fullmatch(request.executable) and arguments[:1] == ["-c"]):
             return request
         return replace(request, arguments=["-c", self.prelude + "".join(arguments[1:2]), *arguments[2:]])
+
+    def _within(self, script: str, interpreter: str) -> str:
+        script = _SHELL_LINE.sub(lambda _: shlex.quote(self.shell), script)
+        if not _SHELLS.fullmatch(interpreter):
+            return script
+        first, newline, rest = script.partition("\n")
+        return f"{first}{newline}{self.prelude}{rest}" if first.startswith("#!") else self.prelude + script
 
 
 def lay(strikes: Iterable[Strike], job_dir: Path, path: str) -> Trap:
@@ -101,7 +121,10 @@ def lay(strikes: Iterable[Strike], job_dir: Path, path: str) -> Trap:
             functions.append(f'{command}() {{ {shlex.quote(str(shim))} "$@"; }}\n')
     definition = _COMMAND.format(cases="\n".join(cases))
     prelude = f"iri_shim={shlex.quote(definition)}\n" + 'eval "$iri_shim"\n' + "".join(functions)
-    return Trap(f"{shims}:{path}", prelude)
+    shell = shims / ".shell"
+    shell.write_text(_SHELL.format(prelude=shlex.quote(prelude)))
+    shell.chmod(0o755)
+    return Trap(f"{shims}:{path}", prelude, str(shell))
 
 
 def struck(job_dir: Path) -> tuple[str, str, bool] | None:

@@ -103,5 +103,12 @@ def _as_of(job: Job, moment: float) -> Job | None:
     else:
         return job
     return replace(
-        job, state=state, changed=changed, started=started, ended=None, exit_code=None, message=None
+        job,
+        state=state,
+        changed=changed,
+        started=started,
+        ended=None,
+        ending=None,
+        exit_code=None,
+        message=None,
     )

@@ -1,0 +1,25 @@
+"""Batch scripts as Slurm and PBS take them, and jobs in the words of both, for the faces that speak them."""
+
+from __future__ import annotations
+
+from .directives import Scheduler
+from .requests import FEATURE, QOS, batch_request, check_script
+from .running import environment, expand, make_tools, node_list, written
+from .states import PbsStatus, SlurmStatus, pbs_status, slurm_status
+
+__all__ = [
+    "FEATURE",
+    "QOS",
+    "PbsStatus",
+    "Scheduler",
+    "SlurmStatus",
+    "batch_request",
+    "check_script",
+    "environment",
+    "expand",
+    "make_tools",
+    "node_list",
+    "pbs_status",
+    "slurm_status",
+    "written",
+]
