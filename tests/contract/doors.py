@@ -1,0 +1,61 @@
+"""Doors to one local facility, one for each API that it speaks; the same tests go through all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from misbehaving_relay import Relay
+
+from iri_common import Facility, FileLedger
+from iri_local_facility import LocalFacility
+
+
+@dataclass(frozen=True)
+class Door:
+    """One API.
+
+    Attributes:
+        url: Its base URL at the facility.
+        words: What a profile says of it beside the URL, the credential among it.
+        submit: What the request that creates a job looks like.
+        cancel: What the request that ends one looks like.
+        per_submit: Requests that a submit costs, the question for resources left out.
+        guards: The client finds the guards by itself; else the profile names their directory.
+    """
+
+    url: Callable[[LocalFacility], str]
+    words: Callable[[LocalFacility], Mapping[str, Any]]
+    submit: str
+    cancel: str
+    per_submit: int = 1
+    guards: bool = True
+    start: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self, place: LocalFacility, folder: Path, relay: Relay | None = None, **words: Any) -> Facility:
+        """A facility object of its own, with its ledger below ``folder``."""
+        told: dict[str, Any] = {"name": "place", "poll_seconds": 0.1, "directory": str(place.home)}
+        if not self.guards:
+            told["guard_directory"] = str(place.home / "guards")
+        url = relay.base_url if relay else self.url(place)
+        told |= {"ledger": FileLedger(folder / "ledger"), **self.words(place), **words}
+        return Facility(url, **told)
+
+
+DOORS: Mapping[str, Door] = {
+    "iri-v2": Door(
+        url=lambda place: place.base_url,
+        words=lambda place: {"token": place.new_token()},
+        submit=r"^POST .*/compute/job/",
+        cancel=r"^DELETE .*/compute/cancel/",
+    ),
+    "iri-v1": Door(
+        url=lambda place: f"{place.url}/api/v1",
+        words=lambda place: {"token": place.new_token()},
+        submit=r"^POST .*/compute/job/",
+        cancel=r"^DELETE .*/compute/cancel/",
+        guards=False,
+    ),
+}
