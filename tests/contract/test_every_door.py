@@ -122,7 +122,8 @@ def test_a_failure_is_told_as_one(
     with pytest.raises(JobFailed) as caught:
         facility.jobs.run(shell(text), key=key_of(tmp_path))
     status = caught.value.job_status
-    assert status is not None and status.reported is JobState.FAILED
+    assert status is not None
+    assert status.reported is JobState.FAILED
     assert exit_code is None or status.exit_code == exit_code
     assert facility.grades.files == "none" or "why" in caught.value.stderr_tail
 
