@@ -136,6 +136,11 @@ class Model:
         self.submitted: dict[str, TransferRequest] = {}
         self.sizes: list[int] = []
 
+    mendable = True
+
+    def remedy(self, collections: Sequence[str]) -> str:
+        return f"log in for {' and '.join(collections)}"
+
     async def new_submission(self) -> Done[str]:
         self.asked["new_submission"] += 1
         return Done(f"s{self.asked['new_submission']}")
@@ -318,7 +323,7 @@ def test_a_paused_task_is_said_once_and_waited_for(virtual: Any, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         meter = carried(virtual, Model(*[paused] * 5, ACTIVE, DONE))
     (record,) = caplog.records
-    assert "iri globus login --collection x --collection y" in record.getMessage()
+    assert "If it asks for a login or a consent: log in for x and y" in record.getMessage()
     assert meter.whole == 2
 
 
@@ -335,6 +340,20 @@ def test_what_stands_too_long_is_left_to_globus(virtual: Any, trouble: Any) -> N
     model.documents = [DONE]
     assert carried(virtual, model, notes).whole == 2
     assert model.asked["submit"] == 1
+
+
+def test_a_credential_that_stays_what_it_is_is_told_of_at_once(virtual: Any) -> None:
+    notes, model = Memory(), Model(ACTIVE, AuthError("expired"))
+    model.mendable = False
+    begun = virtual.time()
+    with pytest.raises(
+        AuthError, match=r"expired\. Task task of s1 of Globus was left as it is; .* goes on with it"
+    ):
+        carried(virtual, model, notes)
+    assert virtual.time() - begun < 10
+    model.documents = [DONE]
+    assert carried(virtual, model, notes).whole == 2
+    assert (model.asked["submit"], model.asked["cancel"]) == (1, 0)
 
 
 def test_a_short_outage_is_waited_out(virtual: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,12 +95,18 @@ class World:
         dialect = dialect or self.dialect()
         road = GlobusRoad(dialect.transfers, self.here, self.there, pace=QUICK, **options)  # type: ignore[arg-type]
         meter = Counted()
-        kept = await FileNotes.opened(notes, "there", directory=self.state / "notes")
-        try:
+        async with self.noted(notes) as kept:
             await road.carry(moves, Trip(meter, kept))
-        finally:
-            await kept.close()
         return road, meter
+
+    @asynccontextmanager
+    async def noted(self, name: str) -> AsyncIterator[FileNotes]:
+        """Notes of a transfer, which stay."""
+        notes = await FileNotes.opened(name, "there", directory=self.state / "notes")
+        try:
+            yield notes
+        finally:
+            await notes.close()
 
     async def task(self, task_id: str) -> TransferTask:
         return (await self.dialect().transfers.tasks([task_id])).value[task_id]

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import globus_sdk
 import pytest
-from globus_world import World, until
+from globus_world import Counted, World, until
 
 from iri_common.apis.globus import GlobusClient, GlobusCredential
 from iri_common.apis.globus.credentials import given_token
+from iri_common.apis.globus.rules import TRANSFER, transfer_scope
+from iri_common.apis.globus.tokens import GlobusTokens
 from iri_common.jobs.operations import settled
 from iri_common.model.errors import (
     AmbiguousReply,
@@ -33,6 +35,8 @@ from iri_common.model.errors import (
 )
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import TaskState, TransferRequest
+from iri_common.transfers.globus import GlobusRoad
+from iri_common.transfers.trip import Trip
 from iri_local_facility import LocalFacility
 
 
@@ -217,12 +221,28 @@ async def test_paths_that_another_transfer_has_are_said(world: World) -> None:
 async def test_an_explicit_end_cancels_the_task(world: World) -> None:
     world.place.order("status", "globusTaskList", status=503, times=None)
     move = world.move("ended", 5_000_000, target="/ended")
-    waiting = asyncio.create_task(world.carried([move], end_with_waiter=True))
+    waiting = asyncio.create_task(world.carried([move]))
     await until(lambda: world.asked()["globusTaskList"] > 0)
     waiting.cancel()
     await asyncio.wait([waiting])
     world.place.clear_faults()
+    assert world.asked()["globusCancelTask"] == 0, "whoever waits leaves it"
+    async with world.noted("a") as notes:
+        await GlobusRoad(world.dialect().transfers, world.here, world.there).abandon(
+            [move], Trip(Counted(), notes)
+        )
     assert world.asked()["globusCancelTask"] == 1
+
+
+async def test_a_token_that_is_given_and_expires_is_told_of_at_once(world: World) -> None:
+    scope = transfer_scope([world.place.collection, world.place.collection_of("beam")])
+    token = await asyncio.to_thread(GlobusTokens(world.own()).token, TRANSFER, [scope])
+    world.place.order("refuse_tokens", "globusTaskList")
+    with pytest.raises(AuthError, match=r"get a new one.* Task .* was left as it is"):
+        async with asyncio.timeout(20):
+            await world.carried([world.move("refused")], dialect=world.dialect(given_token(token)))
+    world.place.clear_faults()
+    assert world.asked()["globusCancelTask"] == 0
 
 
 # -------------------------------------------------------------------------------------- what is wrong
@@ -246,7 +266,8 @@ async def test_a_paused_task_goes_on_when_its_pause_ends(
     pause = world.place.order("transfer_inactive", "*")
     waiting = asyncio.create_task(world.carried([world.move("paused")]))
     await until(lambda: "Globus waits" in caplog.text)
-    assert f"iri globus login --collection {world.place.collection}" in caplog.text
+    assert f"share a guest collection with {world.place.globus_client_id}@" in caplog.text
+    assert "iri globus login" not in caplog.text, "a client does not log in"
     world.place.clear_faults(pause)
     await waiting
     assert caplog.text.count("Globus waits") == 1

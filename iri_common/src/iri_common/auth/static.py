@@ -52,12 +52,14 @@ class TokenReader:
     Args:
         read: Gives the token; raises AuthError with what to do when there is none.
         origin: What it reads.
+        mendable: Somebody outside of this process can put another one there.
     """
 
     renewable = True
 
-    def __init__(self, read: Callable[[], str], origin: str) -> None:
+    def __init__(self, read: Callable[[], str], origin: str, *, mendable: bool = True) -> None:
         self.read = read
+        self.mendable = mendable
         self._origin = origin
 
     @property
@@ -82,7 +84,7 @@ def token_from_env(variable: str) -> TokenReader:
             raise AuthError(f"the environment variable {variable} holds no token; set it")
         return value
 
-    return TokenReader(read, f"the environment variable {variable}")
+    return TokenReader(read, f"the environment variable {variable}", mendable=False)
 
 
 def token_from_file(path: str | Path) -> TokenReader:

@@ -247,6 +247,15 @@ class RangesApi(Protocol):
 class TransfersApi(Protocol):
     """Transfers between collections that somebody else carries out: Globus."""
 
+    @property
+    def mendable(self) -> bool:
+        """Whether a credential that is refused can become another one while this process lives."""
+        ...
+
+    def remedy(self, collections: Sequence[str]) -> str:
+        """What a person does where a login or a consent for these collections is wanted."""
+        ...
+
     async def new_submission(self) -> Done[str]:
         """An id under which one transfer is accepted once, however often it is sent."""
         ...

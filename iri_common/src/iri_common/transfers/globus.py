@@ -65,7 +65,6 @@ class GlobusRoad:
         sync_level: None copies always; else exists, size, mtime or checksum.
         pace: Of looking.
         limit: Seconds that a task may stand still before the wait for it is given up.
-        end_with_waiter: A waiter that is cancelled cancels its task.
     """
 
     def __init__(
@@ -79,7 +78,6 @@ class GlobusRoad:
         sync_level: str | None = None,
         pace: TaskPace | None = None,
         limit: float = LIMIT,
-        end_with_waiter: bool = False,
     ) -> None:
         self.task_id: str | None = None
         self._transfers = transfers
@@ -87,7 +85,6 @@ class GlobusRoad:
         self._look = _Look(transfers, poller or TaskPoller(transfers), pace or TaskPace(), limit)
         self._tree = tree
         self._sync_level = sync_level
-        self._end_with_waiter = end_with_waiter
 
     async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
         """Have them all moved.
@@ -101,12 +98,7 @@ class GlobusRoad:
         errand = self._errand(moves, trip)
         adopted = self._noted(trip, errand).get("task") is not None
         self.task_id = await self._asked_for(errand, trip)
-        try:
-            await _Watch(self._look, errand, self.task_id, trip, adopted).to_the_end()
-        except asyncio.CancelledError:
-            if self._end_with_waiter:
-                await asyncio.shield(self.abandon(moves, trip))
-            raise
+        await _Watch(self._look, errand, self.task_id, trip, adopted).to_the_end()
         for move in moves:
             trip.meter.landed(move)
 
@@ -220,8 +212,13 @@ class _Watch:
         while True:
             try:
                 task = await self._look.poller.look(self._task_id, delay)
+            except AuthError as error:
+                if not self._look.transfers.mendable:
+                    error.message += f". {self._left()}"
+                    raise
+                self._stands(str(error))
             except IriError as error:
-                if not (error.transient or isinstance(error, AuthError)):
+                if not error.transient:
                     raise
                 self._stands(str(error))
             else:
@@ -270,8 +267,8 @@ class _Watch:
 
     async def _pause(self, task: TransferTask) -> str:
         request = self._errand.request
-        again = f"iri globus login --collection {request.source} --collection {request.target}"
-        return f"{await self._words(task)}. If it asks for a login or a consent, run: {again}"
+        remedy = self._look.transfers.remedy(list(dict.fromkeys((request.source, request.target))))
+        return f"{await self._words(task)}. If it asks for a login or a consent: {remedy}"
 
     async def _words(self, task: TransferTask) -> str:
         why = ""
@@ -294,9 +291,12 @@ class _Watch:
             log.warning(words, self._errand.what, self._task_id, why, extra=_FIELDS)
         if now - self._stands_since >= self._look.limit:
             raise TransferError(
-                f"{self._errand.what} waits for {self._look.limit:.0f} s already: {why}. Task "
-                f"{self._task_id} was left as it is; the same transfer asked for again goes on with it"
+                f"{self._errand.what} waits for {self._look.limit:.0f} s already: {why}. {self._left()}"
             )
+
+    def _left(self) -> str:
+        task = f"Task {self._task_id} of Globus was left as it is"
+        return f"{task}; the same transfer asked for again goes on with it"
 
 
 class _Counted:

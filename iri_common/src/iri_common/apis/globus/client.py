@@ -235,16 +235,7 @@ class GlobusClient:
         return await asyncio.wrap_future(self._thread.start(functools.partial(_translated, work)))
 
     def _login_needed(self, operation: str, trouble: Trouble, needs: Needs) -> AuthError:
-        said = needs.message or trouble.words
-        if self.credential.mode == "client":
-            what = (
-                f"client {self.credential.client_id} cannot log in as a person; have the collection's owner "
-                f"share a guest collection with {self.credential.client_id}@clients.auth.globus.org"
-            )
-        elif self.credential.mode == "token":
-            what = "get a token that carries it, and put it where the configuration points"
-        else:
-            what = f"run: {needs.command(self.credential.login)}"
+        said, what = needs.message or trouble.words, self.credential.remedy(needs)
         return AuthError(
             f"Globus wants more than {self.credential.identity} brings ({said}); {what}",
             **_context(operation, trouble),

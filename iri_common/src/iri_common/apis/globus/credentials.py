@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from iri_common.apis.globus.rules import LOGIN
+from iri_common.apis.globus.rules import LOGIN, Needs
 from iri_common.auth.static import TokenReader
 from iri_common.model.errors import UsageError
 
@@ -51,6 +51,22 @@ class GlobusCredential:
         client = f"Globus client {self.client_id}"
         return client if self.mode == "client" else f"the login for {client}"
 
+    @property
+    def mendable(self) -> bool:
+        """Whether it can become another one while this process lives: by a login, or another secret."""
+        return self.token is None or self.token.mendable
+
+    def remedy(self, needs: Needs) -> str:
+        """What a person does where Globus Auth wants more than it brings."""
+        if self.mode == "client":
+            return (
+                f"client {self.client_id} cannot log in as a person; have the collection's owner share a "
+                f"guest collection with {self.client_id}@clients.auth.globus.org"
+            )
+        if self.mode == "token":
+            return "get a token that carries it, and put it where the configuration points"
+        return f"run: {needs.command(self.login)}"
+
     def __reduce__(self) -> str:
         raise TypeError("a credential is not pickled: hand over the name of its source instead")
 
@@ -58,4 +74,5 @@ class GlobusCredential:
 def given_token(value: str) -> GlobusCredential:
     """A token of Transfer that is in hand."""
     digest = hashlib.sha256(value.encode()).hexdigest()[:8]
-    return GlobusCredential(token=TokenReader(lambda: value, f"a given token (…{digest})"))
+    reader = TokenReader(lambda: value, f"a given token (…{digest})", mendable=False)
+    return GlobusCredential(token=reader)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from iri_common.apis.globus.client import GlobusClient
+from iri_common.apis.globus.rules import Needs, data_access_scope
 from iri_common.apis.globus.tasks import rules_of, task_of, trouble_in
 from iri_common.model.errors import Conflict, NotFound, PermissionDenied, UsageError
 from iri_common.model.outcome import Done
@@ -24,6 +25,15 @@ class GlobusTransfers:
 
     def __init__(self, client: GlobusClient) -> None:
         self._client = client
+
+    @property
+    def mendable(self) -> bool:
+        """Whether the credential can become another one while this process lives."""
+        return self._client.credential.mendable
+
+    def remedy(self, collections: Sequence[str]) -> str:
+        """What a person does where a login or a consent for these collections is wanted."""
+        return self._client.credential.remedy(Needs([data_access_scope(each) for each in collections]))
 
     async def new_submission(self) -> Done[str]:
         """An id under which one transfer is accepted once, however often it is sent."""
