@@ -22,6 +22,7 @@ class JobRequest:
 
     Attributes:
         script: A batch script; the executable is its interpreter, and is given the file with the script.
+        script_arguments: What the script is called with.
         scheduler: Whose variables a batch script sees: Slurm's (``slurm``) or PBS' (``pbs``).
     """
 
@@ -44,6 +45,7 @@ class JobRequest:
     duration: int | None = None
     hold: bool = False
     script: str | None = None
+    script_arguments: list[str] = field(default_factory=list)
     scheduler: str = "slurm"
 
 

@@ -58,18 +58,22 @@ def job_script(request: JobRequest) -> str:
     )
 
 
-def job_environment(job: Job, user: User, server: Mapping[str, str], path: str) -> dict[str, str]:
-    """The environment of a job: a login's, what the facility tells it, and what it asked for."""
-    login = (
-        {name: server[name] for name in _LOGIN if name in server} if job.request.inherit_environment else {}
-    )
+def login_environment(user: User, server: Mapping[str, str], path: str) -> dict[str, str]:
+    """What a login gives."""
     return {
-        **login,
+        **{name: server[name] for name in _LOGIN if name in server},
         "PATH": path,
         "HOME": str(user.areas.home),
         "SCRATCH": str(user.areas.scratch),
         "USER": user.name,
         "LOGNAME": user.name,
+    }
+
+
+def job_environment(job: Job, user: User, server: Mapping[str, str], path: str) -> dict[str, str]:
+    """The environment of a job: a login's, what the facility tells it, and what it asked for."""
+    return {
+        **login_environment(user, server if job.request.inherit_environment else {}, path),
         "IRI_JOB_ID": str(job.id),
         "IRI_JOB_NAME": job.name,
         "IRI_NODE_COUNT": str(job.node_count),

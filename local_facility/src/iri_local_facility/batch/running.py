@@ -52,7 +52,7 @@ def written(request: JobRequest, job_dir: Path) -> JobRequest:
     path = job_dir / "batch"
     path.write_text(request.script, errors="surrogateescape")
     path.chmod(0o755)
-    return dataclasses.replace(request, arguments=[*request.arguments, str(path)])
+    return dataclasses.replace(request, arguments=[*request.arguments, str(path), *request.script_arguments])
 
 
 def expand(path: str, job: Job) -> str:
