@@ -43,6 +43,10 @@ class RequestLog:
             counts.setdefault(row["operation"], {})[str(row["status"])] = row["n"]
         return counts
 
+    def note_created(self, request_id: str, job: int) -> None:
+        """A request that was answered before has made this job."""
+        self._store.run("UPDATE requests SET created = ? WHERE request_id = ?", str(job), request_id)
+
     def trim(self, keep: int) -> None:
         """Forget all but the last requests."""
         self._store.run(

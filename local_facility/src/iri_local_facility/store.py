@@ -67,6 +67,16 @@ CREATE TABLE IF NOT EXISTS globus_events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, time REAL NOT NULL, code TEXT NOT NULL,
     is_error INTEGER NOT NULL, description TEXT NOT NULL, details TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS globus_events_by_task ON globus_events (task);
+CREATE TABLE IF NOT EXISTS superfacility_clients (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, name TEXT NOT NULL, public_key TEXT NOT NULL,
+    created REAL NOT NULL, expires REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS superfacility_tasks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, kind TEXT NOT NULL, document TEXT NOT NULL,
+    request TEXT NOT NULL, status TEXT NOT NULL, begun INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL,
+    ended REAL, result TEXT);
+CREATE TABLE IF NOT EXISTS superfacility_groups (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, project TEXT NOT NULL,
+    users TEXT NOT NULL);
 """
 
 # Columns that came later: a facility whose state is older gets them at its next start.
