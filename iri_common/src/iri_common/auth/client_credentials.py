@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 import time
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
-from iri_common.model.errors import AuthError, Unreachable
-from iri_common.model.ports import Token, TokenExchange, WireReply, WireRequest
-from iri_common.policy.classify import NotSent, ReplyLost
+from iri_common.auth.endpoint import token_from
+from iri_common.model.ports import Token, TokenExchange, WireRequest
 
 
 class ClientCredentials:
@@ -69,34 +66,16 @@ class ClientCredentials:
         request = WireRequest(
             "POST", self._token_url, headers={"authorization": await self._basic()}, form=form
         )
-        try:
-            reply = await send(request)
-        except (NotSent, ReplyLost) as error:
-            raise Unreachable(f"no answer from the token endpoint {self._token_url}: {error}") from None
-        answer = self._read(reply)
-        lifetime = answer.get("expires_in")
-        expires_at = asked_at + float(lifetime) if isinstance(lifetime, int | float) else None
-        return Token(str(answer["access_token"]), expires_at)
+        return await token_from(
+            send,
+            request,
+            asked_at=asked_at,
+            client=f"client {self._client_id}",
+            advice="Check client id and secret, and whether the client has expired",
+        )
 
     async def _basic(self) -> str:
         secret = await asyncio.to_thread(self._secret) if callable(self._secret) else self._secret
         # RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
         pair = f"{quote(self._client_id, safe='')}:{quote(secret, safe='')}"
         return "Basic " + base64.b64encode(pair.encode()).decode()
-
-    def _read(self, reply: WireReply) -> dict[str, Any]:
-        try:
-            answer: Any = json.loads(reply.body)
-        except ValueError:
-            answer = {}
-        if reply.status == 200 and isinstance(answer, dict) and answer.get("access_token"):  # pyright: ignore[reportUnknownMemberType]
-            return answer  # pyright: ignore[reportUnknownVariableType]
-        if reply.status >= 500 or reply.status == 429:
-            raise Unreachable(f"the token endpoint {self._token_url} answered HTTP {reply.status}; try later")
-        words = answer if isinstance(answer, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-        reason = words.get("error_description") or words.get("error") or f"HTTP {reply.status}"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        raise AuthError(
-            f"{self._token_url} gave client {self._client_id} no token: {reason}. "
-            "Check client id and secret, and whether the client has expired",
-            status=reply.status,
-        )

@@ -1,0 +1,122 @@
+"""A client that signs who it is (RFC 7523 §2.2): no secret leaves this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from iri_common.auth.client_key import ClientKey, KeyReader
+from iri_common.auth.endpoint import token_from
+from iri_common.model.errors import AuthError, UsageError
+from iri_common.model.ports import Token, TokenExchange, WireRequest
+
+NERSC_TOKEN_URL = "https://oidc.nersc.gov/c2id/token"
+
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_LIFE = 600  # seconds of an assertion: clocks may differ by minutes
+_ALGORITHM = "RS256"
+_MISSING = "a client's private key is used through PyJWT and cryptography: install iri-common[superfacility]"
+
+
+class PrivateKeyJwt:
+    """Fetches tokens with what a client's private key signs.
+
+    Args:
+        token_url: The token endpoint; assertions are for this very text.
+        key: Reads client and key, anew for each token.
+        scope: Blank-separated, where the endpoint wants any.
+        clock: Seconds since the epoch.
+    """
+
+    renewable = True
+
+    def __init__(
+        self, token_url: str, key: KeyReader, scope: str = "", clock: Callable[[], float] = time.time
+    ) -> None:
+        self._token_url = token_url
+        self._key = key
+        self._scope = scope
+        self._clock = clock
+        self.client_id: str | None = None  # of the last token
+
+    @property
+    def identity(self) -> str:
+        """Where the key is, endpoint and scope."""
+        scope = f" for {self._scope}" if self._scope else ""
+        return f"{self._key.origin} at {self._token_url}{scope}"
+
+    def __repr__(self) -> str:
+        return f"PrivateKeyJwt({self.identity})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a credential is not pickled: hand over the name of its source instead")
+
+    async def fetch(self, send: TokenExchange) -> Token:
+        """Ask the token endpoint.
+
+        Raises:
+            AuthError: if there is no key that can be used, or the endpoint refuses the client.
+            UsageError: if what signs is not installed.
+            Unreachable: if the endpoint does not answer.
+        """
+        asked_at = self._clock()
+        # Reading and signing take milliseconds that the loop has no time for.
+        client_id, assertion = await asyncio.to_thread(self._signed, int(asked_at))
+        self.client_id = client_id
+        form = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": _ASSERTION_TYPE,
+            "client_assertion": assertion,
+        } | ({"scope": self._scope} if self._scope else {})
+        return await token_from(
+            send,
+            WireRequest("POST", self._token_url, form=form),
+            asked_at=asked_at,
+            client=f"client {client_id}",
+            advice=(
+                "Check whether the client has expired and whether it may be used from this machine. "
+                f"If need be, make a new one (at NERSC: in Iris, Superfacility API Clients) and replace "
+                f"{self._key.origin}; it is read again by itself"
+            ),
+        )
+
+    def _signed(self, now: int) -> tuple[str, str]:
+        key = self._key.read()
+        claims = {
+            "iss": key.client_id,
+            "sub": key.client_id,
+            "aud": self._token_url,
+            "iat": now,
+            "exp": now + _LIFE,
+            "jti": secrets.token_urlsafe(24),
+        }
+        assertion = _sign(claims, key)
+        if assertion is None:
+            raise AuthError(
+                f"{self._key.origin} holds no RSA key that can be used: it is cut, locked with a passphrase, "
+                "or of another kind; take it as the facility showed it, or make a new client"
+            )
+        return key.client_id, assertion
+
+
+def _sign(claims: dict[str, Any], key: ClientKey) -> str | None:
+    """The assertion; None if the key is none, without the library's error, which may refer to it."""
+    try:
+        import jwt
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    except ImportError:
+        raise UsageError(_MISSING) from None
+    try:
+        if isinstance(key.secret, str):
+            private: object = load_pem_private_key(key.secret.encode(), password=None)
+        else:
+            private = jwt.PyJWK.from_dict(key.secret, _ALGORITHM).key
+        if not isinstance(private, RSAPrivateKey):
+            return None
+        return jwt.encode(claims, private, algorithm=_ALGORITHM)
+    except Exception:
+        return None
