@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
-from cli_shell import Shell, job_of
+from cli_shell import COMMAND, Shell, job_of
 
 from iri_local_facility import LocalFacility
 
@@ -63,6 +65,40 @@ def test_run_gives_one_document_or_the_output_not_both(iri: Shell) -> None:
     late = iri("run", "-F", "--timeout", "1", "sh", "-c", "echo begun; sleep 20")
     assert (late.code, late.out) == (7, "begun\n")
     assert "iri wait" in late.err
+
+
+def test_whoever_stops_reading_leaves_the_job(iri: Shell, place: LocalFacility) -> None:
+    loud = "while echo again; do sleep 0.1; done"
+    with iri.process("run", "-F", "--key", "pipe/run", "sh", "-c", loud) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "again\n"
+        process.stdout.close()
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 141
+    (back,) = [line.strip() for line in err.splitlines() if line.strip().startswith("iri wait")]
+    assert "The job goes on" in err
+    assert not {"Traceback", "Exception"} & set(err.split())
+    again = iri(*back.split()[1:], "--timeout", "1")
+    assert again.code == 7, "it runs"
+    with iri.process("logs", "-F", "--key", "pipe/run") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "again\n"
+        process.stdout.close()
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, "iri logs --follow" in err) == (141, True)
+    iri("cancel", "--key", "pipe/run")
+
+
+def test_a_reader_of_both_streams_who_has_gone_ends_it_without_a_word(iri: Shell) -> None:
+    script = f"{COMMAND} facilities 2>&1 | true; echo ${{PIPESTATUS[0]}}"
+    said = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**iri.variables, **os.environ},
+        check=True,
+    )
+    assert (said.stdout, said.stderr) == ("141\n", "")
 
 
 def test_an_error_is_a_line_too(iri: Shell, place: LocalFacility) -> None:

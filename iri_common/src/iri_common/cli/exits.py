@@ -49,6 +49,7 @@ class Exit(IntEnum):
     DOWN = 12, "the facility is down or unreachable; try again later"
     TRANSFER = 13, "a file did not arrive whole"
     INTERRUPTED = 130, "Ctrl-C (SIGINT); the job goes on unless --cancel-on-interrupt"
+    UNREAD = 141, "nobody reads the output any more (a closed pipe); the job goes on"
     TERMINATED = 143, "SIGTERM; the job goes on unless --cancel-on-interrupt"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from iri_common.cli.door import same_door
 from iri_common.cli.exits import Exit
-from iri_common.cli.guarded import Interrupted, error_words, tell_error
+from iri_common.cli.guarded import Interrupted, error_words, tell_error, unread
 from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import Screen
 from iri_common.cli.tending import jobs_of
@@ -37,15 +37,23 @@ def logs(
             _show(screen, chunk)
     except Interrupted as stop:
         screen.say("Interrupted. The job goes on; its output is followed again with:", "yellow")
-        key = shlex.quote(ref.key.identity)
-        screen.copyable(f"iri logs --follow{same_door(door, ref)} --key {key}")
+        _tell_again(screen, door, ref)
         return stop.code
+    except BrokenPipeError:
+        code = unread()
+        screen.say("Nobody reads the output any more; it is followed again with:", "yellow")
+        _tell_again(screen, door, ref)
+        return code
     except IriError as error:
         code = tell_error(screen, error, quiet=True)
         if screen.as_json:
             _line({"exit": int(code), "error": error_words(error)})
         return code
     return Exit.OK
+
+
+def _tell_again(screen: Screen, door: DoorWords, ref: JobRef) -> None:
+    screen.copyable(f"iri logs --follow{same_door(door, ref)} --key {shlex.quote(ref.key.identity)}")
 
 
 def result_shown(
@@ -59,6 +67,7 @@ def result_shown(
 
     Raises:
         JobFailed: as ``facility.jobs.result`` does, and whatever else that raises.
+        BrokenPipeError: if nobody reads the output any more; the job goes on.
     """
     return asyncio.run(_both(screen, facility, ref, timeout, tell))
 
@@ -78,14 +87,19 @@ async def _both(
                 _show(screen, chunk)
 
     showing = asyncio.create_task(show())
+    waiting = asyncio.create_task(jobs.result(ref, timeout=timeout, on_change=tell))
     try:
-        result = await jobs.result(ref, timeout=timeout, on_change=tell)
+        await asyncio.wait([showing, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if showing.done() and isinstance(error := showing.exception(), BrokenPipeError):
+            raise error
+        result = await waiting
     except JobFailed:
         await showing
         raise
     except BaseException:
         showing.cancel()
-        await asyncio.wait([showing])
+        waiting.cancel()
+        await asyncio.wait([showing, waiting])
         raise
     await showing
     return result

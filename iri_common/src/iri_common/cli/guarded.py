@@ -55,9 +55,19 @@ def ended(screen: Screen, work: Callable[[], int]) -> NoReturn:
         if screen.as_json:
             screen.document({"ok": False, "exit": int(code), "interrupted": True})
     except BrokenPipeError:  # `iri jobs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.OTHER
+        code = unread()
     raise typer.Exit(int(code))
+
+
+def unread() -> Exit:
+    """Nobody reads one of the streams, or both: nothing more is written to it; gives the code for that."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            # What is left to be written would be an error again, at the end of the interpreter.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return Exit.UNREAD
 
 
 def tell_error(screen: Screen, error: IriError, *, quiet: bool = False) -> Exit:

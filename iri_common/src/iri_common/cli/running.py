@@ -14,7 +14,7 @@ from iri_common.cli.documents import ref_words, status_words
 from iri_common.cli.door import open_facility, same_door, work_directory
 from iri_common.cli.exits import Exit, exit_of_status, propagated
 from iri_common.cli.following import result_shown
-from iri_common.cli.guarded import Interrupted, error_words, tell_error
+from iri_common.cli.guarded import Interrupted, error_words, tell_error, unread
 from iri_common.cli.jobspec import amount, job_spec
 from iri_common.cli.moving import Move, get_all, gets_of, put_all, puts_of
 from iri_common.cli.options import AskWords, DoorWords, JobWords
@@ -119,6 +119,8 @@ def run(
         )
     except Interrupted as stop:
         return _left(screen, facility, story, stop, door, cancel=words.cancel_on_interrupt)
+    except BrokenPipeError:
+        return _unread(screen, story, door)
     except IriError as error:
         return _failed(screen, story, error, door)
     return _ended(screen, story, propagate=words.propagate)
@@ -205,6 +207,15 @@ def _left(
     if screen.as_json:
         screen.document(story.document(stop.code, **outcome))
     return stop.code
+
+
+def _unread(screen: Screen, story: Story, door: DoorWords) -> int:
+    """Whoever read the output has gone, as `head` does; the job is left alone."""
+    code = unread()
+    if story.ref is not None and not (story.status and story.status.state.terminal):
+        words = "Nobody reads the output any more. The job goes on; come back to it with:"
+        _tell_way_back(screen, words, story.ref, door)
+    return code
 
 
 def _cancel(screen: Screen, facility: Facility, story: Story) -> None:

@@ -154,7 +154,13 @@ def _console(*, stderr: bool) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_PIPE
-    return Console(stderr=stderr, width=width, highlight=False, emoji=False)
+    console = Console(stderr=stderr, width=width, highlight=False, emoji=False)
+    console.on_broken_pipe = _reraise  # rich would end the process by itself
+    return console
+
+
+def _reraise() -> None:
+    raise  # noqa: PLE0704 - it is called where the error is handled
 
 
 def plain(words: str) -> str:
