@@ -12,6 +12,7 @@ from .faultyapp import FaultyApp
 from .globus import face as globus
 from .manners import Manners
 from .requestlog import LogRequests
+from .superfacility import face as superfacility
 
 
 def make_app(facility: Facility) -> ASGIApp:
@@ -22,6 +23,7 @@ def make_app(facility: Facility) -> ASGIApp:
         **dict.fromkeys(iri_v1.PATHS, iri_v1.make_app(facility)),
         oauth.PREFIX: oauth.make_app(facility),
         globus.PREFIX: globus.make_app(facility),
+        superfacility.PREFIX: superfacility.make_app(facility),
         control.PREFIX: control.make_app(facility),
     }
 

@@ -11,6 +11,7 @@ from .requestlog import RequestLog
 from .scheduler import Scheduler
 from .settings import Settings
 from .store import Store
+from .superfacility.service import Superfacility
 from .tasks import Tasks
 
 _REQUESTS_KEPT = 100_000
@@ -35,6 +36,7 @@ class Facility:
         self.tasks = Tasks(self.store)
         self.globus = Globus(settings, self.store, self.accounts, self.faults)
         self.log = RequestLog(self.store)
+        self.superfacility = Superfacility(settings, self.store, self.accounts, self.scheduler, self.log)
 
     def start(self) -> None:
         """Begin to work; needs a running event loop."""
@@ -43,9 +45,11 @@ class Facility:
         self.maintenance.start()
         self.scheduler.start()
         self.globus.start()
+        self.superfacility.start()
 
     async def stop(self) -> None:
         """Stop in good order: no process stays behind."""
+        await self.superfacility.stop()
         await self.scheduler.stop()
         self.globus.stop()
         self.tasks.stop()

@@ -46,6 +46,9 @@ class Settings:
         data_access: Whether that collection asks for a consent of its own.
         high_assurance: Whether it asks for a login instead.
         rotate_refresh_tokens: Whether Globus Auth gives a new refresh token at each refresh.
+        superfacility_delay: Seconds before a task of the Superfacility API is worked on.
+        superfacility_retention: Seconds that such a task is known after its end.
+        superfacility_cache: Seconds that its cached picture of the queue may be old.
     """
 
     root: Path
@@ -66,6 +69,9 @@ class Settings:
     data_access: bool = False
     high_assurance: bool = False
     rotate_refresh_tokens: bool = False
+    superfacility_delay: float = 0.05
+    superfacility_retention: float = 600.0
+    superfacility_cache: float = 5.0
 
     @property
     def state(self) -> Path:
