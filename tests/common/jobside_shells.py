@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from iri_common.apis.iri import SITES
 from iri_common.jobside.guard import Guard
 from iri_common.jobside.journal import Journal, read_journal
 from iri_common.jobside.wrap import wrap_script, wrap_spec
@@ -87,7 +88,9 @@ class Place:
         return (self.directory / self.guard.owner_name).read_text().split("\n")[0]
 
     def start(self, spec: dict, job: str = "1", environment: dict[str, str] | None = None, **words):
-        wrapped = wrap_spec(spec, self.guard, plain=words.pop("plain", False))
+        wrapped = wrap_spec(spec, self.guard)
+        if words.pop("plain", False):
+            wrapped = SITES["alcf"].said(wrapped)
         return self._start(wrapped["arguments"], job, environment, words)
 
     def start_script(self, text: str, job: str = "1", environment: dict[str, str] | None = None, **words):

@@ -240,6 +240,8 @@ def grades(declared: Grades) -> Iterator[Finding]:
         yield Finding("files", Mark.WARN, "this API moves no files; put them there by other means")
     elif declared.files == "globus":
         yield Finding("files", Mark.OK, "go through the Globus collection that is lent to this facility")
+    elif declared.upload_limit == 0:
+        yield Finding("files", Mark.WARN, "can be looked at; this API takes none, and gives none as a whole")
     else:
         limit = f", up to {size(declared.upload_limit)} each" if declared.upload_limit else ""
         yield Finding("files", Mark.OK, f"go up and down through this API, whole or not at all{limit}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 import shlex
@@ -57,9 +56,7 @@ def mounted(spec: Mapping[str, Any], guard: Guard) -> Mapping[str, Any]:
     return {**spec, "container": {**container, "volume_mounts": [*mounts, mount]}}
 
 
-def wrap_spec(
-    spec: Mapping[str, Any], guard: Guard, *, container_has_shell: bool = False, plain: bool = False
-) -> dict[str, Any]:
+def wrap_spec(spec: Mapping[str, Any], guard: Guard, *, container_has_shell: bool = False) -> dict[str, Any]:
     """The same job behind its guard: a new spec, everything but the command line as it was.
 
     Without a launcher the commands before and after the program move behind the guard, because a double must
@@ -69,8 +66,6 @@ def wrap_spec(
         spec: In the wire form, as :meth:`Submission.wire_spec` gives it.
         guard: Of this job.
         container_has_shell: As for :func:`obstacle`.
-        plain: Send the command line in letters that need no quoting, for a facility that pastes it unquoted
-            into another text (ALCF's GraphQL): no quote, backslash or line end in it.
 
     Raises:
         UsageError: no guard can be placed, or the command line cannot be handed to a process.
@@ -86,8 +81,7 @@ def wrap_spec(
         if before or after:
             command = [_SHELL, "-c", _BEST_SHELL, _NAME, _between(before, command, after)]
     words = [*guard.words("spec"), *command]
-    arguments = ["-c", _plain(words)] if plain else ["-c", TEMPLATE, _NAME, *words]
-    return {**wrapped, "executable": _SHELL, "arguments": arguments}
+    return {**wrapped, "executable": _SHELL, "arguments": ["-c", TEMPLATE, _NAME, *words]}
 
 
 def _between(before: str | None, command: list[str], after: str | None) -> str:
@@ -103,13 +97,6 @@ def _between(before: str | None, command: list[str], after: str | None) -> str:
         'exit "$iri_code"\n'
     )
     return encodable(text, "the commands before and after the program")
-
-
-def _plain(words: list[str]) -> str:
-    text = f"unset IFS\nset +f\nset -- {shlex.join(words)}\n{TEMPLATE}"
-    letters = base64.b64encode(text.encode()).decode()
-    # Without quotes the result of `$( )` is one word only if nothing splits and nothing expands it.
-    return f"set -f;IFS=;eval $(echo {letters}|base64 -d)"
 
 
 # ------------------------------------------------------------------------------------------- scripts

@@ -16,8 +16,8 @@ class Grades:
         guard: Whether a job checks for itself that it is not a double.
         journal: Whether what the job wrote of its beginning and end can be read.
         files: Whether files go through this API directly, or through a Globus collection that it is lent.
-        upload_limit: Bytes of one file that the API takes, None where it names no limit.
-        download_limit: Bytes of one file that the API gives, None where it names no limit.
+        upload_limit: Bytes of one file that the API takes; None where it names no limit, 0 for no files.
+        download_limit: Bytes of one file that the API gives; None where it names no limit, 0 for no files.
         archives: Whether the facility packs and unpacks archives by itself.
         logs: Whether output can be followed, read at the end, or not at all.
     """

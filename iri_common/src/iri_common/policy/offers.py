@@ -37,7 +37,7 @@ class Offer:
         label: What people call it.
         place: Names the door and its file system; equal for two ends of one place.
         files: Its API moves files by itself.
-        upload_limit, download_limit: Bytes of one file that it takes and gives; None for any.
+        upload_limit, download_limit: Bytes of one file that it takes and gives; None for any, 0 for none.
         checksum: It tells the SHA-256 of a file.
         rename: It can rename.
         archives: It packs and unpacks.

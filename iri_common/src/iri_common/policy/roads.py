@@ -150,7 +150,7 @@ def plan(
                 (source, source.download_limit, False),
                 (target, target.upload_limit, True),
             )
-            if end.files
+            if end.files and limit != 0
         }
     )
     for bound in bounds:

@@ -54,6 +54,8 @@ def _direct(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
     if not far.files:
         return Quote(Road.DIRECT, f"the API of {far.label} moves no files")
     limit = far.upload_limit if up else far.download_limit
+    if limit == 0:
+        return Quote(Road.DIRECT, _none(far, up=up))
     if limit is not None and load.largest > limit:
         return Quote(Road.DIRECT, _over(load, limit, far, up=up), too_large=True)
     most = in_one_body(limit, up=up)
@@ -72,6 +74,8 @@ def _archive(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote 
     if far is None or not far.files or not far.archives:
         return None
     limit = far.upload_limit if up else far.download_limit
+    if limit == 0:
+        return Quote(Road.ARCHIVE, _none(far, up=up))
     packed = load.bytes + load.files * TAR_HEADER
     if load.files < LEAST_ARCHIVE and wishes.road is not Road.ARCHIVE:
         return None
@@ -107,6 +111,8 @@ def _chunks_of_each(source: Offer, target: Offer, load: Load, wishes: Wishes) ->
     far, up = _far(source, target)
     if far is None or not far.files:
         return None
+    if (far.upload_limit if up else far.download_limit) == 0:
+        return Quote(Road.CHUNKS, _none(far, up=up))
     if not far.jobs:
         return Quote(Road.CHUNKS, f"{far.label} runs no jobs here that could join the parts")
     if not wishes.allow_job:
@@ -231,6 +237,10 @@ def in_one_body(limit: int | None, *, up: bool) -> int:
     """Bytes of the largest file that goes in one call of an API with this limit."""
     most = WHOLE_UP if up else WHOLE_DOWN
     return most if limit is None else min(limit, most)
+
+
+def _none(far: Offer, *, up: bool) -> str:
+    return f"the API of {far.label} {'takes' if up else 'gives'} no files"
 
 
 def _over(load: Load, limit: int, far: Offer, *, up: bool) -> str:

@@ -8,6 +8,7 @@ from typing import cast
 from iri_common.apis.iri.accounts import IriAccounts
 from iri_common.apis.iri.files import IriFiles
 from iri_common.apis.iri.jobs import IriJobs
+from iri_common.apis.iri.quirks import PLAIN, Site, site_of, unknown_site
 from iri_common.apis.iri.rules import RULES, UPLOAD_LIMIT
 from iri_common.apis.iri.status import IriStatus
 from iri_common.apis.iri.storage import IriStorage
@@ -26,12 +27,13 @@ class IriDialect:
         session: Its base URL ends in ``/api/v2`` or ``/api/v1`` (or in whatever the facility has in its
             place), and it was built with :data:`iri_common.apis.iri.RULES`.
         version: The major of the API that is spoken there, see :func:`iri_common.apis.iri.version_of`.
+        site: Whose oddities it has.
     """
 
-    def __init__(self, session: Session, version: Version = V2) -> None:
+    def __init__(self, session: Session, version: Version = V2, site: Site = PLAIN) -> None:
         self.name = "iri"
-        self.grades = grades_of(version)
-        self.jobs = IriJobs(session, version)
+        self.grades = grades_of(version, site)
+        self.jobs = IriJobs(session, version, site)
         self.files = IriFiles(session, version)
         self.operations = IriTasks(session)
         self.status = IriStatus(session)
@@ -41,9 +43,9 @@ class IriDialect:
         self.ranges: RangesApi | None = None  # `view` takes an offset, but decodes what it reads
 
 
-def grades_of(version: Version) -> Grades:
-    """How exactly each promise is kept by a facility that implements all of the API."""
-    return Grades(
+def grades_of(version: Version, site: Site = PLAIN) -> Grades:
+    """How exactly each promise is kept by a facility that implements all of the API, but for its oddities."""
+    whole = Grades(
         settle="native" if version.keys else "lookup",
         guard="lock",
         # Without the storage service nobody tells where a job's home is, and with it its journal.
@@ -54,6 +56,7 @@ def grades_of(version: Version) -> Grades:
         archives=True,
         logs="follow",
     )
+    return site.graded(whole)
 
 
 def recognise(status: int, body: bytes) -> str | None:
@@ -72,8 +75,11 @@ API = ApiKind(
     name="iri",
     title="the IRI Facility API",
     rules=RULES,
-    make=lambda session, words: IriDialect(session, version_of(session.base_url)),
-    grades=lambda url, words: grades_of(version_of(url)),
+    make=lambda session, words: IriDialect(
+        session, version_of(session.base_url), site_of(session.base_url, words.site)
+    ),
+    grades=lambda url, words: grades_of(version_of(url), site_of(url, words.site)),
+    problem=lambda words: unknown_site(words.site),
     knock="/facility",
     recognise=recognise,
     document="/openapi.json",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from iri_common.apis.iri import unwrap
+from iri_common.apis.iri.quirks import PLAIN, Site
 from iri_common.apis.iri.states import NOT_BEGUN, job_state
 from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import JobReply, SpecReply, StatusReply, TaskSubmitReply
@@ -33,9 +34,10 @@ _TOLD: Mapping[str, Sequence[str]] = {
 class IriJobs:
     """The compute service. A job id is opaque and means something at its own resource only."""
 
-    def __init__(self, session: Session, version: Version) -> None:
+    def __init__(self, session: Session, version: Version, site: Site = PLAIN) -> None:
         self._session = session
         self._keys = version.keys
+        self._site = site
 
     async def submit(
         self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
@@ -49,7 +51,7 @@ class IriJobs:
         replayed = _REPLAYED.get(reply.headers.get("idempotency-key-reply", "").strip().lower())
 
         def read(result: object) -> Accepted:
-            return _accepted(reading, unwrap.structure(result), replayed)
+            return _accepted(reading, unwrap.structure(result), replayed, self._site)
 
         if _is_task(reply.value):
             return Pending(reading.one(TaskSubmitReply, reply.value).task_id, "launchJob", read)
@@ -68,7 +70,7 @@ class IriJobs:
             method="POST",
             path=f"/compute/job/{segment(resource_id, 'resource')}",
             replay=Replay.ONCE,
-            json=dict(spec),
+            json=self._site.said(spec),
             headers=headers,
             keyed=bool(headers),
             secrets=_secrets(spec),
@@ -83,7 +85,7 @@ class IriJobs:
         reading = self._reading("getJob")
         if reply.value is None:  # a null instead of a 404
             return Done(JobStatus(JobState.MISSING))
-        return Done(_status(reading, reading.one(JobReply, reply.value).status))
+        return Done(_status(reading, reading.one(JobReply, reply.value).status, self._site))
 
     async def list(
         self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool
@@ -98,12 +100,12 @@ class IriJobs:
                     ("offset", str(offset)),
                     ("limit", str(limit)),
                     ("historical", _flag(historical)),
-                    ("include_spec", _flag(names)),
+                    ("include_spec", _flag(names and self._site.specs)),
                 ),
             )
         )
         reading = self._reading("getJobs")
-        return Done([_entry(reading, job) for job in reading.many(JobReply, reply.value)])
+        return Done([_entry(reading, job, self._site) for job in reading.many(JobReply, reply.value)])
 
     async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
         """Where the job's output goes by its status, or else by its own specification.
@@ -116,7 +118,7 @@ class IriJobs:
             return Done({})
         job = reading.one(JobReply, reply.value)
         spec = reading.one(SpecReply, {} if job.job_spec is None else job.job_spec)
-        meta = _status(reading, job.status).meta
+        meta = _status(reading, job.status, self._site).meta
         asked = {"stdout": spec.stdout_path, "stderr": spec.stderr_path}
         named = {stream: _told(meta, words) or asked[stream] for stream, words in _TOLD.items()}
         # An absolute path stays as it is; without a directory a relative one is the facility's to resolve.
@@ -152,7 +154,7 @@ class IriJobs:
                 secrets=_secrets(changes),
             )
         )
-        return Done(_accepted(self._reading("updateJob"), reply.value, None).status)
+        return Done(_accepted(self._reading("updateJob"), reply.value, None, self._site).status)
 
     async def _get(self, resource_id: str, job_id: str, *, include_spec: bool) -> Reply:
         # `historical` is always sent: its default differs between versions, and without it an ended job
@@ -162,7 +164,7 @@ class IriJobs:
                 operation="getJob",
                 method="GET",
                 path=f"/compute/status/{segment(resource_id, 'resource')}/{segment(job_id, 'job')}",
-                params=(("historical", "true"), ("include_spec", _flag(include_spec))),
+                params=(("historical", "true"), ("include_spec", _flag(include_spec and self._site.specs))),
             )
         )
 
@@ -195,22 +197,22 @@ def _is_task(value: object) -> bool:
     return fields.get("task_id") is not None and fields.get("id") is None
 
 
-def _accepted(reading: Reading, value: object, replayed: bool | None) -> Accepted:
+def _accepted(reading: Reading, value: object, replayed: bool | None, site: Site) -> Accepted:
     try:
         job = reading.one(JobReply, value)
     except ReplyError as error:
         raise reading.ambiguous(error.message) from None
     try:
-        status = _status(reading, job.status)
+        status = _status(reading, job.status, site)
     except ReplyError:
         # The job is there and has an id; what else the answer says can be asked for again.
         status = JobStatus(JobState.UNKNOWN)
     return Accepted(job.id, status, replayed)
 
 
-def _status(reading: Reading, value: object) -> JobStatus:
+def _status(reading: Reading, value: object, site: Site) -> JobStatus:
     reply = reading.one(StatusReply, {} if value is None else value)
-    state = job_state(reply.state)
+    state = _scheduler_state(reply.meta_data, site) or job_state(reply.state)
     status = JobStatus(
         state=state,
         exit_code=None if state in NOT_BEGUN else reply.exit_code,
@@ -222,6 +224,14 @@ def _status(reading: Reading, value: object) -> JobStatus:
     return explained(status)
 
 
-def _entry(reading: Reading, job: JobReply) -> JobEntry:
+def _scheduler_state(meta: Mapping[str, object], site: Site) -> JobState | None:
+    """What the scheduler says, where the API's word for it is wrong."""
+    if not site.states:
+        return None
+    told = (word for word in meta.values() if isinstance(word, str))
+    return next((site.states[word] for word in told if word in site.states), None)
+
+
+def _entry(reading: Reading, job: JobReply, site: Site) -> JobEntry:
     spec = None if job.job_spec is None else reading.one(SpecReply, job.job_spec)
-    return JobEntry(job.id, _status(reading, job.status), spec.name if spec else None)
+    return JobEntry(job.id, _status(reading, job.status, site), spec.name if spec else None)
