@@ -71,6 +71,15 @@ def serve(
     rotate_refresh_tokens: Annotated[
         bool, typer.Option("--rotate-refresh-tokens", help="Globus refresh tokens are good once.")
     ] = False,
+    superfacility_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds before a Superfacility task is worked on.")
+    ] = 0.05,
+    superfacility_retention: Annotated[
+        float, typer.Option(min=0, help="Seconds that such a task is known after its end.")
+    ] = 600,
+    superfacility_cache: Annotated[
+        float, typer.Option(min=0, help="Seconds that its cached picture of the queue may be old.")
+    ] = 5,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write how to reach the facility here, as JSON, once it is ready.")
     ] = None,
@@ -102,11 +111,14 @@ def serve(
         data_access=data_access,
         high_assurance=high_assurance,
         rotate_refresh_tokens=rotate_refresh_tokens,
+        superfacility_delay=superfacility_delay,
+        superfacility_retention=superfacility_retention,
+        superfacility_cache=superfacility_cache,
     )
 
     def announce(listening: Listening) -> None:
         if ready_file is None:
-            typer.echo(_for_people(listening))
+            typer.echo(_for_people(listening) + _superfacility(listening))
         else:
             write_private(ready_file, json.dumps(asdict(listening), indent=2))
 
@@ -202,6 +214,24 @@ For its files through its Globus, which the SDK finds with these in the environm
   [{listening.name}.globus.client]
   id = "{listening.globus_client_id}"
   secret = {{ file = {json.dumps(listening.globus_client_secret_file)} }}
+"""
+
+
+def _superfacility(listening: Listening) -> str:
+    from .superfacility import API, TOKEN
+    from .superfacility.clients import NoCrypto
+    from .superfacility.testing import issue_key
+
+    try:
+        key = issue_key(Path(listening.root), listening.user)
+    except NoCrypto as missing:
+        return f"\nFor the Superfacility API, {missing}\n"
+    return f"""
+For the Superfacility API (NERSC), which sfapi_client finds with these:
+
+  Client(key="{key}",
+         api_base_url="{listening.url}{API}",
+         token_url="{listening.url}{TOKEN}")
 """
 
 

@@ -24,6 +24,7 @@ from .globus.testing import WithGlobus
 from .orders import Kind, Options
 from .settings import Settings
 from .store import Store
+from .superfacility.testing import WithSuperfacility
 
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 15.0
@@ -39,7 +40,7 @@ def issue_token(root: Path, user: str, lifetime: float | None) -> str:
         store.close()
 
 
-class LocalFacility(WithGlobus):
+class LocalFacility(WithGlobus, WithSuperfacility):
     """A facility in a process of its own.
 
     Entering starts it; leaving stops it, ends its jobs and removes its files. If the parent dies, however it
@@ -55,6 +56,8 @@ class LocalFacility(WithGlobus):
         pid: The server's process.
         collection: Globus collection of the facility's files; its HTTPS server is `https_base`.
         globus_env: What makes the Globus SDK speak to this facility.
+        superfacility_url: The Superfacility API; tokens for the signature of `superfacility_key` are at
+            `superfacility_token_url`.
     """
 
     def __init__(
@@ -78,6 +81,9 @@ class LocalFacility(WithGlobus):
         high_assurance: bool = False,
         rotate_refresh_tokens: bool = False,
         globus: LocalFacility | None = None,
+        superfacility_delay: float | None = None,
+        superfacility_retention: float | None = None,
+        superfacility_cache: float | None = None,
     ) -> None:
         self._given_root = Path(root).resolve() if root is not None else None
         self._options = {
@@ -90,6 +96,9 @@ class LocalFacility(WithGlobus):
             "name": name,
             "s3": s3 and ",".join(s3),
             "collection-root": collection_root,
+            "superfacility-delay": superfacility_delay,
+            "superfacility-retention": superfacility_retention,
+            "superfacility-cache": superfacility_cache,
         }
         flags = {
             "data-access": data_access,

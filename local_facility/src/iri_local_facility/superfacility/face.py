@@ -6,10 +6,9 @@ from fastapi import FastAPI
 
 from iri_local_facility.facility import Facility
 
-from . import account, compute, progress, refusals, status, storage, tokens, utilities
+from . import API, PREFIX, account, compute, progress, refusals, status, storage, tokens, utilities
 
-PREFIX = "/sfapi"
-API = f"{PREFIX}/api/v1.2"
+__all__ = ["PREFIX", "make_app"]
 
 
 def make_app(core: Facility) -> FastAPI:

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from iri_local_facility.facility import Facility
 from iri_local_facility.oauth import NO_STORE, error
 
+from . import TOKEN
 from .clients import NoCrypto, NotProved
 
-PATH = "/sfapi/c2id/token"
 LIFETIME = 600.0
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -22,7 +22,7 @@ def make_router(core: Facility) -> APIRouter:
     """The route."""
     router = APIRouter()
 
-    @router.post(PATH, operation_id="sfToken")
+    @router.post(TOKEN, operation_id="sfToken")
     async def token(request: Request) -> JSONResponse:
         # Some clients send the fields in the query, and the real endpoint takes them.
         body = (await request.body()).decode(errors="replace")
@@ -31,7 +31,7 @@ def make_router(core: Facility) -> APIRouter:
             return error(400, "unsupported_grant_type", "grant_type is not client_credentials")
         if fields.get("client_assertion_type") != _ASSERTION:
             return error(401, "invalid_client", f"client_assertion_type is not {_ASSERTION}")
-        audience = f"{request.url.scheme}://{request.url.netloc}{PATH}"
+        audience = f"{request.url.scheme}://{request.url.netloc}{TOKEN}"
         try:
             client = core.superfacility.clients.prove(fields.get("client_assertion", ""), audience)
         except NotProved as bad:

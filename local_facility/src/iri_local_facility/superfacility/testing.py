@@ -1,0 +1,55 @@
+"""What tests have of the Superfacility face of a facility of theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from iri_local_facility.settings import Settings
+from iri_local_facility.store import Store
+
+from . import API, TOKEN
+from .clients import Clients
+
+
+def issue_key(root: Path, user: str, lifetime: float | None = None) -> Path:
+    """The key file of a client, made in the state of the facility at ``root``.
+
+    Without a ``lifetime`` it is the user's own client; with one, a new client that lives for so many seconds.
+
+    Raises:
+        NoCrypto: PyJWT or cryptography is not there.
+    """
+    settings = Settings(root=root)
+    store = Store(settings.state / "facility.db")
+    try:
+        clients = Clients(settings, store)
+        return clients.key_of(user) if lifetime is None else clients.make(user, lifetime)
+    finally:
+        store.close()
+
+
+class WithSuperfacility:
+    """The part of a `LocalFacility` that is about the Superfacility API."""
+
+    root: Path
+    _ready: dict[str, Any]
+
+    @property
+    def superfacility_url(self) -> str:
+        """The Superfacility API v1.2."""
+        return f"{self._ready['url']}{API}"
+
+    @property
+    def superfacility_token_url(self) -> str:
+        """Its token endpoint."""
+        return f"{self._ready['url']}{TOKEN}"
+
+    @property
+    def superfacility_key(self) -> Path:
+        """The key file of the default user's client, as in ``~/.superfacility``; made at the first look."""
+        return issue_key(self.root, self._ready["user"])
+
+    def new_superfacility_key(self, user: str | None = None, lifetime: float = 48 * 3600.0) -> Path:
+        """The key file of a new client that lives for so many seconds."""
+        return issue_key(self.root, user or self._ready["user"], lifetime)
