@@ -275,6 +275,30 @@ def test_a_site_s_own_limit_is_found(limit: int) -> None:
     assert sum(size for _, what, size in disk.requests if what == "view" and size > limit) < 8 * 1024 * 1024
 
 
+def test_a_limit_that_was_none_is_forgotten_and_one_that_is_asked_for_ever_more_rarely() -> None:
+    content = b"x" * 64 * 1024 * 1024
+    disk = Disk(content)
+    disk.trouble[0.0, 600.0] = Refused("not now")
+    (chunks,) = World(disk, {0.5: "active", 700.0: "completed"}).run((0.0, 0))
+    assert len(text_of(chunks)) == len(content)
+    assert max(size for *_, size in disk.requests) == 2 * 1024 * 1024
+    disk.limit, disk.trouble, disk.requests = 300_000, {}, []
+    World(disk, {0.5: "completed"}).run((0.0, 0))
+    assert sum(size > disk.limit for *_, size in disk.requests) <= 7
+
+
+def test_a_facility_that_gives_more_than_was_asked_for_is_not_followed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Whole(Disk):
+        async def view(self, file_system, path, *, size, offset):
+            return await super().view(file_system, path, size=10**6, offset=0)
+
+    (chunks,) = World(Whole(b""), grown([b"one\n", b"two\n", b"three\n"])).run((0.0, 0))
+    assert text_of(chunks) == "one\ntwo\n"
+    assert "more comes of /o than the bytes that are asked for" in caplog.text
+
+
 def test_looks_are_quick_while_it_grows_slow_when_quiet_and_none_while_it_waits() -> None:
     table = {0.5: "queued", 3600.0: "active", 3601.0: b"a\n", 7200.0: b"a\nb\n", 7230.0: "completed"}
     disk = Disk(None)

@@ -20,6 +20,7 @@ from iri_common.policy.following import (
     look_after,
     measured,
     rest_of,
+    told_after,
 )
 from iri_common.policy.pace import Pace
 
@@ -91,7 +92,10 @@ def test_what_is_held_back_may_be_the_beginning_of_a_character(content: bytes) -
         (f"{BAD}n{BAD}", 3, False, Piece(f"{BAD}n", 2, 1)),
         (f"{BAD}n{BAD}", 5, False, Doubt.CUT),
         (f"n{BAD}", 9, True, Doubt.SHORT),
-        (f"abc{BAD}", 3, False, Doubt.SHORT),
+        (f"abc{BAD}", 3, False, Doubt.LONG),
+        ("abcd", 3, False, Doubt.LONG),
+        ("né", 2, True, Doubt.LONG),
+        (f"{BAD}{BAD}", 1, True, Doubt.LONG),
     ],
 )
 def test_the_bytes_of_a_text(text: str, size: int, last: bool, found: Piece | Doubt) -> None:
@@ -104,6 +108,22 @@ def test_the_rest_of_a_text_by_bytes(text: str, skipped: int) -> None:
     rest = rest_of(text, len(content), skipped)
     assert rest == (None if BAD in text else seen(content[skipped:]))
     assert rest_of(text, len(content) + 1, skipped) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "offset", "told"),
+    [
+        ("abc\n", 10, 8, "c\n"),
+        ("abc\n", 10, 10, ""),
+        ("abc\n", 10, 6, "abc\n"),
+        ("abc\n", 10, 2, "abc\n"),
+        ("abc\n", 10, 11, "abc\n"),
+        ("né\n", 4, 3, "\n"),
+        (f"n{BAD}\n", 9, 8, f"n{BAD}\n"),
+    ],
+)
+def test_what_last_words_tell_after_an_offset(text: str, size: int, offset: int, told: str) -> None:
+    assert told_after(text, size, offset) == told
 
 
 def test_looks_are_quick_while_it_grows_and_slow_when_it_does_not() -> None:

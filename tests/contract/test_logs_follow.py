@@ -61,6 +61,11 @@ def told(chunks: list[LogChunk], stream: str = "stdout") -> str:
     return text
 
 
+def numbers(last: int) -> str:
+    """What seq writes."""
+    return "".join(f"{n}\n" for n in range(1, last + 1))
+
+
 def file_requests(place: LocalFacility) -> int:
     return len(place.requests("stat")) + len(place.requests("view"))
 
@@ -94,8 +99,7 @@ def test_a_job_that_ended_gives_all_and_an_empty_one_nothing(
     ref, empty = shell(facility, "seq 2000; seq 3 >&2"), shell(facility, "true")
     facility.jobs.wait(ref)
     facility.jobs.wait(empty)
-    numbers = "".join(f"{n}\n" for n in range(1, 2001))
-    assert told(list(facility.jobs.follow(ref, grace=GRACE))) == numbers
+    assert told(list(facility.jobs.follow(ref, grace=GRACE))) == numbers(2000)
     assert list(facility.jobs.follow(empty, grace=GRACE)) == []
     (only,) = facility.jobs.follow(str(ref), streams=["stderr"], since={"stderr": 2}, grace=GRACE)
     assert only == LogChunk("stderr", "2\n3\n", 6)
@@ -329,6 +333,9 @@ def test_where_nothing_can_be_followed_the_last_lines_are_told_at_the_end(
     (said,) = [each.message for each in caplog.records if each.name == LOG]
     assert "shown only when it has ended" in said
     assert not place.requests("view")
+    known = {"stdout": len(numbers(1990)), "stderr": 5}
+    (rest,) = facility.jobs.follow(ref, since=known, grace=GRACE)
+    assert rest == LogChunk("stdout", numbers(2000)[known["stdout"] :], len(numbers(2000)))
     one = shell(facility, text, stdout_path="one.log", stderr_path="one.log")
     (both,) = facility.jobs.follow(one, grace=GRACE)
     assert (both.stream, both.text[-10:]) == ("stdout", "2000\nlast\n")

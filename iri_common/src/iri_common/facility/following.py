@@ -11,12 +11,13 @@ from contextlib import aclosing
 from iri_common.facility.canceling import job_id_of
 from iri_common.facility.keeping import JobKeeping
 from iri_common.jobs.following import Life, follow
+from iri_common.jobs.logfile import LogFile
 from iri_common.jobs.logs import JobLogs, Output, Place
 from iri_common.jobs.output import tail
 from iri_common.model.errors import IriError, NotOffered, UsageError
 from iri_common.model.logs import LogChunk
 from iri_common.model.ref import JobRef
-from iri_common.policy.following import GRACE
+from iri_common.policy.following import GRACE, told_after
 
 STREAMS = ("stdout", "stderr")
 LINES = 1000  # of a stream that cannot be followed, at the end
@@ -101,9 +102,19 @@ class JobFollowing(JobKeeping):
         unread = [each for each in begins if logs.closed(each)]
         begun = {place.stream for place in places if place.offset != begins[place.stream]}
         for stream in await self._apart(life.ref, unread) if unread else ():
-            text = await self.tail(life.ref, stream, lines=LINES) if stream not in begun else ""
-            if text:
-                yield LogChunk(stream, text, begins[stream])
+            if stream not in begun and (last := await self._last(life.ref, stream, begins[stream])):
+                yield last
+
+    async def _last(self, ref: JobRef, stream: str, since: int) -> LogChunk | None:
+        """The last lines of a stream; nothing before an offset, where it can be known what that is."""
+        text = await self.tail(ref, stream, lines=LINES)
+        size = since
+        if text and since:
+            with contextlib.suppress(IriError):
+                output = await self._located(ref)
+                size = await LogFile(self.door.dialect, output.file_system, output.paths[stream]).size()
+                text = told_after(text, size, since)
+        return LogChunk(stream, text, size) if text else None
 
     async def _apart(self, ref: JobRef, streams: Sequence[str]) -> Sequence[str]:
         """Without those that go to the file of one before."""
@@ -137,8 +148,12 @@ class JobFollowing(JobKeeping):
         if dialect.grades.logs != "follow":
             when = "only when it has ended" if dialect.grades.logs == "end" else "not at all"
             raise NotOffered(f"the output of a job is shown {when}")
+        return await self._located(ref)
+
+    async def _located(self, ref: JobRef) -> Output:
         file_system = (await self.door.file_system(self.settings.storage, ref.resource_id)).id
-        return Output(file_system, (await dialect.jobs.output_paths(ref.resource_id, job_id_of(ref))).value)
+        paths = await self.door.dialect.jobs.output_paths(ref.resource_id, job_id_of(ref))
+        return Output(file_system, paths.value)
 
     async def _elsewhere(
         self, logs: JobLogs, ref: JobRef, worker: JobRef, begins: Mapping[str, int]

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 WINDOW = 2 * 1024 * 1024  # bytes asked for at once
 NARROWEST = 4096
+WIDER_AFTER = 8  # windows that were granted; after each wider one that was not, four times as many
 AT_ONCE = 64 * 1024  # bytes: measuring more leaves the loop
 
 
@@ -37,7 +38,8 @@ class LogFile:
         self._dialect = dialect
         self._file_system = file_system
         self._patience = patience or Patience(total=60.0)
-        self._window = min(WINDOW, dialect.grades.download_limit or WINDOW)
+        self._window = self._widest = min(WINDOW, dialect.grades.download_limit or WINDOW)
+        self._granted, self._wider_after = 0, WIDER_AFTER
         self._stats = True
         self._listed = path  # what is listed where nothing tells a file's length
 
@@ -75,6 +77,7 @@ class LogFile:
                     raise
             else:
                 if piece is not None:
+                    self._widen(size)
                     return piece
 
     async def view(self, start: int, size: int) -> str:
@@ -94,6 +97,8 @@ class LogFile:
             found = await asyncio.to_thread(measured, text, size, last=last)
         else:
             found = measured(text, size, last=last)
+        if found is Doubt.LONG:
+            raise NotOffered(f"more comes of {self.path} than the bytes that are asked for", operation="view")
         if found is Doubt.CUT:
             cut = await self._cut(start + size)
             return Piece(text[:-1], size - cut, cut)
@@ -115,7 +120,17 @@ class LogFile:
         if self._window <= NARROWEST:
             return False
         self._window = max(NARROWEST, self._window // 2)
+        self._granted = 0
         return True
+
+    def _widen(self, granted: int) -> None:
+        """A refusal may have had another reason than the size; whether it had is tried ever more rarely."""
+        if granted < self._window or self._window == self._widest:
+            return
+        self._granted += 1
+        if self._granted >= self._wider_after:
+            self._window, self._granted = min(self._widest, self._window * 2), 0
+            self._wider_after *= 4
 
     async def _listed_size(self) -> int:
         try:

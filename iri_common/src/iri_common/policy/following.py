@@ -46,6 +46,7 @@ class Doubt(Enum):
 
     CUT = auto()  # how many bytes its last U+FFFD stands for: see `cut_of`
     SHORT = auto()  # it cannot be as many bytes as were asked for
+    LONG = auto()  # nor so few
 
 
 def decoded(content: bytes, *, last: bool) -> Piece:
@@ -67,9 +68,11 @@ def measured(text: str, size: int, *, last: bool) -> Piece | Doubt:
     """
     bad = text.count(BAD)
     sure = len(text.encode("utf-8", "surrogatepass")) - len(BAD.encode()) * bad
+    if sure + bad > size:
+        return Doubt.LONG
     if not bad:
         return Piece(text, sure)
-    if not sure + bad <= size <= sure + 3 * bad:
+    if size > sure + 3 * bad:
         return Doubt.SHORT
     if last or not text.endswith(BAD):
         return Piece(text, size)
@@ -108,6 +111,19 @@ def rest_of(text: str, size: int, skipped: int) -> str | None:
     if len(content) != size or BAD in text:
         return None
     return decoded(content[skipped:], last=True).text
+
+
+def told_after(text: str, size: int, offset: int) -> str:
+    """What the last words of a file of so many bytes tell of what comes after an offset.
+
+    All of them where that offset is before them, or behind the end: then the file began anew.
+    """
+    content = len(text.encode("utf-8", "surrogatepass"))
+    skipped = offset - (size - content)
+    if skipped <= 0 or offset > size:
+        return text
+    rest = rest_of(text, content, skipped)
+    return text if rest is None else rest
 
 
 def seam_of(text: str) -> Piece:
