@@ -275,16 +275,26 @@ def test_a_site_s_own_limit_is_found(limit: int) -> None:
     assert sum(size for _, what, size in disk.requests if what == "view" and size > limit) < 8 * 1024 * 1024
 
 
-def test_a_limit_that_was_none_is_forgotten_and_one_that_is_asked_for_ever_more_rarely() -> None:
+def test_a_limit_that_was_none_is_forgotten() -> None:
+    class Refusing(Disk):
+        async def view(self, file_system, path, *, size, offset):
+            if seconds() < 600.0:
+                raise Refused("not now")
+            return await super().view(file_system, path, size=size, offset=offset)
+
     content = b"x" * 64 * 1024 * 1024
-    disk = Disk(content)
-    disk.trouble[0.0, 600.0] = Refused("not now")
+    disk = Refusing(content)
     (chunks,) = World(disk, {0.5: "active", 700.0: "completed"}).run((0.0, 0))
     assert len(text_of(chunks)) == len(content)
-    assert max(size for when, _, size in disk.requests if when > 600.0) == 2 * 1024 * 1024
-    disk.limit, disk.trouble, disk.requests = 300_000, {}, []
+    sizes = [size for _, what, size in disk.requests if what == "view"]
+    assert (sizes[0], max(sizes)) == (4096, 2 * 1024 * 1024)
+
+
+def test_a_limit_is_tried_ever_more_rarely() -> None:
+    disk = Disk(b"x" * 64 * 1024 * 1024)
+    disk.limit = 300_000
     World(disk, {0.5: "completed"}).run((0.0, 0))
-    assert sum(size > disk.limit for *_, size in disk.requests) <= 7
+    assert sum(size > disk.limit for *_, size in disk.requests) <= 3 + 3
 
 
 def test_a_facility_that_gives_more_than_was_asked_for_is_not_followed(

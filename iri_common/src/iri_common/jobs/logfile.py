@@ -120,6 +120,8 @@ class LogFile:
         if self._window <= NARROWEST:
             return False
         self._window = max(NARROWEST, self._window // 2)
+        if self._granted < 0:
+            self._wider_after *= 4
         self._granted = 0
         return True
 
@@ -127,10 +129,10 @@ class LogFile:
         """A refusal may have had another reason than the size; whether it had is tried ever more rarely."""
         if granted < self._window or self._window == self._widest:
             return
-        self._granted += 1
+        self._granted = max(0, self._granted) + 1
         if self._granted >= self._wider_after:
-            self._window, self._granted = min(self._widest, self._window * 2), 0
-            self._wider_after *= 4
+            self._window = min(self._widest, self._window * 2)
+            self._granted = -1  # the next one tells whether that was too much
 
     async def _listed_size(self) -> int:
         try:
