@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterable
 from datetime import datetime
 
 from iri_local_facility.accounts import User
-from iri_local_facility.errors import Rejected
+from iri_local_facility.errors import Missing, Rejected
 from iri_local_facility.jobs import Job
 from iri_local_facility.scheduler import Scheduler
 from iri_local_facility.settings import Settings
@@ -39,7 +40,7 @@ class Queue:
             Rejected: It has no such option.
         """
         wanted = _selection(options, "squeue")
-        jobs = self._picture(user) if cached else self._scheduler.jobs_of(user, finished=False)
+        jobs = self._picture(user) if cached else self._jobs(user, wanted, finished=False)
         return [row for row in map(squeue_row, jobs) if _agrees(row, wanted)]
 
     def _picture(self, user: User) -> list[Job]:
@@ -49,6 +50,16 @@ class Queue:
             jobs = self._scheduler.jobs_of(user, finished=False)
             self._pictures[user.name] = now, jobs
         return jobs
+
+    def _jobs(self, user: User, wanted: dict[str, list[str]], *, finished: bool) -> list[Job]:
+        """The jobs that it may be about; of thousands, those that are named are found at once."""
+        if "jobid" not in wanted:
+            return self._scheduler.jobs_of(user, finished=finished)
+        found: list[Job] = []
+        for number in sorted(map(int, set(wanted["jobid"]))):
+            with contextlib.suppress(Missing):
+                found.append(self._scheduler.job_of(user, number))
+        return [job for job in found if finished or not job.finished]
 
     def sacct(self, user: User, options: Iterable[str]) -> list[Row]:
         """All jobs that were there in a time, each with its steps: since midnight, or that of the jobs named.
@@ -60,7 +71,7 @@ class Queue:
         start = _moment(wanted.pop("starttime", None), 0.0 if "jobid" in wanted else _midnight())
         end = _moment(wanted.pop("endtime", None), float("inf"))
         found: list[Row] = []
-        for job in self._scheduler.jobs_of(user, finished=True):
+        for job in self._jobs(user, wanted, finished=True):
             whole, *steps = sacct_rows(job)
             there = job.submitted <= end and (job.ended is None or job.ended >= start)
             if there and _agrees({**whole, "name": whole["jobname"]}, wanted):
