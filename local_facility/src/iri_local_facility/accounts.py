@@ -91,6 +91,7 @@ class Accounts:
         scope: str = "",
         client: str | None = None,
         session: bool = False,
+        text: str | None = None,
     ) -> str:
         """A new token for a user.
 
@@ -101,9 +102,10 @@ class Accounts:
             scope: What it is good for.
             client: The application.
             session: Whether a person logged in for it.
+            text: The token, where a service has words of its own for it.
         """
         self.user(user)
-        token = "ilf_" + secrets.token_urlsafe(24)
+        token = text or "ilf_" + secrets.token_urlsafe(24)
         now = time.time()
         self._store.insert(
             "tokens",

@@ -12,6 +12,7 @@ from .faultyapp import FaultyApp
 from .globus import face as globus
 from .manners import Manners
 from .requestlog import LogRequests
+from .slurm import face as slurm
 from .superfacility import face as superfacility
 
 
@@ -24,6 +25,7 @@ def make_app(facility: Facility) -> ASGIApp:
         oauth.PREFIX: oauth.make_app(facility),
         globus.PREFIX: globus.make_app(facility),
         superfacility.PREFIX: superfacility.make_app(facility),
+        **dict.fromkeys(slurm.PREFIXES, slurm.make_app(facility)),
         control.PREFIX: control.make_app(facility),
     }
 
@@ -47,7 +49,7 @@ def make_app(facility: Facility) -> ASGIApp:
 def _describe(scope: Scope, face: ASGIApp, facility: Facility) -> Exchange:
     """What a request is about, before its face has looked at it: some faults strike earlier."""
     headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    token = headers.get(b"authorization", "").partition(" ")[2].strip()
+    token = headers.get(b"x-slurm-user-token") or headers.get(b"authorization", "").rpartition(" ")[2].strip()
     exchange = Exchange(
         user=facility.accounts.owner(token) if token else None,
         idempotency_key=headers.get(b"idempotency-key"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import faultcli
-from .settings import FEATURES, MIB, Settings, default_root
+from .settings import FEATURES, MIB, SLURM_VERSIONS, Settings, default_root
 
 if TYPE_CHECKING:
     from .server import Listening
@@ -51,7 +51,9 @@ def serve(
     ] = 5 * MIB,
     without: Annotated[
         list[str] | None,
-        typer.Option(help="Leave out a file operation, filesystem (all), stdout_path, output_paths."),
+        typer.Option(
+            help="Leave out a file operation, filesystem (all), stdout_path, output_paths, slurmdb."
+        ),
     ] = None,
     s3: Annotated[
         str | None, typer.Option(metavar="URL,BUCKET,REGION", help="Announce this object store.")
@@ -80,6 +82,13 @@ def serve(
     superfacility_cache: Annotated[
         float, typer.Option(min=0, help="Seconds that its cached picture of the queue may be old.")
     ] = 5,
+    slurm_version: Annotated[
+        list[int] | None,
+        typer.Option(help="A version of Slurm's REST API that there is.", show_default="38, 40 … 44"),
+    ] = None,
+    slurm_min_job_age: Annotated[
+        float, typer.Option(min=0, help="Seconds that slurmctld remembers a job after its end.")
+    ] = 300,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write how to reach the facility here, as JSON, once it is ready.")
     ] = None,
@@ -92,6 +101,8 @@ def serve(
         raise typer.BadParameter("letters, digits and dashes only", param_hint="--name")
     if unknown := set(without or ()) - FEATURES:
         raise typer.BadParameter(f"no such feature: {', '.join(unknown)}", param_hint="--without")
+    if unknown_versions := set(slurm_version or ()) - set(SLURM_VERSIONS):
+        raise typer.BadParameter(f"no such version: {unknown_versions}", param_hint="--slurm-version")
     from .server import AlreadyServed, write_private
     from .server import serve as run
 
@@ -114,6 +125,8 @@ def serve(
         superfacility_delay=superfacility_delay,
         superfacility_retention=superfacility_retention,
         superfacility_cache=superfacility_cache,
+        slurm_versions=tuple(sorted(slurm_version or SLURM_VERSIONS)),
+        slurm_min_job_age=slurm_min_job_age,
     )
 
     def announce(listening: Listening) -> None:

@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # The outer shell writes its pid first and the exit status last, so that a server that was killed in between
-# can still find the process and learn how it ended. It survives SIGTERM, to let the job below it react in its
-# own time.
-_WRAPPER = 'echo $$ >"$2/pid"; trap : TERM; /bin/sh "$1"; code=$?; echo $code >"$2/exit"; exit $code'
+# can still find the process and learn how it ended. It survives what may be sent to a job, to let the job
+# below it react in its own time.
+_WRAPPER = (
+    'echo $$ >"$2/pid"; trap : HUP INT QUIT USR1 USR2 TERM; '
+    '/bin/sh "$1"; code=$?; echo $code >"$2/exit"; exit $code'
+)
 
 
 def spawn(

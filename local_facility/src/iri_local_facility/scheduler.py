@@ -119,6 +119,12 @@ class Scheduler:
             self._end(job, "canceled")
         return job
 
+    def send_signal(self, user: User, number: int, sent: signal.Signals) -> None:
+        """Send a signal to a running job, which makes of it what it will."""
+        job = self._real(user, number)
+        if job.state == "active" and job.pid is not None:
+            processes.signal_group(job.pid, sent)
+
     def jobs_of(self, user: User, *, finished: bool) -> list[Job]:
         """A user's jobs as the present request sees them, oldest first: those not finished, or all."""
         # What is finished may be seen as running still, so a troubled sight looks at all jobs.

@@ -72,6 +72,10 @@ def login_environment(user: User, server: Mapping[str, str], path: str) -> dict[
 
 def job_environment(job: Job, user: User, server: Mapping[str, str], path: str) -> dict[str, str]:
     """The environment of a job: a login's, what the facility tells it, and what it asked for."""
+    asked = dict(job.request.environment)
+    if job.request.script is not None and "PATH" in asked:
+        # APIs of batch jobs may ask for the whole environment, but launchers are found in front of any PATH.
+        asked["PATH"] = path.removesuffix(server.get("PATH", os.defpath)) + asked["PATH"]
     return {
         **login_environment(user, server if job.request.inherit_environment else {}, path),
         "IRI_JOB_ID": str(job.id),
@@ -80,5 +84,5 @@ def job_environment(job: Job, user: User, server: Mapping[str, str], path: str) 
         "IRI_NODES": " ".join(job.nodes),
         "IRI_RESTART_COUNT": str(job.restarts),
         **batch.environment(job),
-        **job.request.environment,
+        **asked,
     }

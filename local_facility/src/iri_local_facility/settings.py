@@ -12,7 +12,9 @@ _FILE_OPERATIONS = (
     "chmod chown file stat mkdir symlink ls head view tail checksum rm compress extract mv cp download upload"
 )
 # What a facility can be without.
-FEATURES = frozenset({*_FILE_OPERATIONS.split(), "filesystem", "stdout_path", "output_paths"})
+FEATURES = frozenset({*_FILE_OPERATIONS.split(), "filesystem", "stdout_path", "output_paths", "slurmdb"})
+# The versions of Slurm's REST API, by the last part of their numbers.
+SLURM_VERSIONS = (38, 40, 41, 42, 43, 44)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Settings:
         users: Users and the projects each belongs to; the first user is the default one.
         without: What this facility does not offer: file operations by name, ``filesystem`` for all of them,
             ``stdout_path`` for the paths that a job asks its output to go to, ``output_paths`` for telling
-            where it went.
+            where it went, ``slurmdb`` for Slurm's accounting.
         s3: Endpoint URL, bucket and region of the object store that it announces.
         collections: Further Globus collections by name: directories that are no part of the facility.
         collection_root: The directory that the facility's own collection shows as ``/``.
@@ -49,6 +51,8 @@ class Settings:
         superfacility_delay: Seconds before a task of the Superfacility API is worked on.
         superfacility_retention: Seconds that such a task is known after its end.
         superfacility_cache: Seconds that its cached picture of the queue may be old.
+        slurm_versions: The versions of Slurm's REST API that are there, by the last part of their numbers.
+        slurm_min_job_age: Seconds that slurmctld remembers a job after its end.
     """
 
     root: Path
@@ -72,6 +76,8 @@ class Settings:
     superfacility_delay: float = 0.05
     superfacility_retention: float = 600.0
     superfacility_cache: float = 5.0
+    slurm_versions: tuple[int, ...] = SLURM_VERSIONS
+    slurm_min_job_age: float = 300.0
 
     @property
     def state(self) -> Path:

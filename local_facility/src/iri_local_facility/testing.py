@@ -23,6 +23,7 @@ from .asking import control
 from .globus.testing import WithGlobus
 from .orders import Kind, Options
 from .settings import Settings
+from .slurm.testing import WithSlurm
 from .store import Store
 from .superfacility.testing import WithSuperfacility
 
@@ -40,7 +41,7 @@ def issue_token(root: Path, user: str, lifetime: float | None) -> str:
         store.close()
 
 
-class LocalFacility(WithGlobus, WithSuperfacility):
+class LocalFacility(WithGlobus, WithSuperfacility, WithSlurm):
     """A facility in a process of its own.
 
     Entering starts it; leaving stops it, ends its jobs and removes its files. If the parent dies, however it
@@ -58,6 +59,7 @@ class LocalFacility(WithGlobus, WithSuperfacility):
         globus_env: What makes the Globus SDK speak to this facility.
         superfacility_url: The Superfacility API; tokens for the signature of `superfacility_key` are at
             `superfacility_token_url`.
+        slurm_url: What the paths of slurmrestd begin with, for `slurm_user` with `slurm_token`.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class LocalFacility(WithGlobus, WithSuperfacility):
         superfacility_delay: float | None = None,
         superfacility_retention: float | None = None,
         superfacility_cache: float | None = None,
+        slurm_versions: Iterable[int] = (),
+        slurm_min_job_age: float | None = None,
     ) -> None:
         self._given_root = Path(root).resolve() if root is not None else None
         self._options = {
@@ -99,6 +103,7 @@ class LocalFacility(WithGlobus, WithSuperfacility):
             "superfacility-delay": superfacility_delay,
             "superfacility-retention": superfacility_retention,
             "superfacility-cache": superfacility_cache,
+            "slurm-min-job-age": slurm_min_job_age,
         }
         flags = {
             "data-access": data_access,
@@ -108,6 +113,7 @@ class LocalFacility(WithGlobus, WithSuperfacility):
         self._arguments = [f"--{flag}" for flag, wanted in flags.items() if wanted]
         self._arguments += [f"--without={feature}" for feature in without]
         self._arguments += [f"--collection={label}={place}" for label, place in (collections or {}).items()]
+        self._arguments += [f"--slurm-version={version}" for version in slurm_versions]
         self._globus = globus
         self._port = port
         self._env = env

@@ -1,0 +1,1 @@
+"""slurmrestd, Slurm's REST daemon, in front of the facility's scheduler."""

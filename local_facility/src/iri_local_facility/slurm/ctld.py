@@ -1,0 +1,222 @@
+"""``/slurm/v0.0.NN``: what slurmctld is asked."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from iri_local_facility.errors import Conflict, FacilityError, Missing
+from iri_local_facility.facility import Facility
+from iri_local_facility.jobs import WAITING, Job
+
+from .access import Call, admit
+from .jobs import job_document
+from .machine import nodes, partitions, ping, statistics
+from .replies import ERRORS, Plain, Refusal, answer, refusal_of
+from .submissions import changes, submission
+from .values import number
+from .versions import Version
+
+_LARGEST_ID = 0x03FF0000
+
+
+def make_router(core: Facility) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/slurm/{version}")
+    _add_looks(router, core)
+    _add_jobs(router, core)
+    _add_submit(router, core)
+    _add_changes(router, core)
+    return router
+
+
+def _add_looks(router: APIRouter, core: Facility) -> None:
+    def add(path: str, operation: str, body: Callable[[Version], dict[str, Any]]) -> None:
+        async def look(request: Request) -> Response:
+            call = admit(core, request)
+            found = body(call.version)
+            if path in ("nodes", "partitions", "reservations") and not call.version.plain:
+                found["last_update"] = number(call.version, core.catalog.opened)
+            return answer(request, call.version, found)
+
+        for end in ("", "/"):
+            router.add_api_route(f"/{path}{end}", look, methods=["GET"], operation_id=operation)
+
+    add("ping", "slurmPing", lambda version: {"pings": [ping(core, version)]})
+    add("diag", "slurmDiag", lambda version: {"statistics": statistics(core, version)})
+    add("partitions", "slurmPartitions", lambda version: {"partitions": partitions(core, version)})
+    add("nodes", "slurmNodes", lambda version: {"nodes": nodes(core, version)})
+    add("reservations", "slurmReservations", lambda version: {"reservations": []})
+
+
+def _add_jobs(router: APIRouter, core: Facility) -> None:
+    async def jobs(request: Request) -> Response:
+        call = admit(core, request)
+        text = request.query_params.get("update_time", "0")
+        if not text.isdecimal():
+            return answer(request, call.version, {"jobs": []}, status=400)
+        found = remembered(core, call)
+        changed = max((job.changed for job in found), default=core.catalog.opened)
+        if int(text) - 1 >= changed:
+            if call.version.plain:
+                return Response(status_code=304)
+            late = f"No job changes since update_time={text}"
+            return answer(request, call.version, job_list(call.version, []), warnings=[late])
+        return answer(request, call.version, job_list(call.version, found))
+
+    for end in ("", "/"):
+        router.add_api_route(f"/jobs{end}", jobs, methods=["GET"], operation_id="slurmJobs")
+
+    @router.get("/job/{job_id}", operation_id="slurmJob")
+    async def job(request: Request, job_id: str) -> Response:
+        call = admit(core, request)
+        what = ("Unable to find JobId", "slurm_load_job")
+        if not call.version.plain:
+            what = ("Unable to query JobId", "_handle_job_get")
+        found = look_up(core, call, job_id, *what, body=job_list(call.version, []))
+        return answer(request, call.version, job_list(call.version, [found]))
+
+
+def _add_submit(router: APIRouter, core: Facility) -> None:
+    @router.post("/job/submit", operation_id="slurmSubmit")
+    async def submit(request: Request) -> Response:
+        call = admit(core, request)
+        version = call.version
+        asked = submission(core.settings, call.user, version, await body_of(request))
+        try:
+            job = await core.scheduler.submit(call.user, asked.request, asked.document)
+        except FacilityError as refused:
+            raise refusal_of(refused) from None
+        said: dict[str, Any] = {"job_id": job.id, "step_id": "batch", "job_submit_user_msg": ""}
+        held = ERRORS[2042] if job.state == "held" else None
+        if version.plain:
+            # What is only a remark stands among the errors, and the job has been accepted.
+            remarks = [{"error_code": 2042, "error": held}] if held else []
+            return answer(request, version, said | {"step_id": "BATCH"}, errors=remarks)
+        if version.tells_result:
+            said["result"] = {**said, "error_code": 2042 if held else 0, "error": held or "No error"}
+        return answer(request, version, said, warnings=[*asked.warnings, *([held] if held else [])])
+
+
+def _add_changes(router: APIRouter, core: Facility) -> None:
+    @router.post("/job/{job_id}", operation_id="slurmUpdate")
+    async def update(request: Request, job_id: str) -> Response:
+        call = admit(core, request)
+        job = look_up(core, call, job_id, "job update failed for JobId", "slurm_update_job2()")
+        asked = changes(call.version, await body_of(request))
+        try:
+            core.scheduler.update(call.user, job.id, asked, job.document)
+        except FacilityError as refused:
+            why = refusal_of(refused).number
+            if isinstance(refused, Conflict):
+                why = 2084 if core.scheduler.jobs.get(job.id).finished else 2073
+            raise Refusal(why, "Job update requested failed", "slurm_update_job2()") from None
+        done = {"job_id": job.id, "step_id": "", "error": "No error", "error_code": 0, "why": ""}
+        return answer(request, call.version, {} if call.version.plain else {"results": [done]})
+
+    @router.delete("/job/{job_id}", operation_id="slurmCancel")
+    async def cancel(request: Request, job_id: str) -> Response:
+        call = admit(core, request)
+        sent = _signal(request.query_params.get("signal"))
+        what = f"unable to kill JobId={job_id} with signal {int(sent)}"
+        job = look_up(core, call, job_id, what, "slurm_kill_job", body=_kills(call.version, []))
+        if job.finished:
+            done = f"Job was already sent signal {signal.strsignal(sent)}"
+            return answer(request, call.version, _kills(call.version, []), warnings=[done])
+        end(core, call, job, sent, what)
+        return answer(request, call.version, _kills(call.version, [job]))
+
+
+def end(core: Facility, call: Call, job: Job, sent: signal.Signals, what: str) -> None:
+    """Signal a job; what waits can only be killed.
+
+    Raises:
+        Refusal: It waits, and is sent something else.
+    """
+    if sent is signal.SIGKILL:
+        core.scheduler.cancel(call.user, job.id)
+    elif core.scheduler.jobs.get(job.id).state in WAITING:
+        raise Refusal(2020, what, "slurm_kill_job")
+    else:
+        core.scheduler.send_signal(call.user, job.id, sent)
+
+
+def remembered(core: Facility, call: Call) -> list[Job]:
+    """The user's jobs that slurmctld has not forgotten."""
+    forgotten = time.time() - core.settings.slurm_min_job_age
+    jobs = core.scheduler.jobs_of(call.user, finished=True)
+    return [job for job in jobs if not job.finished or (job.ended or 0) >= forgotten]
+
+
+def look_up(
+    core: Facility, call: Call, job_id: str, doing: str, source: str, *, body: dict[str, Any] | None = None
+) -> Job:
+    """One job that slurmctld has not forgotten.
+
+    Raises:
+        Refusal: There is none of that number.
+    """
+    doing = doing if "=" in doing else f"{doing}={job_id}"
+    if not (job_id.isascii() and job_id.isdecimal() and 0 < int(job_id[:20]) < _LARGEST_ID):
+        raise Refusal(9002 if call.version.plain else 9000, doing, source, body=body)
+    try:
+        job = core.scheduler.job_of(call.user, int(job_id))
+    except Missing:
+        raise Refusal(2017, doing, source, body=body) from None
+    if job.finished and (job.ended or 0) < time.time() - core.settings.slurm_min_job_age:
+        raise Refusal(2017, doing, source, body=body)
+    return job
+
+
+def job_list(version: Version, jobs: list[Job]) -> dict[str, Any]:
+    """Jobs as lists and single looks both give them."""
+    found: dict[str, Any] = {"jobs": [job_document(version, job) for job in jobs]}
+    if not version.plain:
+        now = time.time()
+        found |= {"last_backfill": number(version, now), "last_update": number(version, now)}
+    return found
+
+
+async def body_of(request: Request) -> Any:
+    """The JSON of a request.
+
+    Raises:
+        Plain: It is none.
+    """
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise Plain(400, "Unable to parse query.") from None
+
+
+def _kills(version: Version, jobs: list[Job]) -> dict[str, Any]:
+    if not version.tells_kills:
+        return {}
+    status = [
+        {
+            "error": {"string": "No error", "code": 0, "message": ""},
+            "step_id": str(job.id),
+            "job_id": number(version, job.id),
+            "federation": {"sibling": ""},
+        }
+        for job in jobs
+    ]
+    return {"status": status}
+
+
+def _signal(text: str | None) -> signal.Signals:
+    if text is None:
+        return signal.SIGKILL
+    try:
+        if text.isdecimal():
+            return signal.Signals(int(text[:4]))
+        return signal.Signals[f"SIG{text.upper().removeprefix('SIG')}"]
+    except (KeyError, ValueError):
+        raise Refusal(9000, "invalid signal: 0", "HTTP request: signal") from None
