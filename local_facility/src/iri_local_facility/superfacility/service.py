@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from iri_local_facility.accounts import Accounts, User
-from iri_local_facility.batch import batch_request, check_script
+from iri_local_facility.batch import QOS, batch_request, check_script
+from iri_local_facility.batch.directives import directives
 from iri_local_facility.errors import FacilityError, Missing, Rejected
 from iri_local_facility.jobs import JobRequest
 from iri_local_facility.requestlog import RequestLog
@@ -67,7 +68,10 @@ class Superfacility:
         return {"status": "ok", "jobid": str(job.id), "error": None}
 
     def _request(self, user: User, script: str, path: str | None, args: list[str]) -> JobRequest:
-        request = batch_request(self._settings, user, script, script_arguments=args)
+        # A queue is a quality of service here, and the partition follows from it.
+        qos = directives(script, "slurm").get("qos")
+        words = {"queue": qos, "qos": QOS} if qos in self._settings.queues else {}
+        request = batch_request(self._settings, user, script, script_arguments=args, **words)
         if path is not None and request.name == "sbatch":
             return replace(request, name=PurePosixPath(path).name)
         return request

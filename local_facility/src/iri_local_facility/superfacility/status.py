@@ -44,8 +44,9 @@ def make_router(core: Facility) -> APIRouter:
     for path in ("/status", "/status/"):
         router.add_api_route(path, _all_statuses(core), methods=["GET"], operation_id="sfGetStatuses")
     _add_kind(router, core, "notes", "Note", _notes)
-    _add_kind(router, core, "outages", "Outage", _outages)
+    # In this order: "planned" is no system that may have outages.
     _add_kind(router, core, "outages/planned", "PlannedOutage", _planned)
+    _add_kind(router, core, "outages", "Outage", _outages)
 
     @router.get("/status/{name}", operation_id="sfGetStatus")
     async def status(name: str) -> dict[str, Any]:
@@ -68,7 +69,6 @@ def _add_kind(router: APIRouter, core: Facility, path: str, name: str, of: _Of) 
     async def all_of_them() -> list[list[dict[str, Any]]]:
         return [of(core, system) for system in systems(core.catalog)]
 
-    # Told apart from a path below it: "outages/planned" is no outage of a system of that name.
     @router.get(f"/status/{path}/{{name}}", operation_id=f"sfGet{name}sOf")
     async def those_of(name: str) -> list[dict[str, Any]]:
         return of(core, _system(core, name))
