@@ -1,0 +1,105 @@
+"""Who the client acts for, what that user may charge, and when the client dies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from iri_common.apis.reading import Reading
+from iri_common.apis.superfacility.owner import Owner
+from iri_common.apis.superfacility.wire import ProjectReply
+from iri_common.http.session import Request, Session
+from iri_common.model.errors import NotFound, NotOffered
+from iri_common.model.facility import Allocation, AllocationEntry, Capability, Project
+from iri_common.model.outcome import Done
+
+_HOURS = "urn:doe-iri:allocation:compute:node-hours"
+_BYTES = "urn:doe-iri:allocation:storage:bytes"
+
+
+class SuperfacilityAccounts:
+    """The account service. A project's id is the name that jobs are charged to."""
+
+    def __init__(self, session: Session, owner: Owner) -> None:
+        self._session = session
+        self._owner = owner
+
+    async def check_token(self) -> Done[str | None]:
+        """The user."""
+        return Done(await self._owner.told())
+
+    async def whoami(self) -> Done[str]:
+        """The user."""
+        return Done(await self._owner.told())
+
+    async def capabilities(self) -> Done[Sequence[Capability]]:
+        """Not offered."""
+        raise NotOffered(
+            "the Superfacility API does not list what allocations are counted in; they tell it themselves",
+            facility=self._session.label,
+            operation="capabilities",
+        )
+
+    async def projects(self) -> Done[Sequence[Project]]:
+        """My projects."""
+        return Done(
+            [Project(each.repo_name, each.repo_name, each.description) for each in await self._projects()]
+        )
+
+    async def project_allocations(self, project_id: str) -> Done[Sequence[Allocation]]:
+        """What a project may use: hours on each kind of node, and space."""
+        project = await self._project(project_id)
+        space = [
+            AllocationEntry(each.bytes_given, each.bytes_used or 0.0, _BYTES)
+            for each in project.project_projdir_usage
+            if each.bytes_given is not None
+        ]
+        hours = _hours(
+            {
+                "all": (project.project_hours_given, project.project_hours_used),
+                "cpu": (project.cpu_project_hours_given, project.cpu_project_hours_used),
+                "gpu": (project.gpu_project_hours_given, project.gpu_project_hours_used),
+            }
+        )
+        return Done([*hours, *([Allocation("space", tuple(space), "space")] if space else [])])
+
+    async def user_allocations(self, project_id: str, allocation_id: str) -> Done[Sequence[Allocation]]:
+        """What I may use of one allocation."""
+        project = await self._project(project_id)
+        hours = _hours(
+            {
+                "all": (project.hours_given, project.hours_used),
+                "cpu": (project.cpu_hours_given, project.cpu_hours_used),
+                "gpu": (project.gpu_hours_given, project.gpu_hours_used),
+            }
+        )
+        return Done([each for each in hours if each.id == allocation_id])
+
+    async def _project(self, project_id: str) -> ProjectReply:
+        for each in await self._projects():
+            if each.repo_name == project_id:
+                return each
+        raise NotFound(
+            f"there is no project {project_id!r} among yours",
+            facility=self._session.label,
+            operation="read_projects",
+        )
+
+    async def _projects(self) -> list[ProjectReply]:
+        value = await self._get("read_projects", "/account/projects")
+        return self._reading("read_projects").many(ProjectReply, value)
+
+    async def _get(self, operation: str, path: str) -> object:
+        reply = await self._session.send(Request(operation=operation, method="GET", path=path))
+        return reply.value
+
+    def _reading(self, operation: str) -> Reading:
+        return Reading(self._session.label, operation)
+
+
+def _hours(by_kind: dict[str, tuple[float | None, float | None]]) -> list[Allocation]:
+    """One allocation for each kind of node that has any."""
+    return [
+        Allocation(name, (AllocationEntry(given, used or 0.0, _HOURS),), name)
+        for name, (given, used) in by_kind.items()
+        if given is not None
+    ]

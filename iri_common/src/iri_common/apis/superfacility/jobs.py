@@ -1,0 +1,242 @@
+"""Jobs: submitted and canceled by tasks of the facility, seen by squeue while they live, by sacct after."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl, urlencode
+
+from iri_common.apis.reading import Reading, segment
+from iri_common.apis.superfacility.owner import Owner
+from iri_common.apis.superfacility.rules import REPLAYS
+from iri_common.apis.superfacility.states import exit_code, job_state
+from iri_common.apis.superfacility.wire import AcceptedReply, Row, result_of, rows_of, unreadable
+from iri_common.http.session import Request, Session
+from iri_common.jobside.batch import batch_script
+from iri_common.model.errors import NotFound, NotOffered, ReplyError
+from iri_common.model.job import Accepted, JobEntry, JobStatus
+from iri_common.model.outcome import Done, Pending
+from iri_common.model.ports import WireRequest
+from iri_common.model.state import JobState
+from iri_common.policy.reason import explained
+
+T = TypeVar("T")
+
+# sacct shows today's jobs where it is not told since when; one may be looked for after a long weekend.
+_DAYS = 7
+
+# The columns of squeue and sacct are taken apart by the API, nobody knows at which letters.
+_ODD = re.compile(r"[^A-Za-z0-9._+@=-]")
+
+_PATHS_IN_COMMENT = "iri:"
+_NO_ROW: Row = {}
+_STREAMS = ("stdout", "stderr")
+
+
+class SuperfacilityJobs:
+    """The compute service. The resource is the machine."""
+
+    def __init__(self, session: Session, owner: Owner) -> None:
+        self._session = session
+        self._owner = owner
+
+    async def submit(
+        self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
+    ) -> Pending[Accepted]:
+        """Ask for a job once. The API knows no keys: the job's name tells whose it is."""
+        reply = await self._session.send(self._submission(resource_id, spec))
+        return self._begun("submit_job", reply.value, _accepted)
+
+    def submit_request(
+        self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
+    ) -> WireRequest:
+        """What :meth:`submit` sends, without its credential."""
+        return self._session.wire(self._submission(resource_id, spec))
+
+    def _submission(self, resource_id: str, spec: Mapping[str, Any]) -> Request:
+        # What users name as a queue is a quality of service here: the partition follows from it.
+        script = batch_script(_findable(spec), "slurm", queue_option="--qos")
+        return Request(
+            operation="submit_job",
+            method="POST",
+            path=f"/compute/jobs/{segment(resource_id, 'machine')}",
+            replay=REPLAYS["submit_job"],
+            form={"job": script, "isPath": "false"},
+            secrets=sorted(spec.get("environment", {}).values(), key=len, reverse=True),
+        )
+
+    async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
+        """Look at one job, ended ones included; MISSING while accounting has no row of exactly this id."""
+        try:
+            row = await self._row(resource_id, job_id, sacct=True)
+        except NotFound as error:
+            return Done(JobStatus(JobState.MISSING, message=error.message))
+        return Done(_status(row) if row else JobStatus(JobState.MISSING))
+
+    async def list(
+        self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool
+    ) -> Done[Sequence[JobEntry]]:
+        """The user's jobs: of squeue, or with ``historical`` of sacct, where the ended ones are.
+
+        The API keeps what squeue said for a while. That is good enough for whoever watches, and not for
+        somebody who looks for a name: a fresh job is not in it (sfapi_client#93).
+        """
+        if offset:
+            return Done([])
+        user = await self._owner.name()
+        since = (("kwargs", f"starttime={_some_days_ago()}"),) if historical else ()
+        reply = await self._session.send(
+            Request(
+                operation="read_jobs",
+                method="GET",
+                path=f"/compute/jobs/{segment(resource_id, 'machine')}",
+                params=(
+                    ("sacct", _flag(historical)),
+                    ("cached", _flag(not historical and not names)),
+                    ("kwargs", f"user={user}"),
+                    *since,
+                ),
+            )
+        )
+        rows = rows_of(self._reading("read_jobs"), reply.value)
+        return Done([_entry(row) for row in rows if _is_job(row)])
+
+    async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
+        """Where the job's output goes: by accounting when it is known there, by our own comment before."""
+        row = await self._row(resource_id, job_id, sacct=True)
+        paths = _output_paths(row)
+        if not paths and not _status(row).state.terminal:
+            paths = _output_paths(await self._row(resource_id, job_id, sacct=False))
+        return Done(paths)
+
+    async def cancel(self, resource_id: str, job_id: str) -> Done[None] | Pending[None]:
+        """Ask for the end of a job. Only the task tells what scancel said; a job may win the race."""
+        reply = await self._session.send(
+            Request(
+                operation="cancel_job",
+                method="DELETE",
+                path=f"/compute/jobs/{segment(resource_id, 'machine')}/{segment(job_id, 'job')}",
+            )
+        )
+        return self._begun("cancel_job", reply.value, _canceled)
+
+    async def update(
+        self, resource_id: str, job_id: str, changes: Mapping[str, Any], idempotency_key: str | None
+    ) -> Done[JobStatus]:
+        """Not offered."""
+        raise NotOffered(
+            "the Superfacility API changes no jobs; cancel it and ask for another",
+            facility=self._session.label,
+            operation="update",
+        )
+
+    async def _row(self, resource_id: str, job_id: str, *, sacct: bool) -> Row:
+        # Steps (1.batch) and tasks of arrays (1_2) come with the job; only the row of the very id is its own.
+        reply = await self._session.send(
+            Request(
+                operation="read_job",
+                method="GET",
+                path=f"/compute/jobs/{segment(resource_id, 'machine')}/{segment(job_id, 'job')}",
+                params=(("sacct", _flag(sacct)), ("cached", "false")),
+            )
+        )
+        rows = rows_of(self._reading("read_job"), reply.value)
+        return next((row for row in rows if row.get("jobid") == job_id), _NO_ROW)
+
+    def _begun(self, operation: str, value: object, read: Callable[[Reading, object], T]) -> Pending[T]:
+        reading = self._reading(operation)
+        try:
+            task = reading.one(AcceptedReply, value)
+        except ReplyError as error:
+            raise unreadable(reading, error.message) from None
+        return Pending(task.task_id, operation, lambda result: read(reading, result))
+
+    def _reading(self, operation: str) -> Reading:
+        return Reading(self._session.label, operation)
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _some_days_ago() -> str:
+    return f"{datetime.now(UTC) - timedelta(days=_DAYS):%Y-%m-%d}"
+
+
+def _findable(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec under a name that comes back whole, with a comment that tells where its output goes."""
+    changed = dict(spec)
+    if name := spec.get("name"):
+        changed["name"] = _ODD.sub("_", name)
+    attributes: Mapping[str, Any] = spec.get("attributes") or {}
+    custom: Mapping[str, Any] = attributes.get("custom_attributes") or {}
+    paths = {stream: spec[f"{stream}_path"] for stream in _STREAMS if spec.get(f"{stream}_path")}
+    if paths and "comment" not in custom:
+        comment = _PATHS_IN_COMMENT + urlencode(paths)
+        changed["attributes"] = {**attributes, "custom_attributes": {**custom, "comment": comment}}
+    return changed
+
+
+def _accepted(reading: Reading, result: object) -> Accepted:
+    job_id = result_of(reading, result).get("jobid")
+    if not isinstance(job_id, str | int) or isinstance(job_id, bool) or not str(job_id).strip():
+        raise unreadable(reading, "the task that submitted the job does not tell its id")
+    return Accepted(str(job_id).strip(), JobStatus(JobState.QUEUED))
+
+
+def _canceled(reading: Reading, result: object) -> None:
+    result_of(reading, result)
+
+
+def _is_job(row: Row) -> bool:
+    return "jobid" in row and "." not in row["jobid"]
+
+
+def _entry(row: Row) -> JobEntry:
+    return JobEntry(row["jobid"], _status(row), row.get("name") or row.get("jobname"))
+
+
+def _status(row: Row) -> JobStatus:
+    word, reason = row.get("state", ""), row.get("reason")
+    state = job_state(word, reason)
+    # No time: what the columns have is the facility's local time, of a zone that nobody tells.
+    status = JobStatus(
+        state=state,
+        exit_code=exit_code(row.get("exitcode", ""), state),
+        message=reason,
+        raw_state=word or None,
+        meta=row,
+    )
+    return explained(status)
+
+
+def _output_paths(row: Row) -> Mapping[str, str]:
+    named = _of_accounting(row.get("admincomment", "")) or _of_comment(row.get("comment", ""))
+    directory = row.get("workdir") or row.get("work_dir") or ""
+    # Accounting may show the pattern (`slurm-%j.out`) in place of the name that it made.
+    return {
+        stream: posixpath.join(directory, path) for stream, path in named.items() if path and "%" not in path
+    }
+
+
+def _of_accounting(comment: str) -> Mapping[str, str]:
+    """NERSC's own note of an ended job."""
+    try:
+        note: Any = json.loads(comment) if comment.startswith("{") else None
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(note, dict):
+        return {}
+    paths = {stream: cast("dict[str, object]", note).get(f"{stream}Path") for stream in _STREAMS}
+    return {stream: path for stream, path in paths.items() if isinstance(path, str)}
+
+
+def _of_comment(comment: str) -> Mapping[str, str]:
+    if not comment.startswith(_PATHS_IN_COMMENT):
+        return {}
+    words = dict(parse_qsl(comment.removeprefix(_PATHS_IN_COMMENT)))
+    return {stream: words[stream] for stream in _STREAMS if stream in words}
