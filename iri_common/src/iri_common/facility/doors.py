@@ -16,6 +16,7 @@ from iri_common.facility.collections import LentDialect, lent_grades, loan
 from iri_common.facility.loop import io_loop
 from iri_common.facility.settings import FacilitySettings
 from iri_common.http.budget import Budget
+from iri_common.http.bytes import HttpBytes
 from iri_common.http.session import Session
 from iri_common.http.transport import HttpxTransport
 from iri_common.jobs.guards import GuardFiles, Place
@@ -233,6 +234,7 @@ def open_door(settings: FacilitySettings) -> Door:
             rules=kind.rules,
             label=settings.label,
             credential=kind.credential(words),
+            links=HttpBytes(settings.wire),
         )
         dialect = kind.make(session, words)
         if borrowed := loan(settings.globus, dialect.grades):

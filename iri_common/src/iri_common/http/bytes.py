@@ -17,6 +17,7 @@ from iri_common.model.ports import ByteReply, WireReply
 from iri_common.policy.classify import NotSent, ReplyLost
 
 PIECE = 1024 * 1024
+WORTH_A_CONNECTION = 256 * PIECE  # what is left of a body, for which it is read past httpcore
 LONGEST_ANSWER = 64 * 1024  # bytes of a reply that is read for its words
 
 
@@ -47,7 +48,7 @@ class HttpBytes:
             found = _read(reply.headers)
             if reply.status == 206 and not _is_of(found.get("content-range", ""), start, end):
                 raise ReplyLost("the server sent another range than the one that was asked for")
-            yield ByteReply(reply.status, found, _pieces(reply))
+            yield ByteReply(reply.status, found, self._pieces(reply))
 
     async def put(
         self, url: str, size: int, pieces: AsyncIterator[bytes], headers: Mapping[str, str] | None = None
@@ -55,11 +56,12 @@ class HttpBytes:
         """Send so many bytes, once; see the port."""
         # With a length httpcore sends no chunks, which S3 refuses.
         sent = {**(headers or {}), "content-length": str(size)}
-        async with self._asked("PUT", url, sent, _exactly(pieces, size)) as reply:
-            body = b""
-            async for piece in _pieces(reply):
-                body += piece[: LONGEST_ANSWER - len(body)]
-            return WireReply(reply.status, _read(reply.headers), body)
+        return await self._answered("PUT", url, sent, _exactly(pieces, size))
+
+    async def post(self, url: str, content: bytes, headers: Mapping[str, str] | None = None) -> WireReply:
+        """Send a document, once; see the port."""
+        sent = {**(headers or {}), "content-length": str(len(content))}
+        return await self._answered("POST", url, sent, content)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -67,9 +69,22 @@ class HttpBytes:
         for each in pools.values():
             await each.aclose()
 
+    async def _answered(
+        self, method: str, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes] | bytes
+    ) -> WireReply:
+        async with self._asked(method, url, headers, content) as reply:
+            body = b""
+            async for piece in self._pieces(reply):
+                body += piece[: LONGEST_ANSWER - len(body)]
+            return WireReply(reply.status, _read(reply.headers), body)
+
     @contextlib.asynccontextmanager
     async def _asked(
-        self, method: str, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes] | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: AsyncIterator[bytes] | bytes | None = None,
     ) -> AsyncGenerator[httpcore.Response]:
         async with contextlib.AsyncExitStack() as stack:
             with _errors():
@@ -82,6 +97,21 @@ class HttpBytes:
                 )
                 reply = await stack.enter_async_context(request)
             yield reply
+
+    async def _pieces(self, reply: httpcore.Response) -> AsyncIterator[bytes]:
+        left = _length(_read(reply.headers))
+        with _errors():
+            chunks = reply.aiter_stream()  # held here: who lets go of it closes the connection
+            async for chunk in chunks:
+                for begin in range(0, len(chunk), PIECE):
+                    yield chunk if len(chunk) <= PIECE else chunk[begin : begin + PIECE]
+                left -= len(chunk)
+                if left >= WORTH_A_CONNECTION:
+                    # httpcore copies each byte three times more. Once it has given a chunk it keeps none
+                    # back; a connection whose body it did not see end it closes.
+                    async for piece in _rest(reply, left, self._settings.read_seconds):
+                        yield piece
+                    return
 
     def _pool(self, url: str) -> httpcore.AsyncConnectionPool:
         origin = _origin(url)
@@ -135,11 +165,20 @@ def _read(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode("ascii").lower(): value.decode("latin-1") for name, value in headers}
 
 
-async def _pieces(reply: httpcore.Response) -> AsyncIterator[bytes]:
-    with _errors():
-        async for chunk in reply.aiter_stream():
-            for begin in range(0, len(chunk), PIECE):
-                yield chunk if len(chunk) <= PIECE else chunk[begin : begin + PIECE]
+async def _rest(reply: httpcore.Response, count: int, silence: float) -> AsyncIterator[bytes]:
+    stream: httpcore.AsyncNetworkStream = reply.extensions["network_stream"]
+    while count:
+        piece = (await stream.read(PIECE, silence))[:count]
+        if not piece:
+            raise httpcore.RemoteProtocolError(f"the connection was closed {count} bytes before its end")
+        count -= len(piece)
+        yield piece
+
+
+def _length(headers: Mapping[str, str]) -> int:
+    """Of a body, as far as that is told."""
+    length = "" if "transfer-encoding" in headers else headers.get("content-length", "")
+    return int(length) if length.isdigit() else 0
 
 
 async def _exactly(pieces: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

@@ -30,7 +30,7 @@ from iri_common.model.errors import (
     Unreachable,
 )
 from iri_common.model.logfields import about
-from iri_common.model.ports import Token, Transport, WireReply, WireRequest
+from iri_common.model.ports import ByteWire, Token, Transport, WireReply, WireRequest
 from iri_common.policy.classify import GENERAL, NotSent, Outcome, ReplyLost, Rules, Verdict, classify
 from iri_common.policy.retry import Action, Limits, Replay, decide
 
@@ -118,6 +118,7 @@ class Session:
         label: What errors call this facility.
         limits: Patience of requests that name none.
         credential: The headers that carry a token.
+        links: The wire for links that the facility signs; no token goes over it.
     """
 
     def __init__(
@@ -131,9 +132,11 @@ class Session:
         label: str = "",
         limits: Limits | None = None,
         credential: Credential = bearer,
+        links: ByteWire | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.label = label or self.base_url
+        self.links = links
         self.reached = False  # whether the service, rather than something before it, has ever answered
         self._transport = transport
         self._tokens = tokens
