@@ -11,6 +11,7 @@ from iri_common.model.errors import UsageError
 # Each package has an ``API``; it is imported when a door to it is opened.
 _PACKAGES: Mapping[str, str] = {
     "iri": "iri_common.apis.iri",
+    "superfacility": "iri_common.apis.superfacility",
 }
 DIALECTS = tuple(_PACKAGES)
 
