@@ -46,6 +46,8 @@ def test_a_collection_is_looked_at_and_tidied(globus: Shell, place: LocalFacilit
     assert done.stdout == content
     assert globus("get", f"{url}/two words", "here").code == 0
     assert (tmp_path / "here").read_bytes() == content
+    (own / "to nothing").symlink_to("nothing")
+    assert globus("rm", f"{url}/to nothing").code == 0
     assert globus("rm", f"{url}/deep").code == 2
     assert globus("rm", "-r", f"{url}/deep", f"{url}/two words").code == 0
     assert not list(own.iterdir())

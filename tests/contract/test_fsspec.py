@@ -6,6 +6,7 @@ import csv
 import errno
 import gc
 import gzip
+import io
 import json
 import multiprocessing
 import pickle
@@ -15,6 +16,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from cli_shell import variables_of
+from fsspec.core import OpenFile
 
 from iri_common import Facility, IriError
 from iri_common.facility.filesystem import IriFileSystem
@@ -121,12 +123,49 @@ def test_after_an_exception_nothing_was_written(scratch: Path, place: LocalFacil
     assert seen(place, "upload") == 0
 
 
-def test_a_file_that_is_left_open_is_not_sent(files: IriFileSystem, scratch: Path) -> None:
-    file = files.open(inner(scratch / "left"), "wb")
+def bare(files: IriFileSystem, path: str) -> object:
+    file = files.open(path, "wb")
     file.write(b"half")
-    del file
+    return file
+
+
+def as_text(files: IriFileSystem, path: str) -> object:
+    file = files.open(path, "w", encoding="utf-8")
+    file.write("half")
+    return file
+
+
+def as_pandas_opens(files: IriFileSystem, path: str) -> object:
+    file = OpenFile(files, path, "wt", newline="").open()
+    file.write("half")
+    return file
+
+
+def compressed(files: IriFileSystem, path: str) -> object:
+    file = OpenFile(files, path, "wt", compression="gzip").open()
+    file.write("half")
+    return file
+
+
+def buffered(files: IriFileSystem, path: str) -> object:
+    file = io.BufferedWriter(files.open(path, "wb"))  # type: ignore[type-var]
+    file.write(b"half")
+    return file
+
+
+@pytest.mark.parametrize("opened", [bare, as_text, as_pandas_opens, compressed, buffered])
+@pytest.mark.parametrize("cycle", [False, True], ids=["at once", "by the collector"])
+def test_a_file_that_is_left_open_is_not_sent(
+    files: IriFileSystem, scratch: Path, caplog: pytest.LogCaptureFixture, opened, cycle: bool
+) -> None:
+    kept: list[object] = [opened(files, inner(scratch / "left"))]
+    if cycle:
+        kept.append(kept)
+    del kept
     gc.collect()
     assert list(scratch.iterdir()) == []
+    (said,) = [each.getMessage() for each in caplog.records if "left open" in each.getMessage()]
+    assert "/left" in said
 
 
 def test_a_file_that_is_written_while_an_error_is_handled_is_written(

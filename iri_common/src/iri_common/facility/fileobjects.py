@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+
+log = logging.getLogger(__name__)
 
 
 class FetchedFile(io.BufferedReader):
@@ -87,6 +90,17 @@ class SentFile(io.BufferedRandom):
         self.close()
 
     def __del__(self) -> None:
-        # Left open, it was never said to be complete; what the garbage collector closes is not sent.
-        self._given_up = True
+        self._left_open()
         self.close()
+
+    def _dealloc_warn(self, source: object) -> None:
+        # So Python's layers of text and buffers announce that it is the garbage collector who closes them.
+        self._left_open()
+
+    def _left_open(self) -> None:
+        """It was never said to be complete: it is not sent, and whoever wrote it is told."""
+        if self.closed or self._given_up:
+            return
+        self._given_up = True
+        if not sys.is_finalizing():
+            log.warning("%s was left open, so nothing of it was sent: close it, or use `with`", self.path)
