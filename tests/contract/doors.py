@@ -10,6 +10,8 @@ from typing import Any
 from misbehaving_relay import Relay
 
 from iri_common import Facility, FileLedger
+from iri_common.auth.client_key import key_from_file
+from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_local_facility import LocalFacility
 
 
@@ -44,6 +46,10 @@ class Door:
         return Facility(url, **told)
 
 
+def _signed(place: LocalFacility) -> PrivateKeyJwt:
+    return PrivateKeyJwt(place.superfacility_token_url, key_from_file(place.superfacility_key))
+
+
 DOORS: Mapping[str, Door] = {
     "iri-v2": Door(
         url=lambda place: place.base_url,
@@ -57,5 +63,11 @@ DOORS: Mapping[str, Door] = {
         submit=r"^POST .*/compute/job/",
         cancel=r"^DELETE .*/compute/cancel/",
         guards=False,
+    ),
+    "superfacility": Door(
+        url=lambda place: place.superfacility_url,
+        words=lambda place: {"dialect": "superfacility", "token": _signed(place)},
+        submit=r"^POST .*/compute/jobs/",
+        cancel=r"^DELETE .*/compute/jobs/",
     ),
 }
