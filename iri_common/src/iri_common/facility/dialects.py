@@ -12,6 +12,7 @@ from iri_common.model.errors import UsageError
 _PACKAGES: Mapping[str, str] = {
     "iri": "iri_common.apis.iri",
     "superfacility": "iri_common.apis.superfacility",
+    "firecrest": "iri_common.apis.firecrest",
 }
 DIALECTS = tuple(_PACKAGES)
 
