@@ -9,6 +9,7 @@ from . import control, iri_v1, iri_v2, oauth
 from .exchange import Exchange
 from .facility import Facility
 from .faultyapp import FaultyApp
+from .firecrest import face as firecrest
 from .globus import face as globus
 from .manners import Manners
 from .requestlog import LogRequests
@@ -24,6 +25,7 @@ def make_app(facility: Facility) -> ASGIApp:
         **dict.fromkeys(iri_v1.PATHS, iri_v1.make_app(facility)),
         oauth.PREFIX: oauth.make_app(facility),
         globus.PREFIX: globus.make_app(facility),
+        firecrest.PREFIX: firecrest.make_app(facility),
         superfacility.PREFIX: superfacility.make_app(facility),
         **dict.fromkeys(slurm.PREFIXES, slurm.make_app(facility)),
         control.PREFIX: control.make_app(facility),
@@ -61,6 +63,7 @@ def _describe(scope: Scope, face: ASGIApp, facility: Facility) -> Exchange:
             exchange.operation = getattr(route, "operation_id", None)
             names = found["path_params"]
             exchange.job = names.get("job_id") or names.get("transfer_id")
-            exchange.resource = names.get("resource_id") or names.get("collection_id")
+            kinds = ("resource_id", "collection_id", "system_name")
+            exchange.resource = next((names[kind] for kind in kinds if kind in names), None)
             break
     return exchange

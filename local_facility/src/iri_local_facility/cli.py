@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -73,6 +74,21 @@ def serve(
     rotate_refresh_tokens: Annotated[
         bool, typer.Option("--rotate-refresh-tokens", help="Globus refresh tokens are good once.")
     ] = False,
+    firecrest_scheduler: Annotated[
+        str, typer.Option(help="Whose words FirecREST passes on: slurm or pbs.")
+    ] = "slurm",
+    firecrest_min_token_ttl: Annotated[
+        float, typer.Option(min=0, help="Seconds that a token must have left for FirecREST.")
+    ] = 30,
+    firecrest_transfer_poll: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between an upload job's looks at the object store.")
+    ] = 60,
+    firecrest_part_size: Annotated[
+        int, typer.Option(min=1, help="Bytes of each part of a file that passes through the store.")
+    ] = 64 * MIB,
+    firecrest_account: Annotated[
+        bool, typer.Option("--firecrest-account", help="Its transfers must say who pays.")
+    ] = False,
     superfacility_delay: Annotated[
         float, typer.Option(min=0, help="Seconds before a Superfacility task is worked on.")
     ] = 0.05,
@@ -103,6 +119,8 @@ def serve(
         raise typer.BadParameter(f"no such feature: {', '.join(unknown)}", param_hint="--without")
     if unknown_versions := set(slurm_version or ()) - set(SLURM_VERSIONS):
         raise typer.BadParameter(f"no such version: {unknown_versions}", param_hint="--slurm-version")
+    if firecrest_scheduler not in ("slurm", "pbs"):
+        raise typer.BadParameter("slurm or pbs", param_hint="--firecrest-scheduler")
     from .server import AlreadyServed, write_private
     from .server import serve as run
 
@@ -122,6 +140,11 @@ def serve(
         data_access=data_access,
         high_assurance=high_assurance,
         rotate_refresh_tokens=rotate_refresh_tokens,
+        firecrest_scheduler=firecrest_scheduler,
+        firecrest_min_token_ttl=firecrest_min_token_ttl,
+        firecrest_transfer_poll=firecrest_transfer_poll,
+        firecrest_part_size=firecrest_part_size,
+        firecrest_account=firecrest_account,
         superfacility_delay=superfacility_delay,
         superfacility_retention=superfacility_retention,
         superfacility_cache=superfacility_cache,
@@ -227,6 +250,13 @@ For its files through its Globus, which the SDK finds with these in the environm
   [{listening.name}.globus.client]
   id = "{listening.globus_client_id}"
   secret = {{ file = {json.dumps(listening.globus_client_secret_file)} }}
+
+For FirecREST v2 (CSCS), whose system here is called cluster:
+
+  export FIRECREST_URL={listening.url}/firecrest
+  export AUTH_TOKEN_URL={listening.token_url}
+  export FIRECREST_CLIENT_ID={listening.client_id}
+  export FIRECREST_CLIENT_SECRET=$(cat {shlex.quote(listening.client_secret_file)})
 """
 
 

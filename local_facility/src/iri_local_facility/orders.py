@@ -19,7 +19,7 @@ ReplyKind = Literal[
     "empty_list",
     "crash",
 ]
-SightKind = Literal["missing", "late", "unknown_state", "stale", "skew"]
+SightKind = Literal["missing", "late", "unknown_state", "stale", "skew", "unregistered"]
 JobKind = Literal["node_death", "out_of_memory", "preempt", "requeue", "hold"]
 TransferKind = Literal["transfer_stuck", "transfer_inactive", "transfer_fails", "transfer_slow"]
 LastingKind = Literal["refuse_tokens", "no_space"]
@@ -35,7 +35,7 @@ TRANSFER_KINDS: frozenset[str] = frozenset(get_args(TransferKind))
 
 # These describe a time, not a stroke: they go on until they are cleared, unless they say otherwise.
 _LASTING = SIGHT_KINDS | {*get_args(LastingKind), "maintenance"}
-_NEED_SECONDS = {"delay", "late", "stale", "skew", "transfer_slow"}
+_NEED_SECONDS = {"delay", "late", "stale", "skew", "unregistered", "transfer_slow"}
 _AT_A_COMMAND = {"node_death", "out_of_memory", "requeue"}
 # Nothing hangs for longer, whatever was ordered.
 LONGEST = 120.0
@@ -55,10 +55,10 @@ class Options(TypedDict, total=False):
         lasts: Seconds after which the order is over.
         when: Before or after acting (``status``, ``delay``, ``hang``, ``crash``), or before or after the
             command runs (with ``command``).
-        seconds: How long (``delay``, ``slow_body``, ``hang``), how late (``late``), how old (``stale``), how
-            far off (``skew``), how long after the job's start (``node_death``, ``out_of_memory``,
-            ``requeue``), the time between SIGTERM and SIGKILL (``preempt``), or before each file of a
-            transfer (``transfer_slow``).
+        seconds: How long (``delay``, ``slow_body``, ``hang``), how late (``late``, ``unregistered``), how
+            old (``stale``), how far off (``skew``), how long after the job's start (``node_death``,
+            ``out_of_memory``, ``requeue``), the time between SIGTERM and SIGKILL (``preempt``), or before
+            each file of a transfer (``transfer_slow``).
         status: The status of the reply.
         body: What the reply holds: a problem document, a gateway's HTML page, plain text, the true reply cut
             off in mid-JSON, or nothing.

@@ -48,6 +48,11 @@ class Settings:
         data_access: Whether that collection asks for a consent of its own.
         high_assurance: Whether it asks for a login instead.
         rotate_refresh_tokens: Whether Globus Auth gives a new refresh token at each refresh.
+        firecrest_scheduler: Whose words FirecREST passes on: ``slurm`` or ``pbs``.
+        firecrest_min_token_ttl: Seconds that a token must have left for FirecREST.
+        firecrest_transfer_poll: Seconds between the looks of an upload's job at the object store.
+        firecrest_part_size: Bytes of each part of a file that passes through the store.
+        firecrest_account: Whether its transfers must say who pays for their jobs.
         superfacility_delay: Seconds before a task of the Superfacility API is worked on.
         superfacility_retention: Seconds that such a task is known after its end.
         superfacility_cache: Seconds that its cached picture of the queue may be old.
@@ -73,6 +78,11 @@ class Settings:
     data_access: bool = False
     high_assurance: bool = False
     rotate_refresh_tokens: bool = False
+    firecrest_scheduler: str = "slurm"
+    firecrest_min_token_ttl: float = 30.0
+    firecrest_transfer_poll: float = 60.0
+    firecrest_part_size: int = 64 * MIB
+    firecrest_account: bool = False
     superfacility_delay: float = 0.05
     superfacility_retention: float = 600.0
     superfacility_cache: float = 5.0

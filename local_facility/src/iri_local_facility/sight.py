@@ -8,8 +8,11 @@ from dataclasses import replace
 
 from .exchange import Exchange, current
 from .faults import Fault, Faults
-from .jobs import Job
+from .jobs import WAITING, Job
 from .orders import SIGHT_KINDS
+
+# What accounting calls a job that it has heard of and knows nothing about.
+UNREGISTERED = "allocation"
 
 
 class Sight:
@@ -66,7 +69,7 @@ def _concerns(fault: Fault, job: Job) -> bool:
         return False
     if order.kind == "missing":
         return order.job is not None or job.submitted >= fault.placed
-    if order.kind == "late":
+    if order.kind in ("late", "unregistered"):
         return job.submitted >= fault.placed and time.time() < job.submitted + (order.seconds or 0)
     return True
 
@@ -78,6 +81,8 @@ def _changed(fault: Fault, job: Job) -> Job | None:
             return replace(job, state=fault.order.word)
         case "stale":
             return _as_of(job, time.time() - seconds)
+        case "unregistered":
+            return _unregistered(job)
         case "skew":
             return replace(
                 job,
@@ -88,6 +93,15 @@ def _changed(fault: Fault, job: Job) -> Job | None:
             )
         case _:
             return None
+
+
+def _unregistered(job: Job) -> Job:
+    """A job that runs, or ran, before accounting has it: without a name and a place, and as if it waited."""
+    if job.state in WAITING:
+        return job
+    request = replace(job.request, directory="")
+    state = "queued" if job.state == "active" else job.state
+    return replace(job, name=UNREGISTERED, queue="", request=request, state=state)
 
 
 def _as_of(job: Job, moment: float) -> Job | None:

@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 
 from .accounts import Accounts
 from .asking import control
+from .firecrest.testing import WithFirecrest
 from .globus.testing import WithGlobus
 from .orders import Kind, Options
 from .settings import Settings
@@ -41,7 +42,7 @@ def issue_token(root: Path, user: str, lifetime: float | None) -> str:
         store.close()
 
 
-class LocalFacility(WithGlobus, WithSuperfacility, WithSlurm):
+class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm):
     """A facility in a process of its own.
 
     Entering starts it; leaving stops it, ends its jobs and removes its files. If the parent dies, however it
@@ -57,6 +58,7 @@ class LocalFacility(WithGlobus, WithSuperfacility, WithSlurm):
         pid: The server's process.
         collection: Globus collection of the facility's files; its HTTPS server is `https_base`.
         globus_env: What makes the Globus SDK speak to this facility.
+        firecrest_url: FirecREST v2; its tokens are those of `token_url`.
         superfacility_url: The Superfacility API; tokens for the signature of `superfacility_key` are at
             `superfacility_token_url`.
         slurm_url: What the paths of slurmrestd begin with, for `slurm_user` with `slurm_token`.
@@ -83,6 +85,11 @@ class LocalFacility(WithGlobus, WithSuperfacility, WithSlurm):
         high_assurance: bool = False,
         rotate_refresh_tokens: bool = False,
         globus: LocalFacility | None = None,
+        firecrest_scheduler: str | None = None,
+        firecrest_min_token_ttl: float | None = None,
+        firecrest_transfer_poll: float | None = None,
+        firecrest_part_size: int | None = None,
+        firecrest_account: bool = False,
         superfacility_delay: float | None = None,
         superfacility_retention: float | None = None,
         superfacility_cache: float | None = None,
@@ -100,6 +107,10 @@ class LocalFacility(WithGlobus, WithSuperfacility, WithSlurm):
             "name": name,
             "s3": s3 and ",".join(s3),
             "collection-root": collection_root,
+            "firecrest-scheduler": firecrest_scheduler,
+            "firecrest-min-token-ttl": firecrest_min_token_ttl,
+            "firecrest-transfer-poll": firecrest_transfer_poll,
+            "firecrest-part-size": firecrest_part_size,
             "superfacility-delay": superfacility_delay,
             "superfacility-retention": superfacility_retention,
             "superfacility-cache": superfacility_cache,
@@ -109,6 +120,7 @@ class LocalFacility(WithGlobus, WithSuperfacility, WithSlurm):
             "data-access": data_access,
             "high-assurance": high_assurance,
             "rotate-refresh-tokens": rotate_refresh_tokens,
+            "firecrest-account": firecrest_account,
         }
         self._arguments = [f"--{flag}" for flag, wanted in flags.items() if wanted]
         self._arguments += [f"--without={feature}" for feature in without]

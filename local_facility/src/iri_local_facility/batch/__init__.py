@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .directives import Scheduler
+from .directives import BadScript, Scheduler, exported
 from .requests import FEATURE, QOS, batch_request, check_script
 from .running import environment, expand, make_tools, node_list, written
 from .states import PbsStatus, SlurmStatus, pbs_status, slurm_status
@@ -10,12 +10,14 @@ from .states import PbsStatus, SlurmStatus, pbs_status, slurm_status
 __all__ = [
     "FEATURE",
     "QOS",
+    "BadScript",
     "PbsStatus",
     "Scheduler",
     "SlurmStatus",
     "batch_request",
     "check_script",
     "environment",
+    "exported",
     "expand",
     "make_tools",
     "node_list",

@@ -19,11 +19,15 @@ _Taker = Callable[[str], Fields]
 _MARKS: dict[str, str] = {"slurm": "#SBATCH", "pbs": "#PBS"}
 
 
+class BadScript(Rejected):
+    """What sbatch or qsub refuses by itself, before the scheduler hears of it."""
+
+
 def directives(script: str, scheduler: Scheduler) -> Fields:
     """What the lines for a scheduler ask for; of two that ask for the same the later one has it.
 
     Raises:
-        Rejected: An option that the scheduler does not have, or a value that it does not take.
+        BadScript: An option that the scheduler does not have, or a value that it does not take.
     """
     fields: Fields = {}
     for words in _lines(script, _MARKS[scheduler]):
@@ -43,7 +47,7 @@ def _lines(script: str, mark: str) -> Iterator[list[str]]:
             try:
                 yield shlex.split(line[len(mark) :], comments=True)
             except ValueError:
-                raise Rejected(f"unmatched quote in {line}") from None
+                raise BadScript(f"unmatched quote in {line}") from None
 
 
 def _option(words: list[str], scheduler: Scheduler) -> Fields:
@@ -57,12 +61,12 @@ def _option(words: list[str], scheduler: Scheduler) -> Fields:
     if scheduler == "pbs":
         name = word[1:2]
     if not word.startswith("-") or (name not in takers and name not in _FLAGS[scheduler]):
-        raise Rejected(f"unrecognized option '{word}'")
+        raise BadScript(f"unrecognized option '{word}'")
     if name in _FLAGS[scheduler]:
         return dict(_FLAGS[scheduler][name])
     if not equals:
         if not words:
-            raise Rejected(f"option requires an argument -- '{name}'")
+            raise BadScript(f"option requires an argument -- '{name}'")
         value = words.pop(0)
     return takers[name](value)
 
@@ -96,7 +100,7 @@ def seconds(text: str) -> Fields:
             hours, minutes, rest = numbers
         return {"duration": ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + rest}
     except ValueError:
-        raise Rejected("Invalid --time specification") from None
+        raise BadScript("Invalid --time specification") from None
 
 
 def _set(field: str) -> _Taker:
@@ -107,7 +111,7 @@ def _count(field: str, option: str) -> _Taker:
     def take(text: str) -> Fields:
         # "2-4" asks for two at least, and two it gets.
         if not (found := re.fullmatch(r"(\d+)(-\d+)?", text)) or int(found[1]) < 1:
-            raise Rejected(f'Invalid numeric value "{text}" for {option}.')
+            raise BadScript(f'Invalid numeric value "{text}" for {option}.')
         return {field: int(found[1])}
 
     return take
@@ -121,7 +125,7 @@ def _walltime(text: str) -> Fields:
     try:
         parts = [int(part) for part in text.split(":")]
     except ValueError:
-        raise Rejected(f"qsub: Illegal attribute or resource value Resource_List.walltime: {text}") from None
+        raise BadScript(f"qsub: Illegal attribute or resource value Resource_List.walltime: {text}") from None
     return {"duration": sum(part * 60**power for power, part in enumerate(reversed(parts)))}
 
 

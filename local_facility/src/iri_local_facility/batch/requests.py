@@ -10,7 +10,7 @@ from iri_local_facility.errors import Rejected
 from iri_local_facility.jobs import JobRequest
 from iri_local_facility.settings import Settings
 
-from .directives import Fields, Scheduler, directives
+from .directives import BadScript, Fields, Scheduler, directives
 
 _DEFAULTS: dict[str, Fields] = {
     "slurm": {"name": "sbatch", "stdout": "slurm-%j.out"},
@@ -40,14 +40,14 @@ def check_script(script: str) -> None:
     """Refuse what sbatch does not take for a script.
 
     Raises:
-        Rejected: It is empty, has no interpreter, or comes from another system.
+        BadScript: It is empty, has no interpreter, or comes from another system.
     """
     if not script:
-        raise Rejected("Batch script is empty!")
+        raise BadScript("Batch script is empty!")
     if not script.startswith("#!"):
-        raise Rejected(_NO_SCRIPT)
+        raise BadScript(_NO_SCRIPT)
     if "\r\n" in script:
-        raise Rejected(_DOS)
+        raise BadScript(_DOS)
 
 
 def batch_request(
@@ -72,6 +72,7 @@ def batch_request(
             ``None`` leaves the word to it.
 
     Raises:
+        BadScript: A directive that there is not, or that makes no sense.
         Rejected: In Slurm's words, what this machine does not have.
     """
     asked = {
