@@ -108,7 +108,7 @@ class FirecrestParts:
         for each in listed.value:
             if each.name == _INGRESS and not each.status.state.terminal:
                 script = await self._jobs.script(resource_id, each.job_id)
-                if f'target_file="{path}"' in script:
+                if f'"{path}"' in script:
                     await self._jobs.cancel(resource_id, each.job_id)
         return Done(None)
 
