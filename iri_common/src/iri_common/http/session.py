@@ -294,8 +294,8 @@ class Session:
         if outcome is Outcome.BAD_TOKEN:
             whose = f"the token of {self._tokens.identity}" if self._tokens else "a request without a token"
             return AuthError(
-                f"the facility refused {whose}: {verdict.detail}. Get a new token and put it where the "
-                "profile points; jobs that run are not touched by this",
+                f"the facility refused {whose}: {verdict.detail}. {self._rules.remedy}; "
+                "jobs that run are not touched by this",
                 **context,
             )
         if outcome in {Outcome.NOT_SENT, Outcome.LOST}:

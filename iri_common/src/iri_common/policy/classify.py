@@ -116,6 +116,7 @@ class Rules:
         says: The words of an error in JSON, where they are not in the usual places; "" to look there.
         key_used: By operation, the status that says of a request under an idempotency key that the key
             came before with another body.
+        remedy: What a person does about a token that is refused.
     """
 
     by_status: Mapping[int, Outcome] = field(default_factory=dict[int, Outcome])
@@ -126,6 +127,7 @@ class Rules:
     failure: Callable[[str, Any], str | None] = _no_failure
     says: Callable[[Any], str] = _said
     key_used: Mapping[str, int] = field(default_factory=dict[str, int])
+    remedy: str = "Get a new token and put it where the profile points"
 
 
 GENERAL = Rules()

@@ -70,9 +70,13 @@ class SuperfacilityJobs:
         )
 
     async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
-        """Look at one job, ended ones included; MISSING while accounting has no row of exactly this id."""
+        """Look at one job, ended ones included; MISSING if nobody knows one of exactly this id.
+
+        Accounting hears of a job some seconds after the queue, so that is asked about one without a row.
+        """
         try:
             row = await self._row(resource_id, job_id, sacct=True)
+            row = row or await self._row(resource_id, job_id, sacct=False)
         except NotFound as error:
             return Done(JobStatus(JobState.MISSING, message=error.message))
         return Done(_status(row) if row else JobStatus(JobState.MISSING))
@@ -109,7 +113,7 @@ class SuperfacilityJobs:
         """Where the job's output goes: by accounting when it is known there, by our own comment before."""
         row = await self._row(resource_id, job_id, sacct=True)
         paths = _output_paths(row)
-        if not paths and not _status(row).state.terminal:
+        if not paths and not (row and _status(row).state.terminal):
             paths = _output_paths(await self._row(resource_id, job_id, sacct=False))
         return Done(paths)
 

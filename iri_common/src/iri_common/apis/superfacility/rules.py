@@ -94,6 +94,11 @@ RULES = Rules(
     by_status={403: Outcome.BAD_TOKEN},
     words=WORDS,
     failure=told_failure,
+    remedy=(
+        "If that token was fresh, its client has expired, may not be used from this address, or has not the "
+        "level for this: see to it in Iris (Superfacility API Clients), or make a new client there and put "
+        "its key where the profile points"
+    ),
 )
 
 _KINDS: Mapping[Outcome, type[IriError]] = {
