@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form
 
 from iri_local_facility.accounts import User
-from iri_local_facility.errors import FacilityError
+from iri_local_facility.errors import FacilityError, Rejected
 from iri_local_facility.facility import Facility
 from iri_local_facility.globus.collections import Collection
 from iri_local_facility.globus.refusals import Refusal
@@ -39,7 +39,9 @@ def make_router(core: Facility) -> APIRouter:
     ) -> dict[str, Any]:
         try:
             source, target = _collection(core, source_uuid), _collection(core, target_uuid)
-            recursive = source.resolve(user, source_dir).is_dir()
+            top, place = source.resolve(user, source_dir), target.resolve(user, target_dir)
+            if place.is_relative_to(top):
+                raise Rejected(f"{target_dir} is within {source_dir}")
         except Refusal as refused:
             return {"transfer_id": "", "status": "ERROR", "reason": refused.message}
         except FacilityError as refused:
@@ -50,7 +52,7 @@ def make_router(core: Facility) -> APIRouter:
             "source_endpoint": source.id,
             "destination_endpoint": target.id,
             "sync_level": None,
-            "DATA": [_item(source_dir, target_dir, recursive)],
+            "DATA": [_item(source_dir, target_dir, top.is_dir())],
         }
         tasks, mover = core.globus.tasks, core.globus.mover
         submission = str(uuid.uuid4())
