@@ -11,6 +11,7 @@ from .facility import Facility
 from .faultyapp import FaultyApp
 from .firecrest import face as firecrest
 from .globus import face as globus
+from .iri_sites import at_site
 from .manners import Manners
 from .requestlog import LogRequests
 from .slurm import face as slurm
@@ -19,10 +20,10 @@ from .superfacility import face as superfacility
 
 def make_app(facility: Facility) -> ASGIApp:
     """The ASGI application of a facility."""
-    iri = iri_v2.make_app(facility)
+    iri = at_site(iri_v2.make_app(facility), facility.settings.site)
     faces: dict[str, ASGIApp] = {
         iri_v2.PREFIX: iri,
-        **dict.fromkeys(iri_v1.PATHS, iri_v1.make_app(facility)),
+        **dict.fromkeys(iri_v1.PATHS, at_site(iri_v1.make_app(facility), facility.settings.site)),
         oauth.PREFIX: oauth.make_app(facility),
         globus.PREFIX: globus.make_app(facility),
         firecrest.PREFIX: firecrest.make_app(facility),

@@ -44,6 +44,9 @@ def serve(
     submit_delay: Annotated[
         float, typer.Option(min=0, help="Seconds the scheduler takes to accept a job.")
     ] = 0,
+    key_lock: Annotated[
+        float, typer.Option(min=0, help="Seconds that the key of a request that died is under way.")
+    ] = 60,
     token_lifetime: Annotated[
         float, typer.Option(min=0, help="Lifetime in seconds of tokens from the token endpoint.")
     ] = 3600,
@@ -55,6 +58,9 @@ def serve(
         typer.Option(
             help="Leave out a file operation, filesystem (all), stdout_path, output_paths, slurmdb."
         ),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="Serve the IRI API as alcf, nersc, olcf or slac does.")
     ] = None,
     s3: Annotated[
         str | None, typer.Option(metavar="URL,BUCKET,REGION", help="Announce this object store.")
@@ -121,6 +127,10 @@ def serve(
         raise typer.BadParameter(f"no such version: {unknown_versions}", param_hint="--slurm-version")
     if firecrest_scheduler not in ("slurm", "pbs"):
         raise typer.BadParameter("slurm or pbs", param_hint="--firecrest-scheduler")
+    from .iri_sites import SITES
+
+    if site is not None and site not in SITES:
+        raise typer.BadParameter(f"one of {', '.join(SITES)}", param_hint="--site")
     from .server import AlreadyServed, write_private
     from .server import serve as run
 
@@ -131,9 +141,11 @@ def serve(
         default_duration=default_duration,
         kill_grace=kill_grace,
         submit_delay=submit_delay,
+        key_lock=key_lock,
         token_lifetime=token_lifetime,
         size_limit=size_limit,
-        without=frozenset(without or ()),
+        without=frozenset(without or ()) | (SITES[site].without if site else frozenset[str]()),
+        site=site,
         s3=_triple(s3),
         collections=dict(_named(text) for text in collection or ()),
         collection_root=collection_root and collection_root.resolve(),

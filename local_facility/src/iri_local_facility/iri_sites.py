@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .replies import Reply, catch
@@ -114,7 +115,10 @@ def _slac_shows(job: Document) -> None:
 SITES: Mapping[str, Site] = {
     "alcf": Site(
         without=frozenset(
-            "rm tail upload download stat checksum file cp mv symlink compress extract".split()
+            {
+                *("rm", "tail", "upload", "download", "stat", "checksum", "file"),
+                *("cp", "mv", "symlink", "compress", "extract"),
+            }
         ),
         refused=("/account/",),
         admits=_alcf_admits,
@@ -205,6 +209,11 @@ class AtSite:
             if isinstance(job, dict) and isinstance(job.get("status"), dict):
                 self.site.shows(job)
         return reply.with_body(json.dumps(document).encode())
+
+
+def at_site(face: FastAPI, name: str | None) -> ASGIApp:
+    """The face as a site serves it; as it is where none is named."""
+    return face if name is None else AtSite(face, SITES[name], face.routes)
 
 
 def _problem(path: str, status: int, detail: str) -> Reply:

@@ -36,12 +36,14 @@ class Settings:
         default_duration: Wall time in seconds of a job that asks for none.
         kill_grace: Seconds between SIGTERM and SIGKILL.
         submit_delay: Seconds the scheduler takes to accept a job, to rehearse slow submission.
+        key_lock: Seconds that an idempotency key is under way when its request died with the server.
         token_lifetime: Lifetime in seconds of tokens from the token endpoint.
         size_limit: Most bytes that upload, view and download move.
         users: Users and the projects each belongs to; the first user is the default one.
         without: What this facility does not offer: file operations by name, ``filesystem`` for all of them,
             ``stdout_path`` for the paths that a job asks its output to go to, ``output_paths`` for telling
             where it went, ``slurmdb`` for Slurm's accounting.
+        site: Whose oddities its IRI API has.
         s3: Endpoint URL, bucket and region of the object store that it announces.
         collections: Further Globus collections by name: directories that are no part of the facility.
         collection_root: The directory that the facility's own collection shows as ``/``.
@@ -66,12 +68,14 @@ class Settings:
     default_duration: int = 600
     kill_grace: float = 2.0
     submit_delay: float = 0.0
+    key_lock: float = 60.0
     token_lifetime: float = 3600.0
     size_limit: int = 5 * MIB
     users: dict[str, tuple[str, ...]] = field(
         default_factory=lambda: {"alice": ("demo", "beamline"), "bob": ("demo",)}
     )
     without: frozenset[str] = frozenset()
+    site: str | None = None
     s3: tuple[str, str, str] | None = None
     collections: dict[str, Path] = field(default_factory=dict[str, Path])
     collection_root: Path | None = None

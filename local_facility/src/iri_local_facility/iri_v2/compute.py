@@ -37,7 +37,7 @@ def make_router(core: Core, version: Version) -> APIRouter:
 
 
 def _add_changes(router: APIRouter, core: Core, version: Version) -> None:
-    idempotency = Idempotency(core.store)
+    idempotency = Idempotency(core.store, core.settings.key_lock)
 
     async def launch_job(resource_id: str, spec: JobSpec, user: CurrentUser, key: Any = None):
         async def submit() -> dict[str, Any]:

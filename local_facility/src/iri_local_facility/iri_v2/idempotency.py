@@ -15,15 +15,20 @@ from starlette.responses import JSONResponse, Response
 from iri_local_facility.store import Store
 
 REPLY = "Idempotency-Key-Reply"
-_LOCKED_FOR = 60.0
 _REMEMBERED_FOR = 24 * 3600.0
 
 
 class Idempotency:
-    """Remembers answers by user, operation and key; the resource is not part of that, as the API has it."""
+    """Remembers answers by user, operation and key; the resource is not part of that, as the API has it.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: Where.
+        lock: Seconds that a request without an answer, such as one that died with the server, keeps its key.
+    """
+
+    def __init__(self, store: Store, lock: float) -> None:
         self._store = store
+        self._lock = lock
 
     async def answer(
         self, scope: str, key: str | None, body: BaseModel, act: Callable[[], Awaitable[dict[str, Any]]]
@@ -60,7 +65,7 @@ class Idempotency:
             "AND (response IS NULL OR created < ?)",
             scope,
             key,
-            now - _LOCKED_FOR,
+            now - self._lock,
             now - _REMEMBERED_FOR,
         )
         row = self._store.row("SELECT * FROM idempotency WHERE scope = ? AND key = ?", scope, key)
