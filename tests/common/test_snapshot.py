@@ -63,3 +63,10 @@ def test_without_a_list_before_there_are_no_candidates() -> None:
     with pytest.raises(SubmitUncertain) as told:
         door.ask()
     assert told.value.candidates == ()
+
+
+def test_an_ask_that_is_sent_again_remembers_what_had_come_until_then() -> None:
+    door = Door(takes_it_and_loses_the_reply, settle="snapshot")
+    door.jobs.listed["7"] = (None, status("active"))
+    assert door.ask(guarded=True).job_id == "3"
+    assert door.ledger.records[KEY.identity].fresh == ("2",)

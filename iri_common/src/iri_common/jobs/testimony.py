@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Collection
 
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.search import find_jobs, the_one
@@ -74,13 +75,16 @@ async def owner_of(key: JobKey, resource_id: str, jobs: JobsApi, guards: GuardFi
     return owner.job_id  # which the facility has forgotten; its journal tells the rest
 
 
-async def worker_of(ref: JobRef, dialect: Dialect, guards: GuardFiles) -> JobRef | None:
+async def worker_of(
+    ref: JobRef, dialect: Dialect, guards: GuardFiles, fresh: Collection[str] = ()
+) -> JobRef | None:
     """The job that does the work of a key, if the one of this reference ended with the code of a double.
 
     Args:
         ref: The job that ended so.
         dialect: Where to look.
         guards: Where to read whose the key is.
+        fresh: Ids that had come when the key was asked for again, where ids are all there is to see.
 
     Returns:
         Another job, or this one where the code is its program's own; None if nothing tells.
@@ -94,5 +98,8 @@ async def worker_of(ref: JobRef, dialect: Dialect, guards: GuardFiles) -> JobRef
         # Another double is of no use either: two of them would be followed to and fro without an end.
         others = (each for each in found if each.status.exit_code != GuardCode.DOUBLE)
         best = the_one(each for each in others if each.job_id != ref.job_id)
-        return ref.with_job(best.job_id) if best else None
-    return None
+        if best is not None:
+            return ref.with_job(best.job_id)
+    # That there is a double proves that the lost first ask was taken. Two that may be it are one too many.
+    fresh = [each for each in fresh if each != ref.job_id]
+    return ref.with_job(fresh[0]) if len(fresh) == 1 else None

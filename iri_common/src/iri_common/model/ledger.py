@@ -45,6 +45,7 @@ class LedgerRecord:
         sends: How many requests of this generation may have reached the facility.
         guarded: The requests carried the job-side guard.
         before: Ids of the jobs that were there before, where nothing else tells them apart.
+        fresh: Ids that had come since then when it was asked for again: one may be the first ask's job.
         wall_time: Seconds that the job asked for; None where it named no limit.
         state: How the job ended, a word of ``JobState``, once that was told.
     """
@@ -62,5 +63,6 @@ class LedgerRecord:
     sends: int = 0
     guarded: bool = False
     before: tuple[str, ...] | None = None
+    fresh: tuple[str, ...] = ()
     wall_time: int | None = None
     state: str = ""

@@ -38,6 +38,7 @@ class Note:
     job_id: str | None = None
     last: Outcome | None = None
     before: frozenset[str] | None = None
+    fresh: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def asking(known: Known) -> Generator[Effect, Any, Verdict]:
         step = next_step(evidence)
         if step is Step.SEND:
             yield Pause(send_pause(evidence.sends))
-            if not (yield Note(Stage.SENT, before=before)):
+            if not (yield Note(Stage.SENT, before=before, fresh=fresh)):
                 return _TAKEN_OVER
             sent: Sent = yield Send(evidence.keyed)
             job_id, evidence = sent.job_id, _after_send(evidence, sent)
