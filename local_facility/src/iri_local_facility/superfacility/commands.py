@@ -17,6 +17,13 @@ from iri_local_facility.processes import signal_group, wait_child
 from iri_local_facility.scripts import login_environment
 
 LIMIT = 60.0
+# Standard input is a pipe from the server. When that is gone, however it went, the pipe ends, and so does the
+# whole process group.
+_LEASH = """\
+exec 3<&0
+{ cat <&3; kill -KILL 0; } >/dev/null 2>&1 &
+exec "$1" -c "$2" 3<&- </dev/null
+"""
 
 
 class Commands:
@@ -71,16 +78,17 @@ class _Command:
             if self._killed:
                 return 128 + signal.SIGKILL
             process = subprocess.Popen(
-                [shutil.which("bash") or "/bin/sh", "-c", self._line],
+                ["/bin/sh", "-c", _LEASH, "login", shutil.which("bash") or "/bin/sh", self._line],
                 cwd=self._user.areas.home,
                 env=login_environment(self._user, os.environ, os.environ.get("PATH", os.defpath)),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
             )
             self._pid = process.pid
-        code = wait_child(process)
+        with process:  # it closes the pipe
+            code = wait_child(process)
         self._pid = None
         return 128 - code if code < 0 else code  # as shells report a death by signal
 
