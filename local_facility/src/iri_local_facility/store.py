@@ -44,6 +44,11 @@ CREATE TABLE IF NOT EXISTS incidents (
 CREATE TABLE IF NOT EXISTS events (
     id TEXT PRIMARY KEY, incident_id TEXT, resource_id TEXT NOT NULL, name TEXT NOT NULL,
     description TEXT NOT NULL, status TEXT NOT NULL, occurred REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS s3m_tokens (hash TEXT PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS s3m_clusters (
+    project TEXT NOT NULL, engine TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+    settings TEXT NOT NULL, provisioned REAL NOT NULL, extended REAL NOT NULL,
+    PRIMARY KEY (project, engine, name));
 CREATE TABLE IF NOT EXISTS globus_collections (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS globus_codes (

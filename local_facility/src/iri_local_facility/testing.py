@@ -23,6 +23,7 @@ from .asking import control
 from .firecrest.testing import WithFirecrest
 from .globus.testing import WithGlobus
 from .orders import Kind, Options
+from .s3m.testing import WithS3m
 from .settings import Settings
 from .slurm.testing import WithSlurm
 from .store import Store
@@ -42,7 +43,7 @@ def issue_token(root: Path, user: str, lifetime: float | None) -> str:
         store.close()
 
 
-class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm):
+class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, WithS3m):
     """A facility in a process of its own.
 
     Entering starts it; leaving stops it, ends its jobs and removes its files. If the parent dies, however it
@@ -62,6 +63,7 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm):
         superfacility_url: The Superfacility API; tokens for the signature of `superfacility_key` are at
             `superfacility_token_url`.
         slurm_url: What the paths of slurmrestd begin with, for `slurm_user` with `slurm_token`.
+        s3m_url: What the paths of S3M begin with, for `s3m_token`.
     """
 
     def __init__(

@@ -120,7 +120,7 @@ def _batch_step(version: Version, job: Job, end: End) -> dict[str, Any]:
     timed = {"elapsed": _elapsed(job), "suspended": 0}
     if version.plain:
         timed |= {"start": int(job.started or 0), "end": int(job.ended or 0)}
-        step: dict[str, Any] = {"job_id": job.id, "step_id": "batch", "name": "batch"}
+        step: dict[str, Any] = {"job_id": job.id, "id": "batch", "name": "batch"}
         nodes: dict[str, Any] = {"count": 1, "range": job.nodes[0]}
     else:
         timed |= {"start": number(version, job.started), "end": number(version, job.ended)}

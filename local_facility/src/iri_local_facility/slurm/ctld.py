@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from iri_local_facility.accounts import User
 from iri_local_facility.errors import Conflict, FacilityError, Missing
 from iri_local_facility.facility import Facility
 from iri_local_facility.jobs import WAITING, Job
@@ -62,7 +63,7 @@ def _add_jobs(router: APIRouter, core: Facility) -> None:
         text = request.query_params.get("update_time", "0")
         if not text.isdecimal():
             return answer(request, call.version, {"jobs": []}, status=400)
-        found = remembered(core, call)
+        found = remembered(core, call.user)
         changed = max((job.changed for job in found), default=core.catalog.opened)
         if int(text) - 1 >= changed:
             if call.version.plain:
@@ -124,14 +125,14 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
     @router.delete("/job/{job_id}", operation_id="slurmCancel")
     async def cancel(request: Request, job_id: str) -> Response:
         call = admit(core, request)
-        sent = _signal(request.query_params.get("signal"))
+        sent = signal_of(request.query_params.get("signal"))
         what = f"unable to kill JobId={job_id} with signal {int(sent)}"
-        job = look_up(core, call, job_id, what, "slurm_kill_job", body=_kills(call.version, []))
+        job = look_up(core, call, job_id, what, "slurm_kill_job", body=kill_status(call.version, []))
         if job.finished:
             done = f"Job was already sent signal {signal.strsignal(sent)}"
-            return answer(request, call.version, _kills(call.version, []), warnings=[done])
+            return answer(request, call.version, kill_status(call.version, []), warnings=[done])
         end(core, call, job, sent, what)
-        return answer(request, call.version, _kills(call.version, [job]))
+        return answer(request, call.version, kill_status(call.version, [job]))
 
 
 def end(core: Facility, call: Call, job: Job, sent: signal.Signals, what: str) -> None:
@@ -148,10 +149,10 @@ def end(core: Facility, call: Call, job: Job, sent: signal.Signals, what: str) -
         core.scheduler.send_signal(call.user, job.id, sent)
 
 
-def remembered(core: Facility, call: Call) -> list[Job]:
+def remembered(core: Facility, user: User) -> list[Job]:
     """The user's jobs that slurmctld has not forgotten."""
     forgotten = time.time() - core.settings.slurm_min_job_age
-    jobs = core.scheduler.jobs_of(call.user, finished=True)
+    jobs = core.scheduler.jobs_of(user, finished=True)
     return [job for job in jobs if not job.finished or (job.ended or 0) >= forgotten]
 
 
@@ -196,7 +197,8 @@ async def body_of(request: Request) -> Any:
         raise Plain(400, "Unable to parse query.") from None
 
 
-def _kills(version: Version, jobs: list[Job]) -> dict[str, Any]:
+def kill_status(version: Version, jobs: list[Job]) -> dict[str, Any]:
+    """What became of the jobs that were signalled, in the versions that tell."""
     if not version.tells_kills:
         return {}
     status = [
@@ -211,7 +213,12 @@ def _kills(version: Version, jobs: list[Job]) -> dict[str, Any]:
     return {"status": status}
 
 
-def _signal(text: str | None) -> signal.Signals:
+def signal_of(text: str | None) -> signal.Signals:
+    """The signal that a query names; without one, the job is killed.
+
+    Raises:
+        Refusal: There is no such signal.
+    """
     if text is None:
         return signal.SIGKILL
     try:

@@ -1,0 +1,1 @@
+"""OLCF's Secure Scientific Service Mesh, in front of the facility's scheduler."""
