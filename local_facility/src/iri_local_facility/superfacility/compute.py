@@ -35,10 +35,14 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
         job: Annotated[str, Form()],
         is_path: Annotated[bool, Form(alias="isPath")],
         args: Annotated[list[str] | None, Form()] = None,
+        callback_url: Annotated[str, Form(alias="callbackUrl")] = "",
+        callback_email: Annotated[str, Form(alias="callbackEmail")] = "",
         user: User = caller,
     ) -> dict[str, Any]:
         if resource_id != COMPUTE:
             return _refused(_NO_QUEUE.format(machine=resource_id))
+        if callback_url or callback_email:
+            return _refused("this facility calls nobody back")
         if args and not is_path:
             return _refused("args may only be given when isPath is true")
         return _accepted(tasks.accept(user, "submit", job=job, is_path=is_path, args=args or []))
