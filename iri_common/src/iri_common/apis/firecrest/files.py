@@ -7,12 +7,13 @@ from typing import Any, Literal, TypeVar
 
 from iri_common.apis.firecrest import excerpts, paths
 from iri_common.apis.firecrest.operations import begun
+from iri_common.apis.firecrest.ownjobs import OwnJob
 from iri_common.apis.firecrest.rules import FILE_REPLAYS
 from iri_common.apis.firecrest.states import file_type
 from iri_common.apis.firecrest.systems import Systems
 from iri_common.apis.firecrest.wire import ChecksumReply, ContentReply, FileReply, OutputReply, StatReply
 from iri_common.apis.reading import Reading, kind, segment
-from iri_common.http.session import Request, Session
+from iri_common.http.session import Reply, Request, Session
 from iri_common.model.errors import ReplyError, TooLarge, TransientError, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
 from iri_common.model.outcome import Done, Pending
@@ -164,11 +165,11 @@ class FirecrestFiles:
         self, resource_id: str, source: str, target: str, *, dereference: bool = False
     ) -> Pending[FileEntry | None]:
         """Copy a file or a directory: a job of the facility."""
-        return await self._transfer("transfer/cp", resource_id, source, target, {"dereference": dereference})
+        return await self._transfer("transfer/cp", resource_id, source, target, dereference=dereference)
 
     async def mv(self, resource_id: str, source: str, target: str) -> Pending[FileEntry | None]:
         """Move or rename: a job of the facility."""
-        return await self._transfer("transfer/mv", resource_id, source, target, {})
+        return await self._transfer("transfer/mv", resource_id, source, target)
 
     async def compress(
         self,
@@ -240,24 +241,27 @@ class FirecrestFiles:
         return Done(_changed(Reading(self._session.label, operation), reply.value))
 
     async def _transfer(
-        self, operation: str, resource_id: str, source: str, target: str, body: Mapping[str, Any]
+        self, operation: str, resource_id: str, source: str, target: str, *, dereference: bool = False
     ) -> Pending[FileEntry | None]:
+        source, target = paths.absolute(source, operation), paths.absolute(target, operation)
         account = await self._systems.account(resource_id)
-        reply = await self._session.send(
-            Request(
-                operation=operation,
-                method="POST",
-                path=_url(operation, resource_id),
-                replay=FILE_REPLAYS[operation],
-                json={
-                    "path": paths.in_script(source, operation),
-                    "targetPath": paths.in_script(target, operation),
-                    **({"account": account} if account else {}),
-                    **body,
-                },
-            )
+        reading = Reading(self._session.label, operation)
+        if not paths.harmless(source, target):
+            system, directory = await self._systems.of(resource_id), await self._systems.work(resource_id)
+            own = OwnJob.of(operation, source, target, dereference=dereference)
+            path = f"/compute/{segment(resource_id, 'system')}/jobs"
+            reply = await self._post(operation, path, {"job": own.described(system, directory, account)})
+            return own.begun(reading, resource_id, directory, reply.value, lambda: None)
+        body: dict[str, Any] = {"path": source, "targetPath": target}
+        body |= {"dereference": True} if dereference else {}
+        body |= {"account": account} if account else {}
+        reply = await self._post(operation, _url(operation, resource_id), body)
+        return begun(reading, resource_id, reply.value, lambda: None)
+
+    async def _post(self, operation: str, path: str, body: Mapping[str, Any]) -> Reply:
+        return await self._session.send(
+            Request(operation=operation, method="POST", path=path, replay=FILE_REPLAYS[operation], json=body)
         )
-        return begun(Reading(self._session.label, operation), resource_id, reply.value, lambda: None)
 
 
 def _url(operation: str, resource_id: str) -> str:

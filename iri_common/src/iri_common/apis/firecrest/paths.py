@@ -21,29 +21,35 @@ _UNQUOTED = re.compile(r"[^\w@%+=:,./-]")
 _OCTAL = re.compile(rb"\\([23][0-7]{2})")
 
 
+def absolute(path: str, operation: str) -> str:
+    """A path that is one.
+
+    Raises:
+        UsageError: for any other.
+    """
+    if not path.startswith("/") or "\0" in path:
+        raise UsageError(f"{operation} needs an absolute path, not {path!r}")
+    return path
+
+
 def plain(path: str, operation: str) -> str:
     """A path for one of the immediate operations.
 
     Raises:
         UsageError: if the server would not take it for what it is.
     """
-    if not path.startswith("/"):
-        raise UsageError(f"{operation} needs an absolute path, not {path!r}")
+    absolute(path, operation)
     if "'" in path or _CONTROLS.search(path):
         raise UsageError(
             f"{path!r}: FirecREST cannot name a path with a single quote or a control character in it; "
-            "rename it in a job"
+            "only mv and cp take it"
         )
     return path
 
 
-def in_script(path: str, operation: str) -> str:
-    """A path for a transfer within the facility.
-
-    Raises:
-        UsageError: if the transfer's script would take it for something else.
-    """
-    return _fit(plain(path, operation), _IN_SCRIPT, operation)
+def harmless(*paths: str) -> bool:
+    """Whether the script of a transfer within the facility would take these for what they are."""
+    return not any(_IN_SCRIPT.search(path) or _CONTROLS.search(path) for path in paths)
 
 
 def sent_to(path: str, operation: str) -> str:

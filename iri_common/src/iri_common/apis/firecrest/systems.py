@@ -100,6 +100,13 @@ class Systems:
             )
         return posixpath.join(root, await self.user_name(resource_id))
 
+    async def work(self, resource_id: str) -> str:
+        """Where FirecREST has its own jobs work, and keeps their logs."""
+        works = [each.path for each in (await self.of(resource_id)).file_systems if each.default_work_dir]
+        if not works:
+            return await self.home(resource_id)
+        return posixpath.join(works[0], await self.user_name(resource_id))
+
     async def account(self, resource_id: str) -> str | None:
         """What a transfer's job is charged to, where this system wants that said."""
         directives = (await self.of(resource_id)).data_operation.datatransfer_jobs_directives
