@@ -53,6 +53,14 @@ def test_a_host_alone_means_https(connect) -> None:
     assert opened().url == "https://api.example.org/api/v2"
 
 
+def test_another_api_than_iris(facility, connect) -> None:
+    words = {"conn_type": "iri", "host": facility.firecrest_url, "password": facility.token}
+    connect("iri_test", {**words, "extra": {"dialect": "firecrest", "directory": str(facility.home)}})
+    assert opened().accounts.whoami() == facility.user
+    ref = opened().jobs.submit({"executable": "/bin/true"})
+    assert (ref.dialect, opened().jobs.wait(ref).succeeded) == ("firecrest", True)
+
+
 def test_client_credentials(facility, connect) -> None:
     words = {"login": facility.client_id, "password": facility.client_secret}
     connect(

@@ -51,6 +51,13 @@ def test_its_name_at_prefect_is_for_ever():
     assert list(IriFacility.model_fields)[: len(first)] == first, "fields are appended, never moved"
 
 
+def test_another_api_than_iris(facility: LocalFacility) -> None:
+    words = {"url": facility.firecrest_url, "token": facility.token, "dialect": "firecrest"}
+    assert IriFacility(**words).facility().accounts.whoami() == "alice"
+    with pytest.raises(UsageError, match=r"no such dialect.*firecrest"):
+        IriFacility(**{**words, "dialect": "firecrets"}).facility()
+
+
 def test_prefect_keeps_it_and_its_secret(facility: LocalFacility, block: IriFacility, saved: str):
     loaded = IriFacility.load(saved)
     assert loaded.token is not None

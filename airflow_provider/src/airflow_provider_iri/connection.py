@@ -10,7 +10,8 @@ from iri_common import ClientCredentials, Facility, ProfileError, UsageError
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-_WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file")
+_API = ("dialect", "user", "site", "api_version")
+_WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file", *_API)
 KNOWN_EXTRAS = (*_WORDS, "profile", "token_url", "scope", "poll_seconds")
 
 

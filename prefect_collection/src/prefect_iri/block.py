@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 # What Prefect itself puts beside the fields when it stores or moves a block.
 _PREFECTS_OWN = {"block_type_slug", "_block_document_id", "_block_document_name", "_is_anonymous"}
-_DEFAULTS = ("resource", "storage", "account", "queue", "directory", "poll_seconds", "ca_file")
+_API = ("dialect", "user", "site", "api_version")
+_DEFAULTS = ("resource", "storage", "account", "queue", "directory", "poll_seconds", "ca_file", *_API)
 _CLIENT = ("client_id", "client_secret", "token_url")
 
 
 class IriFacility(CredentialsBlock):
-    """A door to a computing facility that speaks the IRI Facility API.
+    """A door to a computing facility that speaks the IRI Facility API, or another one that is named.
 
     Either `url`, with a `token` or with `client_id`, `client_secret` and `token_url`; or the name of a
     `profile` that every machine running the tasks has. The other fields are defaults for jobs and files.
@@ -40,7 +41,7 @@ class IriFacility(CredentialsBlock):
 
     _block_type_name = "IRI Facility"
     _block_type_slug = "iri-facility"  # for ever: another slug would orphan every saved block
-    _description = "A door to an HPC facility that speaks the IRI Facility API."
+    _description = "A door to an HPC facility that speaks the IRI Facility API or another one."
     _documentation_url = HttpUrl("https://github.com/doe-iri/iri-facility-api-docs")
     # The icon of Prefect's own Webhook block: whoever sees Prefect's icons sees this one.
     _logo_url = HttpUrl(
@@ -78,6 +79,20 @@ class IriFacility(CredentialsBlock):
     )
     ca_file: str | None = Field(
         default=None, title="CA file", description="Certificate authorities to trust, a PEM file."
+    )
+    dialect: str | None = Field(
+        default=None,
+        title="API",
+        description="Which API the URL speaks: iri if empty, superfacility, firecrest, slurm.",
+    )
+    user: str | None = Field(
+        default=None, description="Whose jobs they are, where the API wants to be told: slurmrestd."
+    )
+    site: str | None = Field(
+        default=None, description="Whose oddities the API has, where its address does not tell."
+    )
+    api_version: str | None = Field(
+        default=None, title="API version", description="Where it shall not be asked for."
     )
 
     @model_validator(mode="before")

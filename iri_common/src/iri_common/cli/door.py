@@ -48,6 +48,8 @@ def choose(words: DoorWords, ref: JobRef | None = None) -> Choice:
         if words.token_env and words.token_file:
             raise UsageError("--token-env and --token-file name two tokens; give one of them")
         return Choice(None, "--url")
+    if words.dialect:
+        raise UsageError("--dialect goes with --url; a profile has its own dialect")
     if words.token_env or words.token_file:
         raise UsageError("--token-env and --token-file go with --url; a profile has its own token")
     if words.facility:
@@ -80,7 +82,7 @@ def open_facility(words: DoorWords, ref: JobRef | None = None) -> Facility:
     profile = choose(words, ref).profile
     if profile is not None:
         return Facility.from_profile(profile)
-    return Facility(words.url or "", token=given_token(words))
+    return Facility(words.url or "", token=given_token(words), dialect=words.dialect or "iri")
 
 
 def settings_of(words: DoorWords, choice: Choice) -> FacilitySettings:
@@ -90,7 +92,7 @@ def settings_of(words: DoorWords, choice: Choice) -> FacilitySettings:
 
     if choice.profile is not None:
         return load_profile(choice.profile)
-    return make_settings(words.url or "", token=given_token(words))
+    return make_settings(words.url or "", token=given_token(words), dialect=words.dialect or "iri")
 
 
 def work_directory(words: DoorWords, resource: str | None) -> str | None:
@@ -133,7 +135,8 @@ def short(path: Path) -> str:
 
 def same_door(words: DoorWords, ref: JobRef) -> str:
     """The options that lead another command to the facility of a job."""
-    told = [("--url", words.url), ("--token-env", words.token_env), ("--token-file", words.token_file)]
+    told = [("--url", words.url), ("--dialect", words.dialect)]
+    told += [("--token-env", words.token_env), ("--token-file", words.token_file)]
     if not words.url:
         told = [("--facility", ref.profile)]
     return "".join(f" {option} {shlex.quote(value)}" for option, value in told if value)

@@ -11,9 +11,8 @@ import typer
 
 def _panel(name: str) -> Any:
     def option(*flags: str, help: str, metavar: str = "", **others: Any) -> Any:
-        return typer.Option(
-            *flags, help=help, metavar=metavar, show_default=False, rich_help_panel=name, **others
-        )
+        words = {"show_default": False, "rich_help_panel": name, **others}
+        return typer.Option(*flags, help=help, metavar=metavar, **words)
 
     return option
 
@@ -76,6 +75,10 @@ class DoorWords:
     ] = None
     url: Annotated[
         str | None, _where(metavar="URL", help="Without a profile: the API's address up to …/api/v2.")
+    ] = None
+    dialect: Annotated[
+        str | None,
+        _where(metavar="API", help="With --url: iri, superfacility, firecrest or slurm.", show_default="iri"),
     ] = None
     token_env: Annotated[
         str | None, _where(metavar="NAME", help="With --url: the variable that holds the token.")
