@@ -85,6 +85,7 @@ class Tasks:
     def accept(self, user: User, kind: str, **document: Any) -> str:
         """Accept work; returns the id of its task."""
         exchange = current.get()
+        self._store.run("DELETE FROM superfacility_tasks WHERE ended < ?", self._old)
         number = self._store.insert(
             "superfacility_tasks",
             user=user.name,
@@ -103,15 +104,13 @@ class Tasks:
         Raises:
             Missing: There is none of that id, or it was forgotten.
         """
-        self._forget()
-        for task in self._where("user = ? AND CAST(id AS TEXT) = ?", user.name, task_id):
+        for task in self._known("user = ? AND CAST(id AS TEXT) = ?", user.name, task_id):
             return task
         raise Missing(f"Task {task_id} not found")
 
     def all(self, user: User) -> list[Task]:
         """A user's tasks, oldest first."""
-        self._forget()
-        return self._where("user = ? ORDER BY id", user.name)
+        return self._known("user = ?", user.name)
 
     def cancel(self, user: User, task_id: str) -> None:
         """End a task, if it has not ended; what it has done stays done.
@@ -124,9 +123,14 @@ class Tasks:
             running.cancel()
         self._end(task, "cancelled", None)
 
-    def _forget(self) -> None:
-        old = time.time() - self._settings.superfacility_retention
-        self._store.run("DELETE FROM superfacility_tasks WHERE ended < ?", old)
+    def _known(self, condition: str, *params: Any) -> list[Task]:
+        """Those that are not forgotten, oldest first."""
+        return self._where(f"{condition} AND COALESCE(ended >= ?, 1) ORDER BY id", *params, self._old)
+
+    @property
+    def _old(self) -> float:
+        """What ended before that is forgotten."""
+        return time.time() - self._settings.superfacility_retention
 
     def _where(self, condition: str, *params: Any) -> list[Task]:
         rows = self._store.rows(f"SELECT * FROM superfacility_tasks WHERE {condition}", *params)
