@@ -70,4 +70,10 @@ DOORS: Mapping[str, Door] = {
         submit=r"^POST .*/compute/jobs/",
         cancel=r"^DELETE .*/compute/jobs/",
     ),
+    "firecrest": Door(
+        url=lambda place: place.firecrest_url,
+        words=lambda place: {"dialect": "firecrest", "token": place.new_token()},
+        submit=r"^POST .*/compute/cluster/jobs",
+        cancel=r"^DELETE .*/compute/cluster/jobs/",
+    ),
 }
