@@ -166,7 +166,7 @@ def serve(
 
     def announce(listening: Listening) -> None:
         if ready_file is None:
-            typer.echo(_for_people(listening) + _superfacility(listening))
+            typer.echo(_for_people(listening) + _superfacility(listening) + _slurm(listening))
         else:
             write_private(ready_file, json.dumps(asdict(listening), indent=2))
 
@@ -287,6 +287,25 @@ For the Superfacility API (NERSC), which sfapi_client finds with these:
   Client(key="{key}",
          api_base_url="{listening.url}{API}",
          token_url="{listening.url}{TOKEN}")
+"""
+
+
+def _slurm(listening: Listening) -> str:
+    from .s3m.testing import issue_s3m_token
+    from .slurm.testing import issue_slurm_token
+
+    root = Path(listening.root)
+    return f"""
+For slurmrestd (v0.0.38, v0.0.40 ... v0.0.44):
+
+  curl -H "X-SLURM-USER-NAME: {listening.user}" \\
+       -H "X-SLURM-USER-TOKEN: {issue_slurm_token(root, listening.user)}" \\
+       {listening.url}/slurm/v0.0.44/ping
+
+For S3M (OLCF):
+
+  curl -H "Authorization: {issue_s3m_token(root, listening.user)}" \\
+       {listening.url}/slurm/open/v0.0.44/cluster/jobs
 """
 
 

@@ -14,6 +14,16 @@ from iri_local_facility.store import Store
 from .tokens import STREAM, WRITE, Grant, new_token
 
 
+def issue_s3m_token(root: Path, user: str, lifetime: float | None = None, grant: Grant | None = None) -> str:
+    """A new project token, written straight into the state of the facility at ``root``."""
+    settings = Settings(root=root)
+    store = Store(settings.state / "facility.db")
+    try:
+        return new_token(Accounts(settings, store), store, user, lifetime, grant or Grant("demo"))
+    finally:
+        store.close()
+
+
 class WithS3m:
     """The part of a `LocalFacility` that is about S3M."""
 
@@ -52,9 +62,4 @@ class WithS3m:
         """
         starts = time.time() + starts_in if starts_in else 0.0
         grant = Grant(project, list(permissions), one_time=one_time, starts=starts)
-        settings = Settings(root=self.root)
-        store = Store(settings.state / "facility.db")
-        try:
-            return new_token(Accounts(settings, store), store, self._ready["user"], lifetime, grant)
-        finally:
-            store.close()
+        return issue_s3m_token(self.root, self._ready["user"], lifetime, grant)

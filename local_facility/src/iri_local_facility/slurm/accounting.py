@@ -15,12 +15,13 @@ from iri_local_facility.launch import output_paths
 from .replies import Refusal
 from .submissions import comment_of
 from .values import End, end_of, exit_code, listed, number
-from .versions import Version
+from .versions import VERSIONS, Version
 
 
 def record(version: Version, job: Job) -> dict[str, Any]:
     """A job."""
-    end = end_of(job)
+    end = end_of(version, job)
+    nodes = job.node_count if job.started is not None else 0
     document = {
         "job_id": job.id,
         "name": job.name,
@@ -31,7 +32,7 @@ def record(version: Version, job: Job) -> dict[str, Any]:
         "user": job.user,
         "group": job.user,
         "nodes": node_list(job.nodes) or "None assigned",
-        "allocation_nodes": job.node_count if job.started is not None else 0,
+        "allocation_nodes": str(nodes) if version.plain else nodes,
         "constraints": "",
         "kill_request_user": job.user if end.state == "CANCELLED" else "",
         "working_directory": job.request.directory or "",
@@ -137,13 +138,14 @@ def _batch_step(version: Version, job: Job, end: End) -> dict[str, Any]:
     }
 
 
+_ANY = VERSIONS["v0.0.44"]  # states are the same in all of them
 _Filter = Callable[[Job, str], bool]
 _FILTERS: Mapping[str, _Filter] = {
     "account": lambda job, text: job.account in text.split(","),
     "users": lambda job, text: job.user in text.split(","),
     "partition": lambda job, text: job.queue in text.split(","),
     "job_name": lambda job, text: job.name in text.split(","),
-    "state": lambda job, text: end_of(job).state in text.upper().split(","),
+    "state": lambda job, text: end_of(_ANY, job).state in text.upper().split(","),
     "start_time": lambda job, text: (job.ended or time.time()) >= moment_of(text),
     "end_time": lambda job, text: job.submitted <= moment_of(text),
 }

@@ -25,8 +25,6 @@ from .submissions import changes, submission
 from .values import number
 from .versions import Version
 
-_LARGEST_ID = 0x03FF0000
-
 
 def make_router(core: Facility) -> APIRouter:
     """The routes."""
@@ -111,7 +109,13 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
     async def update(request: Request, job_id: str) -> Response:
         call = admit(core, request)
         job = look_up(core, call, job_id, "job update failed for JobId", "slurm_update_job2()")
-        asked = changes(call.version, await body_of(request))
+        try:
+            asked = changes(call.version, await body_of(request))
+        except Refusal as refused:
+            if not call.version.plain:
+                raise
+            # The first version complains of words that it does not know, and calls it a success.
+            return answer(request, call.version, {}, errors=refused.errors(call.version))
         try:
             core.scheduler.update(call.user, job.id, asked, job.document)
         except FacilityError as refused:
@@ -165,7 +169,7 @@ def look_up(
         Refusal: There is none of that number.
     """
     doing = doing if "=" in doing else f"{doing}={job_id}"
-    if not (job_id.isascii() and job_id.isdecimal() and 0 < int(job_id[:20]) < _LARGEST_ID):
+    if not (job_id.isascii() and job_id.isdecimal() and 0 < int(job_id[:20]) < 2**32):
         raise Refusal(9002 if call.version.plain else 9000, doing, source, body=body)
     try:
         job = core.scheduler.job_of(call.user, int(job_id))
@@ -186,13 +190,15 @@ def job_list(version: Version, jobs: list[Job]) -> dict[str, Any]:
 
 
 async def body_of(request: Request) -> Any:
-    """The JSON of a request.
+    """The JSON of a request; nothing at all is an empty object.
 
     Raises:
         Plain: It is none.
     """
     try:
-        return json.loads(await request.body())
+        if (body := await request.body()) and "json" not in request.headers.get("content-type", "json"):
+            raise ValueError
+        return json.loads(body or b"{}")
     except (ValueError, RecursionError):
         raise Plain(400, "Unable to parse query.") from None
 

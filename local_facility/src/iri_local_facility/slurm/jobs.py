@@ -16,7 +16,7 @@ from .versions import Version
 
 def job_document(version: Version, job: Job) -> dict[str, Any]:
     """A job."""
-    end = end_of(job)
+    end = end_of(version, job)
     document = {
         "job_id": job.id,
         "name": job.name,

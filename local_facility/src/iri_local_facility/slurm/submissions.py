@@ -10,6 +10,7 @@ from typing import Any
 
 from iri_local_facility.accounts import User
 from iri_local_facility.batch import batch_request
+from iri_local_facility.batch.directives import seconds
 from iri_local_facility.errors import Rejected
 from iri_local_facility.jobs import Job, JobRequest
 from iri_local_facility.settings import Settings
@@ -19,6 +20,11 @@ from .replies import Refusal, refusal_of
 from .versions import Version
 
 _COMMENT = "slurm_comment"
+_NOT_EXECUTABLE = """\
+#!/bin/sh
+echo "slurmstepd: error: execve(): slurm_script: Exec format error" >&2
+exit 8
+"""
 
 
 @dataclass
@@ -65,6 +71,8 @@ def changes(version: Version, body: Any) -> dict[str, Any]:
         raise Refusal(9002, "job parsing failed", "_parse_job_list")
     _check_words(version, body)
     asked = _fields(version, body)
+    if version.plain:
+        asked.pop("name", None)  # 22.05 listens, and leaves the name as it is
     if unchangeable := asked.keys() - {"name", "duration", "queue", "hold"}:
         raise Refusal(2036, f"{min(unchangeable)} cannot be changed", "slurm_update_job2()")
     return asked
@@ -100,8 +108,10 @@ def _echo(request: JobRequest, description: Mapping[str, Any]) -> dict[str, Any]
 def _parts(version: Version, body: Any) -> tuple[str, dict[str, Any]]:
     """The script and the job, wherever in the body they are."""
     if not isinstance(body, dict):
-        raise Refusal(9000 if version.plain else 9002)
+        raise Refusal(2009 if version.plain else 9002)
     beside, job, several = body.get("script"), body.get("job"), body.get("jobs")
+    if version.plain and isinstance(job, list):
+        job, several = None, job
     if version.plain and not isinstance(beside, str):
         raise Refusal(2009)
     if not version.plain and job is not None and several is not None:
@@ -117,7 +127,8 @@ def _parts(version: Version, body: Any) -> tuple[str, dict[str, Any]]:
     script = beside if isinstance(beside, str) else job.get("script")
     if not isinstance(script, str) or not (script or version.plain):
         raise Refusal(2009)
-    return script, job
+    # slurmctld takes what has no interpreter, and slurmd cannot run it.
+    return script if script.startswith("#!") else _NOT_EXECUTABLE, job
 
 
 def _check_words(version: Version, description: Mapping[str, Any]) -> list[str]:
@@ -150,8 +161,8 @@ def _fields(version: Version, description: Mapping[str, Any]) -> dict[str, Any]:
         asked["hold"] = given["hold"] in (True, "true")
     if "environment" in given:
         asked["environment"] = _environment(version, given["environment"])
-    if (minutes := _minutes(version, given.get("time_limit"))) is not None:
-        asked["duration"] = minutes * 60
+    if (duration := _duration(version, given.get("time_limit"))) is not None:
+        asked["duration"] = duration
     if (nodes := _nodes(version, given)) is not None:
         asked["node_count"] = nodes
     return asked
@@ -167,7 +178,7 @@ def _count(version: Version, name: str, value: Any) -> int:
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-        raise _unreadable(version, name)
+        raise _unreadable(version, name, {"error": "Unable to read integer value", "error_code": 9202})
     return value
 
 
@@ -182,12 +193,20 @@ def _environment(version: Version, value: Any) -> dict[str, str]:
     return dict(each.split("=", 1) for each in value)
 
 
-def _minutes(version: Version, value: Any) -> int | None:
-    if not version.plain and isinstance(value, dict):
+def _duration(version: Version, value: Any) -> int | None:
+    """A time limit in seconds; the API counts minutes, and its first version reads what sbatch reads."""
+    if version.plain and not isinstance(value, dict | list | None):
+        try:
+            return seconds(str(value)).get("duration") or None
+        except Rejected:
+            raise _unreadable(version, "time_limit") from None
+    if isinstance(value, dict) and not version.plain:
         if not value.get("set") and not value.get("infinite"):
             return None
         value = value.get("number") if not value.get("infinite") else 2**31 - 1
-    return None if value is None else _count(version, "time_limit", value)
+    if isinstance(value, dict | list):
+        raise _unreadable(version, "time_limit")
+    return None if value is None else _count(version, "time_limit", value) * 60
 
 
 def _nodes(version: Version, given: Mapping[str, Any]) -> int | None:
@@ -196,7 +215,9 @@ def _nodes(version: Version, given: Mapping[str, Any]) -> int | None:
     if value is None and not version.plain:
         value = given.get("minimum_nodes")
     if version.plain and isinstance(value, list):
-        value = value[0] if value else None
+        if len(value) != 2:
+            raise _unreadable(version, "nodes", {"error": "Invalid node count list size", "error_code": -1})
+        value = value[0]
     if isinstance(value, str):
         if (found := re.fullmatch(r"(\d+)(-\d+)?", value)) is None:
             raise _unreadable(version, "nodes")

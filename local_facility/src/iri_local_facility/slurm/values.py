@@ -34,6 +34,12 @@ def listed(version: Version, *words: str) -> Any:
     return words[-1] if version.plain else list(words)
 
 
+# What slurmd leaves of a job that it could not start is the number of its error, for a wait status to all the
+# world; sacct reads a signal in it.
+_NOT_STARTED = 4021
+_SIGNAL_OF_IT = 53
+
+
 @dataclass(frozen=True)
 class End:
     """How a job stands in Slurm's words."""
@@ -49,7 +55,7 @@ class End:
         return listed(version, self.state, *(["COMPLETING"] if self.completing else []))
 
 
-def end_of(job: Job) -> End:
+def end_of(version: Version, job: Job) -> End:
     """A job in slurmctld's words."""
     said = slurm_status(job)
     state = said.state.partition(" by ")[0]
@@ -58,13 +64,16 @@ def end_of(job: Job) -> End:
         return End(state, said.reason, 0, 0, completing=True)
     if state == "CANCELLED" and job.started is not None:
         return End(state, said.reason, 0, signal.SIGTERM)
-    return End(state, said.reason, said.exit_code, said.signal)
+    reason = said.reason
+    if version.plain and reason.startswith("RaisedSignal"):
+        reason = "JobLaunchFailure"  # as 22.05 says of whatever a signal ended
+    return End(state, reason, said.exit_code, said.signal)
 
 
 def exit_code(version: Version, code: int, number_of_signal: int) -> Any:
     """How a process ended: a wait status, or the same in words."""
     if version.plain:
-        return code << 8 | number_of_signal
+        return _NOT_STARTED if number_of_signal == _SIGNAL_OF_IT else code << 8 | number_of_signal
     status = "SIGNALED" if number_of_signal else "ERROR" if code else "SUCCESS"
     return {
         "status": [status],
