@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.keeper import TokenKeeper
+from iri_common.auth.password import PasswordGrant
 from iri_common.auth.static import StaticToken, TokenReader, token_from_env, token_from_file
 from iri_common.model.errors import AuthError, IriError, TransientError, Unreachable
 from iri_common.model.ports import Token, WireReply, WireRequest
@@ -333,3 +334,41 @@ async def test_no_source_keeper_or_error_shows_a_secret(
 def test_a_credential_is_not_pickled(source: object) -> None:
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(source)
+
+
+async def test_a_person_s_password_is_read_when_it_is_needed_and_never_shown() -> None:
+    seen: list[WireRequest] = []
+
+    async def send(request: WireRequest) -> WireReply:
+        seen.append(request)
+        return WireReply(200, {}, b'{"access_token": "t", "expires_in": 300}')
+
+    words = iter(["old hunter2", "new hunter2"])
+    source = PasswordGrant("https://t", "app", "alice", lambda: next(words), lambda: "s3cret", "scope")
+    token = await source.fetch(send)
+    await source.fetch(send)
+    assert token.value == "t"
+    assert seen[0].form == {
+        "grant_type": "password",
+        "client_id": "app",
+        "client_secret": "s3cret",
+        "username": "alice",
+        "password": "old hunter2",
+        "scope": "scope",
+    }
+    assert seen[1].form is not None
+    assert seen[1].form["password"] == "new hunter2"
+    assert not [secret for secret in ("hunter2", "s3cret") if secret in repr((source, seen))]
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(source)
+
+
+async def test_a_password_that_is_refused_is_told_without_it() -> None:
+    async def send(request: WireRequest) -> WireReply:
+        return WireReply(
+            401, {}, b'{"error": "invalid_grant", "error_description": "wrong user or password"}'
+        )
+
+    with pytest.raises(AuthError, match="user alice no token: wrong user or password") as caught:
+        await PasswordGrant("https://t", "app", "alice", lambda: "hunter2").fetch(send)
+    assert "hunter2" not in str(caught.value)

@@ -144,7 +144,7 @@ def test_an_unknown_profile_names_those_that_exist(file: Path, monkeypatch) -> N
         ("[a", ["cannot be read"]),
         ('[a]\nurl = "URL"\ntoken = {}', ["must point to a secret"]),
         ('[a]\nurl = "URL"\ntoken = { env = "A", file = "B" }', ["must point to a secret"]),
-        ('[a]\nurl = "URL"\n[a.client]\nid = "x"\nsecret = { env = "Y" }', ["client.token_url"]),
+        ('[a]\nurl = "URL"\n[a.client]\nid = "x"\nsecret = { env = "Y" }', ["needs a token_url"]),
         (
             '[a]\nurl = "URL"\ntoken = { env = "T" }\n[a.client]\nid = "x"\ntoken_url = "y"\n'
             'secret = { env = "Y" }',
@@ -240,7 +240,7 @@ def test_the_environments_credential_replaces_the_files(file: Path, monkeypatch)
 def test_a_client_without_its_token_url_is_told_at_once(monkeypatch) -> None:
     monkeypatch.setenv("IRI_FACILITY_A_URL", URL)
     monkeypatch.setenv("IRI_FACILITY_A_CLIENT_ID", "robot")
-    with pytest.raises(ProfileError, match=r"client\.token_url"):
+    with pytest.raises(ProfileError, match="client: Value error, needs a token_url"):
         load_profile("a")
 
 
@@ -273,7 +273,7 @@ def test_a_profile_without_a_url_may_get_it_in_the_call(file: Path) -> None:
         ({"url": f"{URL}?a=b"}, "no query"),
         ({"url": f"https://me:{SECRET}@facility.example/api"}, "password"),
         ({"colour": "blue"}, "unknown facility settings: colour"),
-        ({"dialect": "slurm"}, "no such dialect"),
+        ({"dialect": "telnet"}, "no such dialect"),
         ({"poll_seconds": 0}, "poll_seconds"),
         ({"poll_seconds": -1}, "poll_seconds"),
         ({"poll_seconds": "often"}, "poll_seconds"),
@@ -376,3 +376,57 @@ def test_a_facility_with_a_secret_in_hand_does_not_travel(file: Path, words) -> 
     for facility in (Facility(URL, **words), Facility.from_profile("a", **words), Facility(URL, profile="a")):
         with pytest.raises(TypeError, match="profile"):
             pickle.dumps(facility)
+
+
+@pytest.mark.parametrize(
+    ("lines", "identity"),
+    [
+        ('key = { file = "~/k.pem" }', "k.pem at https://oidc.nersc.gov/c2id/token"),
+        ('id = "x"\nkey = { env = "K" }\ntoken_url = "https://t"', "the environment variable K at https://t"),
+        (
+            'id = "app"\ntoken_url = "https://t"\nuser = "alice"\npassword = { env = "P" }\nscope = "s"',
+            "user alice through client app of https://t for s",
+        ),
+    ],
+)
+def test_clients_of_every_kind(file: Path, lines: str, identity: str) -> None:
+    file.write_text(f'[a]\nurl = "{URL}"\n[a.client]\n{lines}\n')
+    token = load_profile("a").token
+    assert token is not None
+    assert token.identity.endswith(identity)
+
+
+@pytest.mark.parametrize(
+    ("variables", "identity"),
+    [
+        ({"CLIENT_KEY_FILE": "/k.pem"}, "/k.pem at https://oidc.nersc.gov/c2id/token"),
+        ({"CLIENT_KEY": "…", "CLIENT_ID": "x", "TOKEN_URL": "https://t"}, "CLIENT_KEY at https://t"),
+        (
+            {"CLIENT_ID": "app", "TOKEN_URL": "https://t", "CLIENT_USER": "alice", "CLIENT_PASSWORD": "…"},
+            "user alice through client app of https://t",
+        ),
+        ({"CLIENT_ID": "app", "TOKEN_URL": "https://t", "CLIENT_SECRET": "…"}, "client app of https://t"),
+    ],
+)
+def test_clients_of_every_kind_in_the_environment(monkeypatch, variables: dict, identity: str) -> None:
+    for name, value in {"URL": URL, **variables}.items():
+        monkeypatch.setenv(f"IRI_FACILITY_A_{name}", value)
+    token = load_profile("a").token
+    assert token is not None
+    assert identity in token.identity
+    assert "…" not in token.identity
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ('id = "x"\ntoken_url = "https://t"\nuser = "alice"', "user and password belong together"),
+        ('key = { env = "K" }\nsecret = { env = "S" }', "no secret or password goes with it"),
+        ('id = "x"\ntoken_url = "https://t"', "needs a secret, a key"),
+        ('token_url = "https://t"\nsecret = { env = "S" }', "needs an id"),
+    ],
+)
+def test_a_client_that_is_half_a_client_is_told_at_once(file: Path, lines: str, problem: str) -> None:
+    file.write_text(f'[a]\nurl = "{URL}"\n[a.client]\n{lines}\n')
+    with pytest.raises(ProfileError, match=problem):
+        load_profile("a")

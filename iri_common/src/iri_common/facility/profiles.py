@@ -12,6 +12,24 @@ queue = "debug"
 directory = "/pscratch/sd/a/alice"
 ```
 
+A client in place of a token, which fetches tokens by itself:
+
+```toml
+[nersc.client]            # with a private key; without token_url NERSC's
+key = { file = "~/.superfacility/key.pem" }
+
+[cscs.client]             # with a secret
+id = "…"
+token_url = "https://…/token"
+secret = { env = "CSCS_SECRET" }
+
+[esnet.client]            # for a person, where the endpoint allows it
+id = "…"
+token_url = "https://…/token"
+user = "alice"
+password = { file = "~/.config/iri/esnet.password" }
+```
+
 ``IRI_FACILITY_<NAME>_<SETTING>`` overrides one setting, or makes a profile where the file has none.
 
 Globus: a facility's files as a collection shows them, and who speaks to Globus.
@@ -43,12 +61,11 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from iri_common.apis.globus import LOGIN, GlobusCredential
-from iri_common.auth.client_credentials import ClientCredentials
-from iri_common.auth.static import TokenReader, token_from_env, token_from_file
 from iri_common.facility.collections import GlobusSettings
+from iri_common.facility.credentials import Client, Secret, Words, client_from_env
 from iri_common.facility.settings import FacilitySettings, ResourceDefaults, make_settings
 from iri_common.model.errors import AuthError, ProfileError, UsageError
 from iri_common.model.ports import TokenSource
@@ -56,59 +73,21 @@ from iri_common.model.ports import TokenSource
 PREFIX = "IRI_FACILITY_"
 GLOBUS_PREFIX = "IRI_GLOBUS_"
 GLOBUS = "globus"  # the section that is no facility
-_POINT = 'must point to a secret, as { env = "NAME" } or { file = "path" }; no secret is written here'
 
 
-class _Words(BaseModel):
-    # Hidden: what is written in a wrong place may be a secret.
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class _Secret(_Words):
-    """Where a secret is; never the secret."""
-
-    env: str | None = None
-    file: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _not_inline(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            raise ValueError(_POINT)
-        return value  # pyright: ignore[reportUnknownVariableType]
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if (self.env is None) == (self.file is None):
-            raise ValueError(_POINT)
-        return self
-
-    def reader(self) -> TokenReader:
-        return token_from_env(self.env) if self.env else token_from_file(self.file or "")
-
-
-class _Client(_Words):
-    """OAuth2 client credentials."""
-
-    id: str
-    token_url: str
-    secret: _Secret
-    scope: str = ""
-
-
-class _GlobusClient(_Words):
+class _GlobusClient(Words):
     """An application registered at Globus."""
 
     id: str
-    secret: _Secret | None = None
+    secret: Secret | None = None
     person: bool = False
 
 
-class _GlobusIdentity(_Words):
+class _GlobusIdentity(Words):
     """Who speaks to Globus."""
 
     client: _GlobusClient | None = None
-    token: _Secret | None = None
+    token: Secret | None = None
 
     def credential(self, login: str = LOGIN) -> GlobusCredential | None:
         if self.token:
@@ -142,7 +121,7 @@ class _GlobusOfFacility(_GlobusIdentity):
         )
 
 
-class _Resource(_Words):
+class _Resource(Words):
     account: str | None = None
     queue: str | None = None
     directory: str | None = None
@@ -150,7 +129,7 @@ class _Resource(_Words):
     guard_directory: str | None = None
 
 
-class _Profile(_Words):
+class _Profile(Words):
     """The words of a section; all may be missing, because the environment can add them."""
 
     url: str | None = None
@@ -158,8 +137,8 @@ class _Profile(_Words):
     user: str | None = None
     site: str | None = None
     api_version: str | None = None
-    token: _Secret | None = None
-    client: _Client | None = None
+    token: Secret | None = None
+    client: Client | None = None
     resource: str | None = None
     storage: str | None = None
     account: str | None = None
@@ -186,10 +165,7 @@ class _Profile(_Words):
         if self.token:
             return self.token.reader()
         if self.client:
-            secret = self.client.secret.reader()
-            return ClientCredentials(
-                self.client.token_url, self.client.id, secret.read, scope=self.client.scope
-            )
+            return self.client.source()
         return None
 
     def plain(self) -> dict[str, Any]:
@@ -275,7 +251,7 @@ def _parsed(name: str, words: dict[str, Any]) -> _Profile:
         raise ProfileError(f"the profile {name!r}: {_problems(error, _Profile)}") from None
 
 
-def _problems(error: ValidationError, words: type[_Words]) -> str:
+def _problems(error: ValidationError, words: type[Words]) -> str:
     # include_input=False: a token written into the file by mistake must not come out in a log.
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in problems]
@@ -315,9 +291,8 @@ def _from_env(name: str) -> dict[str, Any]:
         words["token"] = {"env": f"{prefix}TOKEN"}
     elif "token_file" in found:
         words["token"] = {"file": found["token_file"]}
-    elif "client_id" in found:
-        words["client"] = {"id": found["client_id"], "secret": {"env": f"{prefix}CLIENT_SECRET"}}
-        words["client"] |= {word: found[word] for word in ("token_url", "scope") if word in found}
+    elif client := client_from_env(prefix, found):
+        words["client"] = client
     if of_globus := _globus_from_env(prefix, found):
         words[GLOBUS] = of_globus
     return words
