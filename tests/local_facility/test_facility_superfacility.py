@@ -130,13 +130,14 @@ def test_what_is_refused_at_once_is_a_success(door: Door) -> None:
         door.post_job("#!/bin/sh\n", callbackUrl="http://127.0.0.1:1/done"),
         door.http.post("/compute/jobs/dtns", data={"job": "#!/bin/sh\n", "isPath": "false"}),
         door.http.get("/compute/jobs/dtns"),
+        door.http.post("/utilities/command/dtns", data={"executable": "a\0b"}),
         door.http.get("/compute/jobs/perlmutter", params={"kwargs": "colour=red"}),
         door.http.get("/compute/jobs/perlmutter/12a"),
     ]
-    assert [answer.status_code for answer in answers] == [200] * 6
-    assert [answer.json()["status"] for answer in answers] == ["ERROR"] * 6
-    assert answers[4].json()["error"] == "squeue: unrecognized option '--colour'"
-    assert answers[5].json()["error"] == "slurm_load_jobs error: Invalid job id specified"
+    assert [answer.status_code for answer in answers] == [200] * 7
+    assert [answer.json()["status"] for answer in answers] == ["ERROR"] * 7
+    assert answers[-2].json()["error"] == "squeue: unrecognized option '--colour'"
+    assert answers[-1].json()["error"] == "slurm_load_jobs error: Invalid job id specified"
 
 
 def test_rows_of_the_queue_and_of_the_records(place: LocalFacility, door: Door) -> None:

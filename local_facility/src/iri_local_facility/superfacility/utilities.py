@@ -64,6 +64,8 @@ def make_router(core: Facility) -> APIRouter:
     async def command(
         resource_id: Machine, executable: Annotated[str, Form()], user: User = caller
     ) -> _Answer:
+        if "\0" in executable:
+            return failure("a command line has no NUL", task_id="")
         task_id = core.superfacility.tasks.accept(user, "command", line=executable)
         return {"task_id": task_id, "status": "OK", "error": None}
 
