@@ -189,10 +189,12 @@ class SuperfacilityFiles:
                 facility=self._session.label,
                 operation="compress",
             )
+        if not source:
+            raise UsageError("an archive needs something to be packed")
         above, _, name = source.rstrip("/").rpartition("/")
         above = above or ("/" if source.startswith("/") else ".")
         options = f"-c{'h' if dereference else ''}{_TAR[compression]}f"
-        command = f"tar {options} {word(target)} -C {word(above)} {word(name)}"
+        command = f"tar {options} {word(target)} -C {word(above)} -- {shlex.quote(name or '.')}"
         return await self._run("compress", resource_id, command, _changed)
 
     async def extract(

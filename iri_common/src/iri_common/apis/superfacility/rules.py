@@ -110,7 +110,7 @@ _KINDS: Mapping[Outcome, type[IriError]] = {
 }
 
 # Names of files may hold any words.
-_NAMES = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|/\S+")
+_NAMES = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|(?<!\w)/\S+")
 
 
 def failure_of(facility: str, operation: str, lead: str, text: str) -> IriError:
