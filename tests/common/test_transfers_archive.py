@@ -17,7 +17,8 @@ from iri_common import IriError, NotOffered, TransferError, UsageError
 from iri_common.model.errors import ReplyError
 from iri_common.model.transfer import Move
 from iri_common.transfers.archive import ArchiveRoad
-from iri_common.transfers.packing import directories, grouped, packed_now, root_of, unpacked_now
+from iri_common.transfers.packing import directories, grouped, packed_now, root_of
+from iri_common.transfers.unpacking import unpacked_now
 from iri_common.transfers.within import WithinRoad
 from iri_local_facility import LocalFacility
 

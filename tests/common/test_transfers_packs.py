@@ -16,8 +16,8 @@ from iri_common.model.errors import IriError, ReplyError
 from iri_common.model.transfer import Move
 from iri_common.transfers import local
 from iri_common.transfers.landing import Landing
-from iri_common.transfers.packing import unpacking
 from iri_common.transfers.packs import PacksRoad
+from iri_common.transfers.unpacking import unpacking
 from iri_local_facility import LocalFacility
 
 PART = 64 * KIB

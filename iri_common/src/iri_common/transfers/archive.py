@@ -14,6 +14,7 @@ from iri_common.model.errors import (
     PermissionDenied,
     Refused,
     ReplyError,
+    TooLarge,
     TransferError,
     UsageError,
 )
@@ -33,9 +34,9 @@ from iri_common.transfers.packing import (
     packable,
     packed_now,
     root_of,
-    unpacked_now,
 )
 from iri_common.transfers.trip import Trip
+from iri_common.transfers.unpacking import MOST, unpacked_now
 
 _NAMED = 3  # missing files that an error names
 
@@ -256,6 +257,8 @@ class _Unpacked:
         path = posixpath.join(self._work, f"{secrets.token_hex(8)}.tar.gz")
         await far.over(await far.files.compress(far.id, directory, path, compression=Compression.GZIP))
         size = await far.size(path)
+        if size > MOST:  # with what else is in it
+            raise TooLarge(f"the archive of {directory} has {size} bytes")
         await self._trip.meter.spend(size)
         content = await far.over(await far.files.download(far.id, path))
         await far.require_whole(

@@ -49,10 +49,12 @@ class Landing:
         try:
             local.require_place_now(Path(move.target))
             local.write_aside_now(aside, pieces, mode, durable=False)
-        except OSError as error:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(aside)
-            raise local.unwritten(move.target, error) from None
+            if isinstance(error, OSError):
+                raise local.unwritten(move.target, error) from None
+            raise
         self._asides[aside] = move
 
     def land(self) -> Sequence[Move]:

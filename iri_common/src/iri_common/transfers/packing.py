@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import posixpath
 import tarfile
-import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from iri_common.model.errors import ReplyError, TransferError, UsageError
+from iri_common.model.errors import TransferError, UsageError
 from iri_common.model.transfer import Move
 from iri_common.transfers import local
-from iri_common.transfers.landing import Landing
 
 _BLOCK = 512
 _END = 20 * _BLOCK  # a tar ends with zeros, up to a full record
 _WORTH_AN_ARCHIVE = 3  # files
-_LANDING_AT_ONCE = 100  # files
 _PLAIN_NAME = 100  # characters of ASCII; a longer one, or another, takes a header of its own
 
 
@@ -152,82 +148,3 @@ def bundled(moves: Sequence[Move], limit: int) -> tuple[int, int]:
 
 def _fits(moves: Sequence[Move], directory: str, limit: int) -> bool:
     return sum(taken(move.source[len(directory) :], move.size) for move in moves) + _END <= limit
-
-
-def unpacked_now(archive: bytes, directory: str, wanted: Mapping[str, Move], transfer: str) -> Sequence[str]:
-    """Write those files of an archive that are wanted, each whole, and no others; gives their names.
-
-    The archive's names decide nothing but which of the wanted files one is: no path is made of them.
-
-    Args:
-        archive: Its bytes.
-        directory: What was packed; its own name may come before the names in it.
-        wanted: Files by their names below it.
-        transfer: Names what lies beside a target for a moment.
-
-    Raises:
-        ReplyError: if it is no archive that can be read.
-        IriError: if a file cannot be written here.
-    """
-    top = posixpath.basename(directory)
-    found: list[str] = []
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as opened, Landing(transfer) as landing:
-            members = opened.getmembers()
-            below = all(posixpath.normpath(each.name).split("/")[0] == top for each in members)
-            for member in members:
-                name = posixpath.normpath(member.name)
-                name = name[len(top) + 1 :] if below else name
-                if name in wanted and (content := _content(opened, member, wanted[name].size)) is not None:
-                    landing.write(wanted[name], [content], _mode(opened, member))
-                    found.append(name)
-            landing.land()
-    except (tarfile.TarError, EOFError, KeyError, ValueError, zlib.error, OSError) as error:
-        raise ReplyError(f"the facility's archive of {directory} cannot be read: {error}") from None
-    return found
-
-
-def unpacking(path: str, wanted: Mapping[str, Move], transfer: str) -> Iterator[Sequence[Move]]:
-    """Write those files of a tar of this machine that are wanted, each whole, and no others.
-
-    It tells them some at a time, in a thread that may block, and holds no more than a piece of one.
-
-    Args:
-        path: The archive's.
-        wanted: Files by their names in it.
-        transfer: Names what lies beside a target for a moment.
-
-    Raises:
-        ReplyError: if it is no archive that can be read.
-        IriError: if a file cannot be written here.
-    """
-    left = dict(wanted)
-    try:
-        with tarfile.open(path, mode="r:") as archive, Landing(transfer) as landing:
-            while (member := archive.next()) is not None:
-                archive.members = []  # pyright: ignore[reportAttributeAccessIssue] else it keeps all it saw
-                name = posixpath.normpath(member.name)
-                if name not in left or not member.isfile() or member.size != left[name].size:
-                    continue
-                if file := archive.extractfile(member):
-                    pieces = iter(functools.partial(file.read, local.PIECE), b"")
-                    landing.write(left.pop(name), pieces, member.mode)
-                if len(landing) >= _LANDING_AT_ONCE:
-                    yield landing.land()
-            yield landing.land()
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise ReplyError(f"what the facility packed cannot be read: {error}") from None
-
-
-def _mode(archive: tarfile.TarFile, member: tarfile.TarInfo) -> int:
-    """Of a hard link, what the file has that it is another name of."""
-    return archive.getmember(member.linkname).mode if member.islnk() else member.mode
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> bytes | None:
-    """Of a file as large as it was when it was listed; a hard link is another name of one before it."""
-    if not (member.islnk() or (member.isfile() and member.size == size)):
-        return None
-    file = archive.extractfile(member)
-    content = file.read() if file else b""
-    return content if len(content) == size else None

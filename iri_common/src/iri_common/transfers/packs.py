@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iri_common.jobside.joining import SplitFile, listable, name_list, pack_script, part_name, whole_path
-from iri_common.model.errors import TransferError
+from iri_common.model.errors import ReplyError, TransferError
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
 from iri_common.policy.sizes import PART_UP
@@ -17,8 +17,9 @@ from iri_common.transfers import local
 from iri_common.transfers.abreast import tried
 from iri_common.transfers.chunks import PATIENCE, ChunksRoad, Download, RunScript
 from iri_common.transfers.direct import DirectRoad
-from iri_common.transfers.packing import below, root_of, unpacking
+from iri_common.transfers.packing import below, root_of
 from iri_common.transfers.trip import Meter, Trip
+from iri_common.transfers.unpacking import unpacking
 
 _FACT = 12  # hex digits that tell a file as it was from one as it is
 
@@ -69,6 +70,10 @@ class PacksRoad:
         await self._each.carry([move for move in left if move.size > self._each.part_size], trip)
 
 
+class _NotWhole(TransferError):
+    """What came is good for nothing."""
+
+
 class _Pack(Download):
     """An archive that is no file anywhere but in its parts, and here until it is unpacked."""
 
@@ -94,11 +99,13 @@ class _Pack(Download):
         try:
             await self._fetch(split, aside)
             if await aside.sha256(split.size) != split.sha256:
-                await aside.drop()
-                await self._far.remove(self.work)
-                raise TransferError(f"what was packed of {self._root} did not arrive whole; ask again")
+                raise _NotWhole(f"what was packed of {self._root} did not arrive whole; ask again")
             left = await self._unpacked(aside.path)
             await aside.drop()
+        except (_NotWhole, ReplyError):
+            await aside.drop()
+            await self._far.remove(self.work)
+            raise
         finally:
             aside.close()
         await self._far.remove(self.work)
