@@ -25,6 +25,7 @@ class Door:
         submit: What the request that creates a job looks like.
         cancel: What the request that ends one looks like.
         per_submit: Requests that a submit costs, the question for resources left out.
+        profile: What a profile in the environment says beside URL and token.
         guards: The client finds the guards by itself; else the profile names their directory.
     """
 
@@ -33,6 +34,7 @@ class Door:
     submit: str
     cancel: str
     per_submit: int = 1
+    profile: Callable[[LocalFacility], Mapping[str, str]] = lambda place: {}
     guards: bool = True
     start: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,6 +46,17 @@ class Door:
         url = relay.base_url if relay else self.url(place)
         told |= {"ledger": FileLedger(folder / "ledger"), **self.words(place), **words}
         return Facility(url, **told)
+
+    def variables(self, place: LocalFacility, folder: Path) -> dict[str, str]:
+        """The same as the profile "place" in the environment."""
+        told = {"URL": self.url(place), "TOKEN": place.token, "DIRECTORY": str(place.home)}
+        told |= {"POLL_SECONDS": "0.1", **self.profile(place)}
+        if not self.guards:
+            told["GUARD_DIRECTORY"] = str(place.home / "guards")
+        if "CLIENT_KEY_FILE" in told:
+            del told["TOKEN"]
+        variables = {f"IRI_FACILITY_PLACE_{word}": value for word, value in told.items()}
+        return {**variables, "XDG_STATE_HOME": str(folder / "state")}
 
 
 def _signed(place: LocalFacility) -> PrivateKeyJwt:
@@ -67,12 +80,18 @@ DOORS: Mapping[str, Door] = {
     "superfacility": Door(
         url=lambda place: place.superfacility_url,
         words=lambda place: {"dialect": "superfacility", "token": _signed(place)},
+        profile=lambda place: {
+            "DIALECT": "superfacility",
+            "CLIENT_KEY_FILE": str(place.superfacility_key),
+            "TOKEN_URL": place.superfacility_token_url,
+        },
         submit=r"^POST .*/compute/jobs/",
         cancel=r"^DELETE .*/compute/jobs/",
     ),
     "firecrest": Door(
         url=lambda place: place.firecrest_url,
         words=lambda place: {"dialect": "firecrest", "token": place.new_token()},
+        profile=lambda place: {"DIALECT": "firecrest"},
         submit=r"^POST .*/compute/cluster/jobs",
         cancel=r"^DELETE .*/compute/cluster/jobs/",
     ),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_shell import Shell
 from doors import DOORS, Door
 from misbehaving_relay import Relay, lose, page, unseen
 
@@ -303,3 +304,20 @@ def test_a_request_is_shown_before_it_is_sent(place: LocalFacility, facility: Fa
     assert "hunter2" not in repr(shown)
     assert "iri_" in shown.script
     assert not [each for each in place.jobs() if each["name"] == shown.name]
+
+
+def test_the_doctor_finds_all_well(
+    place: LocalFacility,
+    door: Door,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    variables = door.variables(place, tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    said = Shell(variables, capsys)("doctor", "--hello", "--json")
+    marks = {(each["topic"], each["mark"]): each["says"] for each in said.document["findings"]}
+    assert said.code == 0, said.out
+    assert not [says for (_, mark), says in marks.items() if mark == "fail"]
+    assert ("url", "ok") in marks
