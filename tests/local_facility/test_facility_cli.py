@@ -79,8 +79,9 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     assert "Stopped; no job was left running." in text
     profile = textwrap.dedent(text[text.index("  [local]") : text.index("For tokens")])
     assert tomllib.loads(profile)["local"]["resource"] == "cluster"
-    key = Path(text.partition('Client(key="')[2].partition('"')[0])
-    assert key.stat().st_mode == 0o100600
+    profile = text[text.index("  [local-superfacility]") :].partition("\nFor ")[0]
+    signed = tomllib.loads(textwrap.dedent(profile))["local-superfacility"]["client"]
+    assert Path(signed["key"]["file"]).stat().st_mode == 0o100600
 
 
 def test_no_facility_no_token(tmp_path: Path) -> None:

@@ -282,11 +282,16 @@ def _superfacility(listening: Listening) -> str:
     except NoCrypto as missing:
         return f"\nFor the Superfacility API, {missing}\n"
     return f"""
-For the Superfacility API (NERSC), which sfapi_client finds with these:
+For the Superfacility API (NERSC), whose machine here is called perlmutter:
 
-  Client(key="{key}",
-         api_base_url="{listening.url}{API}",
-         token_url="{listening.url}{TOKEN}")
+  [{listening.name}-superfacility]
+  dialect = "superfacility"
+  url = "{listening.url}{API}"
+  resource = "perlmutter"
+
+  [{listening.name}-superfacility.client]
+  token_url = "{listening.url}{TOKEN}"
+  key = {{ file = {json.dumps(str(key))} }}
 """
 
 
