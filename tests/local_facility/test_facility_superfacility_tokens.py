@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +16,9 @@ from jwt.algorithms import RSAAlgorithm
 from superfacility_kit import ASSERTION, Door, assertion, read_key
 
 from iri_local_facility import LocalFacility
+from iri_local_facility.settings import Settings
+from iri_local_facility.store import Store
+from iri_local_facility.superfacility.clients import Clients, NoCrypto
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +163,15 @@ def test_tokens_are_refused_with_403(place: LocalFacility, door: Door) -> None:
         bare = httpx.get(f"{place.superfacility_url}/tasks", headers=header, trust_env=False)
         assert (bare.status_code, set(bare.json())) == (403, {"detail"})
     assert httpx.get(f"{place.superfacility_url}/status/perlmutter", trust_env=False).status_code == 200
+
+
+def test_what_signs_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".facility").mkdir()
+    store = Store(tmp_path / ".facility" / "db")
+    clients = Clients(Settings(root=tmp_path), store)
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    for asked in (lambda: clients.key_of("alice"), lambda: clients.prove("signed", "here")):
+        with pytest.raises(NoCrypto, match=r"install iri-local-facility\[superfacility\]"):
+            asked()
+    store.close()
