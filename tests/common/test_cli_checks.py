@@ -23,6 +23,7 @@ from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import elapsed, size
 from iri_common.cli.spread import spread
 from iri_common.facility.settings import FacilitySettings
+from iri_common.model.facility import ApiClient
 from iri_common.model.grades import Grades
 from iri_common.model.ports import Token, WireReply
 
@@ -222,3 +223,31 @@ def test_the_exit_codes_in_the_readme_are_those_of_the_command() -> None:
     readme = (Path(__file__).parents[2] / "iri_common" / "README.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", readme, re.MULTILINE)
     assert [(int(code), words) for code, words in rows] == [(each.value, each.meaning) for each in Exit]
+
+
+# ------------------------------------------------------------------------------------------- clients
+
+
+@pytest.mark.parametrize(
+    ("hours", "mark", "words"),
+    [
+        (24 * 30, Mark.OK, "mine expires 2026-12-22 12:00 UTC"),
+        (25, Mark.OK, "mine expires"),
+        (23, Mark.WARN, "mine expires"),
+        (-1, Mark.WARN, "mine expires"),
+    ],
+)
+def test_a_client_that_dies_soon_is_told_with_the_remedy(hours: int, mark: Mark, words: str) -> None:
+    clients = [
+        ApiClient("other", "theirs", NOW),
+        ApiClient("abc", "mine", NOW + timedelta(hours=hours)),
+    ]
+    (finding,) = checks.client(clients, "abc", NOW)
+    assert finding.mark is mark
+    assert words in finding.says
+    assert bool(finding.remedy) is (mark is Mark.WARN)
+
+
+def test_of_a_client_that_is_not_told_nothing_is_said() -> None:
+    for clients in ([], [ApiClient("other", "x", NOW)], [ApiClient("abc")]):
+        assert not list(checks.client(clients, "abc", NOW))

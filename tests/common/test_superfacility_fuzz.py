@@ -21,6 +21,7 @@ WORDS = [
     *("jobname", "admincomment", "comment", "workdir", "entries", "perms", "size", "date", "file", "user"),
     *("is_binary", "system_type", "full_name", "description", "start_at", "end_at", "notes", "repo_name"),
     *("hours_given", "project_hours_given", "project_projdir_usage", "bytes_given", "exit_code", "detail"),
+    *("clientId", "expiresAt"),
 ]
 scalars = (
     st.none()
@@ -61,6 +62,7 @@ CALLS = [
     lambda d: d.status.incidents(),
     lambda d: d.status.incidents(resource_id=M),
     lambda d: d.accounts.whoami(),
+    lambda d: d.accounts.clients(),
     lambda d: d.accounts.projects(),
     lambda d: d.accounts.project_allocations("12"),
     lambda d: d.accounts.user_allocations("12", "all"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from superfacility_door import ACCEPTED, Wire, dialect, ok, rows, settled, task, told
@@ -400,6 +401,22 @@ async def test_projects_and_what_is_left_of_them() -> None:
     assert mine.entries[0].left == 8.5
     with pytest.raises(NotFound):
         await door.accounts.project_allocations("m9")
+
+
+EXPIRIES = [
+    ("2026-12-01T00:00:00-08:00", datetime(2026, 12, 1, 8, tzinfo=UTC)),
+    ("2026-12-01T00:00:00Z", datetime(2026, 12, 1, tzinfo=UTC)),
+    ("2026-12-01 00:00:00", datetime(2026, 12, 1, tzinfo=UTC)),
+    ("Dec 1", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("text", "moment"), EXPIRIES)
+async def test_when_a_client_dies(text: str, moment: datetime | None) -> None:
+    reply = ok([{"name": "mine", "clientId": "abcdefghijklm", "expiresAt": text, "comments": None}])
+    (one,) = (await dialect(Wire(reply)).accounts.clients()).value
+    assert (one.id, one.name, one.expires_at) == ("abcdefghijklm", "mine", moment)
 
 
 @pytest.mark.parametrize(

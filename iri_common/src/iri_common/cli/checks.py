@@ -18,7 +18,7 @@ from iri_common.cli.door import Choice, home_of, short
 from iri_common.cli.exits import Exit, exit_of_error
 from iri_common.cli.speak import elapsed, size
 from iri_common.model.errors import AuthError, IriError
-from iri_common.model.facility import AllocationEntry, Availability, Incident, Resource
+from iri_common.model.facility import AllocationEntry, ApiClient, Availability, Incident, Resource
 
 if TYPE_CHECKING:
     from iri_common.facility.facility import Facility
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SKEW = 30.0  # seconds: the leeway that token services grant
 EXPIRES_SOON = 3600.0
+CLIENT_ENDS_SOON = 24 * 3600.0
 
 
 class Mark(StrEnum):
@@ -146,6 +147,25 @@ def token(token: Token, identity: str, principal: str, now: float) -> Finding:
         )
     renewed = ", and is renewed by itself" if token.expires_at is not None else ""
     return Finding("token", Mark.OK, f"{says}; expires {until}{renewed}")
+
+
+def client(clients: Sequence[ApiClient], client_id: str | None, now: datetime) -> Iterator[Finding]:
+    """When the client dies whose key is used; nothing where that is not told."""
+    for each in clients:
+        if each.id != client_id or each.expires_at is None:
+            continue
+        left = (each.expires_at - now).total_seconds()
+        until = f"{each.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, in {elapsed(left)}"
+        says = f"{each.name or each.id} expires {until}"
+        if left > CLIENT_ENDS_SOON:
+            yield Finding("client", Mark.OK, says)
+        else:
+            yield Finding(
+                "client",
+                Mark.WARN,
+                says,
+                "make a new one there and put its key where the profile points; waits go on with it",
+            )
 
 
 def jwt_expiry(value: str) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.cli import checks
 from iri_common.cli.checks import Finding, Mark, failed
 from iri_common.cli.door import choose, open_facility, settings_of
@@ -149,7 +150,20 @@ def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Findi
         return
     else:
         yield checks.token(token, settings.token.identity, principal, time.time())
+        if isinstance(settings.token, PrivateKeyJwt):
+            yield from _client(settings.token, facility)
     yield from checks.projects(facility)
+
+
+def _client(source: PrivateKeyJwt, facility: Facility) -> Iterator[Finding]:
+    try:
+        clients = facility.accounts.clients()
+    except NotOffered:
+        return
+    except IriError as error:
+        yield Finding("client", Mark.WARN, f"when it expires is not told: {error}")
+        return
+    yield from checks.client(clients, source.client_id, datetime.now(UTC))
 
 
 async def _token(settings: FacilitySettings) -> Token:

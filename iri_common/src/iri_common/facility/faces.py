@@ -248,6 +248,7 @@ class Accounts(Face[AccountService]):
 
     whoami = blocking(AccountService.whoami)
     check_token = blocking(AccountService.check_token)
+    clients = blocking(AccountService.clients)
     capabilities = blocking(AccountService.capabilities)
     projects = blocking(AccountService.projects)
     allocations = blocking(AccountService.allocations)
@@ -259,6 +260,7 @@ class AsyncAccounts(Face[AccountService]):
 
     whoami = awaited(AccountService.whoami)
     check_token = awaited(AccountService.check_token)
+    clients = awaited(AccountService.clients)
     capabilities = awaited(AccountService.capabilities)
     projects = awaited(AccountService.projects)
     allocations = awaited(AccountService.allocations)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
 from iri_common.jobs.operations import settled
+from iri_common.model.errors import NotOffered
 from iri_common.model.facility import (
     AccessEndpoint,
     Allocation,
+    ApiClient,
     Capability,
     Event,
     FacilityInfo,
@@ -20,7 +22,7 @@ from iri_common.model.facility import (
     Site,
     StorageLocation,
 )
-from iri_common.model.ports import Ledger
+from iri_common.model.ports import ClientsApi, Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,17 @@ class AccountService(Service):
             NotOffered: if nothing here can tell.
         """
         return (await self.door.dialect.accounts.check_token()).value
+
+    async def clients(self) -> Sequence[ApiClient]:
+        """The API clients that I made there, and when each dies.
+
+        Raises:
+            NotOffered: if nothing here can tell.
+        """
+        accounts = self.door.dialect.accounts
+        if not isinstance(accounts, ClientsApi):
+            raise NotOffered("this API tells nothing of its clients", facility=self.settings.label)
+        return (await accounts.clients()).value
 
     async def capabilities(self) -> Sequence[Capability]:
         """What allocations are counted in."""

@@ -146,6 +146,15 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiClient:
+    """A client of the facility's API that a person made there, and when it dies, where that is told."""
+
+    id: str
+    name: str = ""
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StorageLocation:
     """A directory that the facility recommends for a purpose."""
 

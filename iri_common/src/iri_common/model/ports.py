@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from iri_common.model.facility import (
     AccessEndpoint,
     Allocation,
+    ApiClient,
     Capability,
     Event,
     FacilityInfo,
@@ -169,6 +170,13 @@ class AccountsApi(Protocol):
     async def projects(self) -> Done[Sequence[Project]]: ...
     async def project_allocations(self, project_id: str) -> Done[Sequence[Allocation]]: ...
     async def user_allocations(self, project_id: str, allocation_id: str) -> Done[Sequence[Allocation]]: ...
+
+
+@runtime_checkable
+class ClientsApi(Protocol):
+    """Beside the accounts of an API whose clients die on a day that it tells."""
+
+    async def clients(self) -> Done[Sequence[ApiClient]]: ...
 
 
 class StorageApi(Protocol):

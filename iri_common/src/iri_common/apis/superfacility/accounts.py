@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from iri_common.apis.reading import Reading
 from iri_common.apis.superfacility.owner import Owner
-from iri_common.apis.superfacility.wire import ProjectReply
+from iri_common.apis.superfacility.wire import ClientReply, ProjectReply
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import NotFound, NotOffered
-from iri_common.model.facility import Allocation, AllocationEntry, Capability, Project
+from iri_common.model.facility import Allocation, AllocationEntry, ApiClient, Capability, Project
 from iri_common.model.outcome import Done
 
 _HOURS = "urn:doe-iri:allocation:compute:node-hours"
@@ -38,6 +39,12 @@ class SuperfacilityAccounts:
             facility=self._session.label,
             operation="capabilities",
         )
+
+    async def clients(self) -> Done[Sequence[ApiClient]]:
+        """The user's clients. One that may submit jobs lives for days, and its key dies with it."""
+        value = await self._get("read_clients", "/account/clients")
+        replies = self._reading("read_clients").many(ClientReply, value)
+        return Done([ApiClient(each.client_id, each.name, _moment(each.expires_at)) for each in replies])
 
     async def projects(self) -> Done[Sequence[Project]]:
         """My projects."""
@@ -94,6 +101,15 @@ class SuperfacilityAccounts:
 
     def _reading(self, operation: str) -> Reading:
         return Reading(self._session.label, operation)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    # Without a zone it is a clock west of Greenwich: taken so, it comes too early rather than too late.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _hours(by_kind: dict[str, tuple[float | None, float | None]]) -> list[Allocation]:
