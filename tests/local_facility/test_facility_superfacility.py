@@ -7,12 +7,17 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from superfacility_kit import Door
 
 from iri_local_facility import LocalFacility
+from iri_local_facility.accounts import User
+from iri_local_facility.paths import Areas
+from iri_local_facility.store import Store
+from iri_local_facility.superfacility import commands
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +203,24 @@ def test_what_jobs_are_asked_for(door: Door) -> None:
     ] == [jobs[1]]
 
 
+def test_the_records_are_shown_since_midnight(place: LocalFacility, door: Door) -> None:
+    job = door.submit("#SBATCH -J old -t 1-00\ntrue")
+    door.wait(job)
+    store = Store(place.root / ".facility" / "facility.db")
+    now = time.time()
+    store.update("jobs", job, submitted=now - 4 * 86400, started=now - 3 * 86400, ended=now - 2 * 86400 + 61)
+    store.close()
+    assert door.rows("name=old", sacct=True) == []
+    assert door.rows("name=old", "starttime=2020-01-01", sacct=True) != []
+    assert door.rows("name=old", "starttime=2020-01-01", "endtime=2021-01-01", sacct=True) == []
+    record = door.record(job)  # one that is named is shown whatever its time
+    assert (record["elapsed"], record["elapsedraw"], record["timelimit"]) == (
+        "1-00:01:01",
+        "86461",
+        "1-00:00:00",
+    )
+
+
 def test_the_cached_queue_is_an_old_picture(place: LocalFacility, door: Door) -> None:
     door.rows(cached=True)
     job = door.submit("sleep 60")
@@ -268,6 +291,16 @@ def test_commands_tell_how_they_ended(door: Door) -> None:
     }  # fmt: skip
     assert door.command("kill -9 $$")["exit_code"] == 137
     assert door.command("sleep 60 & echo $!")["status"] == "ok"  # what it leaves behind ends with it
+
+
+async def test_commands_have_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "LIMIT", 0.2)
+    runner = commands.Commands()
+    alice = User("alice", (), Areas(tmp_path, tmp_path, {}))
+    result = await runner.run("echo begun; sleep 60", alice)
+    assert (result["status"], result["output"]) == ("error", "begun\n")
+    assert result["error"] == "command timed out after 0 s"
+    runner.stop()
 
 
 def test_what_globus_is_not_asked_for(place: LocalFacility, door: Door) -> None:
