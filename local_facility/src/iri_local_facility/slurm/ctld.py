@@ -115,7 +115,8 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
             if not call.version.plain:
                 raise
             # The first version complains of words that it does not know, and calls it a success.
-            return answer(request, call.version, {}, errors=refused.errors(call.version))
+            told = Refusal(refused.number, "job parsing failed", "_parse_job_list", first=refused.first)
+            return answer(request, call.version, {}, errors=told.errors(call.version))
         try:
             core.scheduler.update(call.user, job.id, asked, job.document)
         except FacilityError as refused:
