@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from cli_shell import Shell, variables_of
+from s3_server import BUCKET, KEYS, Store
 
-from iri_common import Facility, FileLedger, JobKey, JobSpec, NotFound, Road
+from iri_common import Facility, FileLedger, JobKey, JobSpec, NotFound, NotOffered, Road, UsageError
 from iri_common.apis.globus import GlobusCredential
 from iri_common.cli.exits import Exit
 from iri_common.facility.collections import GlobusSettings
@@ -156,6 +157,31 @@ def test_doctor_tells_how_globus_stands(
     assert (wrong.code, finding["mark"]) == (Exit.AUTH, "fail")
     assert "check its id and secret" in finding["says"]
     assert "wrong-secret" not in wrong.out + wrong.err
+
+
+def test_a_store_beside_the_lent_collection_is_reached_by_its_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "x").write_text("x")
+    with LocalFacility(without=("filesystem",), s3=(store.url, BUCKET, KEYS["AWS_DEFAULT_REGION"])) as place:
+        for name, value in place.globus_env.items():
+            monkeypatch.setenv(name, value)
+        lent = facility(place, tmp_path, collection_of(place))
+        assert lent.files.put(tmp_path / "x", "/runs/x", storage="objects").road is Road.PARTS
+        assert store.content("runs/x") == b"x"
+        path = str(place.home / "y")
+        assert lent.files.put(tmp_path / "x", path, storage="cluster").road is Road.HTTPS
+        assert lent.files.stat(path, storage=place.collection).size == 1
+        (told,) = lent.storage.access_endpoints("objects")
+        assert (told.protocol, told.details["bucket"]) == ("s3", BUCKET)
+        with pytest.raises(UsageError, match="has no resource 'elsewhere'"):
+            lent.files.put(tmp_path / "x", path, storage="elsewhere")
+        with pytest.raises(UsageError, match="has no resource 'elsewhere'"):
+            lent.files.ls(str(place.home), storage="elsewhere")
+        with pytest.raises(NotOffered, match="none that the Globus collection shows"):
+            lent.files.ls(str(place.home), storage="objects")
 
 
 def test_trees_go_there_and_come_back_over_the_lent_collection(

@@ -11,7 +11,7 @@ from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect
 from iri_common.facility.loop import io_loop
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
-from iri_common.model.errors import UsageError
+from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint
 from iri_common.model.grades import Grades
 from iri_common.model.outcome import Done, Pending
@@ -135,7 +135,14 @@ class LentDialect:
     """
 
     def __init__(self, api: Dialect, loan: Loan) -> None:
-        collection = open_globus(loan.credential).showing(loan.end)
+        globus = open_globus(loan.credential)
+
+        def end_of(file_system: str) -> CollectionEnd:
+            if file_system != loan.end.collection:
+                raise NotOffered(f"the files of {file_system} are none that the Globus collection shows")
+            return loan.end
+
+        collection = GlobusDialect(globus.dialect.client, globus.wire, end_of)
         self.name = api.name
         self.grades = lent_grades(api.grades)
         self.jobs, self.status = api.jobs, api.status

@@ -202,7 +202,15 @@ class Door:
         """
         if self.lent is not None:
             name = f"Globus collection {self.lent.collection}"
-            return Resource(self.lent.collection, name, endpoints=frozenset({"filesystem"}))
+            shows = Resource(self.lent.collection, name, endpoints=frozenset({"filesystem"}))
+            if storage is None or shows.answers_to(storage):
+                return shows
+            named = await self.resource(storage, "filesystem")
+            return named if await self._is_store(named) else shows
+        return await self.own_file_system(storage, near)
+
+    async def own_file_system(self, storage: str | None, near: str | None) -> Resource:
+        """Like :meth:`file_system`, as the facility's own API knows it, whatever stands in for its files."""
         if storage is None and near is not None:
             machine = await self.resource(near, "compute")
             if machine.offers("filesystem"):
@@ -212,6 +220,15 @@ class Door:
             if len(machines) == 1 and machines[0].offers("filesystem"):
                 return machines[0]
         return await self.resource(storage, "filesystem")
+
+    async def _is_store(self, resource: Resource) -> bool:
+        """Whether it keeps objects, which no collection that is lent shows."""
+        if resource.offers("filesystem") or resource.offers("compute"):
+            return False
+        with contextlib.suppress(NotFound, UsageError):  # NotOffered is one
+            told = (await self.dialect.storage.access_endpoints(resource.id)).value
+            return any(each.protocol == "s3" for each in told)
+        return False
 
 
 def open_door(settings: FacilitySettings) -> Door:

@@ -134,5 +134,6 @@ class StorageService(Service):
     ) -> Sequence[AccessEndpoint]:
         """Ways to move data in bulk."""
         settings = self.settings
-        resource_id = (await self.door.file_system(resource or settings.storage, settings.resource)).id
+        storage = resource or settings.storage
+        resource_id = (await self.door.own_file_system(storage, settings.resource)).id
         return (await self.door.dialect.storage.access_endpoints(resource_id, protocol=protocol)).value
