@@ -184,7 +184,14 @@ def test_a_command_takes_its_groups_whole() -> None:
     def command(door: DoorWords, word: str, more: int = 3) -> tuple[DoorWords, str, int]:
         return door, word, more
 
-    words = {"facility": "f", "url": None, "token_env": None, "token_file": None, "json": True}
+    words = {
+        "facility": "f",
+        "url": None,
+        "dialect": None,
+        "token_env": None,
+        "token_file": None,
+        "json": True,
+    }
     assert command(**words, word="x", more=4) == (DoorWords("f", json=True), "x", 4)
 
 

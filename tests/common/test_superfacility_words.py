@@ -388,15 +388,31 @@ async def test_outages_come_in_lists_of_lists_and_planned_ones_once() -> None:
     assert len((await dialect(wire).status.incidents(resource_id="perlmutter")).value) == 1
 
 
-async def test_projects_and_what_is_left_of_them() -> None:
-    project = {"id": 1, "repo_name": "m1234", "description": "d", "hours_given": 10, "hours_used": 1.5}
-    project |= {"project_hours_given": 100.0, "project_hours_used": 40, "gpu_project_hours_given": 5.0}
-    project |= {"project_projdir_usage": [{"name": "cfs", "bytes_given": 2e12, "bytes_used": None}]}
-    door = dialect(Wire(ok([project])))
+PROJECT = {
+    **{"id": 1, "repo_name": "m1234", "description": "d", "hours_given": 10, "hours_used": 1.5},
+    **{"project_hours_given": 100.0, "project_hours_used": 40, "gpu_project_hours_given": 0.0},
+    "project_projdir_usage": [{"name": "cfs", "bytes_given": 2e12, "bytes_used": None}],
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        ({}, {"all": ("node-hours", 60.0)}),
+        ({"cpu_project_hours_given": 7, "cpu_project_hours_used": 1}, {"cpu": ("cpu-node-hours", 6.0)}),
+        (
+            {"cpu_project_hours_given": 7, "gpu_project_hours_given": 5.0, "gpu_project_hours_used": 9},
+            {"cpu": ("cpu-node-hours", 7.0), "gpu": ("gpu-node-hours", -4.0)},
+        ),
+    ],
+)
+async def test_projects_and_what_is_left_of_them(more: dict[str, float], left: dict[str, tuple]) -> None:
+    door = dialect(Wire(ok([{**PROJECT, **more}])))
     (one,) = (await door.accounts.projects()).value
     assert (one.id, one.name, one.description) == ("m1234", "m1234", "d")
     found = {each.id: each.entries[0] for each in (await door.accounts.project_allocations("m1234")).value}
-    assert {name: each.left for name, each in found.items()} == {"all": 60.0, "gpu": 5.0, "space": 2e12}
+    told_ = {name: (each.unit.rpartition(":")[2], each.left) for name, each in found.items()}
+    assert told_ == {**left, "space": ("bytes", 2e12)}
     (mine,) = (await door.accounts.user_allocations("m1234", "all")).value
     assert mine.entries[0].left == 8.5
     with pytest.raises(NotFound):

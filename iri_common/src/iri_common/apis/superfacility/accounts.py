@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from iri_common.apis.reading import Reading
@@ -13,7 +13,12 @@ from iri_common.model.errors import NotFound, NotOffered
 from iri_common.model.facility import Allocation, AllocationEntry, ApiClient, Capability, Project
 from iri_common.model.outcome import Done
 
-_HOURS = "urn:doe-iri:allocation:compute:node-hours"
+_ANY = "all"
+_HOURS = {
+    _ANY: "urn:doe-iri:allocation:compute:node-hours",
+    "cpu": "urn:doe-iri:allocation:compute:cpu-node-hours",
+    "gpu": "urn:doe-iri:allocation:compute:gpu-node-hours",
+}
 _BYTES = "urn:doe-iri:allocation:storage:bytes"
 
 
@@ -62,7 +67,7 @@ class SuperfacilityAccounts:
         ]
         hours = _hours(
             {
-                "all": (project.project_hours_given, project.project_hours_used),
+                _ANY: (project.project_hours_given, project.project_hours_used),
                 "cpu": (project.cpu_project_hours_given, project.cpu_project_hours_used),
                 "gpu": (project.gpu_project_hours_given, project.gpu_project_hours_used),
             }
@@ -74,7 +79,7 @@ class SuperfacilityAccounts:
         project = await self._project(project_id)
         hours = _hours(
             {
-                "all": (project.hours_given, project.hours_used),
+                _ANY: (project.hours_given, project.hours_used),
                 "cpu": (project.cpu_hours_given, project.cpu_hours_used),
                 "gpu": (project.gpu_hours_given, project.gpu_hours_used),
             }
@@ -112,10 +117,11 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _hours(by_kind: dict[str, tuple[float | None, float | None]]) -> list[Allocation]:
-    """One allocation for each kind of node that has any."""
+def _hours(by_kind: Mapping[str, tuple[float | None, float | None]]) -> list[Allocation]:
+    """One allocation for each kind of node that is told apart; else one for all of them."""
+    found = {kind: (given, used or 0.0) for kind, (given, used) in by_kind.items() if given is not None}
+    apart = {kind: hours for kind, hours in found.items() if kind != _ANY and any(hours)}
     return [
-        Allocation(name, (AllocationEntry(given, used or 0.0, _HOURS),), name)
-        for name, (given, used) in by_kind.items()
-        if given is not None
+        Allocation(kind, (AllocationEntry(given, used, _HOURS[kind]),), kind)
+        for kind, (given, used) in (apart or found).items()
     ]
