@@ -105,6 +105,10 @@ def install(app: FastAPI) -> None:
         words = str(error.errors()).capitalize()
         return _answer(request, 400, document(words, errorType="validation", data={"fields": fields}))
 
+    @app.exception_handler(Exception)
+    async def _fault(request: Request, error: Exception) -> JSONResponse:
+        return _answer(request, 500, document(f"{error.args}"))
+
 
 def _answer(
     request: Request, status: int, content: dict[str, Any], refusal: Refusal | None = None

@@ -50,11 +50,10 @@ async def rm(caller: Asking, path: str, account: str | None = None) -> dict[str,
 @router.post("/compress", operation_id="firecrestTransferCompress", status_code=201)
 async def compress(caller: Asking, body: models.Compress) -> dict[str, Any]:
     """Pack."""
-    directory, name = os.path.split(caller.allow(body.path))
+    directory, entry = os.path.split(caller.allow(body.path))
     options = f"{'-h ' if body.dereference else ''}-c{_TAR[body.compression]}vf"
-    command = f"tar {options} '{{target}}' -C '{{directory}}' '{{name}}'"
+    command = f"tar {options} '{{target}}' -C '{{directory}}' '{{entry}}'"
     if body.match_pattern is not None:
-        options = f"{'-h ' if body.dereference else ''}-c{_TAR[body.compression]}vf"
         command = (
             "cd {directory}; find . -type f -regex '{pattern}' -print0 | "
             f"tar {options} '{{target}}' --null --files-from -"
@@ -66,7 +65,7 @@ async def compress(caller: Asking, body: models.Compress) -> dict[str, Any]:
         command,
         target=body.target_path,
         directory=directory,
-        name=name,
+        entry=entry,
         pattern=body.match_pattern or "",
     )
 
