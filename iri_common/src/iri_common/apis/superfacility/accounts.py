@@ -121,7 +121,8 @@ def _hours(by_kind: Mapping[str, tuple[float | None, float | None]]) -> list[All
     """One allocation for each kind of node that is told apart; else one for all of them."""
     found = {kind: (given, used or 0.0) for kind, (given, used) in by_kind.items() if given is not None}
     apart = {kind: hours for kind, hours in found.items() if kind != _ANY and any(hours)}
+    together = {kind: hours for kind, hours in found.items() if kind == _ANY}
     return [
         Allocation(kind, (AllocationEntry(given, used, _HOURS[kind]),), kind)
-        for kind, (given, used) in (apart or found).items()
+        for kind, (given, used) in (apart or together).items()
     ]
