@@ -207,6 +207,20 @@ async def test_fifty_submits_at_once_ask_for_a_home_once():
     assert {each.json["job"]["workingDirectory"] for each in wire.asked("/jobs")} == {"/users/ana"}
 
 
+async def test_what_was_read_a_moment_ago_is_not_read_again_but_to_judge_a_token():
+    wire = Wire()
+    door = dialect(wire)
+    await door.status.resources()
+    await door.status.incidents()
+    await door.storage.locations("alps")
+    assert len(wire.asked("/status/systems")) == 1
+    await door.accounts.check_token()
+    assert len(wire.asked("/status/systems")) == 2
+    await door.accounts.whoami()
+    await door.accounts.projects()
+    assert len(wire.asked("/userinfo")) == 3
+
+
 async def test_the_profile_may_tell_the_name_of_the_user():
     wire = Wire({"/jobs": ok({"jobId": "7"}, 201)})
     await dialect(wire, user="bob").jobs.submit("alps", {"executable": "/bin/true"}, None)

@@ -22,13 +22,13 @@ class FirecrestAccounts:
 
     async def check_token(self) -> Done[str | None]:
         """The list of systems needs a token and nothing else; no name is in the answer."""
-        await self._systems.read()
+        await self._systems.read(fresh=True)
         return Done(self._user)
 
     async def whoami(self) -> Done[str]:
         """The user's name at a system that can be asked now."""
         for system in await self._usable():
-            return Done((await self._systems.user(system.name)).user.name)
+            return Done((await self._systems.user(system.name, fresh=True)).user.name)
         raise self._lacks("user, for it has no system", "get_userinfo")
 
     async def capabilities(self) -> Done[Sequence[Capability]]:
@@ -39,7 +39,7 @@ class FirecrestAccounts:
         """The accounts that jobs can be charged to, of all systems that can be asked now."""
         found: dict[str, Project] = {}
         for system in await self._usable():
-            for each in (await self._systems.user(system.name)).accounts:
+            for each in (await self._systems.user(system.name, fresh=True)).accounts:
                 told = f"the default at {system.name}" if each.default else ""
                 found.setdefault(each.name, Project(each.name, each.name, told))
         return Done(list(found.values()))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import posixpath
+import time
 from collections.abc import Mapping, Sequence
 
 from iri_common.apis.firecrest.wire import SystemReply, SystemsReply, UserReply
 from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import NotFound, NotOffered
+
+FRESH = 5.0  # seconds: the server itself looks at its systems once in two minutes
 
 
 class Systems:
@@ -27,18 +31,25 @@ class Systems:
         self._session = session
         self._user = user
         self._systems: Mapping[str, SystemReply] = {}
+        self._read_at = -math.inf
         self._users: dict[str, UserReply] = {}
         self._asking = asyncio.Lock()  # for many submits that begin at once, the first asks
 
-    async def read(self) -> Sequence[SystemReply]:
-        """All systems, as they are now."""
+    async def read(self, *, fresh: bool = False) -> Sequence[SystemReply]:
+        """All systems, as they are now or, unless it shall be ``fresh``, were a moment ago."""
+        async with self._asking:
+            if fresh or time.monotonic() - self._read_at > FRESH:
+                await self._read()
+        return list(self._systems.values())
+
+    async def _read(self) -> None:
         reply = await self._session.send(
             Request(operation="get_systems", method="GET", path="/status/systems")
         )
         reading = Reading(self._session.label, "get_systems")
         found = reading.many(SystemReply, reading.one(SystemsReply, reply.value).systems)
         self._systems = {each.name.casefold(): each for each in found}
-        return found
+        self._read_at = time.monotonic()
 
     def known(self, resource_id: str) -> SystemReply | None:
         """A system as it was read before. The server ignores the case of its name."""
@@ -57,7 +68,7 @@ class Systems:
         """
         async with self._asking:
             if not self._systems:
-                await self.read()
+                await self._read()
         found = self.known(resource_id)
         if found is None:
             raise NotFound(
@@ -67,10 +78,10 @@ class Systems:
             )
         return found
 
-    async def user(self, resource_id: str) -> UserReply:
+    async def user(self, resource_id: str, *, fresh: bool = False) -> UserReply:
         """Who the token is at a system, and what can be charged there."""
         async with self._asking:
-            if resource_id not in self._users:
+            if fresh or resource_id not in self._users:
                 path = f"/status/{segment(resource_id, 'system')}/userinfo"
                 reply = await self._session.send(Request(operation="get_userinfo", method="GET", path=path))
                 reading = Reading(self._session.label, "get_userinfo")
