@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from superfacility_kit import Door
+from superfacility_kit import Door, assertion
 
 from iri_local_facility import LocalFacility
 from iri_local_facility.accounts import User
@@ -83,6 +83,11 @@ def test_recorded_requests_are_understood(place: LocalFacility, door: Door) -> N
     assert (place.home / "up.bin").read_bytes() == b"data\xff"
 
 
+def test_tokens_last_ten_minutes_at_most(place: LocalFacility, door: Door) -> None:
+    signed = assertion(place.superfacility_key, place.superfacility_token_url)
+    assert door.ask_token(signed).json()["expires_in"] == 600
+
+
 def test_bodies_are_forms(door: Door) -> None:
     answer = door.http.post("/compute/jobs/perlmutter", json={"job": "#!/bin/sh\n", "isPath": False})
     missing = {"msg": "field required", "type": "value_error.missing"}
@@ -103,6 +108,8 @@ def test_a_task_is_new_until_it_ends(place: LocalFacility, door: Door) -> None:
     assert task["result"] == {"status": "ok", "jobid": task["result"]["jobid"], "error": None}
     assert first["id"] in {each["id"] for each in door.http.get("/tasks").json()["tasks"]}
     assert place.requests("sfSubmitJob")[-1]["created"] == task["result"]["jobid"]
+    assert door.http.delete(f"/tasks/{first['id']}").json()["status"] == "OK"
+    assert door.http.get(f"/tasks/{first['id']}").json()["status"] == "completed"  # how it ended is settled
     bob = Door(place, place.new_token("bob"))
     with bob.http:
         assert bob.http.get(f"/tasks/{first['id']}").status_code == 404
