@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import firecrest
+import httpx
 import pytest
 from firecrest.FirecrestException import FirecrestException, TransferJobFailedException
-from firecrest_kit import MIB, SYSTEM, Plain, authorization, plain
+from firecrest_kit import MIB, SYSTEM, Plain, authorization, error, plain
 
 from iri_local_facility import LocalFacility
 
@@ -155,6 +157,44 @@ def test_the_client_carries_large_files(client: Any, place: LocalFacility, tmp_p
     assert (place.home / "large").read_bytes() == large.read_bytes()
     client.download(SYSTEM, f"{place.home}/large", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == large.read_bytes()
+
+
+def test_what_passes_through_the_store(raw: Plain, place: LocalFacility) -> None:
+    def asked(operation: str, method: str = "s3", **more: Any) -> Any:
+        directives = {"transfer_method": method, **more}
+        return raw.transfer(operation, {"path": f"{place.home}/passed", "transfer_directives": directives})
+
+    assert "not available" in error(asked("upload", "streamer", fileSize=1), 400)
+    assert "No such file" in error(asked("download"), 404)
+    empty = asked("upload", file_size=0)
+    assert empty.json()["transferDirectives"]["partsUploadUrls"] == []
+    assert raw.cancel(empty.json()["transferJob"]["jobId"]).status_code == 204
+    # A file that is empty never becomes an object.
+    (place.home / "passed").write_bytes(b"")
+    status = raw.wait(asked("download").json()["transferJob"]["jobId"])["status"]
+    assert (status["state"], status["exitCode"]) == ("FAILED", 70)
+    (place.home / "passed").unlink()
+    (place.home / "passed").mkdir()
+    status = raw.wait(asked("upload", fileSize=1).json()["transferJob"]["jobId"])["status"]
+    assert (status["state"], status["exitCode"]) == ("FAILED", 3)
+    assert "unsupported operand" in error(asked("upload"), 500)
+
+
+def test_the_job_of_an_upload_waits_for_all_of_it(raw: Plain, place: LocalFacility) -> None:
+    body = {"path": f"{place.home}/three", "transferDirectives": {"transferMethod": "s3", "fileSize": "3"}}
+    answer = raw.transfer("upload", body).json()
+    job, ways = answer["transferJob"], answer["transferDirectives"]
+    raw.wait(job["jobId"], "RUNNING")
+    with httpx.Client(trust_env=False) as store:
+        put = store.put(ways["partsUploadUrls"][0], content=b"abc")
+        part = f"<Part><PartNumber>1</PartNumber><ETag>{put.headers['etag']}</ETag></Part>"
+        time.sleep(0.5)  # it looks a few times in vain
+        assert raw.job(job["jobId"])["status"]["state"] == "RUNNING"
+        whole = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>"
+        assert store.post(ways["completeUploadUrl"], content=whole).status_code == 200
+    assert raw.wait(job["jobId"])["status"]["state"] == "COMPLETED"
+    assert "File was successfully downloaded" in Path(job["logs"]["outputLog"]).read_text()
+    assert (place.home / "three").read_bytes() == b"abc"
 
 
 # ------------------------------------------------------------------------------------------- async
