@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from iri_common.http import bytes as bytes_module
 from iri_common.http.bytes import LONGEST_ANSWER, PIECE, HttpBytes
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import TransferError
@@ -129,6 +130,36 @@ async def test_a_body_comes_in_pieces_of_at_most_a_mib() -> None:
         sizes = [len(piece) async for piece in reply.pieces]
     assert sum(sizes) == size
     assert 0 < min(sizes) <= max(sizes) <= PIECE
+
+
+@pytest.mark.parametrize("body", [b"x" * PIECE, bytes(range(256)) * (9 * PIECE // 256) + b"end"], ids=len)
+async def test_a_large_body_is_read_past_httpcore(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bytes_module, "WORTH_A_CONNECTION", PIECE)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with store(saying(head + body)) as there, wire(connections=1) as one:
+        for _ in range(2):
+            assert await read(one, there.url) == (200, body)
+            await asyncio.sleep(0.01)
+    assert there.connections == (2 if len(body) > 2 * PIECE else 1), "none is used again in mid-body"
+
+
+async def test_a_large_body_that_ends_too_early_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bytes_module, "WORTH_A_CONNECTION", PIECE)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (4 * PIECE + 5)
+    async with store(saying(head + b"x" * 4 * PIECE, close=True)) as there, wire() as one:
+        with pytest.raises(ReplyLost, match="5 bytes before its end"):
+            await read(one, there.url)
+    async with store(saying(head + b"x" * 4 * PIECE)) as there, wire(read_seconds=0.1) as one:
+        with pytest.raises(ReplyLost, match="ReadTimeout"):
+            await read(one, there.url)
+
+
+async def test_a_body_in_chunks_is_not_read_past_httpcore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bytes_module, "WORTH_A_CONNECTION", 1)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"
+    async with store(saying(head + chunks)) as there, wire() as one:
+        assert await read(one, there.url) == (200, b"abcde")
 
 
 async def test_a_body_waits_for_whoever_reads_it_slowly() -> None:
@@ -332,7 +363,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return both
 
 
-async def test_tls_is_spoken_with_those_whom_the_ca_file_names(certificate: Path) -> None:
+async def test_tls_is_spoken_with_those_whom_the_ca_file_names(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
     body = b"0123456789" * 600_000
@@ -341,7 +374,9 @@ async def test_tls_is_spoken_with_those_whom_the_ca_file_names(certificate: Path
         async with wire(ca_file=str(certificate)) as one:
             assert await read(one, there.url) == (200, body)
             assert await read(one, there.url) == (200, body)
-        assert there.connections == 1
+            assert there.connections == 1
+            monkeypatch.setattr(bytes_module, "WORTH_A_CONNECTION", PIECE)
+            assert await read(one, there.url) == (200, body)
         async with wire() as stranger:
             with pytest.raises(NotSent, match="certificate"):
                 await read(stranger, there.url)

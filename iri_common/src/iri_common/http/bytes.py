@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -166,7 +167,8 @@ def _read(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 async def _rest(reply: httpcore.Response, count: int, silence: float) -> AsyncIterator[bytes]:
-    stream: httpcore.AsyncNetworkStream = reply.extensions["network_stream"]
+    extensions = cast("Mapping[str, Any]", reply.extensions)  # pyright: ignore[reportUnknownMemberType]
+    stream: httpcore.AsyncNetworkStream = extensions["network_stream"]
     while count:
         piece = (await stream.read(PIECE, silence))[:count]
         if not piece:
