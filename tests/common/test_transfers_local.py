@@ -22,7 +22,8 @@ from iri_common import TransferError, UsageError
 from iri_common.model.errors import TooLarge
 from iri_common.transfers import local
 from iri_common.transfers.abreast import Room, abreast
-from iri_common.transfers.local import LocalAside, aside_of, content_of, reading, write_whole
+from iri_common.transfers.aside import LocalAside
+from iri_common.transfers.local import aside_of, content_of, reading, write_whole
 
 # ------------------------------------------------------------------------------------------ names aside
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import hashlib
 import os
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iri_common.model.errors import TransferError
+from iri_common.model.transfer import Move
+from iri_common.transfers import aside as aside_module
 from iri_common.transfers import spans as spans_module
-from iri_common.transfers.local import LocalAside
-from iri_common.transfers.spans import MIB, Digest, Spans
+from iri_common.transfers.aside import LocalAside
+from iri_common.transfers.spans import MIB, Digest, Spans, fetch
+from iri_common.transfers.trip import Trip
 
 
 @pytest.fixture(autouse=True)
@@ -66,22 +74,81 @@ def test_a_half_begins_at_a_whole_mib() -> None:
 @pytest.mark.parametrize("size", [0, 1, MIB, 5 * MIB + 7])
 async def test_a_digest_follows_what_comes_in_any_order(size: int) -> None:
     content, there = os.urandom(size), bytearray(size)
+    taken = again = 0
 
     async def read(offset: int, count: int) -> bytes:
+        nonlocal again
+        again += count
         return bytes(there[offset : offset + count])
 
     spans = Spans(size)
     digest = Digest(read, size, spans)
-    making = asyncio.create_task(digest.made())
-    taken = [span for span in (spans.take(), spans.take()) if span is not None]
-    for span in reversed(taken):
-        while span.at < span.end:
-            await asyncio.sleep(0)
-            block = content[span.at : min(span.at + MIB, span.end)]
-            there[span.at : span.at + len(block)] = block
-            await digest.offer(span.at, [memoryview(block)])
-            spans.arrived(span, len(block))
-    assert await making == hashlib.sha256(content).hexdigest()
+    async with digest.making() as made:
+        for span in reversed([span for span in (spans.take(), spans.take()) if span is not None]):
+            while span.at < span.end:
+                await asyncio.sleep(0)
+                block = content[span.at : min(span.at + MIB, span.end)]
+                there[span.at : span.at + len(block)] = block
+                if (take := digest.next_from(span.at)) is not None:
+                    take(block)
+                    taken += len(block)
+                spans.arrived(span, len(block))
+        assert await made == hashlib.sha256(content).hexdigest()
+    assert taken + again == size
+    assert taken > 0 or size == 0
+
+
+async def test_what_comes_in_order_is_not_read_again() -> None:
+    async def read(offset: int, count: int) -> bytes:
+        raise AssertionError("it was handed over")
+
+    content = os.urandom(3 * MIB)
+    spans = Spans(len(content))
+    span = spans.take()
+    assert span is not None
+    digest = Digest(read, len(content), spans)
+    async with digest.making() as made:
+        for at in range(0, len(content), MIB):
+            assert digest.next_from(at + MIB) is None
+            take = digest.next_from(at)
+            assert take is not None
+            await asyncio.to_thread(take, content[at : at + MIB])
+            await asyncio.sleep(0)  # the digest is past what is said to be here
+            spans.arrived(span, MIB)
+        assert await made == hashlib.sha256(content).hexdigest()
+
+
+async def test_what_is_read_again_is_not_taken_meanwhile() -> None:
+    content = os.urandom(2 * MIB)
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def read(offset: int, count: int) -> bytes:
+        reading.set()
+        await go_on.wait()
+        return content[offset : offset + count]
+
+    digest = Digest(read, len(content), Spans(len(content), []))
+    async with digest.making() as made:
+        await reading.wait()
+        assert digest.next_from(0) is None
+        go_on.set()
+        assert await made == hashlib.sha256(content).hexdigest()
+
+
+async def test_nothing_goes_on_reading_when_a_digest_is_not_wished_for_any_more() -> None:
+    ended = False
+
+    async def read(offset: int, count: int) -> bytes:
+        nonlocal ended
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended = True
+        return b""
+
+    async with Digest(read, MIB).making():
+        await asyncio.sleep(0.01)
+    assert ended
 
 
 async def test_a_hole_at_the_end_is_zeros_in_the_digest() -> None:
@@ -89,29 +156,84 @@ async def test_a_hole_at_the_end_is_zeros_in_the_digest() -> None:
         return b"abc"[offset : offset + count]
 
     size = 2 * MIB + 3
-    assert await Digest(read, size).made() == hashlib.sha256(b"abc".ljust(size, b"\0")).hexdigest()
+    async with Digest(read, size).making() as made:
+        assert await made == hashlib.sha256(b"abc".ljust(size, b"\0")).hexdigest()
 
 
 async def test_pieces_that_are_all_zeros_become_a_hole_and_others_do_not(tmp_path: Path) -> None:
     aside = LocalAside(str(tmp_path / "f"), "0" * 16)
     await aside.open()
     zeros, some = memoryview(bytes(MIB)), memoryview(os.urandom(300_001))
-    await aside.write_together(0, [some, zeros[: MIB - 300_001]])
-    await aside.write_together(MIB, [zeros[:5], zeros[5:]] * 8)
-    await aside.write_together(9 * MIB, [some[:7], some[7:]])
+    handed = list[memoryview]()
+    await aside.write_together(0, [some, zeros[: MIB - 300_001]], handed.append)
+    await aside.write_together(MIB, [zeros[:5], zeros[5:]] * 8, handed.append)
+    await aside.write_together(9 * MIB, [some[:7], some[7:]], handed.append)
     await aside.place(9 * MIB + len(some))
     there = (tmp_path / "f").read_bytes()
     assert there == bytes(some).ljust(9 * MIB, b"\0") + bytes(some)
+    assert b"".join(handed) == there
     assert os.stat(tmp_path / "f").st_blocks * 512 < 3 * MIB
 
 
-async def test_bytes_beyond_a_gap_are_not_waited_for() -> None:
-    async def read(offset: int, count: int) -> bytes:
-        raise AssertionError("nothing is there yet")
+# -------------------------------------------------------------------------------------- what is noted
 
-    spans = Spans(40 * MIB)
+
+@contextlib.asynccontextmanager
+async def opened(content: bytes, broken_at: int, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(start, end, MIB // 2):
+            await asyncio.sleep(0.005)
+            if at >= broken_at:
+                raise TransferError("the store has lost it")
+            yield content[at : min(at + MIB // 2, end)]
+
+    yield pieces()
+
+
+class Still:
+    """A meter that says nothing."""
+
+    async def spend(self, count: int) -> None: ...
+
+    def moved(self, count: int, name: str = "") -> None: ...
+
+
+@pytest.mark.parametrize("broken_at", [20 * MIB, 7 * MIB, 0], ids=["whole", "broken", "nothing"])
+async def test_no_byte_is_noted_before_it_is_on_the_disk(
+    broken_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(20 * MIB)
+    spans, synced, noted = Spans(len(content)), [0], [0]
+
+    def sync(descriptor: int) -> None:
+        synced.append(spans.reached)
+        time.sleep(0.03)  # more arrives meanwhile
+        os.fsync(descriptor)
+
+    def note(missing: Sequence[Sequence[int]]) -> None:
+        noted.append(Spans(len(content), missing).reached)
+        assert noted[-1] <= synced[-1]
+
+    monkeypatch.setattr(aside_module, "_sync_content", sync)
+    monkeypatch.setattr(spans_module, "_NOTED_EVERY", 4 * MIB)
+    aside = LocalAside(str(tmp_path / "f"), "0" * 16)
+    await aside.open()
+    open_at = functools.partial(opened, content, broken_at)
+    digest = Digest(aside.read, len(content), spans)
+    words = (open_at, aside, spans, digest, Move("/s", "/t", len(content)), Trip(Still(), None, 1))  # type: ignore[arg-type]
+    fetched = fetch(*words, slots=asyncio.Semaphore(1), note=note)
+    if broken_at < len(content):
+        with pytest.raises(TransferError, match="has lost it"):
+            await fetched
+        assert noted[-1] == broken_at, "not even the last bytes come again"
+    else:
+        await fetched
+        assert noted[1] >= 4 * MIB
+    aside.close()
+
+
+def test_a_store_that_knows_no_ranges_is_asked_by_one() -> None:
+    spans = Spans(8 * MIB)
     assert spans.take() is not None
-    further = spans.take()
-    assert further is not None
-    async with asyncio.timeout(5):
-        await Digest(read, 40 * MIB, spans).offer(further.at, [memoryview(b"x")])
+    spans.divisible = False
+    assert spans.take() is None

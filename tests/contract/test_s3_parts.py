@@ -25,6 +25,7 @@ from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import (
     IriError,
+    NotFound,
     PermissionDenied,
     TransferError,
     TransientError,
@@ -315,6 +316,55 @@ async def test_an_object_that_changes_while_it_is_read_is_no_file(
     assert os.listdir(tmp_path) == ["notes"]
     await carry(road, Move("/changing", str(tmp_path / "c"), 2 * MIB), tmp_path)
     assert (tmp_path / "c").read_bytes() == one
+
+
+async def test_an_object_that_is_another_by_now_is_no_file_though_all_of_the_old_one_is_here(
+    store: Store, relay: Relay, wire, tmp_path: Path
+) -> None:
+    old, new = os.urandom(2 * MIB), os.urandom(2 * MIB)
+    store.admin.put_object(Bucket=BUCKET, Key="replaced", Body=old)
+    target = tmp_path / "r"
+    move = Move("/replaced", str(target), len(old))
+    road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=False)
+    etag = store.admin.head_object(Bucket=BUCKET, Key="replaced")["ETag"].encode()
+    head = b"HTTP/1.1 206 P\r\nETag: %s\r\nContent-Range: bytes 0-2097151/2097152\r\n" % etag
+    relay.faults = [
+        Fault("GET /", reply=head + b"Content-Length: 2097152\r\n\r\n" + old[:MIB]),
+        Fault("GET /", reply=http(404, b"", "text/plain")),
+    ]
+    with pytest.raises(NotFound):
+        await carry(road, move, tmp_path)
+    async with trip(tmp_path, move.source, move.target) as before:  # killed when the rest had come
+        (name,) = before.notes.names  # type: ignore[attr-defined]
+        before.notes.put(name, {**before.notes.get(name), "missing": []})
+    (aside,) = [each for each in os.listdir(tmp_path) if each.endswith(".part")]
+    (tmp_path / aside).write_bytes(old)
+    store.admin.put_object(Bucket=BUCKET, Key="replaced", Body=new)
+    with pytest.raises(TransferError, match="changed while it was read"):
+        await carry(road, move, tmp_path)
+    assert not target.exists()
+    await carry(road, move, tmp_path)
+    assert target.read_bytes() == new
+
+
+async def test_a_store_that_knows_no_ranges_gives_the_file_all_the_same(
+    store: Store, relay: Relay, wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans_module, "_NEXT_READER", 0.0)
+    monkeypatch.setattr(spans_module, "_WORTH_HELPING", 0.0)
+    monkeypatch.setattr(spans_module, "_WORTH_SPLITTING", MIB)
+    content = os.urandom(12 * MIB)
+    store.admin.put_object(Bucket=BUCKET, Key="plain", Body=content)
+    whole = b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: %d\r\n\r\n" % len(content)
+    relay.faults = [
+        Fault("GET /", reply=whole + content[: 5 * MIB + 7], delay=0.2),
+        Fault("GET /", reply=whole + content, times=9),
+    ]
+    target = tmp_path / "plain"
+    road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=False)
+    counts = await carry(road, Move("/plain", str(target), len(content)), tmp_path)
+    assert target.read_bytes() == content
+    assert counts.sent == len(content)
 
 
 async def test_a_source_that_changes_while_it_is_sent_leaves_nothing_in_the_store(

@@ -28,6 +28,7 @@ from iri_common.model.transfer import Move
 from iri_common.policy.sizes import PART_DOWN, PART_UP
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named, tried
+from iri_common.transfers.aside import LocalAside
 from iri_common.transfers.far import FarEnd
 from iri_common.transfers.trip import Meter, Trip
 
@@ -267,7 +268,7 @@ class Download(Leg):
         move, trip = self._move, self._trip
         await local.require_place(move.target)
         split = await self._split()
-        aside = local.LocalAside(move.target, trip.notes.transfer)
+        aside = LocalAside(move.target, trip.notes.transfer)
         try:
             if not await self._fetch(split, aside):
                 await aside.drop()
@@ -346,7 +347,7 @@ class Download(Leg):
     def _meter(self, split: SplitFile) -> Meter:
         return self._trip.meter
 
-    async def _fetch(self, split: SplitFile, aside: local.LocalAside) -> bool:
+    async def _fetch(self, split: SplitFile, aside: LocalAside) -> bool:
         far, meter, part_size = self._far, self._meter(split), self._road.part_size
         had = await aside.open(keep=True)
         if not had and await local.is_whole(self._move.target, split.size, split.sha256):

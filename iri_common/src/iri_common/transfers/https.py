@@ -16,6 +16,7 @@ from iri_common.model.transfer import Move
 from iri_common.policy.retry import backoff
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named
+from iri_common.transfers.aside import LocalAside
 from iri_common.transfers.far import FarEnd
 from iri_common.transfers.spans import MIB, TRIES, Damaged, Digest, Spans, fetch
 from iri_common.transfers.trip import Trip
@@ -120,7 +121,7 @@ class HttpsRoad:
 
     async def _get(self, move: Move, trip: Trip, slots: asyncio.Semaphore) -> str:
         await local.require_place(move.target)
-        aside = local.LocalAside(move.target, trip.notes.transfer)
+        aside = LocalAside(move.target, trip.notes.transfer)
         ends = f"{move.source}\0{move.target}".encode(errors="surrogateescape")
         name = f"https:{hashlib.sha256(ends).hexdigest()[:16]}"
         seen = await self._facts(move)
@@ -143,7 +144,7 @@ class HttpsRoad:
         seen: list[float],
         trip: Trip,
         slots: asyncio.Semaphore,
-        aside: local.LocalAside,
+        aside: LocalAside,
         name: str,
     ) -> str:
         noted: Mapping[str, Any] = trip.notes.get(name) or {}
@@ -152,19 +153,16 @@ class HttpsRoad:
         spans = Spans(move.size, noted["missing"] if same and left else None)
         trip.meter.kept(spans.here)
 
-        def note() -> None:
-            trip.notes.put(name, {"size": move.size, "seen": seen, "missing": spans.missing})
+        def note(missing: Sequence[Sequence[int]]) -> None:
+            trip.notes.put(name, {"size": move.size, "seen": seen, "missing": missing})
 
         def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
             return self._ranges.read(self._id, move.source, start=start, end=end)
 
         digest = Digest(aside.read, move.size, spans)
-        digesting = asyncio.create_task(digest.made())
-        try:
+        async with digest.making() as made:
             await fetch(open_at, aside, spans, digest, move, trip, slots=slots, note=note)
-            return await digesting
-        finally:
-            digesting.cancel()
+            return await made
 
     async def _facts(self, move: Move) -> list[float]:
         """Size and time of the source now, or when it was listed where nobody tells."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from typing import Generic, TypeVar
 
 from iri_common.model.errors import NotFound, PermissionDenied, Refused, TransientError, Unreachable
@@ -86,3 +86,11 @@ async def words_of(pieces: AsyncIterator[bytes]) -> bytes:
         if len(said) >= _LONGEST_WORDS:
             break
     return said[:_LONGEST_WORDS]
+
+
+async def from_byte(start: int, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """What comes without its beginning."""
+    async for piece in pieces:
+        if start < len(piece):
+            yield piece[start:]
+        start = max(0, start - len(piece))

@@ -8,18 +8,16 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from iri_common.model.errors import IriError, TooLarge, TransferError, UsageError
-from iri_common.transfers.lent import LentFile
 
 T = TypeVar("T")
 
 PIECE = 1024 * 1024
-_ZEROS = bytes(PIECE)
 _LONGEST_NAME = 255  # bytes, on every file system that matters
 
 
@@ -169,127 +167,6 @@ async def sha256(content: bytes) -> str:
 
 
 # --------------------------------------------------------------------------------------------- writing
-
-
-class LocalAside:
-    """A file on its way into the place of ``target``: written beside it, in any order, then renamed.
-
-    Args:
-        target: Where it will be.
-        transfer: Names the transfer, so that a later try finds what this one has written.
-    """
-
-    def __init__(self, target: str, transfer: str) -> None:
-        self.target = target
-        self.path = aside_of(target, transfer)
-        self._file: LentFile | None = None
-        self._written_before = 0
-
-    async def open(self, *, keep: bool = False) -> int:
-        """Begin; gives the bytes that an earlier try has left, which stay with ``keep``.
-
-        Raises:
-            UsageError: if nothing can be written there.
-        """
-        try:
-            await asyncio.to_thread(self._open, keep)
-        except OSError as error:
-            raise unwritten(self.target, error) from None
-        return self._written_before
-
-    async def read(self, offset: int, count: int) -> bytes:
-        """Bytes that were written; fewer where there are no more."""
-        return await self._off_the_loop(lambda file: os.pread(file, count, offset))
-
-    async def write(self, offset: int, content: bytes) -> None:
-        """Put some bytes where they belong; whole MiB of zeros become holes."""
-        await self._off_the_loop(lambda file: self._write(file, offset, content))
-
-    async def write_together(self, offset: int, pieces: Sequence[memoryview]) -> None:
-        """Put pieces that follow one another where they belong; all of them zeros become a hole."""
-        await self._off_the_loop(lambda file: self._write_together(file, offset, pieces))
-
-    async def sha256(self, size: int) -> str:
-        """The digest of its first bytes, so many; it is no longer than that afterwards."""
-        return await self._off_the_loop(lambda file: self._sha256(file, size))
-
-    async def place(self, size: int) -> None:
-        """Make it durable and rename it over the target; it is whole at so many bytes."""
-        await self._off_the_loop(lambda file: self._place(file, size))
-
-    def close(self) -> None:
-        """Let go of it; what was written stays for a later try."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    async def drop(self) -> None:
-        """Leave nothing of it."""
-        self.close()
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(os.unlink, self.path)
-
-    async def _off_the_loop(self, work: Callable[[int], T]) -> T:
-        if self._file is None:
-            raise ValueError(f"{self.path} is not open")
-        try:
-            return await asyncio.to_thread(self._file.lent, work)
-        except OSError as error:
-            raise unwritten(self.target, error) from None
-
-    def _open(self, keep: bool) -> None:
-        require_place_now(Path(self.target))
-        # A link that somebody put under this name in a directory of all (/tmp) is not followed.
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self.path, flags if keep else flags | os.O_TRUNC, 0o666)
-        self._file = LentFile(descriptor)
-        self._written_before = os.fstat(descriptor).st_size
-
-    def _write(self, file: int, offset: int, content: bytes) -> None:
-        rest = memoryview(content)
-        while rest:
-            piece = rest[: PIECE - offset % PIECE]
-            if offset < self._written_before or len(piece) != PIECE or not _is_zeros(piece):
-                _write_piece(file, offset, piece)
-            offset, rest = offset + len(piece), rest[len(piece) :]
-
-    def _write_together(self, file: int, offset: int, pieces: Sequence[memoryview]) -> None:
-        if offset >= self._written_before and all(map(_is_zeros, pieces)):
-            return
-        rest = list(pieces)
-        while rest:
-            count = os.pwritev(file, rest, offset)
-            offset += count
-            while rest and count >= len(rest[0]):
-                count -= len(rest.pop(0))
-            if rest:
-                rest[0] = rest[0][count:]
-
-    def _sha256(self, file: int, size: int) -> str:
-        os.ftruncate(file, size)
-        digest, offset = hashlib.sha256(), 0
-        while piece := os.pread(file, PIECE, offset):
-            digest.update(piece)
-            offset += len(piece)
-        return digest.hexdigest()
-
-    def _place(self, file: int, size: int) -> None:
-        os.ftruncate(file, size)
-        os.fsync(file)
-        self.close()
-        os.replace(self.path, self.target)
-        sync_directory_now(os.path.dirname(self.target) or ".")
-
-
-def _write_piece(file: int, offset: int, piece: memoryview) -> None:
-    while piece:
-        count = os.pwrite(file, piece, offset)
-        offset, piece = offset + count, piece[count:]
-
-
-def _is_zeros(piece: memoryview) -> bool:
-    # Views are compared item by item, which takes a hundred times as long as with bytes.
-    return not piece[0] and piece.tobytes() == _ZEROS[: len(piece)]
 
 
 async def write_whole(target: str, transfer: str, content: bytes) -> None:

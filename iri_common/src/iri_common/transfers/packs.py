@@ -15,6 +15,7 @@ from iri_common.model.transfer import Move
 from iri_common.policy.sizes import PART_UP
 from iri_common.transfers import local
 from iri_common.transfers.abreast import tried
+from iri_common.transfers.aside import LocalAside
 from iri_common.transfers.chunks import PATIENCE, ChunksRoad, Download, RunScript
 from iri_common.transfers.direct import DirectRoad
 from iri_common.transfers.packing import below, root_of
@@ -95,7 +96,7 @@ class _Pack(Download):
         whole_path(self._root)
         await local.require_place(move.target)
         split = await self._split()
-        aside = local.LocalAside(move.target, trip.notes.transfer)
+        aside = LocalAside(move.target, trip.notes.transfer)
         try:
             await self._fetch(split, aside)
             if await aside.sha256(split.size) != split.sha256:

@@ -20,8 +20,9 @@ from iri_common.model.transfer import DownloadLink, Move, PartsUpload
 from iri_common.policy.retry import Limits, backoff
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named, tried
+from iri_common.transfers.aside import LocalAside
 from iri_common.transfers.far import FarEnd
-from iri_common.transfers.links import Links, StaleLink, require_fine, wire_errors, words_of
+from iri_common.transfers.links import Links, StaleLink, from_byte, require_fine, wire_errors, words_of
 from iri_common.transfers.spans import Damaged, Digest, OpenAt, Spans, fetch
 from iri_common.transfers.trip import Trip
 
@@ -117,13 +118,12 @@ class _Upload(_Leg):
         if far is not None and not self._road.parts.appears_whole:
             await far.require_no_directory(path)
             path = local.aside_of(path, self._trip.notes.transfer)
-        async with local.reading(self._move.source) as source:
-            digesting = asyncio.create_task(Digest(source.read, source.size).made())
-            try:
-                await self._send(source, path)
-                sha256 = await digesting
-            finally:
-                digesting.cancel()
+        async with (
+            local.reading(self._move.source) as source,
+            Digest(source.read, source.size).making() as made,
+        ):
+            await self._send(source, path)
+            sha256 = await made
         if far is not None:
             await self._put_in_place(far, path, source.size, sha256)
         self._landed(sha256)
@@ -309,7 +309,7 @@ class _Download(_Leg):
             return
         first = await self._link(None)
         size = move.size if first.size is None else first.size
-        aside = local.LocalAside(move.target, transfer)
+        aside = LocalAside(move.target, transfer)
         try:
             sha256 = await self._fetched(Links(first, self._link), aside, size)
             await self._compare(size, sha256)
@@ -338,37 +338,26 @@ class _Download(_Leg):
 
         return await tried(asked)
 
-    async def _fetched(self, links: Links[DownloadLink], aside: local.LocalAside, size: int) -> str:
+    async def _fetched(self, links: Links[DownloadLink], aside: LocalAside, size: int) -> str:
         """Read what is missing; gives the SHA-256 of all."""
         noted = self._noted or {}
         same = noted.get("size") == size and noted.get("mtime") == self._move.mtime
         left = await aside.open(keep=same)
-        spans = Spans(size, noted["missing"] if same and left else None)
+        # With all of it here, the last byte is read again: the reply tells whether the object is the same.
+        spans = Spans(size, noted["missing"] or [[size - 1, size]] if same and left else None)
         self._etag = noted["etag"] if same and left else ""
         self._trip.meter.kept(spans.here)
 
-        def note() -> None:
-            told = {"size": size, "mtime": self._move.mtime, "etag": self._etag, "missing": spans.missing}
-            self._note(told)
+        def note(missing: Sequence[Sequence[int]]) -> None:
+            self._note({"size": size, "mtime": self._move.mtime, "etag": self._etag, "missing": missing})
 
         digest = Digest(aside.read, size, spans)
-        digesting = asyncio.create_task(digest.made())
-        try:
-            await fetch(
-                self._opener(links),
-                aside,
-                spans,
-                digest,
-                self._move,
-                self._trip,
-                slots=self._slots,
-                note=note,
-            )
-            return await digesting
-        finally:
-            digesting.cancel()
+        opener, slots = self._opener(links, spans), self._slots
+        async with digest.making() as made:
+            await fetch(opener, aside, spans, digest, self._move, self._trip, slots=slots, note=note)
+            return await made
 
-    def _opener(self, links: Links[DownloadLink]) -> OpenAt:
+    def _opener(self, links: Links[DownloadLink], spans: Spans) -> OpenAt:
         @contextlib.asynccontextmanager
         async def open_at(start: int, end: int) -> AsyncGenerator[AsyncIterator[bytes]]:
             link = await links.good()
@@ -377,10 +366,12 @@ class _Download(_Leg):
                     async with self._road.wire.get(link.url, start, end) as reply:
                         if not 200 <= reply.status < 300:
                             require_fine(reply.status, await words_of(reply.pieces))
-                        if start and reply.status != 206:
-                            raise ReplyError("the object store gives no ranges of an object")
                         self._require_same(reply.headers.get("etag", ""))
-                        yield reply.pieces
+                        if reply.status == 206:
+                            yield reply.pieces
+                        else:  # a store that knows no ranges tells all of it, whatever was asked for
+                            spans.divisible = False
+                            yield from_byte(start, reply.pieces)
             except StaleLink:
                 await links.renew(link)
                 raise

@@ -7,14 +7,15 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from iri_common.model.errors import IriError, TransferError
 from iri_common.model.transfer import Move
+from iri_common.policy.classify import ReplyLost
 from iri_common.policy.retry import Limits, backoff
-from iri_common.transfers.local import LocalAside
+from iri_common.transfers.aside import LocalAside
 from iri_common.transfers.trip import Trip
 
 MIB = 1024 * 1024
@@ -24,14 +25,16 @@ _WORTH_SPLITTING = 32 * MIB
 _NEXT_READER = 2.0  # seconds after which one more connection may help
 _WORTH_HELPING = 4.0  # seconds that are left without it: a store may read all of an object for a range
 _NOTED_EVERY = 8 * MIB
-_BLOCK = 2 * MIB
-_OFFERED_AHEAD = 8 * MIB
+_BLOCK = 4 * MIB
 
 Block = Sequence[memoryview]
 """Bytes that follow one another, as they came: to join them would cost as much as to receive them."""
 
 OpenAt = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """The bytes from an offset up to, not including, another."""
+
+Note = Callable[[Sequence[Sequence[int]]], None]
+"""Takes down what is missing, as :class:`Spans` gives it and takes it."""
 
 
 class Damaged(TransferError):
@@ -52,10 +55,14 @@ class Spans:
     Args:
         size: Of the file.
         missing: As :attr:`missing` gave it in an earlier try; all of it if None.
+
+    Attributes:
+        divisible: Whether a span that is read may be read by two; not where each begins at the first byte.
     """
 
     def __init__(self, size: int, missing: Sequence[Sequence[int]] | None = None) -> None:
         self.size = size
+        self.divisible = True
         begun = [(0, size)] if missing is None else missing
         self._waiting = [Span(at, end) for at, end in sorted(map(tuple, begun)) if at < end]
         self._read: list[Span] = []
@@ -67,7 +74,7 @@ class Spans:
             taken = self._waiting.pop(0)
         else:
             longest = max(self._read, key=lambda each: each.end - each.at, default=Span(0, 0))
-            if longest.end - longest.at < _WORTH_SPLITTING:
+            if not self.divisible or longest.end - longest.at < _WORTH_SPLITTING:
                 return None
             middle = (longest.at + longest.end) // 2 // MIB * MIB
             taken = Span(middle, longest.end)
@@ -94,9 +101,17 @@ class Spans:
     async def without_gap(self, beyond: int) -> int:
         """How far the file is here from its beginning on, once that is further than this."""
         while (reached := self.reached) <= beyond:
-            self._grown.clear()
-            await self._grown.wait()
+            await self._more()
         return reached
+
+    async def at_least(self, count: int) -> None:
+        """Return when so many bytes are here."""
+        while self.here < count:
+            await self._more()
+
+    async def _more(self) -> None:
+        self._grown.clear()
+        await self._grown.wait()
 
     @property
     def reached(self) -> int:
@@ -113,7 +128,7 @@ async def fetch(
     trip: Trip,
     *,
     slots: asyncio.Semaphore,
-    note: Callable[[], None],
+    note: Note,
 ) -> None:
     """Read all that is missing into its place.
 
@@ -123,11 +138,11 @@ async def fetch(
         open_at: Raises errors of our own; a transient one is tried again from where it came.
         aside: Open.
         spans: What is missing.
-        digest: Offered what comes.
+        digest: Handed what comes next.
         move: For its name.
         trip: Its meter is told.
         slots: How many connections there may be, shared with other files.
-        note: Called every few MiB.
+        note: Told every few MiB, and when it fails, what is missing; all else is on the disk then.
     """
     begun, here = time.monotonic(), spans.here
 
@@ -142,23 +157,41 @@ async def fetch(
                 span = spans.take()
                 if span is None:
                     return
-                await _read(open_at, aside, spans, span, digest, move, trip, note)
+                await _read(open_at, aside, spans, span, digest, move, trip)
 
     readers = [asyncio.create_task(reader(number)) for number in range(trip.parallel)]
+    noting = asyncio.create_task(_noting(aside, spans, note))
     try:
-        await _all_read(readers, spans)
+        await _all_read(readers, noting, spans)
+    except IriError:
+        with suppress(IriError):  # what led here is what is to be told
+            await _note_durable(aside, spans, note)
+        raise
     finally:
-        for each in readers:
+        for each in (*readers, noting):
             each.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+        await asyncio.gather(*readers, noting, return_exceptions=True)
 
 
-async def _all_read(readers: Sequence[asyncio.Task[None]], spans: Spans) -> None:
-    waiting = set(readers)
-    while waiting and spans.missing:
+async def _all_read(readers: Sequence[asyncio.Task[None]], noting: asyncio.Task[None], spans: Spans) -> None:
+    waiting = {*readers, noting}
+    while spans.missing and waiting != {noting}:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
             each.result()
+
+
+async def _noting(aside: LocalAside, spans: Spans, note: Note) -> None:
+    """Note what is here again and again; the disk has less to do when all is here, too."""
+    while True:
+        await spans.at_least(spans.here + _NOTED_EVERY)
+        await _note_durable(aside, spans, note)
+
+
+async def _note_durable(aside: LocalAside, spans: Spans, note: Note) -> None:
+    missing = spans.missing
+    await aside.durable()  # a machine that loses power would remember the note, and not the bytes
+    note(missing)
 
 
 async def _read(
@@ -169,9 +202,8 @@ async def _read(
     digest: Digest,
     move: Move,
     trip: Trip,
-    note: Callable[[], None],
 ) -> None:
-    attempt = noted = 0
+    attempt = 0
     while span.at < span.end:
         begun = span.at
         try:
@@ -180,19 +212,14 @@ async def _read(
                     block = _first(block, span.end - span.at)  # another may read on from there by now
                     count = _size_of(block)
                     await trip.meter.spend(count)
-                    await aside.write_together(span.at, block)
-                    await digest.offer(span.at, block)
+                    await aside.write_together(span.at, block, digest.next_from(span.at))
                     spans.arrived(span, count)
                     trip.meter.moved(count, move.name)
-                    if span.at // _NOTED_EVERY > noted:
-                        noted = span.at // _NOTED_EVERY
-                        note()
                     if span.at >= span.end:
                         return
             raise Damaged(f"{move.source} ended at byte {span.at} of {spans.size}; ask again")
         except IriError as error:
             attempt = 1 if span.at > begun else attempt + 1
-            note()
             if not error.transient or attempt >= TRIES.attempts:
                 raise
         await asyncio.sleep(backoff(attempt, random.random(), TRIES))
@@ -201,14 +228,19 @@ async def _read(
 async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[Block]:
     """The same bytes, so many at a time: each block costs a turn of two threads."""
     kept, wanted = list[memoryview](), _BLOCK
-    async for piece in pieces:
-        rest = memoryview(piece)
-        while len(rest) >= wanted:
-            yield [*kept, rest[:wanted]]
-            kept, rest, wanted = [], rest[wanted:], _BLOCK
-        if rest:
-            kept.append(rest)
-            wanted -= len(rest)
+    try:
+        async for piece in pieces:
+            rest = memoryview(piece)
+            while len(rest) >= wanted:
+                yield [*kept, rest[:wanted]]
+                kept, rest, wanted = [], rest[wanted:], _BLOCK
+            if rest:
+                kept.append(rest)
+                wanted -= len(rest)
+    except (IriError, ReplyLost):
+        if kept:
+            yield kept  # what came before the connection broke need not come again
+        raise
     if kept:
         yield kept
 
@@ -241,6 +273,8 @@ def _first(block: Block, count: int) -> Block:
 class Digest:
     """The SHA-256 of a file, made from its beginning on while it comes or goes.
 
+    Bytes that come next are hashed as they are written, from the processor's cache; others are read again.
+
     Args:
         read: Gives bytes from an offset.
         size: Of the file.
@@ -251,51 +285,38 @@ class Digest:
         self, read: Callable[[int, int], Awaitable[bytes]], size: int, spans: Spans | None = None
     ) -> None:
         self._read, self._size, self._spans = read, size, spans
+        self._whole = hashlib.sha256()
         self._at = 0
-        self._offered = dict[int, Block]()
-        self._moved_on = asyncio.Event()
-        self._over = False
+        self._reading = False
 
-    async def offer(self, at: int, block: Block) -> None:
-        """Bytes that somebody has in hand: if they come next, or soon, they need not be read again.
+    def next_from(self, at: int) -> Callable[[bytes | memoryview], None] | None:
+        """Takes the bytes from there, before they are said to have arrived; None if others come first."""
+        return None if self._reading or at != self._at else self._take
 
-        Waits if these are what it gets to without a gap, but not soon: it would fall behind ever more.
-        """
-        while not self._over and at - self._at >= _OFFERED_AHEAD and self._no_gap_before(at):
-            self._moved_on.clear()
-            await self._moved_on.wait()
-        if 0 <= at - self._at < _OFFERED_AHEAD:
-            self._offered[at] = block
-
-    def _no_gap_before(self, at: int) -> bool:
-        return self._spans is None or self._spans.reached >= at
-
-    async def made(self) -> str:
-        """In hex, when all of the file was there."""
-        whole = hashlib.sha256()
+    @asynccontextmanager
+    async def making(self) -> AsyncGenerator[Awaitable[str]]:
+        """It is made until the end of the block; gives what to await when all of the file is there."""
+        task = asyncio.create_task(self._made())
         try:
-            while self._at < self._size:
-                block = await self._next()
-                await asyncio.to_thread(_each, whole.update, block)
-                self._at += _size_of(block)
-                self._offered = {at: each for at, each in self._offered.items() if at >= self._at}
-                self._moved_on.set()
+            yield task
         finally:
-            self._over = True
-            self._moved_on.set()
-        return whole.hexdigest()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-    async def _next(self) -> Block:
-        reached = self._size if self._spans is None else await self._spans.without_gap(self._at)
-        block = self._offered.pop(self._at, None)
-        if block is not None:
-            return block
-        count = min(reached - self._at, _BLOCK)
+    async def _made(self) -> str:
+        while self._at < self._size:
+            reached = self._size if self._spans is None else await self._spans.without_gap(self._at)
+            if reached > self._at:
+                await self._read_on(min(reached - self._at, _BLOCK))
+        return self._whole.hexdigest()
+
+    async def _read_on(self, count: int) -> None:
+        self._reading = True
         content = await self._read(self._at, count)
         content += bytes(count - len(content))  # a hole at the end of a file not yet at its length
-        return [memoryview(content)]
+        await asyncio.to_thread(self._take, content)
+        self._reading = False
 
-
-def _each(work: Callable[[memoryview], None], block: Block) -> None:
-    for piece in block:
-        work(piece)
+    def _take(self, content: bytes | memoryview) -> None:
+        self._whole.update(content)
+        self._at += len(content)
