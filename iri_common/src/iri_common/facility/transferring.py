@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import posixpath
-import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
-from iri_common.facility.carriers import Making, carrier, makes_directories
+from iri_common.facility.carrying import Said, Task, carried, is_all, tree_at
 from iri_common.facility.farreach import CollectionReach, FacilityEnd, FacilityReach
 from iri_common.facility.profiles import load_profile
 from iri_common.facility.reach import HereReach, Reach, around, require_deletable
 from iri_common.jobs.ledger import FileLedger
-from iri_common.model.errors import IriError, NotFound, NotOffered, TooLarge, UsageError
+from iri_common.model.errors import IriError, NotOffered, TooLarge, UsageError
 from iri_common.model.key import JobKey
 from iri_common.model.transfer import Move, Road, TransferResult
-from iri_common.policy import globs
 from iri_common.policy.inside import inside
 from iri_common.policy.offers import Wishes
 from iri_common.policy.roads import Difference, Plan, plan
 from iri_common.policy.sizes import PACK_DOWN
 from iri_common.policy.unchanged import MANY, Facts, Verdict, extras, judge, judge_in_bulk
 from iri_common.transfers.abreast import abreast
-from iri_common.transfers.conduct import Stretch, conduct, forget_landed, landed_before, note_landed
 from iri_common.transfers.ends import GlobusEnd, LocalEnd, ProfileEnd, parse_end
-from iri_common.transfers.globus import GlobusRoad
-from iri_common.transfers.meter import OnProgress, TransferMeter
-from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.meter import OnProgress
 from iri_common.transfers.packing import bundled
 from iri_common.transfers.tree import Links, Tree
-from iri_common.transfers.trip import Trip
 
 WithoutAsking = frozenset({Road.DIRECT, Road.WITHIN, Road.ARCHIVE})
 """Roads that are good enough for nobody to be asked for others."""
@@ -62,39 +54,6 @@ class TransferWords(TypedDict, total=False):
     key: JobKey | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """The words, checked."""
-
-    wishes: Wishes
-    links: Links = "follow"
-    on_progress: OnProgress | None = None
-    who: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What is to be done.
-
-    Attributes:
-        tree: At the source.
-        moves: Files to be moved.
-        unchanged: Files that are not.
-        plan: How.
-        gone: Paths at the target that are to be taken away.
-        there: Directories that are known to be at the target.
-        compared: The target was looked at: what is moved is not there as it should be.
-    """
-
-    tree: Tree
-    moves: Sequence[Move]
-    plan: Plan
-    unchanged: Sequence[Move] = ()
-    gone: Sequence[str] = ()
-    there: Collection[str] = ()
-    compared: bool = False
-
-
 AnyEnd = str | os.PathLike[str] | LocalEnd | ProfileEnd | GlobusEnd | FacilityEnd
 
 
@@ -118,8 +77,8 @@ class TransferService:
         tree = await from_.tree(said.links)
         to = await around(from_, to, tree)
         moves = tree.moves(to.path)
-        task = _Task(tree, moves, await _planned(from_, to, tree, moves, said))
-        return await _carried(from_, to, task, said, f"{source}", f"{target}")
+        task = Task(tree, moves, await _planned(from_, to, tree, moves, said))
+        return await carried(from_, to, task, said, f"{source}", f"{target}")
 
     async def sync(
         self, source: AnyEnd, target: AnyEnd, *, delete: bool = False, **words: Unpack[TransferWords]
@@ -135,7 +94,7 @@ class TransferService:
         said = _said(words)
         from_, to = await _both(source, target)
         task = await _compared(from_, to, said, delete=delete)
-        return await _carried(from_, to, task, said, f"{source}", f"{target}")
+        return await carried(from_, to, task, said, f"{source}", f"{target}")
 
     async def difference(
         self, source: AnyEnd, target: AnyEnd, *, delete: bool = False, **words: Unpack[TransferWords]
@@ -158,7 +117,7 @@ class TransferService:
         return await _planned(from_, to, tree, tree.moves(to.path), said)
 
 
-def _said(words: TransferWords) -> _Said:
+def _said(words: TransferWords) -> Said:
     if unknown := sorted(set(words) - set(TransferWords.__annotations__)):
         known = ", ".join(sorted(TransferWords.__annotations__))
         raise UsageError(f"unknown words for a transfer: {', '.join(unknown)} (known: {known})")
@@ -170,7 +129,7 @@ def _said(words: TransferWords) -> _Said:
     if rate is not None and rate <= 0:
         raise UsageError(f"rate is a number of bytes per second, not {rate}")
     key = words.get("key")
-    return _Said(
+    return Said(
         Wishes(
             _road(words.get("road")),
             words.get("allow_job", False),
@@ -213,7 +172,7 @@ async def _opened(end: AnyEnd) -> Reach:
             return await CollectionReach.opened(end)
 
 
-async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Move], said: _Said) -> Plan:
+async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Move], said: Said) -> Plan:
     """The plan; ends are asked for roads of their own only where the plain ones do not do."""
     sizes, wishes = [move.size for move in moves], said.wishes
     offers = await source.offer(fully=False), await target.offer(fully=False)
@@ -221,7 +180,7 @@ async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Mov
     bundles = await asyncio.to_thread(bundled, moves, PACK_DOWN) if packs else None
     whole = (
         offers[0].place == offers[1].place != ""
-        and _is_all(source, tree, moves, said)
+        and is_all(source, tree, moves, said)
         and not await target.exists()
     )
     try:
@@ -240,11 +199,11 @@ async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Mov
     )
 
 
-async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) -> _Task:
+async def _compared(source: Reach, target: Reach, said: Said, *, delete: bool) -> Task:
     tree = await source.tree(said.links)
     if delete:
         require_deletable(source, target, tree)
-    there = await _there(target)
+    there = await tree_at(target)
     if there is not None and there.single != tree.single:
         raise UsageError(f"one of {source.path} and {target.path} is a file, the other a directory")
     known = {entry.name: entry for entry in there.files} if there is not None else {}
@@ -285,16 +244,7 @@ async def _compared(source: Reach, target: Reach, said: _Said, *, delete: bool) 
     if there is not None and not there.single:
         present = {target.path, *(inside(target.path, name) for name in there.directories)}
     made = await _planned(source, target, tree, left, said)
-    return _Task(tree, left, made, unchanged, gone, present, compared=True)
-
-
-async def _there(target: Reach) -> Tree | None:
-    if not await target.exists():
-        return None
-    try:
-        return await target.tree("skip")
-    except NotFound:
-        return None
+    return Task(tree, left, made, unchanged, gone, present, compared=True)
 
 
 async def _same(source: Reach, path: str, target: Reach, other: str) -> bool:
@@ -303,98 +253,3 @@ async def _same(source: Reach, path: str, target: Reach, other: str) -> bool:
     except IriError:
         return False  # then it is moved, and what is wrong comes up there
     return here is not None and here == there
-
-
-async def _carried(
-    source: Reach, target: Reach, task: _Task, said: _Said, source_said: str, target_said: str
-) -> TransferResult:
-    began = time.monotonic()
-    notes = await FileNotes.opened(source.name, target.name, said.who)
-    moves = [*task.moves, *task.unchanged]
-    meter = TransferMeter(
-        f"{source_said} -> {target_said}",
-        task.plan.road,
-        files=len(moves),
-        size=sum(move.size for move in moves),
-        rate=said.wishes.rate,
-        tell=said.on_progress,
-        landed=(lambda move: note_landed(notes, move)) if len(task.moves) > 1 else None,
-    )
-    done = False
-    try:
-        meter.begin()
-        for move in task.unchanged:
-            meter.skipped(move)
-        await _forget_lost(target, task, notes)
-        task_id = await _conducted(source, target, task, said, notes, meter)
-        if task.gone:
-            await target.remove(task.gone)
-        done = True
-    finally:
-        await (notes.forget() if done else notes.close())
-    meter.finish()
-    return TransferResult(
-        source_said,
-        target_said,
-        task.plan.road,
-        files=meter.files,
-        bytes=meter.bytes,
-        files_skipped=meter.files_skipped,
-        seconds=time.monotonic() - began,
-        sha256=meter.sha256 if task.tree.single else None,
-        task_id=task_id,
-        deleted=len(task.gone),
-    )
-
-
-async def _forget_lost(target: Reach, task: _Task, notes: FileNotes) -> None:
-    """What an earlier try had landed is moved again where it has been changed, or taken away, since."""
-    landed = landed_before(notes, task.moves)
-    if not landed or not (await target.offer(fully=False)).rename:  # a store of objects lists nothing
-        return
-    there = None if task.compared else await _there(target)
-    sizes = {each.path: each.size for each in there.files} if there is not None else {}
-    for move in landed:
-        if sizes.get(move.target) != move.size:
-            forget_landed(notes, move)
-
-
-def _is_all(source: Reach, tree: Tree, moves: Sequence[Move], said: _Said) -> bool:
-    """Whether what is moved is a directory with all that is in it, and nothing by way of links."""
-    pattern = globs.split(source.path)[1]
-    every = len(moves) == len(tree.files) and not tree.single and not tree.linked
-    return every and not pattern and said.links == "follow"
-
-
-async def _conducted(
-    source: Reach, target: Reach, task: _Task, said: _Said, notes: FileNotes, meter: TransferMeter
-) -> str | None:
-    """Carry it out; gives the id of Globus' task, if there was one."""
-    directories, fresh = list[str](), list[str]()
-    if not task.tree.single:
-        directories = [target.path, *(inside(target.path, name) for name in task.tree.directories)]
-        directories += [posixpath.dirname(move.target) for move in task.moves]
-        directories = [each for each in directories if each not in task.there]
-        if len(task.moves) > 1 and not task.there and not await target.exists():
-            fresh = directories
-    whole = _is_all(source, task.tree, task.moves, said)
-    making = Making(
-        notes.transfer,
-        said.wishes.checksum,
-        fresh,
-        root=None if task.tree.single else target.path,
-        top="" if task.tree.single else globs.split(source.path)[0],
-        tree=(source.path, target.path) if whole and len(task.plan.legs) == 1 else None,
-    )
-    stretches = [
-        Stretch(
-            carrier(leg.quote, source, target, making),
-            [move for move in task.moves if leg.takes(move.size)],
-            makes_directories=makes_directories(leg.quote, target),
-        )
-        for leg in task.plan.legs
-    ]
-    trip = Trip(meter, notes, said.wishes.parallel)
-    await conduct(stretches, trip, notes, meter, directories=directories, make=target.make)
-    carriers = [stretch.carrier for stretch in stretches]
-    return next((each.task_id for each in carriers if isinstance(each, GlobusRoad)), None)

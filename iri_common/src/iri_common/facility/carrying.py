@@ -1,0 +1,167 @@
+"""A transfer that is planned, carried out: noted, metered, cleared of what is too much at its target."""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from iri_common.facility.carriers import Making, carrier, makes_directories
+from iri_common.facility.reach import Reach
+from iri_common.model.errors import NotFound
+from iri_common.model.transfer import Move, TransferResult
+from iri_common.policy import globs
+from iri_common.policy.inside import inside
+from iri_common.policy.offers import Wishes
+from iri_common.policy.roads import Plan
+from iri_common.transfers.conduct import Stretch, conduct, forget_landed, landed_before, note_landed
+from iri_common.transfers.globus import GlobusRoad
+from iri_common.transfers.meter import OnProgress, TransferMeter
+from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.tree import Links, Tree
+from iri_common.transfers.trip import Trip
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The words of whoever asks, checked."""
+
+    wishes: Wishes
+    links: Links = "follow"
+    on_progress: OnProgress | None = None
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done.
+
+    Attributes:
+        tree: At the source.
+        moves: Files to be moved.
+        unchanged: Files that are not.
+        plan: How.
+        gone: Paths at the target that are to be taken away.
+        there: Directories that are known to be at the target.
+        compared: The target was looked at: what is moved is not there as it should be.
+    """
+
+    tree: Tree
+    moves: Sequence[Move]
+    plan: Plan
+    unchanged: Sequence[Move] = ()
+    gone: Sequence[str] = ()
+    there: Collection[str] = ()
+    compared: bool = False
+
+
+async def carried(
+    source: Reach, target: Reach, task: Task, said: Said, source_said: str, target_said: str
+) -> TransferResult:
+    """Do the task; asked for again after a crash, it goes on.
+
+    Raises:
+        UsageError: if another process carries this transfer now.
+        IriError: of a road; what had landed stays.
+    """
+    began = time.monotonic()
+    notes = await FileNotes.opened(source.name, target.name, said.who)
+    moves = [*task.moves, *task.unchanged]
+    meter = TransferMeter(
+        f"{source_said} -> {target_said}",
+        task.plan.road,
+        files=len(moves),
+        size=sum(move.size for move in moves),
+        rate=said.wishes.rate,
+        tell=said.on_progress,
+        landed=(lambda move: note_landed(notes, move)) if len(task.moves) > 1 else None,
+    )
+    done = False
+    try:
+        meter.begin()
+        for move in task.unchanged:
+            meter.skipped(move)
+        await _forget_lost(target, task, notes)
+        task_id = await _conducted(source, target, task, said, notes, meter)
+        if task.gone:
+            await target.remove(task.gone)
+        done = True
+    finally:
+        await (notes.forget() if done else notes.close())
+    meter.finish()
+    return TransferResult(
+        source_said,
+        target_said,
+        task.plan.road,
+        files=meter.files,
+        bytes=meter.bytes,
+        files_skipped=meter.files_skipped,
+        seconds=time.monotonic() - began,
+        sha256=meter.sha256 if task.tree.single else None,
+        task_id=task_id,
+        deleted=len(task.gone),
+    )
+
+
+async def tree_at(target: Reach) -> Tree | None:
+    """What lies at a target; None for nothing."""
+    if not await target.exists():
+        return None
+    try:
+        return await target.tree("skip")
+    except NotFound:
+        return None
+
+
+async def _forget_lost(target: Reach, task: Task, notes: FileNotes) -> None:
+    """What an earlier try had landed is moved again where it has been changed, or taken away, since."""
+    landed = landed_before(notes, task.moves)
+    if not landed or not (await target.offer(fully=False)).rename:  # a store of objects lists nothing
+        return
+    there = None if task.compared else await tree_at(target)
+    sizes = {each.path: each.size for each in there.files} if there is not None else {}
+    for move in landed:
+        if sizes.get(move.target) != move.size:
+            forget_landed(notes, move)
+
+
+def is_all(source: Reach, tree: Tree, moves: Sequence[Move], said: Said) -> bool:
+    """Whether what is moved is a directory with all that is in it, and nothing by way of links."""
+    pattern = globs.split(source.path)[1]
+    every = len(moves) == len(tree.files) and not tree.single and not tree.linked
+    return every and not pattern and said.links == "follow"
+
+
+async def _conducted(
+    source: Reach, target: Reach, task: Task, said: Said, notes: FileNotes, meter: TransferMeter
+) -> str | None:
+    """Carry it out; gives the id of Globus' task, if there was one."""
+    directories, fresh = list[str](), list[str]()
+    if not task.tree.single:
+        directories = [target.path, *(inside(target.path, name) for name in task.tree.directories)]
+        directories += [posixpath.dirname(move.target) for move in task.moves]
+        directories = [each for each in directories if each not in task.there]
+        if len(task.moves) > 1 and not task.there and not await target.exists():
+            fresh = directories
+    whole = is_all(source, task.tree, task.moves, said)
+    making = Making(
+        notes.transfer,
+        said.wishes.checksum,
+        fresh,
+        root=None if task.tree.single else target.path,
+        top="" if task.tree.single else globs.split(source.path)[0],
+        tree=(source.path, target.path) if whole and len(task.plan.legs) == 1 else None,
+    )
+    stretches = [
+        Stretch(
+            carrier(leg.quote, source, target, making),
+            [move for move in task.moves if leg.takes(move.size)],
+            makes_directories=makes_directories(leg.quote, target),
+        )
+        for leg in task.plan.legs
+    ]
+    trip = Trip(meter, notes, said.wishes.parallel)
+    await conduct(stretches, trip, notes, meter, directories=directories, make=target.make)
+    carriers = [stretch.carrier for stretch in stretches]
+    return next((each.task_id for each in carriers if isinstance(each, GlobusRoad)), None)
