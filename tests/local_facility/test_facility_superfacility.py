@@ -193,7 +193,7 @@ def test_waiting_and_cancelled_jobs(place: LocalFacility, door: Door) -> None:
 
 
 def test_what_jobs_are_asked_for(door: Door) -> None:
-    jobs = [door.submit(f"#SBATCH -J pick{number} -p debug\ntrue") for number in range(3)]
+    jobs = [door.submit(f"#SBATCH -J pick{number} --qos=debug\ntrue") for number in range(3)]
     for job in jobs:
         door.wait(job)
     assert {row["jobid"] for row in door.rows("jobid=" + ",".join(jobs), sacct=True)} >= set(jobs)
@@ -201,7 +201,7 @@ def test_what_jobs_are_asked_for(door: Door) -> None:
     assert [job for job in picked if "." not in job] == jobs[1:]
     assert door.rows("user=bob", sacct=True) == []
     assert door.rows("name=pick1", "state=F", sacct=True) == []
-    assert door.rows("name=pick1", "state=CD", "partition=debug", sacct=True) != []
+    assert door.rows("name=pick1", "state=CD", "partition=debug", "qos=debug", sacct=True) != []
     assert door.rows("name=pick1", "starttime=2100-01-01", sacct=True) == []
     assert door.rows("name=pick1", "starttime=2020-01-01T00:00:00", sacct=True) != []
     query = {"sacct": "true", "kwargs": "name=pick0,pick1,pick2", "index": 3, "limit": 1}

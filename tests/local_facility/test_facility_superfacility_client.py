@@ -50,6 +50,7 @@ def test_what_is_there_is_told_without_a_token(place: LocalFacility) -> None:
         place.order("maintenance", starts_in=1000, seconds=500)
         [planned] = anyone.resources.planned_outages("perlmutter")
         assert (planned.end_at - planned.start_at).total_seconds() == pytest.approx(500, abs=0.01)
+        assert set(anyone.resources.planned_outages()) == {"perlmutter"}
         place.clear_faults()
         assert anyone.resources.planned_outages("perlmutter") == []
         with pytest.raises(SfApiError, match="unauthenticated"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from fastapi import HTTPException
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from iri_local_facility.accounts import BadToken, User
 from iri_local_facility.facility import Facility
 
 
-def user_of(core: Facility) -> Callable[[Request], User]:
+def user_of(core: Facility) -> Callable[[Request], Coroutine[Any, Any, User]]:
     """The dependency that finds the user whose token a request carries."""
 
     async def current_user(request: Request) -> User:
