@@ -17,7 +17,7 @@ from iri_common import IriError, NotOffered, TransferError, UsageError
 from iri_common.model.errors import ReplyError
 from iri_common.model.transfer import Move
 from iri_common.transfers.archive import ArchiveRoad
-from iri_common.transfers.packing import directories, grouped, packed_now, root_of
+from iri_common.transfers.packing import bundled, directories, grouped, packed_now, root_of
 from iri_common.transfers.unpacking import unpacked_now
 from iri_common.transfers.within import WithinRoad
 from iri_local_facility import LocalFacility
@@ -320,6 +320,17 @@ def test_packed_directories_and_loose_files_are_all_files(folders: list[str]) ->
     )
     for directory, some in whole.items():
         assert some == [move for move in moves if move.source.startswith(f"{directory}/")]
+
+
+def test_a_directory_is_judged_by_all_that_is_in_it() -> None:
+    moves = [Move(f"/r/{folder}/f{n}", "", 900) for folder in "ab" for n in range(4)]
+    others = [Move("/r/b/large", "", 20 * KIB), Move("/r/c/x", "", 900)]
+    assert set(directories(moves, "/r", 60 * KIB)[0]) == {"/r"}
+    assert set(directories(moves, "/r", 60 * KIB, others)[0]) == {"/r"}
+    whole, loose = directories(moves, "/r", 24 * KIB, others)
+    assert (set(whole), loose) == ({"/r/a"}, moves[4:])
+    assert bundled(moves, 24 * KIB, [*moves, *others]) == (1, 4)
+    assert bundled([], 24 * KIB, others) == (0, 0)
 
 
 def test_the_root_is_above_all() -> None:

@@ -191,6 +191,21 @@ def test_many_small_files_go_as_archives(facility, place, there: Path, tmp_path:
     assert same(source, tmp_path / "back")
 
 
+def test_a_few_changed_files_do_not_bring_what_lies_beside_them(facility, place, there, tmp_path) -> None:
+    (there / "t").mkdir()
+    (there / "t" / "large").write_bytes(os.urandom(4 * MIB))
+    for number in range(12):
+        (there / "t" / f"f{number}").write_text("x")
+    target = tmp_path / "here"
+    Transfers().sync(facility.files.at(str(there / "t")), target)
+    for number in range(12):
+        (there / "t" / f"f{number}").write_text("changed")
+    place.reset_requests()
+    assert Transfers().sync(facility.files.at(str(there / "t")), target).files == 12
+    assert same(there / "t", target)
+    assert not asked(place)["compress"]
+
+
 def test_a_facility_copies_a_tree_for_itself(facility, place, there: Path, tree: Path) -> None:
     for number in range(9):
         (tree / "sub" / f"new\nline {number}").write_text("x" * number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from iri_common.model.job import JobResult
 from iri_common.model.key import JobKey
 from iri_common.model.ports import Dialect
 from iri_common.model.spec import JobAttributes, JobSpec, ResourceSpec
-from iri_common.model.transfer import Road
+from iri_common.model.transfer import Move, Road
 from iri_common.policy.globus_tasks import TaskPace
 from iri_common.policy.offers import Quote
 from iri_common.policy.pace import Pace
@@ -43,6 +43,7 @@ class Making:
         root: The target directory of a tree.
         top: The directory at the source that all of it is below.
         tree: The two directories, where all that is in the one is moved.
+        known: All files at the source, moved or not.
     """
 
     transfer: str
@@ -51,6 +52,7 @@ class Making:
     root: str | None = None
     top: str = ""
     tree: tuple[str, str] | None = None
+    known: Sequence[Move] = ()
 
 
 def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carrier:
@@ -90,7 +92,8 @@ def _between_here_and(
             case Road.DIRECT:
                 return DirectRoad(dialect, file_system, up=up, checksum=making.checksum, fresh=making.fresh)
             case Road.ARCHIVE:
-                return ArchiveRoad(dialect, file_system, up=up, root=making.root if up else None)
+                root = making.root if up else None
+                return ArchiveRoad(dialect, file_system, up=up, root=root, known=making.known)
             case Road.CHUNKS:
                 if quote.packed:
                     return PacksRoad(

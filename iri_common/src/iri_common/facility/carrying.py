@@ -152,6 +152,7 @@ async def _conducted(
         root=None if task.tree.single else target.path,
         top="" if task.tree.single else globs.split(source.path)[0],
         tree=(source.path, target.path) if whole and len(task.plan.legs) == 1 else None,
+        known=[*task.moves, *task.unchanged],
     )
     stretches = [
         Stretch(

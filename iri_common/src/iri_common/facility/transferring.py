@@ -177,7 +177,8 @@ async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Mov
     sizes, wishes = [move.size for move in moves], said.wishes
     offers = await source.offer(fully=False), await target.offer(fully=False)
     packs = offers[0].archives and offers[1].here
-    bundles = await asyncio.to_thread(bundled, moves, PACK_DOWN) if packs else None
+    known = tree.moves(target.path) if packs else ()
+    bundles = await asyncio.to_thread(bundled, moves, PACK_DOWN, known) if packs else None
     whole = (
         offers[0].place == offers[1].place != ""
         and is_all(source, tree, moves, said)

@@ -34,6 +34,7 @@ from iri_common.transfers.packing import (
     packable,
     packed_now,
     root_of,
+    without,
 )
 from iri_common.transfers.trip import Trip
 from iri_common.transfers.unpacking import MOST, unpacked_now
@@ -55,6 +56,7 @@ class ArchiveRoad:
         up: From this machine to the facility, else down.
         root: The directory at the facility that all files are in; the lowest one above them if None.
         stage: A directory at the facility for the archives of downloads; beside the root if None.
+        known: All files at the source of a download, moved or not: a directory is packed with all in it.
     """
 
     def __init__(
@@ -65,12 +67,13 @@ class ArchiveRoad:
         up: bool,
         root: str | None = None,
         stage: str | None = None,
+        known: Sequence[Move] = (),
     ) -> None:
         if not dialect.grades.archives:
             raise NotOffered(f"the {dialect.name} API of this facility packs and unpacks no archives")
         self.far = FarEnd(dialect, file_system)
         self.by_file = DirectRoad(dialect, file_system, up=up)
-        self.root, self.stage = root, stage
+        self.root, self.stage, self.known = root, stage, known
         grades = dialect.grades
         limit, best = (grades.upload_limit, PACK_UP) if up else (grades.download_limit, PACK_DOWN)
         self.limit = best if limit is None else min(best, limit - limit // 64)
@@ -220,7 +223,7 @@ class _Unpacked:
         root = posixpath.normpath(road.root or root_of([move.source for move in moves]))
         head, tail = posixpath.split(root)
         self._work = local.aside_of(posixpath.join(road.stage or head, tail), trip.notes.transfer, "parts")
-        self._whole, self._loose = directories(moves, root, road.limit)
+        self._whole, self._loose = directories(moves, root, road.limit, without(road.known, moves))
 
     async def carry(self) -> None:
         if self._whole:

@@ -7,7 +7,7 @@ import io
 import posixpath
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from iri_common.model.errors import TransferError, UsageError
@@ -116,11 +116,51 @@ def packed_now(group: Group) -> bytes:
     return memory.getvalue()
 
 
-def directories(moves: Sequence[Move], root: str, limit: int) -> tuple[dict[str, list[Move]], list[Move]]:
+def directories(
+    moves: Sequence[Move], root: str, limit: int, others: Sequence[Move] = ()
+) -> tuple[dict[str, list[Move]], list[Move]]:
     """The largest directories below ``root`` that fit into an archive each, and the files in none of them.
 
     A directory of few files is none: an archive costs as many requests as two files.
+
+    Args:
+        moves: The files that are to be moved.
+        root: Above them all.
+        limit: Bytes of an archive.
+        others: Files that lie there too, and are packed with them.
     """
+    inner, beside = _by_directory(moves, root), _by_directory(others, root)
+    whole: dict[str, list[Move]] = {}
+    covered: set[str] = set()
+    for directory in sorted(inner, key=len):  # those above come first
+        if posixpath.dirname(directory) in covered:
+            covered.add(directory)
+        elif len(inner[directory]) >= _WORTH_AN_ARCHIVE and _fits(
+            [*inner[directory], *beside.get(directory, ())], directory, limit
+        ):
+            whole[directory] = inner[directory]
+            covered.add(directory)
+    loose = [move for move in moves if posixpath.dirname(posixpath.normpath(move.source)) not in covered]
+    return whole, loose
+
+
+def bundled(moves: Sequence[Move], limit: int, known: Sequence[Move]) -> tuple[int, int]:
+    """How many archives these of all known files would come down in, and how many of them in none."""
+    if not moves:
+        return 0, 0
+    root = root_of([move.source for move in moves])
+    whole, loose = directories(moves, root, limit, without(known, moves))
+    return len(whole), len(loose)
+
+
+def without(known: Sequence[Move], moves: Sequence[Move]) -> Sequence[Move]:
+    """Those of the known files that are not to be moved."""
+    sources = {move.source for move in moves}
+    return [each for each in known if each.source not in sources]
+
+
+def _by_directory(moves: Sequence[Move], root: str) -> Mapping[str, list[Move]]:
+    """The files in each directory below a root, however deep."""
     inner: dict[str, list[Move]] = defaultdict(list)
     for move in moves:
         directory = posixpath.dirname(posixpath.normpath(move.source))
@@ -128,22 +168,7 @@ def directories(moves: Sequence[Move], root: str, limit: int) -> tuple[dict[str,
         while directory not in {root, "/", ""}:
             directory = str(posixpath.dirname(directory))
             inner[directory].append(move)
-    whole: dict[str, list[Move]] = {}
-    covered: set[str] = set()
-    for directory in sorted(inner, key=len):  # those above come first
-        if posixpath.dirname(directory) in covered:
-            covered.add(directory)
-        elif len(inner[directory]) >= _WORTH_AN_ARCHIVE and _fits(inner[directory], directory, limit):
-            whole[directory] = inner[directory]
-            covered.add(directory)
-    loose = [move for move in moves if posixpath.dirname(posixpath.normpath(move.source)) not in covered]
-    return whole, loose
-
-
-def bundled(moves: Sequence[Move], limit: int) -> tuple[int, int]:
-    """How many archives these files would come down in, and how many of them in none."""
-    whole, loose = directories(moves, root_of([move.source for move in moves]), limit) if moves else ({}, [])
-    return len(whole), len(loose)
+    return inner
 
 
 def _fits(moves: Sequence[Move], directory: str, limit: int) -> bool:
