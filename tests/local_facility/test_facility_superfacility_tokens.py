@@ -128,6 +128,25 @@ def test_a_client_dies(place: LocalFacility, door: Door) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scope", "statuses"),
+    [("", [200, 403, 403, 403]), ("jobs", [200, 200, 200, 403]), ("globus", [200, 403, 403, 200])],
+)
+def test_levels_of_clients(place: LocalFacility, door: Door, scope: str, statuses: list[int]) -> None:
+    key = place.new_superfacility_key(scope=scope)
+    answer = door.ask_token(assertion(key, place.superfacility_token_url)).json()
+    assert answer["scope"] == scope
+    low = Door(place, answer["access_token"])
+    with low.http:
+        asked = [
+            low.http.get("/compute/jobs/perlmutter"),
+            low.http.delete("/compute/jobs/perlmutter/999"),
+            low.http.put("/utilities/upload/dtns/level", files={"file": b""}),
+            low.http.get("/storage/globus/transfer/none"),
+        ]
+    assert [each.status_code for each in asked] == statuses
+
+
+@pytest.mark.parametrize(
     ("fields", "code"),
     [
         ({"grant_type": "password"}, "unsupported_grant_type"),

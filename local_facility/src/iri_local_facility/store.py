@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS globus_events (
 CREATE INDEX IF NOT EXISTS globus_events_by_task ON globus_events (task);
 CREATE TABLE IF NOT EXISTS superfacility_clients (
     id TEXT PRIMARY KEY, user TEXT NOT NULL, name TEXT NOT NULL, public_key TEXT NOT NULL,
-    created REAL NOT NULL, expires REAL NOT NULL);
+    scope TEXT NOT NULL, created REAL NOT NULL, expires REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS superfacility_tasks (
     id INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, kind TEXT NOT NULL, document TEXT NOT NULL,
     request TEXT NOT NULL, status TEXT NOT NULL, begun INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL,

@@ -17,6 +17,7 @@ from iri_local_facility.store import Store
 
 ID_LENGTH = 13
 LIFETIME = 30 * 24 * 3600.0
+ALL = "jobs globus"
 _LEEWAY = 5.0
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
 
@@ -35,6 +36,7 @@ class Client:
 
     Attributes:
         public_key: PEM.
+        scope: What its level allows beyond looking: ``jobs`` (and commands, and uploads), ``globus``.
         expires: When the client dies, in seconds since the epoch; its owner then has to make another.
     """
 
@@ -42,6 +44,7 @@ class Client:
     user: str
     name: str
     public_key: str
+    scope: str
     created: float
     expires: float
 
@@ -115,9 +118,9 @@ class Clients:
             name = path.read_text().partition("\n")[0]
             if any(client.id == name and not client.expired for client in self.of(user)):
                 return path
-        return self.make(user, LIFETIME, path)
+        return self.make(user, LIFETIME, path=path)
 
-    def make(self, user: str, lifetime: float, path: Path | None = None) -> Path:
+    def make(self, user: str, lifetime: float, scope: str = ALL, path: Path | None = None) -> Path:
         """Make a client that lives for so many seconds, and return its key file.
 
         The file is as those in ``~/.superfacility``: the client's id on the first line, then its private key.
@@ -131,6 +134,7 @@ class Clients:
             user=user,
             name=f"{user}'s client",
             public_key=public,
+            scope=scope,
             created=now,
             expires=now + lifetime,
         )

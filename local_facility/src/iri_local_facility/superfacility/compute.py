@@ -26,7 +26,7 @@ def make_router(core: Facility) -> APIRouter:
 
 
 def _add_changes(router: APIRouter, core: Facility) -> None:
-    caller = Depends(user_of(core))
+    caller = Depends(user_of(core, "jobs"))
     tasks = core.superfacility.tasks
 
     @router.post("/compute/jobs/{resource_id}", operation_id="sfSubmitJob")

@@ -26,7 +26,7 @@ _DEADLINE = 24 * 3600.0
 def make_router(core: Facility) -> APIRouter:
     """The routes."""
     router = APIRouter()
-    caller = Depends(user_of(core))
+    caller = Depends(user_of(core, "globus"))
 
     @router.post("/storage/globus/transfer", operation_id="sfStartTransfer")
     async def start(

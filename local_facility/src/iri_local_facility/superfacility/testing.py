@@ -9,10 +9,10 @@ from iri_local_facility.settings import Settings
 from iri_local_facility.store import Store
 
 from . import API, TOKEN
-from .clients import Clients
+from .clients import ALL, Clients
 
 
-def issue_key(root: Path, user: str, lifetime: float | None = None) -> Path:
+def issue_key(root: Path, user: str, lifetime: float | None = None, scope: str = ALL) -> Path:
     """The key file of a client, made in the state of the facility at ``root``.
 
     Without a ``lifetime`` it is the user's own client; with one, a new client that lives for so many seconds.
@@ -24,7 +24,7 @@ def issue_key(root: Path, user: str, lifetime: float | None = None) -> Path:
     store = Store(settings.state / "facility.db")
     try:
         clients = Clients(settings, store)
-        return clients.key_of(user) if lifetime is None else clients.make(user, lifetime)
+        return clients.key_of(user) if lifetime is None else clients.make(user, lifetime, scope)
     finally:
         store.close()
 
@@ -50,6 +50,14 @@ class WithSuperfacility:
         """The key file of the default user's client, as in ``~/.superfacility``; made at the first look."""
         return issue_key(self.root, self._ready["user"])
 
-    def new_superfacility_key(self, user: str | None = None, lifetime: float = 48 * 3600.0) -> Path:
-        """The key file of a new client that lives for so many seconds."""
-        return issue_key(self.root, user or self._ready["user"], lifetime)
+    def new_superfacility_key(
+        self, user: str | None = None, lifetime: float = 48 * 3600.0, scope: str = ALL
+    ) -> Path:
+        """The key file of a new client.
+
+        Args:
+            user: Whom it acts for.
+            lifetime: Seconds until it dies.
+            scope: What it may do beyond looking: ``jobs`` (and commands, and uploads), ``globus``.
+        """
+        return issue_key(self.root, user or self._ready["user"], lifetime, scope)

@@ -40,8 +40,13 @@ def make_router(core: Facility) -> APIRouter:
             return error(501, "not_implemented", str(missing))
         request.scope["principal"] = client.id
         lifetime = min(core.settings.token_lifetime, LIFETIME)
-        issued = core.accounts.issue(client.user, lifetime, client=client.id)
-        answer = {"access_token": issued, "scope": "", "token_type": "Bearer", "expires_in": int(lifetime)}
+        issued = core.accounts.issue(client.user, lifetime, scope=client.scope, client=client.id)
+        answer = {
+            "access_token": issued,
+            "scope": client.scope,
+            "token_type": "Bearer",
+            "expires_in": int(lifetime),
+        }
         return JSONResponse(answer, headers=NO_STORE)
 
     return router

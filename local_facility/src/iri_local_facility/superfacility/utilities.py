@@ -30,23 +30,23 @@ _Answer = dict[str, Any]
 def make_router(core: Facility) -> APIRouter:
     """The routes; a machine is named, but all of them see the same files."""
     router = APIRouter()
-    caller = Depends(user_of(core))
+    reader, writer = Depends(user_of(core)), Depends(user_of(core, "jobs"))
     limit = core.settings.size_limit
 
     # "//" before an absolute path: one slash ends the machine's name, the other belongs to the path.
     @router.get("/utilities/ls/{resource_id}/{path:path}", operation_id="sfLs")
-    async def ls(resource_id: Machine, path: str, user: User = caller) -> _Answer:
+    async def ls(resource_id: Machine, path: str, user: User = reader) -> _Answer:
         blank = {"entries": [], "file": None, "is_binary": False}
         return await _answer(lambda: {"entries": _listing(user, path)}, blank)
 
     @router.get("/utilities/download/{resource_id}/{path:path}", operation_id="sfDownload")
-    async def download(resource_id: Machine, path: str, binary: bool = False, user: User = caller) -> _Answer:
+    async def download(resource_id: Machine, path: str, binary: bool = False, user: User = reader) -> _Answer:
         blank = {"file": None, "is_binary": binary}
         return await _answer(lambda: {"file": _content(user, path, limit, binary)}, blank)
 
     @router.put("/utilities/upload/{resource_id}/{path:path}", operation_id="sfUpload")
     async def upload(
-        resource_id: Machine, path: str, file: Annotated[UploadFile, File()], user: User = caller
+        resource_id: Machine, path: str, file: Annotated[UploadFile, File()], user: User = writer
     ) -> _Answer:
         content = await file.read()
         no_space = core.faults.strikes("no_space")
@@ -62,7 +62,7 @@ def make_router(core: Facility) -> APIRouter:
 
     @router.post("/utilities/command/{resource_id}", operation_id="sfCommand")
     async def command(
-        resource_id: Machine, executable: Annotated[str, Form()], user: User = caller
+        resource_id: Machine, executable: Annotated[str, Form()], user: User = writer
     ) -> _Answer:
         if "\0" in executable:
             return failure("a command line has no NUL", task_id="")
