@@ -28,8 +28,10 @@ $(READY): $(UV) pyproject.toml constraints.txt $(MEMBERS:%=%/pyproject.toml)
 	  $(UV) pip install --quiet --python $(VENV)/bin/python -c constraints.txt --group dev $(MEMBERS:%=-e ./%) && \
 	  touch $@
 
-demo: $(READY)  ## the example workflow through Prefect, Airflow and Parsl against a local facility
-	@$(VENV)/bin/python examples/demo
+API := iri
+
+demo: $(READY)  ## the example workflow through Prefect, Airflow and Parsl; make demo API=firecrest|superfacility|slurm
+	@$(VENV)/bin/python examples/demo --api $(API)
 
 test: $(READY)  ## what CI runs: lint, pure tests, contracts, one pytest process per engine
 	@.ci/test

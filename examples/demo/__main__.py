@@ -1,10 +1,12 @@
 """The example workflow through Prefect, Airflow and Parsl, against a facility on this machine.
 
-``make demo`` runs it. Everything it starts listens on loopback, and is stopped before it ends.
+``make demo`` runs it, ``make demo API=firecrest`` through another API of the facility. Everything it starts
+listens on loopback, and is stopped before it ends.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
@@ -23,6 +25,7 @@ EXAMPLES = HERE.parent
 sys.path[:0] = [str(HERE), str(EXAMPLES)]
 
 from airflow_engine import AirflowEngine  # noqa: E402
+from door import APIS, profile  # noqa: E402
 from keeper import Keeper  # noqa: E402
 from run import Run  # noqa: E402
 from screen import Screen  # noqa: E402
@@ -31,15 +34,15 @@ OUTPUT = Path("demo-output")
 PARTS = 4
 
 
-def main() -> int:
-    """Run the demo; the exit code says whether every engine came through."""
+def main(api: str) -> int:
+    """Run the demo through one API; the exit code says whether every engine came through."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack below unwinds
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir()
     begun = time.monotonic()
     try:
         with ExitStack() as stack:
-            code = play(stack)
+            code = play(stack, api)
     except KeyboardInterrupt:
         print("\ninterrupted; everything that was started is stopped")
         return 130
@@ -47,14 +50,14 @@ def main() -> int:
     return code
 
 
-def play(stack: ExitStack) -> int:
+def play(stack: ExitStack, api: str) -> int:
     """Start the facility, send each engine to it, and show what came of it."""
     home = Path(
         stack.enter_context(tempfile.TemporaryDirectory(prefix="iri-demo-", ignore_cleanup_errors=True))
     )
     facility = stack.enter_context(LocalFacility(nodes=PARTS))
-    environment = surroundings(facility, home)
-    airflow = AirflowEngine(facility, environment, OUTPUT / "airflow", PARTS, sys.executable)
+    environment = surroundings(facility, home, api)
+    airflow = AirflowEngine(environment, OUTPUT / "airflow", PARTS, sys.executable)
     runs = [
         Run("Prefect", lambda: script("prefect_flow.py"), OUTPUT / "prefect"),
         Run("Parsl", lambda: script("parsl_script.py"), OUTPUT / "parsl"),
@@ -70,7 +73,8 @@ def play(stack: ExitStack) -> int:
         return started
 
     screen = Screen(runs)
-    screen.say(f"A facility with {PARTS} nodes listens at {facility.base_url}")
+    url = environment["IRI_FACILITY_DEMO_URL"]
+    screen.say(f"A facility with {PARTS} nodes listens at {url}")
     stack.callback(airflow.stop)
     airflow.boot()  # takes a while; the other two engines use it
     with screen:
@@ -85,15 +89,11 @@ def play(stack: ExitStack) -> int:
     return verdict(runs, screen)
 
 
-def surroundings(facility: LocalFacility, home: Path) -> dict[str, str]:
+def surroundings(facility: LocalFacility, home: Path, api: str) -> dict[str, str]:
     """What the engines find in their environment: the facility as profile "demo", homes of their own."""
     return {
         **os.environ,
-        "IRI_FACILITY_DEMO_URL": facility.base_url,
-        "IRI_FACILITY_DEMO_TOKEN": facility.token,
-        "IRI_FACILITY_DEMO_RESOURCE": "cluster",
-        "IRI_FACILITY_DEMO_DIRECTORY": str(facility.scratch),
-        "IRI_FACILITY_DEMO_POLL_SECONDS": "1",
+        **profile(facility, api),
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_CONFIG_HOME": str(home / "config"),
         "PREFECT_HOME": str(home / "prefect"),
@@ -126,4 +126,6 @@ def verdict(runs: list[Run], screen: Screen) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    asked = argparse.ArgumentParser(prog="demo", description=__doc__.partition("\n")[0])
+    asked.add_argument("--api", choices=APIS, default="iri", help="which API the engines speak")
+    sys.exit(main(asked.parse_args().api))

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from airflow_site import FINISHED, AirflowSite
 
-from iri_local_facility import LocalFacility
-
 DAG = "tomography"
 FOLDER = Path(__file__).resolve().parent.parent / "tomography"
 
@@ -19,22 +17,14 @@ class AirflowEngine:
     """Boots in the background while other engines work; then runs the DAG.
 
     Args:
-        facility: Where the DAG's connection leads.
-        environment: For Airflow's processes.
+        environment: For Airflow's processes; the profile "demo" in it is where the DAG's connection leads.
         output: Directory for the picture and the log.
         parts: Reconstruction jobs.
         python: The facility's.
     """
 
-    def __init__(
-        self, facility: LocalFacility, environment: Mapping[str, str], output: Path, parts: int, python: str
-    ) -> None:
-        connection = {
-            "conn_type": "iri",
-            "host": facility.base_url,
-            "password": facility.token,
-            "extra": {"resource": "cluster", "poll_seconds": 1},
-        }
+    def __init__(self, environment: Mapping[str, str], output: Path, parts: int, python: str) -> None:
+        connection = {"conn_type": "iri", "extra": {"profile": "demo"}}
         env = {**environment, "PYTHONPATH": str(FOLDER.parent)}
         self._site = AirflowSite(FOLDER, connections={"iri_default": connection}, env=env)
         self._conf = {"parts": parts, "output": str(output.resolve()), "python": python}

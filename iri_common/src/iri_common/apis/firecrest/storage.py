@@ -48,6 +48,8 @@ class FirecrestStorage:
         )
 
     async def _path(self, resource_id: str, file_system: FileSystemReply) -> str:
-        if not file_system.default_work_dir:
+        # A system's description names the root; everybody has a directory of their own in those, as
+        # FirecREST's own UI takes for granted.
+        if not file_system.default_work_dir and file_system.data_type not in {"users", "scratch"}:
             return file_system.path
         return posixpath.join(file_system.path, await self._systems.user_name(resource_id))
