@@ -169,7 +169,7 @@ def test_pbs_joins_streams() -> None:
         ({"queue": "debug", "node_count": 3}, "Node count specification invalid"),
         ({"queue": "debug", "duration": 3600}, "Requested time limit is invalid"),
         ({"array": "1-2"}, "Invalid job array specification"),
-        ({"dependency": "afterok:1"}, "Job dependency problem"),
+        ({"dependency": "afterok:1?afterany:2"}, "Job dependency problem"),
         ({"reservation": "r"}, "Requested reservation is invalid"),
         ({"constraint": "gpu"}, "Invalid feature specification"),
         ({"qos": "premium"}, "Invalid qos specification"),

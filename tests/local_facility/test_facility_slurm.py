@@ -332,3 +332,36 @@ def test_accounting_selects(daemon: Daemon) -> None:
     assert found(state="FAILED") == found(end_time="now-1hour") == found(account="beamline") == []
     assert daemon.http.get(f"{daemon.dbd}/jobs", params={"colour": "red"}).status_code == 500
     assert daemon.job(number)["comment"] == "kept"
+
+
+def test_jobs_that_wait_for_others(daemon: Daemon) -> None:
+    gate = daemon.facility.home / f"gate-{time.time_ns()}"
+    before = daemon.submit(f"while [ ! -e {gate} ]; do sleep 0.02; done; exit 3")
+    after = {
+        kind: daemon.submit("true", dependency=f"{kind}:{before}")
+        for kind in ("after", "afterany", "afterok", "afternotok")
+    }
+    daemon.wait(after["after"])  # that it has started is enough
+    waiting = daemon.wait(after["afterok"], "PENDING")
+    assert (waiting["state_reason"], waiting["dependency"]) == (
+        "Dependency",
+        f"afterok:{before}(unfulfilled)",
+    )
+    gate.touch()
+    for kind in ("afterany", "afternotok"):
+        assert bare(daemon.wait(after[kind])["job_state"]) == "COMPLETED"
+    never = daemon.job(after["afterok"])
+    assert (bare(never["job_state"]), never["state_reason"]) == ("PENDING", "DependencyNeverSatisfied")
+    assert bare(daemon.wait(daemon.submit("true", dependency="afterok:4711"))["job_state"]) == "COMPLETED"
+    assert daemon.cancel(after["afterok"]).status_code == 200
+    assert daemon.errors(daemon.send("true", dependency="aftersupper:1")) == [2038]
+
+
+def test_one_of_a_name_at_a_time(newest: Daemon) -> None:
+    name = f"singleton-{time.time_ns()}"
+    one = newest.submit("exec sleep 30", name=name)
+    two = newest.submit("true", name=name, dependency="singleton")
+    newest.wait(one, "RUNNING")
+    assert newest.job(two)["state_reason"] == "Dependency"
+    newest.cancel(one)
+    assert newest.wait(two)["job_state"] == ["COMPLETED"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ class JobRequest:
         script: A batch script; the executable is its interpreter, and is given the file with the script.
         script_arguments: What the script is called with.
         scheduler: Whose variables a batch script sees: Slurm's (``slurm``) or PBS' (``pbs``).
+        dependency: What other jobs must have done before it starts; see `dependencies`.
     """
 
     executable: str
@@ -47,6 +48,7 @@ class JobRequest:
     script: str | None = None
     script_arguments: list[str] = field(default_factory=list)
     scheduler: str = "slurm"
+    dependency: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,14 @@ class JobTable:
         states = tuple(states)
         return self.where(f"state IN ({', '.join('?' * len(states))}) ORDER BY id", *states)
 
-    def next_waiting(self, resource_id: str) -> Job | None:
-        """The head of the queue: strictly first in, first out."""
-        found = self.where("resource_id = ? AND state = 'queued' ORDER BY id LIMIT 1", resource_id)
-        return found[0] if found else None
+    def next_waiting(self, resource_id: str, ready: Callable[[Job], bool]) -> Job | None:
+        """The head of the queue: strictly first in, first out of those that are ready."""
+        passed, after = 0, "resource_id = ? AND state = 'queued' AND id > ? ORDER BY id LIMIT 1"
+        while found := self.where(after, resource_id, passed):
+            if ready(found[0]):
+                return found[0]
+            passed = found[0].id
+        return None
 
     def nodes_in_use(self, resource_id: str) -> set[str]:
         """Nodes that active jobs hold."""

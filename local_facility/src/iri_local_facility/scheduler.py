@@ -21,6 +21,7 @@ from . import processes
 from .accounts import Accounts, User
 from .admission import Admission
 from .batch import make_tools
+from .dependencies import DEPENDENT, NEVER, waits
 from .errors import Conflict, FacilityError, Missing
 from .exchange import note_created
 from .faults import Faults
@@ -186,7 +187,7 @@ class Scheduler:
         taken = self.jobs.nodes_in_use(self.resource_id)
         free = [node for node in self.settings.node_names if node not in taken]
         while free and not self._stopping:
-            job = self.jobs.next_waiting(self.resource_id)
+            job = self.jobs.next_waiting(self.resource_id, self._ready)
             if job is None or job.node_count > len(free):
                 return
             if self._maintenance.keeps_back(job.duration):
@@ -194,6 +195,13 @@ class Scheduler:
                 return
             if self._start(job, free[: job.node_count]):
                 del free[: job.node_count]
+
+    def _ready(self, job: Job) -> bool:
+        """Whether a job need not wait for others; its record says whether it does."""
+        waiting = waits(job, self.jobs)
+        if job.message in (DEPENDENT, NEVER) or waiting:
+            self.jobs.change(job.id, message=waiting or "waiting for nodes")
+        return waiting is None
 
     def _start(self, job: Job, nodes: list[str]) -> bool:
         # Recorded as active before the process exists: a server that dies here never starts the job twice.

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from iri_local_facility.accounts import User
+from iri_local_facility.dependencies import check_terms
 from iri_local_facility.errors import Rejected
 from iri_local_facility.jobs import JobRequest
 from iri_local_facility.settings import Settings
@@ -21,7 +22,6 @@ FEATURE = "local"
 QOS = "normal"
 _REFUSALS = {
     "array": (None, "Invalid job array specification"),
-    "dependency": (None, "Job dependency problem"),
     "reservation": (None, "Requested reservation is invalid"),
     "constraint": (FEATURE, "Invalid feature specification"),
     "qos": (QOS, "Invalid qos specification"),
@@ -106,6 +106,8 @@ def _check_words(asked: Fields) -> None:
     for name, (known, words) in _REFUSALS.items():
         if asked.get(name) not in (None, known):
             raise Rejected(words)
+    if asked.get("dependency"):
+        check_terms(asked["dependency"])
 
 
 def _check_machine(settings: Settings, user: User, request: JobRequest) -> None:

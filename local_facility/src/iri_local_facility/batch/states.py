@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from iri_local_facility.dependencies import DEPENDENT, NEVER
 from iri_local_facility.jobs import Job
 
 # How job records say why they wait, and how Slurm does.
 _WAITS = {
+    DEPENDENT: "Dependency",
+    NEVER: "DependencyNeverSatisfied",
     "held by user": "JobHeldUser",
     "held by the facility": "JobHeldAdmin",
     "waiting for the end of maintenance": "ReqNodeNotAvail,_Reserved_for_maintenance",

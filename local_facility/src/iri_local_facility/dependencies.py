@@ -1,0 +1,74 @@
+"""Jobs that wait for other jobs, in Slurm's words for it: ``afterok:12:13,afterany:14``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from .errors import Missing, Rejected
+from .jobs import WAITING, Job, JobTable
+
+# What the record of a waiting job says.
+DEPENDENT = "waiting for other jobs"
+NEVER = "waiting for what other jobs have not done"
+
+_TERM = re.compile(r"(after|afterany|afternotok|afterok)((?::\d{1,10}(?:\.\w+)?)+)|singleton")
+_Judge = Callable[[Job], bool]
+# When each word is satisfied, once the other job has come to its end or is known not to come to it.
+_SATISFIED: dict[str, _Judge] = {
+    "after": lambda other: other.started is not None or other.state == "canceled",
+    "afterany": lambda other: other.finished,
+    "afternotok": lambda other: other.state in ("failed", "canceled"),
+    "afterok": lambda other: other.state == "completed",
+}
+
+
+def check_terms(text: str) -> None:
+    """Refuse what cannot be waited for.
+
+    Raises:
+        Rejected: It is no dependency, or a kind that there is not here.
+    """
+    for _ in terms(text):
+        pass
+
+
+def terms(text: str) -> Iterator[tuple[str, list[int]]]:
+    """The words of a dependency, each with the jobs that it names.
+
+    Raises:
+        Rejected: It is none.
+    """
+    for part in text.removeprefix("depend=").split(","):
+        if (found := _TERM.fullmatch(part)) is None:
+            raise Rejected("Job dependency problem")
+        named = (found[2] or "").split(":")[1:]
+        yield found[1] or "singleton", [int(name.partition(".")[0]) for name in named]
+
+
+def waits(job: Job, jobs: JobTable) -> str | None:
+    """Why a job must wait for others, if it must."""
+    if not job.request.dependency:
+        return None
+    stands = [
+        _singleton(job, jobs) if word == "singleton" else _stands(word, number, jobs)
+        for word, numbers in terms(job.request.dependency)
+        for number in numbers or [0]
+    ]
+    return NEVER if NEVER in stands else DEPENDENT if DEPENDENT in stands else None
+
+
+def _stands(word: str, number: int, jobs: JobTable) -> str | None:
+    try:
+        other = jobs.get(number)
+    except Missing:
+        return None  # nobody waits for a job that nobody knows
+    if _SATISFIED[word](other):
+        return None
+    return NEVER if other.finished else DEPENDENT
+
+
+def _singleton(job: Job, jobs: JobTable) -> str | None:
+    states = (*WAITING, "active")
+    before = f"id < ? AND user = ? AND name = ? AND state IN ({', '.join('?' * len(states))}) LIMIT 1"
+    return DEPENDENT if jobs.where(before, job.id, job.user, job.name, *states) else None
