@@ -67,9 +67,12 @@ async def test_a_transfer_whose_job_lives_goes_on(state):
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", None])
-async def test_a_transfer_is_done_when_its_log_says_so(state):
-    _, answer = await moved(Place(state, "Files were successfully moved.\n"))
+@pytest.mark.parametrize("cleared", [ok(None, 204), error(404, "No such file"), error(500, "no")])
+async def test_a_transfer_is_done_when_its_log_says_so(state, cleared):
+    place = Place(state, "Files were successfully moved.\n", replies={"/ops/rm": cleared})
+    _, answer = await moved(place)
     assert answer == Done(None)
+    assert {dict(each.params)["path"] for each in place.asked("/ops/rm")} >= {LOG}
 
 
 async def test_a_transfer_whose_job_is_not_listed_yet_goes_on():
@@ -99,7 +102,7 @@ async def test_a_job_that_completed_is_no_transfer_that_did(state, said, complai
 
 async def test_the_logs_are_cleared_away_by_who_forgets_the_transfer():
     gone = error(404, "No such file or directory")
-    place = Place("COMPLETED", "Files were successfully", replies={"/ops/rm": [gone, ok(None, 204)]})
+    place = Place("RUNNING", replies={"/ops/rm": [gone, ok(None, 204)]})
     pending, _ = await moved(place)
     await dialect(place).operations.forget(pending.task_id)
     assert [dict(each.params)["path"] for each in place.asked("/ops/rm")] == [LOG, ERRORS]
@@ -207,7 +210,8 @@ async def test_a_finished_upload_is_there_when_the_job_has_fetched_it():
     assert url == DIRECTIVES["completeUploadUrl"]
     assert b"<PartNumber>2</PartNumber><ETag>&lt;e2&gt;</ETag>" in document
     assert await door.operations.check(answer) is answer
-    place.replies["/jobs/70"], place.logs[LOG] = jobs(job("70", "COMPLETED")), SAID
+    place.replies |= {"/jobs/70": jobs(job("70", "COMPLETED")), "/ops/rm": ok(None, 204)}
+    place.logs[LOG] = SAID
     assert await door.operations.check(answer) == Done(None)
 
 
@@ -247,7 +251,7 @@ OLD = PartsUpload("/scratch/ana/x", 7, 4, (), None, HANDLE)
 
 
 async def test_another_process_finds_what_is_finished_and_gives_up_what_is_not():
-    place = Place("COMPLETED", SAID)
+    place = Place("COMPLETED", SAID, replies={"/ops/rm": ok(None, 204)})
     assert await dialect(place).parts.finish("alps", OLD, ["a", "b"]) == Done(None)
     place = Place("RUNNING", replies={"/jobs/70": [jobs(job("70")), ok(None, 204)]})
     with pytest.raises(NotFound):
@@ -294,7 +298,7 @@ async def test_a_link_is_good_when_its_job_has_put_the_file_there():
     door = dialect(place)
     pending = await door.parts.link("alps", "/scratch/ana/x")
     assert await door.operations.check(pending) is pending
-    place.replies["/jobs/70"] = jobs(job("70", "COMPLETED"))
+    place.replies |= {"/jobs/70": jobs(job("70", "COMPLETED")), "/ops/rm": ok(None, 204)}
     place.logs[LOG] = "[INFO] Multipart file upload successfully completed\n"
     link = (await door.operations.check(pending)).value
     assert link.url == "http://s/x?X-Amz-Signature=d"

@@ -149,13 +149,15 @@ class FirecrestTransfers:
         # Accounting hears of a job late, and forgets it some day: its log knows.
         said = await self._log(job, job.output)
         if SAYS_DONE[pending.operation] in said:
+            with contextlib.suppress(IriError):  # they have said all, and nobody else clears them away
+                await self.forget(pending.task_id)
             return Done(pending.read(None))
         if status.state is JobState.MISSING:
             return pending
         raise self._failure(pending.operation, status, await self._log(job, job.errors))
 
     async def forget(self, task_id: str) -> Done[None]:
-        """Remove the logs of a transfer that is over: the facility never does."""
+        """Remove the logs of a transfer that is over."""
         job = TransferJob.parse(task_id)
         for path in filter(None, (job.output, job.errors)):
             with contextlib.suppress(NotFound):
