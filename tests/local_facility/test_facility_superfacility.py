@@ -200,6 +200,7 @@ def test_what_jobs_are_asked_for(door: Door) -> None:
     picked = [row["jobid"] for row in door.rows("user=alice", "name=pick1,pick2", sacct=True)]
     assert [job for job in picked if "." not in job] == jobs[1:]
     assert door.rows("user=bob", sacct=True) == []
+    assert door.rows(f"user={os.getuid()}", "name=pick1", sacct=True) != []
     assert door.rows("name=pick1", "state=F", sacct=True) == []
     assert door.rows("name=pick1", "state=CD", "partition=debug", "qos=debug", sacct=True) != []
     assert door.rows("name=pick1", "starttime=2100-01-01", sacct=True) == []
