@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from iri_common.model.errors import AuthError
+from iri_common.policy.places import place
 
 T = TypeVar("T")
 
@@ -51,8 +52,7 @@ Tokens = dict[str, StoredToken]
 
 def default_directory() -> Path:
     """``$XDG_STATE_HOME/iri/tokens``, by default under ``~/.local/state``."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "iri" / "tokens"
+    return Path(place(os.environ, "state", "tokens")).expanduser()
 
 
 class TokenStore:

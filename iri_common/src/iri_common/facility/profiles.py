@@ -69,6 +69,7 @@ from iri_common.facility.credentials import Client, Secret, Words, client_from_e
 from iri_common.facility.settings import FacilitySettings, ResourceDefaults, make_settings
 from iri_common.model.errors import AuthError, ProfileError, UsageError
 from iri_common.model.ports import TokenSource
+from iri_common.policy.places import place
 
 PREFIX = "IRI_FACILITY_"
 GLOBUS_PREFIX = "IRI_GLOBUS_"
@@ -179,8 +180,7 @@ def config_file() -> Path:
     """``$IRI_CONFIG``, or ``facilities.toml`` in ``$XDG_CONFIG_HOME/iri`` (by default ``~/.config/iri``)."""
     if named := os.environ.get("IRI_CONFIG"):
         return Path(named).expanduser()
-    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "iri" / "facilities.toml"
+    return Path(place(os.environ, "config", "facilities.toml")).expanduser()
 
 
 def profile_names() -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from iri_common.model.errors import IriError
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
+from iri_common.policy.places import place
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,7 @@ T = TypeVar("T")
 
 def default_directory() -> Path:
     """``$XDG_STATE_HOME/iri/ledger``, by default under ``~/.local/state``."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "iri" / "ledger"
+    return Path(place(os.environ, "state", "ledger")).expanduser()
 
 
 class FileLedger:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from iri_common.model.errors import IriError, TransferError, UsageError
+from iri_common.policy.places import place
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,7 @@ _HEAD = ""  # the name of the first note: which transfer this is, and who carrie
 
 def default_directory() -> Path:
     """``$XDG_STATE_HOME/iri/transfers``, by default under ``~/.local/state``."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "iri" / "transfers"
+    return Path(place(os.environ, "state", "transfers")).expanduser()
 
 
 class FileNotes:

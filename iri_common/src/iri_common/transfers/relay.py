@@ -14,6 +14,7 @@ from typing import Any
 
 from iri_common.model.errors import TransferError
 from iri_common.model.transfer import Move
+from iri_common.policy.places import place
 from iri_common.transfers.trip import Carrier, Meter, Notes, Trip
 
 BATCH = 256 * 1024 * 1024  # bytes on this machine's disk at once, if no single file has more
@@ -21,8 +22,7 @@ BATCH = 256 * 1024 * 1024  # bytes on this machine's disk at once, if no single 
 
 def default_stage() -> Path:
     """``$XDG_CACHE_HOME/iri/transfers``, by default under ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "iri" / "transfers"
+    return Path(place(os.environ, "cache", "transfers")).expanduser()
 
 
 class RelayRoad:
