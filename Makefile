@@ -7,7 +7,7 @@ UV     := .tools/bin/uv
 BENCH  := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 
-.PHONY: help setup demo test test-fast lint soak bench constraints clean
+.PHONY: help setup demo test test-fast lint soak bench docs constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## list what can be made
@@ -58,6 +58,9 @@ $(BENCH_READY): $(UV) pyproject.toml constraints.txt iri_common/pyproject.toml l
 
 bench: $(BENCH_READY)  ## ours against its peers, in minutes; make bench BENCH_OPTIONS=--quick in one
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
+
+docs: $(READY)  ## the tables of docs/ that are made from the code
+	@$(VENV)/bin/python docs/make_facilities.py
 
 constraints: $(UV)  ## pin anew the versions that CI installs
 	@.ci/pin
