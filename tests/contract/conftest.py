@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_shell import Shell, variables_of
 from misbehaving_relay import Relay
-from s3_server import Store, s3_server
+from s3_server import KEYS, Store, s3_server
 
 from iri_common import Facility, FileLedger
 from iri_local_facility import LocalFacility
@@ -56,3 +56,17 @@ def store(store_server: Store) -> Store:
     """The shared server, emptied: which tests ran before in this process is chance."""
     store_server.empty()
     return store_server
+
+
+@pytest.fixture
+def relay(store: Store) -> Iterator[Relay]:
+    """What stands before the shared server and misbehaves; modules with a facility have one before that."""
+    with Relay(store.url) as between:
+        yield between
+
+
+@pytest.fixture
+def store_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of somebody whom the shared server knows."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)

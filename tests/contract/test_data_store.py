@@ -22,10 +22,10 @@ def place(store_server: Store) -> Iterator[LocalFacility]:
 
 
 @pytest.fixture
-def facility(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Facility:
+def facility(
+    place: LocalFacility, store_keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Facility:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
     place.reset_requests()
     return Facility(place.base_url, token=place.token, name="local")
 

@@ -160,10 +160,8 @@ def test_doctor_tells_how_globus_stands(
 
 
 def test_a_store_beside_the_lent_collection_is_reached_by_its_name(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, store_keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
     (tmp_path / "x").write_text("x")
     with LocalFacility(without=("filesystem",), s3=(store.url, BUCKET, KEYS["AWS_DEFAULT_REGION"])) as place:
         for name, value in place.globus_env.items():

@@ -12,13 +12,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from misbehaving_relay import Fault, Relay, http, lose, unseen
 from parts_world import Counts, Facility, FetchingParts, signer
-from s3_server import BUCKET, KEYS, Store
+from s3_server import BUCKET, Store
 
 from iri_common.apis.s3 import parts as s3_module
 from iri_common.http.bytes import HttpBytes
@@ -43,17 +42,9 @@ PART = 5 * MIB  # the least that S3 takes for a part that is not the last
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
 
 
-@pytest.fixture
-def relay(store: Store) -> Iterator[Relay]:
-    with Relay(store.url) as between:
-        yield between
-
-
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small parts, short pauses, and keys for the store."""
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
+def quick(store_keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small parts and short pauses."""
     monkeypatch.setattr(s3_module, "PART_SIZE", PART)
     for module in (parts_module, spans_module):
         monkeypatch.setattr(module, "backoff", lambda attempt, chance, limits: 0.01)

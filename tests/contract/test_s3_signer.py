@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from misbehaving_relay import Fault, Relay, http
 from parts_world import signer
@@ -19,16 +17,7 @@ from iri_common.model.transfer import DownloadLink, PartsUpload
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def relay(store: Store) -> Iterator[Relay]:
-    with Relay(store.url) as between:
-        yield between
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("store_keys")
 
 
 async def test_a_finished_upload_is_known_by_its_object(store: Store, relay: Relay) -> None:
