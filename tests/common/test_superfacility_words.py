@@ -225,6 +225,7 @@ CANCELING = {
     "quoted": '"ok"',
     "document": '{"status": "ok"}',
     "with output": {"status": "ok", "output": "", "error": None},
+    "again": {"status": "error", "error": "scancel: error: Job/step already completing or completed"},
 }
 
 
@@ -237,7 +238,6 @@ async def test_a_cancel_in_each_of_its_words(result: object) -> None:
 async def test_a_cancel_that_failed() -> None:
     for error, kind in (
         ("scancel: error: Kill job error on job id 1: Invalid job id specified", NotFound),
-        ("scancel: error: Kill job error on job id 1: Job/step already completing or completed", Refused),
         ("scancel: error: Kill job error on job id 1: Access/permission denied", PermissionDenied),
         ("scancel: error: slurm_kill_job2() failed: Socket timed out", TransientError),
     ):
@@ -252,7 +252,9 @@ INSIDE = [
     ("[Errno 2] No such file or directory: '/x'", NotFound),
     ("Permission denied", PermissionDenied),
     ("File is too large to be downloaded", TooLarge),
+    ("200000 bytes are more than the limit of 100000", TooLarge),
     ("Is a directory", Refused),
+    ("Argument list too long", TransientError),
     ("Disk quota exceeded", Refused),
     ("no words that we know", TransientError),
     ("", TransientError),

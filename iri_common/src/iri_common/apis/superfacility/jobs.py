@@ -17,7 +17,7 @@ from iri_common.apis.superfacility.states import exit_code, job_state
 from iri_common.apis.superfacility.wire import AcceptedReply, Row, result_of, rows_of, unreadable
 from iri_common.http.session import Request, Session
 from iri_common.jobside.batch import batch_script
-from iri_common.model.errors import NotFound, NotOffered, ReplyError
+from iri_common.model.errors import NotFound, NotOffered, Refused, ReplyError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import WireRequest
@@ -32,6 +32,7 @@ _DAYS = 7
 # The columns of squeue and sacct are taken apart by the API, nobody knows at which letters.
 _ODD = re.compile(r"[^A-Za-z0-9._+@=-]")
 
+_ENDING = re.compile(r"already (completing|completed)", re.IGNORECASE)
 _PATHS_IN_COMMENT = "iri:"
 _NO_ROW: Row = {}
 _STREAMS = ("stdout", "stderr")
@@ -193,7 +194,12 @@ def _accepted(reading: Reading, result: object) -> Accepted:
 
 
 def _canceled(reading: Reading, result: object) -> None:
-    result_of(reading, result)
+    try:
+        result_of(reading, result)
+    except Refused as error:
+        # A cancel that comes again, after a reply that was lost, finds the first one at work.
+        if not _ENDING.search(error.message):
+            raise
 
 
 def _is_job(row: Row) -> bool:

@@ -69,7 +69,12 @@ WORDS = (
     ),
     _word(Outcome.NOT_FOUND, r"no such file|does not exist|no such (host|machine|project|user)"),
     _word(Outcome.FORBIDDEN, r"permission denied|not permitted|access denied"),
-    _word(Outcome.TOO_LARGE, r"\b(file|entity|content)\b.{0,40}\btoo (large|big)\b"),
+    # A quota that is exceeded is no limit of this API, so neither word is enough alone.
+    _word(
+        Outcome.TOO_LARGE,
+        r"\btoo (large|big)\b|\b(size|bytes)\b.{0,80}\b(limit|exceed)"
+        r"|\b(limit|exceed)\w*\b.{0,80}\b(size|bytes)\b",
+    ),
     _word(
         Outcome.INVALID,
         r"\b(sbatch|scancel|squeue|sacct)\b|not a directory|is a directory|file exists|not empty"
