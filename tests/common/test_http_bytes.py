@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -361,6 +362,25 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     both = folder / "both.pem"
     both.write_bytes((folder / "key.pem").read_bytes() + (folder / "own.pem").read_bytes())
     return both
+
+
+async def test_certificates_are_read_off_the_loop_and_once_for_all_who_wait(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    true_trust, threads = bytes_module._trust, []
+
+    def trust(ca_file: str | None) -> ssl.SSLContext:
+        threads.append(threading.get_ident())
+        return true_trust(ca_file)
+
+    monkeypatch.setattr(bytes_module, "_trust", trust)
+    async with wire(ca_file=str(certificate)) as one:
+        pools = await asyncio.gather(*(one._pool("https://store.invalid/") for _ in range(3)))
+        assert len(set(map(id, pools))) == 1
+    assert threading.get_ident() not in threads
+    async with wire(ca_file=str(tmp_path / "missing.pem")) as one:
+        with pytest.raises(NotSent, match=r"the ca_file .*missing\.pem cannot be used: No such file"):
+            await read(one, "https://store.invalid/")
 
 
 async def test_tls_is_spoken_with_those_whom_the_ca_file_names(

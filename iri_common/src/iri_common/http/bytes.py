@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
@@ -89,7 +90,7 @@ class HttpBytes:
     ) -> AsyncGenerator[httpcore.Response]:
         async with contextlib.AsyncExitStack() as stack:
             with _errors():
-                request = self._pool(url).stream(
+                request = (await self._pool(url)).stream(
                     method,
                     _link(url),
                     headers=_written(headers),
@@ -114,11 +115,12 @@ class HttpBytes:
                         yield piece
                     return
 
-    def _pool(self, url: str) -> httpcore.AsyncConnectionPool:
+    async def _pool(self, url: str) -> httpcore.AsyncConnectionPool:
         origin = _origin(url)
+        if origin[0] == "https" and self._tls is None:
+            tls = await asyncio.to_thread(_trust, self._settings.ca_file)  # it reads files
+            self._tls = self._tls or tls
         if origin not in self._pools:
-            if origin[0] == "https" and self._tls is None:
-                self._tls = _trust(self._settings.ca_file)
             self._pools[origin] = httpcore.AsyncConnectionPool(
                 ssl_context=self._tls,
                 proxy=_proxy(self._settings.proxy or _proxy_of_environment(*origin)),
@@ -203,7 +205,11 @@ def _is_of(content_range: str, start: int, end: int | None) -> bool:
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
+    except OSError as error:
+        which = f"the ca_file {ca_file}" if ca_file else "the certificates of this machine"
+        raise NotSent(f"{which} cannot be used: {error.strerror or error}") from None
 
 
 def _proxy(url: str | None) -> httpcore.Proxy | None:
