@@ -192,6 +192,17 @@ def test_waiting_and_cancelled_jobs(place: LocalFacility, door: Door) -> None:
         assert words in task["result"]["error"]
 
 
+def test_jobs_that_wait_for_others(door: Door) -> None:
+    first = door.submit("#SBATCH --hold\ntrue")
+    job = door.submit(f"#SBATCH --dependency=afterok:{first}\ntrue")
+    deadline = time.monotonic() + 10
+    while (row := door.rows(f"jobid={job}")[0])["reason"] != "Dependency":
+        assert time.monotonic() < deadline, row
+    assert row["dependency"] == f"afterok:{first}(unfulfilled)"
+    for number in (job, first):
+        door.task(door.http.delete(f"/compute/jobs/perlmutter/{number}"))
+
+
 def test_what_jobs_are_asked_for(door: Door) -> None:
     jobs = [door.submit(f"#SBATCH -J pick{number} --qos=debug\ntrue") for number in range(3)]
     for job in jobs:

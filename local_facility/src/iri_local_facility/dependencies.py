@@ -58,6 +58,14 @@ def waits(job: Job, jobs: JobTable) -> str | None:
     return NEVER if NEVER in stands else DEPENDENT if DEPENDENT in stands else None
 
 
+def awaited(job: Job) -> str:
+    """What a waiting job waits for, each with a word on how that stands."""
+    stands = {DEPENDENT: "unfulfilled", NEVER: "failed"}.get(job.message or "")
+    if stands is None or job.state != "queued":
+        return ""
+    return ",".join(f"{term}({stands})" for term in (job.request.dependency or "").split(","))
+
+
 def _stands(word: str, number: int, jobs: JobTable) -> str | None:
     try:
         other = jobs.get(number)

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from iri_local_facility.batch import QOS, node_list
-from iri_local_facility.dependencies import DEPENDENT, NEVER
+from iri_local_facility.dependencies import awaited
 from iri_local_facility.jobs import Job
 from iri_local_facility.launch import output_paths
 
@@ -37,7 +37,7 @@ def job_document(version: Version, job: Job) -> dict[str, Any]:
         "required_nodes": "",
         "excluded_nodes": "",
         "features": "",
-        "dependency": _dependency(job),
+        "dependency": awaited(job),
         "licenses": "",
         "resv_name": "",
         "requeue": True,
@@ -55,14 +55,6 @@ def job_document(version: Version, job: Job) -> dict[str, Any]:
         **_array(version),
     }
     return document if version.plain else document | {"hold": job.state == "held"}
-
-
-def _dependency(job: Job) -> str:
-    """What a waiting job waits for, each with a word on how that stands."""
-    stands = {DEPENDENT: "unfulfilled", NEVER: "failed"}.get(job.message or "")
-    if stands is None or job.state != "queued":
-        return ""
-    return ",".join(f"{term}({stands})" for term in (job.request.dependency or "").split(","))
 
 
 def _output(version: Version, job: Job) -> dict[str, Any]:

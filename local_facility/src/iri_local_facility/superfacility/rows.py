@@ -8,6 +8,7 @@ import time
 from datetime import datetime
 
 from iri_local_facility.batch import node_list, slurm_status
+from iri_local_facility.dependencies import awaited
 from iri_local_facility.jobs import Job
 from iri_local_facility.launch import output_paths
 
@@ -22,7 +23,6 @@ _EMPTY_IN_SQUEUE = {
     "contiguous": "0",
     "core_spec": "N/A",
     "cores_per_socket": "*",
-    "dependency": "(null)",
     "exc_nodes": "",
     "features": "(null)",
     "licenses": "(null)",
@@ -66,6 +66,7 @@ def squeue_row(job: Job) -> Row:
         "array_job_id": number,
         "command": job.document.get("path") or "(null)",
         "cpus": str(job.request.process_count),
+        "dependency": awaited(job) or "(null)",
         "end_time": "N/A" if job.started is None else _local(job.started + job.duration),
         "exec_host": job.nodes[0] if job.nodes else "n/a",
         "group": str(os.getgid()),
