@@ -13,6 +13,7 @@ _PACKAGES: Mapping[str, str] = {
     "iri": "iri_common.apis.iri",
     "superfacility": "iri_common.apis.superfacility",
     "firecrest": "iri_common.apis.firecrest",
+    "slurm": "iri_common.apis.slurm",
 }
 DIALECTS = tuple(_PACKAGES)
 
