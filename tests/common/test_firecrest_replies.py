@@ -243,13 +243,8 @@ async def test_a_row_that_cannot_be_read_costs_no_other_row():
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (error(500, SCANCEL + "Job/step already completing or completed"), Conflict),
         (error(500, SCANCEL + "Invalid job id specified"), NotFound),
         (error(500, SCANCEL + "Access/permission denied"), PermissionDenied),
-        (
-            error(500, "Unexpected PBS qdel response. exit_status:35 std_err:qdel: Job has finished 7"),
-            Conflict,
-        ),
         (error(404, "Job not found"), NotFound),
         (error(408, "Command execution timeout limit exceeded."), TransientError),
     ],
@@ -257,6 +252,18 @@ async def test_a_row_that_cannot_be_read_costs_no_other_row():
 async def test_a_cancel_is_refused_in_words(reply, kind):
     with pytest.raises(kind):
         await door({"/jobs/7": reply}).jobs.cancel("alps", "7")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        raw(b"", status=204),
+        error(500, SCANCEL + "Job/step already completing or completed"),
+        error(500, "Unexpected PBS qdel response. exit_status:35 std_err:qdel: Job has finished 7"),
+    ],
+)
+async def test_what_is_over_needs_no_cancel(reply):
+    await door({"/jobs/7": reply}).jobs.cancel("alps", "7")
 
 
 # --------------------------------------------------------------------------------------------- files

@@ -51,7 +51,7 @@ class FirecrestDialect:
         self.storage = FirecrestStorage(systems, session.label)
         self.ranges: RangesApi | None = None
         self._systems = systems
-        self._parts = FirecrestParts(session, systems, self.jobs, self.operations)
+        self._parts = FirecrestParts(session, systems, self.jobs, self.files, self.operations)
 
     @property
     def parts(self) -> PartsApi | None:

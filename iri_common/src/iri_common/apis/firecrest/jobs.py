@@ -22,7 +22,7 @@ from iri_common.apis.firecrest.wire import (
 )
 from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
-from iri_common.model.errors import NotFound, NotOffered, ReplyError, UsageError
+from iri_common.model.errors import Conflict, NotFound, NotOffered, ReplyError, UsageError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done
 from iri_common.model.ports import WireRequest
@@ -108,10 +108,11 @@ class FirecrestJobs:
         return (row.script or "") if row is not None else ""
 
     async def cancel(self, resource_id: str, job_id: str) -> Done[None]:
-        """Ask for the end of a job. One that is over, or never was, is refused."""
-        await self._session.send(
-            Request(operation="delete_job_cancel", method="DELETE", path=self._path(resource_id, job_id))
-        )
+        """Ask for the end of a job; one that is over, which is an error there, is as good."""
+        with contextlib.suppress(Conflict):
+            await self._session.send(
+                Request(operation="delete_job_cancel", method="DELETE", path=self._path(resource_id, job_id))
+            )
         return Done(None)
 
     async def update(

@@ -72,15 +72,18 @@ class TransferJob:
         job_id: Its id.
         output: The log that says whether it did what it was to do.
         errors: What its commands complained of; "" where that is not told.
+        alias: A link that it reads through, ours; "" for none.
     """
 
     system: str
     job_id: str
     output: str
     errors: str
+    alias: str = ""
 
     def __str__(self) -> str:
-        logs = urlencode({"output": self.output, "errors": self.errors}, safe="/")
+        told = {"output": self.output, "errors": self.errors, "alias": self.alias}
+        logs = urlencode({name: path for name, path in told.items() if path}, safe="/")
         return f"{quote(self.system, safe='')}/{quote(self.job_id, safe='')}?{logs}"
 
     @classmethod
@@ -94,7 +97,8 @@ class TransferJob:
             parts = urlsplit(text)
             system, job_id = (unquote(each) for each in parts.path.split("/"))
             logs = parse_qs(parts.query, keep_blank_values=True)
-            return cls(system, job_id, logs["output"][0], logs["errors"][0])
+            rest = (logs.get(name, [""])[0] for name in ("errors", "alias"))
+            return cls(system, job_id, logs["output"][0], *rest)
         raise UsageError(f"{text!r} names no transfer of FirecREST")
 
 
@@ -154,12 +158,15 @@ class FirecrestTransfers:
             return Done(pending.read(None))
         if status.state is JobState.MISSING:
             return pending
+        if job.alias:
+            with contextlib.suppress(IriError):
+                await self._logs.rm(job.system, job.alias)
         raise self._failure(pending.operation, status, await self._log(job, job.errors))
 
     async def forget(self, task_id: str) -> Done[None]:
-        """Remove the logs of a transfer that is over."""
+        """Remove the logs of a transfer that is over, and the link that it read through."""
         job = TransferJob.parse(task_id)
-        for path in filter(None, (job.output, job.errors)):
+        for path in filter(None, (job.alias, job.output, job.errors)):
             with contextlib.suppress(NotFound):
                 await self._logs.rm(job.system, path)
         return Done(None)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from xml.sax.saxutils import escape
 
 from iri_common.apis.firecrest import paths
+from iri_common.apis.firecrest.files import FirecrestFiles
 from iri_common.apis.firecrest.jobs import FirecrestJobs
-from iri_common.apis.firecrest.operations import FirecrestTransfers, TransferJob, begun, job_of, pending
+from iri_common.apis.firecrest.operations import FirecrestTransfers, TransferJob, job_of, pending
 from iri_common.apis.firecrest.rules import FILE_REPLAYS
 from iri_common.apis.firecrest.systems import Systems, has_s3
 from iri_common.apis.firecrest.wire import DirectivesReply, TransferReply
@@ -38,11 +42,17 @@ class FirecrestParts:
     appears_whole = False  # the job joins what comes at the file's own path
 
     def __init__(
-        self, session: Session, systems: Systems, jobs: FirecrestJobs, transfers: FirecrestTransfers
+        self,
+        session: Session,
+        systems: Systems,
+        jobs: FirecrestJobs,
+        files: FirecrestFiles,
+        transfers: FirecrestTransfers,
     ) -> None:
         self._session = session
         self._systems = systems
         self._jobs = jobs
+        self._files = files
         self._transfers = transfers
         self._finishing: OrderedDict[str, str] = OrderedDict()
 
@@ -113,14 +123,27 @@ class FirecrestParts:
         return Done(None)
 
     async def link(self, resource_id: str, path: str) -> Pending[DownloadLink]:
-        """A link to a copy of the file in the store, when a job has put it there."""
-        body = {"path": paths.fetched_from(path, _DOWNLOAD)}
+        """A link to a copy of the file in the store, when a job has put it there.
+
+        The job's script has the path without quotes, so a path that needs them is read through another one.
+        """
+        alias = "" if paths.needs_no_quotes(path) else await self._aliased(resource_id, path)
+        body = {"path": alias or path}
         expires_at, reading, value = await self._ask(_DOWNLOAD, resource_id, body, {})
         url = _directives(reading, value).download_url
         if url is None:
             raise reading.unfit("no link to the file")
         link = DownloadLink(url, None, expires_at)
-        return begun(reading, resource_id, value, lambda: link)
+        job = replace(job_of(reading, resource_id, value), alias=alias)
+        return pending(job, _DOWNLOAD, lambda: link)
+
+    async def _aliased(self, resource_id: str, path: str) -> str:
+        """A link of the file system that leads to a file; it goes with the logs of the transfer."""
+        if not has_s3(await self._systems.of(resource_id)):
+            raise self._lacks(f"{resource_id} has no transfers over S3", _DOWNLOAD)
+        alias = posixpath.join(await self._systems.work(resource_id), f".iri_link_{uuid.uuid4().hex}")
+        await self._files.symlink(resource_id, path, alias)
+        return alias
 
     async def _ask(
         self, operation: str, resource_id: str, body: Mapping[str, Any], directives: Mapping[str, Any]

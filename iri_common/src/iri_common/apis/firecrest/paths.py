@@ -61,13 +61,9 @@ def sent_to(path: str, operation: str) -> str:
     return _fit(plain(path, operation), _IN_DOUBLE_QUOTES, operation)
 
 
-def fetched_from(path: str, operation: str) -> str:
-    """The source of a download over S3.
-
-    Raises:
-        UsageError: if the transfer's script would take it for something else.
-    """
-    return _fit(plain(path, operation), _UNQUOTED, operation)
+def needs_no_quotes(path: str) -> bool:
+    """Whether the script of a download over S3 would take this for what it is."""
+    return not _UNQUOTED.search(path)
 
 
 def split(path: str, operation: str) -> tuple[str, str]:

@@ -9,10 +9,9 @@ from typing import cast
 from iri_common.policy.classify import Outcome, Rules, Word
 from iri_common.policy.retry import Replay
 
-# The most that the file operations take and give. What comes down does so as base64 of at most 5 MiB, and
-# just that much is refused as well.
+# The most that the file operations take and give. What comes down does so as base64 of less than 5 MiB.
 UPLOAD_LIMIT = 5 * 1024 * 1024
-DOWNLOAD_LIMIT = 3 * 1024 * 1024 * 5 // 4 - 1
+DOWNLOAD_LIMIT = (UPLOAD_LIMIT - 1) // 4 * 3
 
 # What a second arrival of an operation on files does; those of `transfer/` begin a job with each arrival.
 FILE_REPLAYS: Mapping[str, Replay] = {
