@@ -59,6 +59,12 @@ def test_names_are_as_ls_prints_them(raw: Plain, top: Path) -> None:
     assert link["linkTarget"] == rf"{top}/uml-\303\244.txt"
 
 
+def test_a_list_can_be_too_long(raw: Plain, top: Path) -> None:
+    for number in range(LIMIT // 100):
+        (top / f"{number:040}").touch()
+    assert error(raw.ops("GET", "ls", path=str(top)), 413) == "Command output exceeded buffer limit."
+
+
 def test_a_missing_file_is_404_but_for_the_one_command(raw: Plain, top: Path) -> None:
     for operation in ("ls", "stat", "checksum", "head", "tail", "view", "download"):
         message = error(raw.ops("GET", operation, path=f"{top}/nothing", size=1), 404)

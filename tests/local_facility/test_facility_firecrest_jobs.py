@@ -127,6 +127,7 @@ def test_pbs_knows_no_job_that_is_unknown(pbs: Plain) -> None:
     pbs.wait(job)
     assert "has finished" in error(pbs.cancel(job), 500)
     assert "Unknown queue" in error(pbs.submit("true", partition="nope"), 500)
+    assert pbs.job(pbs.submitted("true", reservation="debug"))["partition"] == "debug"
     answer = pbs.http.put(f"/compute/{SYSTEM}/jobs/{job}/attach", json={"command": "true"})
     assert "not supported in PBS" in error(answer, 500)
 
@@ -200,10 +201,10 @@ def test_a_validation_names_the_fields(raw: Plain) -> None:
 
 
 def test_an_error_that_was_not_expected_costs_the_connection(place: LocalFacility) -> None:
-    """A client that keeps the connection finds it closed, and no word about that."""
+    """A client that keeps the connection finds it closed, long before an idle one is."""
     body = {"job": {"workingDirectory": "/", "script": "#!/bin/sh\n", "env": ["A=1"]}}
     bearer = {"Authorization": f"Bearer {place.token}", "Content-Type": "application/json"}
-    connection = http.client.HTTPConnection(urlsplit(place.url).netloc, timeout=5)
+    connection = http.client.HTTPConnection(urlsplit(place.url).netloc, timeout=2)
     connection.request("POST", f"/firecrest/compute/{SYSTEM}/jobs", json.dumps(body), bearer)
     answer = connection.getresponse()
     assert (answer.status, answer.headers.get("connection")) == (500, None)
@@ -230,6 +231,17 @@ def test_lists_are_filtered(raw: Plain, place: LocalFacility) -> None:
     assert raw.job(theirs)["user"] == "bob"
     assert raw.http.get(f"/compute/{SYSTEM}/jobs/{theirs}/metadata").json()["jobs"][0]["script"] == ""
     assert "Access/permission denied" in error(raw.cancel(theirs), 500)
+
+
+def test_a_list_goes_back_as_far_as_was_asked(raw: Plain, place: LocalFacility) -> None:
+    over, waits = raw.submitted("true", name="old"), raw.submitted("#SBATCH -H\ntrue", name="old")
+    raw.wait(over)
+    place.order("skew", seconds=-2 * 3600)
+    assert [job["jobId"] for job in raw.listed(name="old", time_window="1h")] == [waits]
+    assert [job["jobId"] for job in raw.listed(name="old", time_window="8h")] == [over, waits]
+    assert [job["jobId"] for job in raw.listed(name="old")] == [over, waits]
+    place.clear_faults()
+    raw.cancel(waits)
 
 
 def test_unknown_jobs_and_systems(raw: Plain) -> None:
@@ -261,7 +273,8 @@ def test_a_token_must_have_some_time_left(raw: Plain, place: LocalFacility) -> N
     assert answer.headers["auth-token"] == short.http.headers["authorization"].split()[1]
     over = Plain(place, place.new_token(lifetime=0))
     assert error(over.http.get("/status/systems"), 401) == "Access token expired"
-    assert error(Plain(place, "nonsense").http.get("/status/systems"), 401) == "Access token is invalid."
+    wrong = Plain(place, "nonsense").http.get("/status/systems")
+    assert (error(wrong, 401), wrong.headers["auth-token"]) == ("Access token is invalid.", "nonsense")
     assert error(httpx.get(f"{place.firecrest_url}/status/systems"), 401) == "Not authenticated"
     assert httpx.get(f"{place.firecrest_url}/status/liveness", trust_env=False).status_code == 307
 
@@ -269,6 +282,7 @@ def test_a_token_must_have_some_time_left(raw: Plain, place: LocalFacility) -> N
 def test_requests_are_traced(raw: Plain) -> None:
     mine = str(uuid.uuid4())
     answer = raw.http.get("/STATUS/Systems", headers={"X-Request-ID": mine, "X-Correlation-ID": mine})
+    assert answer.status_code == 200
     assert answer.headers.get_list("x-request-id") == [mine]
     assert answer.headers["x-correlation-id"] == mine
     assert answer.headers["f7t-appversion"] == "2.6.0"

@@ -9,8 +9,11 @@ from typing import Any
 
 from iri_local_facility import files
 from iri_local_facility.accounts import User
+from iri_local_facility.errors import TooLarge
 
 Document = dict[str, Any]
+# A line of `ls -l` has about as much beside the name.
+_LINE = 60
 _TYPES = {"directory": "d", "file": "-", "symlink": "l"}
 _ESCAPES = {7: r"\a", 8: r"\b", 9: r"\t", 10: r"\n", 11: r"\v", 12: r"\f", 13: r"\r"}
 
@@ -38,11 +41,24 @@ def about(path: str, user: User) -> Document:
 
 
 def listed(
-    user: User, path: str, *, show_hidden: bool, numeric_uid: bool, recursive: bool, dereference: bool
+    user: User,
+    path: str,
+    *,
+    limit: int,
+    show_hidden: bool,
+    numeric_uid: bool,
+    recursive: bool,
+    dereference: bool,
 ) -> list[Document]:
-    """What is in a directory; of anything else, one line with the path as it was asked for."""
+    """What is in a directory; of anything else, one line with the path as it was asked for.
+
+    Raises:
+        TooLarge: The lines of all of it are ``limit`` bytes or more.
+    """
     rows = files.ls(user, path, show_hidden, numeric_uid, recursive, dereference)
     alone = not user.areas.resolve(path).is_dir()
+    if sum(len(row["name"]) + _LINE for row in rows) >= limit:
+        raise TooLarge(path)
     return [entry(row, path if alone else None) for row in rows]
 
 

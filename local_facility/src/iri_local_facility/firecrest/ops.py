@@ -68,6 +68,7 @@ def ls(
     command = partial(
         listing.listed,
         caller.user,
+        limit=caller.core.settings.size_limit,
         show_hidden=show_hidden,
         numeric_uid=numeric_uid,
         recursive=recursive,
