@@ -322,6 +322,26 @@ async def test_commands_have_a_minute(tmp_path: Path, monkeypatch: pytest.Monkey
     runner.stop()
 
 
+def test_groups_and_hours_are_those_of_their_members(place: LocalFacility, door: Door) -> None:
+    bob = Door(place, place.new_token("bob"))
+    with bob.http:
+        assert (
+            door.http.post("/account/groups", data={"name": "ours", "repo_name": "demo"}).status_code == 200
+        )
+        add = {"usernames": "bob", "action": "batch_add"}
+        assert bob.http.put("/account/groups/ours", data=add).status_code == 403
+        assert door.http.put("/account/groups/demo", data=add).status_code == 403  # that is the project's
+        assert (
+            door.http.post("/account/groups", data={"name": "ours", "repo_name": "demo"}).status_code == 400
+        )
+        assert bob.http.get("/account/groups/none").status_code == 404
+        before = door.http.get("/account/projects").json()[0]
+        bob.wait(bob.submit("sleep 0.1"))
+        after = door.http.get("/account/projects").json()[0]
+    assert after["hours_used"] == before["hours_used"]
+    assert after["project_hours_used"] > before["project_hours_used"]
+
+
 def test_what_globus_is_not_asked_for(place: LocalFacility, door: Door) -> None:
     home = str(place.home)
     form = {"source_uuid": "hpss", "target_uuid": "dtn", "source_dir": "/a", "target_dir": "/b"}
