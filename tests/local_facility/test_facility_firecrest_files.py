@@ -181,7 +181,7 @@ def test_a_view_reads_bytes_and_cuts_characters(raw: Plain, top: Path) -> None:
 
 def test_archives(raw: Plain, top: Path) -> None:
     (top / "data").mkdir()
-    for name in ("a.txt", "b.csv"):
+    for name in ("a.txt", "a.txt.old", "b.csv"):
         (top / "data" / name).write_text(name)
     body = {"sourcePath": f"{top}/data", "targetPath": f"{top}/all.tar", "compression": "none"}
     assert raw.ops("POST", "compress", body).status_code == 204
