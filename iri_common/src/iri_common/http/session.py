@@ -14,6 +14,7 @@ from typing import Any
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.http import telemetry
 from iri_common.http.budget import Budget
+from iri_common.http.turns import in_turn
 from iri_common.model.errors import (
     AmbiguousReply,
     AuthError,
@@ -274,7 +275,7 @@ class Session:
             rules=self._rules,
         )
         # Megabytes of JSON (a download) are parsed off the loop that every wait lives on.
-        return await asyncio.to_thread(meaning) if len(reply.body) > LARGE else meaning()
+        return await in_turn(meaning) if len(reply.body) > LARGE else meaning()
 
     def _error(self, request: Request, result: _Attempt, attempts: int) -> IriError:
         verdict = result.verdict

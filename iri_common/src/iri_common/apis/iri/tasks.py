@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from iri_common.apis.iri.states import TaskState, task_state
 from iri_common.apis.iri.wire import TaskReply
 from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
+from iri_common.http.turns import in_turn
 from iri_common.model.errors import (
     AmbiguousReply,
     IriError,
@@ -75,7 +75,7 @@ class IriTasks:
             return pending
         if state is TaskState.COMPLETED:
             # A download is megabytes of base64: decoding leaves the loop that every wait lives on.
-            return Done(await asyncio.to_thread(pending.read, task.result))
+            return Done(await in_turn(lambda: pending.read(task.result)))
         raise self._failure(pending.operation, state, task.result)
 
     async def forget(self, task_id: str) -> Done[None]:
