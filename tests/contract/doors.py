@@ -25,6 +25,7 @@ class Door:
         submit: What the request that creates a job looks like.
         cancel: What the request that ends one looks like.
         per_submit: Requests that a submit costs, the question for resources left out.
+        operations: What the facility's log calls a submit, a list, a look at one job, a cancel.
         profile: What a profile in the environment says beside URL and token.
         guards: The client finds the guards by itself; else the profile names their directory.
     """
@@ -33,6 +34,7 @@ class Door:
     words: Callable[[LocalFacility], Mapping[str, Any]]
     submit: str
     cancel: str
+    operations: tuple[str, str, str, str]
     per_submit: int = 1
     profile: Callable[[LocalFacility], Mapping[str, str]] = lambda place: {}
     guards: bool = True
@@ -69,12 +71,14 @@ DOORS: Mapping[str, Door] = {
         words=lambda place: {"token": place.new_token()},
         submit=r"^POST .*/compute/job/",
         cancel=r"^DELETE .*/compute/cancel/",
+        operations=("launchJob", "getJobs", "getJob", "cancelJob"),
     ),
     "iri-v1": Door(
         url=lambda place: f"{place.url}/api/v1",
         words=lambda place: {"token": place.new_token()},
         submit=r"^POST .*/compute/job/",
         cancel=r"^DELETE .*/compute/cancel/",
+        operations=("launchJob", "getJobs", "getJob", "cancelJob"),
         guards=False,
     ),
     "superfacility": Door(
@@ -87,6 +91,7 @@ DOORS: Mapping[str, Door] = {
         },
         submit=r"^POST .*/compute/jobs/",
         cancel=r"^DELETE .*/compute/jobs/",
+        operations=("sfSubmitJob", "sfGetJobs", "sfGetJob", "sfCancelJob"),
     ),
     "firecrest": Door(
         url=lambda place: place.firecrest_url,
@@ -94,5 +99,6 @@ DOORS: Mapping[str, Door] = {
         profile=lambda place: {"DIALECT": "firecrest"},
         submit=r"^POST .*/compute/cluster/jobs",
         cancel=r"^DELETE .*/compute/cluster/jobs/",
+        operations=("firecrestSubmit", "firecrestJobs", "firecrestJob", "firecrestCancel"),
     ),
 }

@@ -35,10 +35,11 @@ from iri_common.policy import asking, outage, retry, vanished
 
 # What a request is called in a plan, by method and path.
 _REQUESTS = {
-    r"POST .*/compute/job/[^/]+$": "submit",
+    r"POST .*(/compute/job/[^/]+|/compute/jobs/[^/]+|/compute/[^/]+/jobs|/job/submit)$": "submit",
     r"POST .*/compute/status/[^/]+$": "list",
-    r"GET .*/compute/status/[^/]+/": "status",
-    r"DELETE .*/compute/cancel/": "cancel",
+    r"GET .*(/compute/jobs/[^/]+|/compute/[^/]+/jobs|/slurm/v[^/]+/jobs/?)$": "list",
+    r"GET .*(/compute/status/[^/]+|/compute/jobs/[^/]+|/compute/[^/]+/jobs|/v[^/]+/job)/": "status",
+    r"DELETE .*(/compute/cancel|/compute/jobs/[^/]+|/compute/[^/]+/jobs|/v[^/]+/job)/": "cancel",
     r"POST .*/filesystem/mkdir/": "mkdir",
     r"GET .*/filesystem/view/": "view",
 }
@@ -100,6 +101,7 @@ class Plan:
         guard: Whether the job makes sure that it is no double.
         again: As in ``jobs.ask``.
         strike: When it ends.
+        profile: Variables of a profile "place" in place of ``url`` and ``token``.
         machine: Its claims say that they were made there; here if None.
         claim_seconds: For which they hold.
     """
@@ -114,6 +116,7 @@ class Plan:
     guard: bool = True
     again: bool = False
     strike: Strike | None = None
+    profile: dict[str, str] | None = None
     machine: str | None = None
     claim_seconds: float = 60.0
 
@@ -235,14 +238,13 @@ def live(plan: Plan) -> None:
         ledger._MACHINE = plan.machine
     fate, story = Fate(plan.strike), Story(plan.story)
     fated_requests(fate)
-    facility = Facility(
-        plan.url,
-        token=plan.token,
-        poll_seconds=0.05,
-        ledger=FatedLedger(Path(plan.ledger), fate),
-        guard=plan.guard,
-        outage_limit=60.0,
-    )
+    words = {"poll_seconds": 0.05, "guard": plan.guard, "outage_limit": 60.0}
+    kept = FatedLedger(Path(plan.ledger), fate)
+    if plan.profile is None:
+        facility = Facility(plan.url, token=plan.token, ledger=kept, **words)
+    else:
+        os.environ.update(plan.profile)
+        facility = Facility.from_profile("place", ledger=kept, **words)
     key = JobKey.parse(plan.key)
     try:
         if plan.verb == "cancel":

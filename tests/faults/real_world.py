@@ -43,6 +43,7 @@ class Work:
         seconds: That a job takes.
         fails: How many of its jobs fail before one succeeds.
         told: Of every client.
+        profile: By which its clients reach the facility; None for the IRI API at ``url``.
     """
 
     place: LocalFacility
@@ -53,6 +54,7 @@ class Work:
     seconds: float = 0.1
     fails: int = 0
     told: list[dict[str, Any]] = field(default_factory=list)
+    profile: dict[str, str] | None = None
 
     @property
     def marks(self) -> Path:
@@ -89,6 +91,7 @@ class Work:
             self.spec,
             guard=self.guard,
             strike=strike,
+            profile=self.profile,
         )
         return clients.start(replace(plan, **words))
 
