@@ -152,6 +152,11 @@ def test_slurm_directives_say_what_was_asked(fields: dict) -> None:
         ({"resources": {"memory": 1}}, "slurm", "#SBATCH --mem=1M"),
         ({"attributes": {"custom_attributes": {"gpu-bind": "none"}}}, "slurm", "#SBATCH --gpu-bind=none"),
         ({"attributes": {"custom_attributes": {"requeue": ""}}}, "slurm", "#SBATCH --requeue"),
+        (
+            {"attributes": {"custom_attributes": {"dependency": "afterok:7"}}},
+            "slurm",
+            "#SBATCH --dependency=afterok:7",
+        ),
         ({"name": "a b"}, "slurm", "#SBATCH --job-name='a b'"),
         ({"resources": {}}, "pbs", "#PBS -l select=1"),
         (
@@ -187,6 +192,8 @@ def test_what_the_api_is_told_by_itself_is_left_out() -> None:
         ({"stdout_path": "a\nb"}, "slurm", "control character"),
         ({"attributes": {"account": "a\n#SBATCH --uid=0"}}, "slurm", "control character"),
         ({"attributes": {"custom_attributes": {"bad name": "x"}}}, "slurm", "not the name of an option"),
+        ({"attributes": {"custom_attributes": {"array": "0-3"}}}, "slurm", "a job of its own"),
+        ({"attributes": {"custom_attributes": {"J": "0-3"}}}, "pbs", "a job of its own"),
         ({"stdin_path": "x"}, "pbs", "stdin_path"),
         ({"resources": {"node_count": 2, "process_count": 3}}, "pbs", "evenly"),
         ({"attributes": {"reservation_id": "R1"}}, "pbs", "queue_name"),

@@ -17,6 +17,7 @@ from iri_common.model.errors import UsageError
 Scheduler = Literal["slurm", "pbs"]
 
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_ARRAYS = frozenset({"array", "a", "J"})
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -197,6 +198,11 @@ def _option(option: str, value: str, field: str) -> str:
 
 
 def _custom(prefix: str, name: str, value: str) -> str:
+    if name in _ARRAYS:
+        raise UsageError(
+            "an array is many jobs with many ends, and one is watched under one id; submit each of its tasks as "
+            "a job of its own"
+        )
     if not _OPTION.fullmatch(name):
         raise UsageError(f"the custom attribute {name!r} is not the name of an option of this scheduler")
     return f"{prefix}{name}={_value(value, name)}" if value else f"{prefix}{name}"
