@@ -200,8 +200,8 @@ def _option(option: str, value: str, field: str) -> str:
 def _custom(prefix: str, name: str, value: str) -> str:
     if name in _ARRAYS:
         raise UsageError(
-            "an array is many jobs with many ends, and one is watched under one id; submit each of its tasks as "
-            "a job of its own"
+            "an array is many jobs with many ends, and one is watched under one id; submit each of its tasks "
+            "as a job of its own"
         )
     if not _OPTION.fullmatch(name):
         raise UsageError(f"the custom attribute {name!r} is not the name of an option of this scheduler")
