@@ -38,12 +38,16 @@ def _within(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
         return None
     as_one = load.tree and load.files >= LEAST_ARCHIVE
     requests = COPY_TREE if as_one else COPY * load.files
-    return Quote(
+    quote = Quote(
         Road.WITHIN,
         seconds=_asking(target, requests, wishes) + load.bytes / GLOBUS_LINE,
         requests=requests,
-        missing=(UNCOMPARED,) if as_one else _missing(target, wishes),
+        missing=(UNCOMPARED,) if as_one else _missing(replace(target, move_job=False), wishes),
         tree=as_one,
+    )
+    # A copy aside, then a rename.
+    return (
+        _with_jobs(quote, target, wishes, 1 if as_one else load.files, each=2) if target.move_job else quote
     )
 
 
@@ -51,11 +55,10 @@ def _direct(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
     far, up = _far(source, target)
     if far is None or far.kind != "facility":
         return None
-    if not far.files:
-        return Quote(Road.DIRECT, f"the API of {far.label} moves no files")
     limit = far.upload_limit if up else far.download_limit
-    if limit == 0:
-        return Quote(Road.DIRECT, _none(far, up=up))
+    if not far.files or limit == 0:
+        why = _none(far, up=up) if far.files else f"the API of {far.label} moves no files"
+        return Quote(Road.DIRECT, why)
     if limit is not None and load.largest > limit:
         return Quote(Road.DIRECT, _over(load, limit, far, up=up), too_large=True)
     most = in_one_body(limit, up=up)
@@ -66,7 +69,11 @@ def _direct(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
         )
         return Quote(Road.DIRECT, why, too_large=True)
     requests = (PUT if up else GET) * load.files
-    return _through_here(Road.DIRECT, far, load, wishes, requests, _missing(far, wishes, renames=up))
+    quote = _through_here(Road.DIRECT, far, load, wishes, requests, _missing(far, wishes, renames=up))
+    if not (up and far.move_job and wishes.allow_job):
+        return quote
+    kept = replace(quote, missing=tuple(each for each in quote.missing if each != SEEN_EARLY))
+    return min(_with_jobs(kept, far, wishes, load.files), quote, key=lambda each: each.cost)
 
 
 def _archive(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
@@ -130,11 +137,13 @@ def _parts(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | 
     if far is None or far.parts is None:
         return None
     requests = 4 * load.files
-    missing = () if far.parts.whole or not up else (SEEN_EARLY,)
+    missing = () if far.parts.whole or far.rename or not up else (SEEN_EARLY,)
     if not far.checksum or not wishes.checksum:
         missing = (UNCOMPARED, *missing)
     quote = _through_here(Road.PARTS, far, load, wishes, requests, missing)
-    return replace(quote, seconds=quote.seconds + far.parts.seconds)
+    quote = replace(quote, seconds=quote.seconds + (far.parts.seconds if up else 0.0))
+    renamed = up and not far.parts.whole and far.rename and far.move_job
+    return _with_jobs(quote, far, wishes, load.files, each=far.parts.job + renamed)
 
 
 def _https(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
@@ -217,6 +226,12 @@ def _through_here(
     return Quote(road, seconds=seconds, requests=requests, bytes_here=load.bytes, missing=missing)
 
 
+def _with_jobs(quote: Quote, far: Offer, wishes: Wishes, files: int, *, each: int = 1) -> Quote:
+    """The same, with so many jobs for each file, one after the other."""
+    turns = -(-files // max(1, wishes.parallel)) * each
+    return replace(quote, jobs=files * each, seconds=quote.seconds + turns * far.queue_wait)
+
+
 def _asking(far: Offer, requests: int, wishes: Wishes) -> float:
     return max(
         requests * far.seconds_per_request / max(1, wishes.parallel), (requests - BURST) / PER_SECOND, 0.0
@@ -225,7 +240,8 @@ def _asking(far: Offer, requests: int, wishes: Wishes) -> float:
 
 def _missing(far: Offer, wishes: Wishes, *, renames: bool = True) -> tuple[str, ...]:
     uncompared = not far.checksum or not wishes.checksum
-    return (*((UNCOMPARED,) if uncompared else ()), *((SEEN_EARLY,) if renames and not far.rename else ()))
+    seen_early = renames and (not far.rename or far.move_job)
+    return (*((UNCOMPARED,) if uncompared else ()), *((SEEN_EARLY,) if seen_early else ()))
 
 
 def _part(far: Offer, *, up: bool) -> int:
