@@ -28,7 +28,12 @@ IRI = Offer(
     jobs=True,
 )
 FIRECREST = replace(
-    IRI, label="cscs", place="cscs/scratch", archives=False, parts=Parts(seconds=60.0, whole=False)
+    IRI,
+    label="cscs",
+    place="cscs/scratch",
+    archives=False,
+    move_job=True,
+    parts=Parts(seconds=60.0, whole=False, job=True),
 )
 OLCF = Offer("facility", "olcf", place="olcf/orion", collection="c-olcf")
 BEAMLINE = Offer("collection", "beamline", collection="c-beam", https=True, checksum=False)
@@ -108,6 +113,27 @@ def test_no_road_says_why_and_what_would_help(source, target, sizes, wishes, err
     with pytest.raises(error, match=words) as told:
         plan(source, target, sizes, wishes)
     assert type(told.value) is error
+
+
+def test_a_rename_that_is_a_job_is_made_where_it_is_allowed_and_worth_its_wait() -> None:
+    short = replace(FIRECREST, queue_wait=1.0)
+    alone = plan(HERE, FIRECREST, [MIB]).chosen
+    assert (alone.road, alone.jobs, alone.missing) == (Road.DIRECT, 0, (SEEN_EARLY,))
+    assert plan(HERE, FIRECREST, [MIB], JOBS).chosen == alone, "a minute is more than the promise is worth"
+    allowed = plan(HERE, short, [MIB] * 3, JOBS).chosen
+    assert (allowed.road, allowed.jobs, allowed.missing) == (Road.DIRECT, 3, ())
+    assert plan(FIRECREST, HERE, [MIB], JOBS).chosen.jobs == 0
+    within = plan(FIRECREST, FIRECREST, [MIB] * 3).chosen
+    assert (within.road, within.jobs, within.missing) == (Road.WITHIN, 6, ())
+
+
+def test_parts_that_a_job_carries_say_what_they_spend() -> None:
+    up, down = plan(HERE, FIRECREST, [GIB]).chosen, plan(FIRECREST, HERE, [GIB]).chosen
+    assert (up.road, up.jobs, up.missing) == (Road.PARTS, 2, ())
+    assert (down.road, down.jobs, down.missing) == (Road.PARTS, 1, ())
+    assert up.seconds - down.seconds > FIRECREST.queue_wait + 50.0
+    unnamed = plan(HERE, replace(FIRECREST, rename=False), [GIB]).chosen
+    assert (unnamed.jobs, unnamed.missing) == (1, (SEEN_EARLY,))
 
 
 def test_a_tree_within_a_facility_is_copied_as_one_where_its_place_is_empty() -> None:

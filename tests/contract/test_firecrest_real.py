@@ -340,6 +340,37 @@ async def test_another_users_file_is_not_to_be_read(door: FirecrestDialect, fold
 # ---------------------------------------------------------------------------------------------- data
 
 
+def test_a_small_file_takes_a_job_only_where_one_is_allowed(
+    place: LocalFacility, facility: Facility, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "x").write_bytes(b"new")
+    (folder / "y").write_bytes(b"old")
+    end, before = facility.files.at(f"{folder}/y"), len(place.jobs())
+    assert "before it is whole" in Transfers().plan(tmp_path / "x", end).explain()
+    Transfers().copy(tmp_path / "x", end)
+    assert ((folder / "y").read_bytes(), len(place.jobs())) == (b"new", before)
+    (tmp_path / "x").write_bytes(b"newer")
+    plan = Transfers().plan(tmp_path / "x", end, allow_job=True)
+    assert (plan.chosen.jobs, plan.missing) == (1, ())
+    Transfers().copy(tmp_path / "x", end, allow_job=True)
+    assert ((folder / "y").read_bytes(), len(place.jobs())) == (b"newer", before + 1)
+    assert os.listdir(folder) == ["y"]
+
+
+def test_what_was_there_stays_when_nothing_can_be_sent(
+    place: LocalFacility, facility: Facility, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "x").write_bytes(b"new")
+    (folder / "y").write_bytes(b"old")
+    place.order("status", "firecrestUpload", status=403, times=None)
+    try:
+        with pytest.raises(PermissionDenied):
+            Transfers().copy(tmp_path / "x", facility.files.at(f"{folder}/y"))
+    finally:
+        place.clear_faults()
+    assert (folder / "y").read_bytes() == b"old"
+
+
 @pytest.mark.parametrize("size", [0, 1, 5 * MIB, 12 * MIB + 7])
 def test_a_file_goes_over_the_store_and_back_whole(
     place: LocalFacility, facility: Facility, folder: Path, tmp_path: Path, size: int

@@ -90,7 +90,14 @@ def _between_here_and(
         dialect, file_system = far.dialect, far.file_system
         match road:
             case Road.DIRECT:
-                return DirectRoad(dialect, file_system, up=up, checksum=making.checksum, fresh=making.fresh)
+                return DirectRoad(
+                    dialect,
+                    file_system,
+                    up=up,
+                    checksum=making.checksum,
+                    fresh=making.fresh,
+                    in_place=dialect.grades.moves == "job" and not quote.jobs,
+                )
             case Road.ARCHIVE:
                 root = making.root if up else None
                 return ArchiveRoad(dialect, file_system, up=up, root=root, known=making.known)

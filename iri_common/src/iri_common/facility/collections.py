@@ -155,7 +155,15 @@ class LentDialect:
 def lent_grades(grades: Grades) -> Grades:
     """What changes when files go through a collection."""
     kept: Literal["follow", "end"] = "end" if grades.logs == "none" else grades.logs
-    return replace(grades, files="globus", upload_limit=None, download_limit=None, archives=False, logs=kept)
+    return replace(
+        grades,
+        files="globus",
+        upload_limit=None,
+        download_limit=None,
+        archives=False,
+        moves="call",
+        logs=kept,
+    )
 
 
 class _Operations:

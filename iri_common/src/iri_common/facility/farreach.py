@@ -118,6 +118,11 @@ class _FarReach:
 
         await abreast(paths, remove, AT_ONCE)
 
+    @property
+    def far(self) -> FarEnd | None:
+        """For what is done file by file; None for a store of objects."""
+        return self._far
+
     async def _https(self) -> bool:
         """Whether the collection has HTTPS of its own, as far as this identity may know."""
         if self.globus is None or self.collection is None:
@@ -168,10 +173,11 @@ class FacilityReach(_FarReach):
             download_limit=grades.download_limit,
             checksum=self._direct,
             rename=self._far is not None,
+            move_job=grades.moves == "job",
             archives=self._direct and grades.archives,
             jobs=self._direct and any(each.offers("compute") for each in await self._door.resources()),
             queue_wait=1.0 if _is_loopback(self.settings.url) else 60.0,
-            parts=Parts(whole=self.parts.appears_whole) if self.parts is not None else None,
+            parts=_parts(self.parts),
             https=self._has_https,
             collection=self.collection.collection if known and self.collection else None,
             why_no_collection=NO_COLLECTION if self.collection is None else NO_CREDENTIAL,
@@ -258,6 +264,13 @@ class CollectionReach(_FarReach):
             https=await self._https() if fully else False,
             collection=self.file_system,
         )
+
+
+def _parts(parts: PartsApi | None) -> Parts | None:
+    if parts is None:
+        return None
+    # FirecREST's job looks for a file once a minute.
+    return Parts(whole=parts.appears_whole, job=parts.by_job, seconds=60.0 if parts.by_job else 0.0)
 
 
 def _plain(path: str) -> str:

@@ -19,6 +19,7 @@ class Grades:
         upload_limit: Bytes of one file that the API takes; None where it names no limit, 0 for no files.
         download_limit: Bytes of one file that the API gives; None where it names no limit, 0 for no files.
         archives: Whether the facility packs and unpacks archives by itself.
+        moves: Whether a rename, or a copy, is a call of this API or a job at the user's expense.
         logs: Whether output can be followed, read at the end, or not at all.
     """
 
@@ -29,6 +30,7 @@ class Grades:
     upload_limit: int | None = None
     download_limit: int | None = None
     archives: bool = False
+    moves: Literal["call", "job"] = "call"
     logs: Literal["follow", "end", "none"] = "none"
 
     @property

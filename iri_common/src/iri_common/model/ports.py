@@ -198,6 +198,11 @@ class PartsApi(Protocol):
         """Whether a file takes its path's place as a whole when it is finished, or grows there."""
         ...
 
+    @property
+    def by_job(self) -> bool:
+        """Whether a job, at the user's expense, brings each file from the store to its place, or there."""
+        ...
+
     async def begin(self, resource_id: str, path: str, size: int) -> Answer[PartsUpload]:
         """Open an upload; nothing is at ``path`` before it is finished.
 

@@ -19,13 +19,15 @@ class Parts:
 
     Attributes:
         size: Bytes of one part, at most.
-        seconds: That the end's own job takes to put the file in place, or to make it ready.
+        seconds: That the end takes to see that a file is there, and to put it in its place.
         whole: The file appears whole, or not at all.
+        job: A job of the user's allocation carries the file between the store and its place.
     """
 
     size: int = 64 * 1024 * 1024
     seconds: float = 0.0
     whole: bool = True
+    job: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Offer:
         upload_limit, download_limit: Bytes of one file that it takes and gives; None for any, 0 for none.
         checksum: It tells the SHA-256 of a file.
         rename: It can rename.
+        move_job: A job of the user's allocation does that, and copies.
         archives: It packs and unpacks.
         jobs: It runs jobs, which spend an allocation.
         queue_wait: Seconds that a small job waits there.
@@ -58,6 +61,7 @@ class Offer:
     download_limit: int | None = None
     checksum: bool = True
     rename: bool = True
+    move_job: bool = False
     archives: bool = False
     jobs: bool = False
     queue_wait: float = 60.0

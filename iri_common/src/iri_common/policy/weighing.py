@@ -70,8 +70,11 @@ def _direct(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote |
         return Quote(Road.DIRECT, why, too_large=True)
     requests = (PUT if up else GET) * load.files
     quote = _through_here(Road.DIRECT, far, load, wishes, requests, _missing(far, wishes, renames=up))
-    if not (up and far.move_job and wishes.allow_job):
-        return quote
+    return _renamed_by_job(quote, far, load, wishes) if up and far.move_job and wishes.allow_job else quote
+
+
+def _renamed_by_job(quote: Quote, far: Offer, load: Load, wishes: Wishes) -> Quote:
+    """Files that appear whole, if that is worth the wait for the jobs; else the same quote."""
     kept = replace(quote, missing=tuple(each for each in quote.missing if each != SEEN_EARLY))
     return min(_with_jobs(kept, far, wishes, load.files), quote, key=lambda each: each.cost)
 

@@ -29,6 +29,7 @@ class DirectRoad:
         up: From this machine to the facility, else down.
         checksum: Compare SHA-256 where the API tells it; else sizes are compared.
         fresh: Directories at the facility that were made for this transfer: nothing in them is in the way.
+        in_place: Write each file under its own name, for a rename would take a job that nobody allowed.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class DirectRoad:
         up: bool,
         checksum: bool = True,
         fresh: Collection[str] = (),
+        in_place: bool = False,
     ) -> None:
         self._far = FarEnd(dialect, file_system, checksum=checksum)
         self._up = up
         self._fresh = frozenset(fresh)
+        self._in_place = in_place
 
     async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
         """Move them all, each whole or not at all.
@@ -50,7 +53,8 @@ class DirectRoad:
         Raises:
             UsageError: if a source is no readable file, or a target is a directory.
             TooLarge: if one is over the API's limit; nothing of it was sent.
-            TransferError: if what arrived is not what was sent; that target is as it was.
+            TransferError: if what arrived is not what was sent; that target is as it was, unless it was
+                written in place.
         """
         looked_at = await self._looked_at(moves, trip) if self._up else frozenset[str]()
         room = Room(_ROOM_UP if self._up else _ROOM_DOWN)
@@ -60,7 +64,8 @@ class DirectRoad:
                 async with room.of(move.size):
                     if self._up:
                         clear = posixpath.dirname(move.target) in looked_at
-                        digest, size = await _put(self._far, move, trip, clear=clear)
+                        in_place = self._in_place
+                        digest, size = await _put(self._far, move, trip, clear=clear, in_place=in_place)
                     else:
                         digest, size = await _get(self._far, move, trip)
             except IriError as error:
@@ -92,19 +97,22 @@ class DirectRoad:
         return frozenset(clear)
 
 
-async def _put(far: FarEnd, move: Move, trip: Trip, *, clear: bool) -> tuple[str, int]:
+async def _put(far: FarEnd, move: Move, trip: Trip, *, clear: bool, in_place: bool) -> tuple[str, int]:
     require_file_name(move.target)
     content = await local.content_of(move.source, far.grades.upload_limit)
     if not clear:
         await far.require_no_directory(move.target)
     size, digest = len(content), await local.sha256(content)
-    aside = local.aside_of(move.target, trip.notes.transfer)
+    aside = move.target if in_place else local.aside_of(move.target, trip.notes.transfer)
 
     async def send() -> None:
         await trip.meter.spend(size)
         await far.over(await far.files.upload(far.id, aside, content))
         await far.require_whole(aside, size, digest, f"{move.source} -> {move.target}")
 
+    if in_place:
+        await tried(send)
+        return digest, size
     try:
         await tried(send)
         await far.rename(aside, move.target, size, digest)

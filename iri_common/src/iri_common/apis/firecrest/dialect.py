@@ -27,6 +27,7 @@ GRADES = Grades(
     upload_limit=UPLOAD_LIMIT,
     download_limit=DOWNLOAD_LIMIT,
     archives=True,
+    moves="job",
     logs="follow",
 )
 

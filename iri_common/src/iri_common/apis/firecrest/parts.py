@@ -40,6 +40,7 @@ class FirecrestParts:
     """
 
     appears_whole = False  # the job joins what comes at the file's own path
+    by_job = True
 
     def __init__(
         self,
