@@ -288,6 +288,27 @@ def test_a_file_that_is_another_by_now_is_split_again(roads: Roads, there: Path,
     assert os.listdir(there) == ["data"]
 
 
+@pytest.mark.parametrize("changed", [False, True], ids=["same", "changed"])
+def test_a_split_of_a_file_without_a_time_is_believed_for_its_digest(
+    roads: Roads, there: Path, tmp_path: Path, changed: bool
+) -> None:
+    (there / "data").write_bytes(CONTENT)
+    told, target = Told(), tmp_path / "data"
+    move = Move(str(there / "data"), str(target), len(CONTENT))
+    roads.place.order("status", "download", status=413, skip=5, times=None)
+    with pytest.raises(IriError):
+        down(roads, move, told, parallel=1)
+    roads.place.clear_faults()
+    roads.place.reset_requests()
+    content = CONTENT[: 6 * PART] + os.urandom(len(CONTENT) - 6 * PART) if changed else CONTENT
+    (there / "data").write_bytes(content)
+    down(roads, move, told)
+    assert target.read_bytes() == content
+    assert told.landings == {str(target): sha256(content)}
+    seen = roads.counted()
+    assert (seen["launchJob"], seen["download"], told.bytes_kept) == (int(changed), 3, 5 * PART)
+
+
 def test_a_split_that_runs_is_waited_for_by_the_next_try(roads: Roads, there: Path, tmp_path: Path) -> None:
     (there / "data").write_bytes(CONTENT)
     told, move = Told(), move_of(there / "data", tmp_path / "data")

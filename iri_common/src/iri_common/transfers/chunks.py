@@ -303,8 +303,16 @@ class Download(Leg):
         """Tell the job from those that were asked to split something else."""
         return ("split", self._move.size, self._move.mtime)
 
-    def _fits(self, split: SplitFile) -> bool:
-        return split.size == self._move.size
+    async def _is_current(self, split: SplitFile) -> bool:
+        """Whether what an earlier try had split is what there is to be split now."""
+        move = self._move
+        if move.mtime or split.size != move.size:
+            return split.size == move.size
+        # Nobody tells when it was written to: another content may have the same size.
+        try:
+            return await self._far.digest(move.source) == split.sha256
+        except IriError:
+            return False
 
     async def _script(self) -> str:
         """Of the job; all that it needs is at the facility then."""
@@ -315,11 +323,14 @@ class Download(Leg):
     async def _split(self) -> SplitFile:
         """The parts as an earlier try left them, or new ones."""
         noted, asked = self._noted or {}, self._asked()
-        first = noted["turn"] if noted == {**asked, "turn": noted.get("turn")} else 0
+        same = noted == {**asked, "turn": noted.get("turn")}
+        first = noted["turn"] if same else 0
         if there := await self._listed(self._parts):
             split = read_split(list(there.values()))
-            if split is not None and noted == {**asked, "turn": first} and self._fits(split):
-                return split
+            if split is not None and same:
+                if await self._is_current(split):
+                    return split
+                first += 1  # the job of before has done its work, and would not do it again
             await self._far.remove(self._parts)
         script = await self._script()
         for turn in range(first, first + _ROUNDS):  # the job of an earlier try may still be at work

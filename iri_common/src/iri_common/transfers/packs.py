@@ -133,8 +133,8 @@ class _Pack(Download):
     def _words(self) -> Sequence[object]:
         return ("pack", self._mark)
 
-    def _fits(self, split: SplitFile) -> bool:
-        return True
+    async def _is_current(self, split: SplitFile) -> bool:
+        return all(move.mtime for move in self._wanted.values())
 
     def _meter(self, split: SplitFile) -> Meter:
         return _Share(self._trip.meter, self._size, split.size)
