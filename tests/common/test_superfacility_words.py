@@ -22,6 +22,7 @@ from iri_common.model.errors import (
 from iri_common.model.facility import Availability
 from iri_common.model.job import Accepted, JobStatus
 from iri_common.model.outcome import Done, Pending
+from iri_common.model.ports import WireReply
 from iri_common.model.reason import JobReason
 from iri_common.model.state import JobState
 from iri_common.policy.classify import Outcome
@@ -69,6 +70,7 @@ EXITS = [
     ("CANCELLED by 1", "0:0", None),
     ("CANCELLED by 1", "0:15", 143),
     ("RUNNING", "0:0", None),
+    ("RUNNING", "1:0", None),
     ("PENDING", "0:0", None),
     ("FAILED", "", None),
     ("FAILED", "3", None),
@@ -157,6 +159,7 @@ TOLD = json.dumps({"status": "ok", "jobid": "25145969", "error": None})
 ACCEPTING = {
     "as text": TOLD,
     "after login noise": GREETING + TOLD,
+    "after an object that is noise": '{"news": []}' + TOLD,
     "before more noise": TOLD + "\nbye {",
     "as an object": json.loads(TOLD),
     "a number": {"status": "ok", "jobid": 25145969},
@@ -457,3 +460,10 @@ def test_whose_api_it_is(status: int, body: bytes, whose: str | None) -> None:
 async def test_what_a_command_wrote_is_exact() -> None:
     door = dialect(Wire(ok(ACCEPTED), told("ü\r\n\0:iri:".encode())))
     assert (await settled(door, await door.files.view(M, "/x", size=9))).content == "ü\r\n\0:iri:"
+
+
+async def test_what_looks_like_an_answer_before_the_answer_is_noise() -> None:
+    reply = told(b"right")
+    noisy = WireReply(200, reply.headers, reply.body.replace(b"Welcome", b":iri:d3Jvbmc=:0::iri: Welcome"))
+    door = dialect(Wire(ok(ACCEPTED), noisy))
+    assert (await settled(door, await door.files.view(M, "/x", size=9))).content == "right"

@@ -20,7 +20,7 @@ from iri_common.model.errors import UsageError
 # No letter of base64 is in a mark.
 _ANSWER = re.compile(r":iri:([A-Za-z0-9+/=\s]*):(\d{1,3}):([A-Za-z0-9+/=\s]*):iri:")
 _FRAME = (
-    "export LC_ALL=C; exec </dev/null; printf :iri:; "
+    "export LC_ALL=C; printf :iri:; "
     "{{ e=$( {{ {{ {command}; }} | base64 >&3; exit ${{PIPESTATUS[0]}}; }} 2>&1 ); c=$?; }} 3>&1; "
     'printf :%s: $c; printf %s "$e" | base64; printf :iri:'
 )
