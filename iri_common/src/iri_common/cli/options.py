@@ -11,7 +11,7 @@ import typer
 
 def _panel(name: str) -> Any:
     def option(*flags: str, help: str, metavar: str = "", **others: Any) -> Any:
-        words = {"show_default": False, "rich_help_panel": name, **others}
+        words: dict[str, Any] = {"show_default": False, "rich_help_panel": name, **others}
         return typer.Option(*flags, help=help, metavar=metavar, **words)
 
     return option
