@@ -323,6 +323,9 @@ def test_a_job_is_not_found_at_first(raw: Plain, place: LocalFacility) -> None:
 
 def test_accounting_knows_nothing_of_a_job_at_first(raw: Plain, place: LocalFacility) -> None:
     place.order("unregistered", seconds=0.6)
+    waits = raw.submitted("#SBATCH -H\ntrue", name="held")
+    assert raw.job(waits)["name"] == "held"
+    raw.cancel(waits)
     job = raw.submitted("sleep 0.3", name="mine")
     started = time.monotonic()
     while (found := raw.job(job))["name"] == "mine" and time.monotonic() < started + 0.3:
@@ -333,6 +336,16 @@ def test_accounting_knows_nothing_of_a_job_at_first(raw: Plain, place: LocalFaci
     time.sleep(0.6)
     done = raw.wait(job)
     assert (done["name"], done["status"]["state"]) == ("mine", "COMPLETED")
+
+
+def test_what_is_old_shows_a_job_as_it_was(raw: Plain, place: LocalFacility) -> None:
+    job = raw.submitted("exec sleep 60")
+    raw.wait(job, "RUNNING")
+    time.sleep(0.6)
+    raw.cancel(job)
+    raw.wait(job)
+    place.order("stale", "firecrestJob", seconds=0.5)
+    assert raw.job(job)["status"]["state"] == "RUNNING"
 
 
 def test_states_can_be_ordered(raw: Plain, place: LocalFacility) -> None:
