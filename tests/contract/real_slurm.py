@@ -98,6 +98,7 @@ class RealSlurm:
         url: Of slurmrestd, without a version.
         user: Whom its tokens are for.
         work: A directory that jobs can write to.
+        conf: The configuration, for Slurm's commands.
     """
 
     user = USER
@@ -106,6 +107,7 @@ class RealSlurm:
         self._root = Path(tempfile.mkdtemp(prefix="slurm-"))
         self._root.chmod(0o755)
         self.work = self._root / "work"
+        self.conf = self._root / "slurm.conf"
         self._key = secrets.token_bytes(32)
         self._ports = _free_ports(3)
         self._running: dict[str, subprocess.Popen[bytes]] = {}

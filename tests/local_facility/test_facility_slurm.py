@@ -330,6 +330,7 @@ def test_accounting_selects(daemon: Daemon) -> None:
 
     assert found() == found(start_time="now-1hour", state="COMPLETED", users="alice,bob") == [number]
     assert found(state="FAILED") == found(end_time="now-1hour") == found(account="beamline") == []
+    assert found(start_time="now+1hour") == found(users="bob") == found(partition="debug") == []
     assert daemon.http.get(f"{daemon.dbd}/jobs", params={"colour": "red"}).status_code == 500
     assert daemon.job(number)["comment"] == "kept"
 

@@ -108,6 +108,9 @@ def serve(
         list[int] | None,
         typer.Option(help="A version of Slurm's REST API that there is.", show_default="38, 40 … 44"),
     ] = None,
+    slurm: Annotated[
+        Path | None, typer.Option(metavar="SLURM.CONF", help="Let this Slurm run the jobs.", exists=True)
+    ] = None,
     slurm_min_job_age: Annotated[
         float, typer.Option(min=0, help="Seconds that slurmctld remembers a job after its end.")
     ] = 300,
@@ -162,6 +165,7 @@ def serve(
         superfacility_cache=superfacility_cache,
         slurm_versions=tuple(sorted(slurm_version or SLURM_VERSIONS)),
         slurm_min_job_age=slurm_min_job_age,
+        slurm=slurm and slurm.resolve(),
     )
 
     def announce(listening: Listening) -> None:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 from . import batch
 from .accounts import User
+from .handover import hand_over
 from .jobs import Job
 from .processes import spawn
 from .scripts import job_environment, job_script
 from .shims import Trap
 
 
-def launch(job: Job, user: User, job_dir: Path, trap: Trap) -> subprocess.Popen[bytes]:
-    """Start a job's process.
+def launch(
+    job: Job, user: User, job_dir: Path, trap: Trap, slurm: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a job's process, or what stands in for it while the Slurm of that configuration runs it.
 
     Raises:
         OSError: A file or directory the job names is not there, or the system refuses to start it.
@@ -27,14 +30,13 @@ def launch(job: Job, user: User, job_dir: Path, trap: Trap) -> subprocess.Popen[
     request = batch.written(trap.around(job.request), job_dir)
     script.write_text(job_script(request), errors="surrogateescape")
     directory = user.areas.resolve(job.request.directory or "")
+    environment = job_environment(job, user, os.environ, trap.path)
     with contextlib.ExitStack() as files:
-        return spawn(
-            job_dir,
-            script,
-            directory,
-            job_environment(job, user, os.environ, trap.path),
-            _open_files(job, user, files),
-        )
+        opened = _open_files(job, user, files)
+        if slurm is not None:
+            named = (job.request.stdin or os.devnull, *output_paths(job))
+            script, environment = hand_over(slurm, job, job_dir, script, directory, environment, named)
+        return spawn(job_dir, script, directory, environment, opened)
 
 
 def output_paths(job: Job) -> tuple[str, str]:

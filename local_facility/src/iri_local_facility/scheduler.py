@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import processes
+from . import handover, processes
 from .accounts import Accounts, User
 from .admission import Admission
 from .batch import make_tools
@@ -124,7 +124,7 @@ class Scheduler:
         """Send a signal to a running job, which makes of it what it will."""
         job = self._real(user, number)
         if job.state == "active" and job.pid is not None:
-            processes.signal_group(job.pid, sent)
+            handover.send(self.job_dir(number), job.pid, sent)
 
     def jobs_of(self, user: User, *, finished: bool) -> list[Job]:
         """A user's jobs as the present request sees them, oldest first: those not finished, or all."""
@@ -209,7 +209,8 @@ class Scheduler:
         self.jobs.begin_attempt(job)
         try:
             trap = self._mishaps.prepare(job, self._search_path(job))
-            process = launch(job, self._accounts.user(job.user), self.job_dir(job.id), trap)
+            user = self._accounts.user(job.user)
+            process = launch(job, user, self.job_dir(job.id), trap, self.settings.slurm)
         except (OSError, ValueError, FacilityError, subprocess.SubprocessError) as problem:
             self._finish(job.id, "failed", f"could not start: {problem}", None)
             return False
@@ -269,16 +270,17 @@ class Scheduler:
             return
         self.jobs.change(number, ending=job.ending or ending, requeue=requeue and job.ending is None)
         if grace is None:
-            processes.signal_group(job.pid, signal.SIGKILL)
+            handover.send(self.job_dir(number), job.pid, signal.SIGKILL)
         else:
             self._terminate(number, job.pid, grace)
 
     def _terminate(self, number: int, pid: int, grace: float) -> None:
-        processes.signal_group(pid, signal.SIGTERM)
+        place = self.job_dir(number)
+        handover.send(place, pid, signal.SIGTERM)
         if (timer := self._timers.pop(number, None)) is not None:
             timer.cancel()
         assert self._loop is not None
-        self._timers[number] = self._loop.call_later(grace, processes.signal_group, pid, signal.SIGKILL)
+        self._timers[number] = self._loop.call_later(grace, handover.send, place, pid, signal.SIGKILL)
 
     def _settle(self, number: int, code: int | None) -> None:
         """The process is gone: decide what became of the job."""
@@ -353,4 +355,4 @@ def reap(settings: Settings, store: Store) -> None:
     for job in JobTable(store).in_states(["active"]):
         pid = job.pid or processes.recorded_pid(settings.state / "jobs" / str(job.id))
         if pid and pid != os.getpid() and (born := processes.birth(pid)) and (job.birth or born) == born:
-            processes.signal_group(pid, signal.SIGKILL)
+            handover.send(settings.state / "jobs" / str(job.id), pid, signal.SIGKILL)

@@ -60,6 +60,7 @@ class Settings:
         superfacility_cache: Seconds that its cached picture of the queue may be old.
         slurm_versions: The versions of Slurm's REST API that are there, by the last part of their numbers.
         slurm_min_job_age: Seconds that slurmctld remembers a job after its end.
+        slurm: Configuration of a real Slurm that runs the jobs in place of the facility itself.
     """
 
     root: Path
@@ -92,6 +93,7 @@ class Settings:
     superfacility_cache: float = 5.0
     slurm_versions: tuple[int, ...] = SLURM_VERSIONS
     slurm_min_job_age: float = 300.0
+    slurm: Path | None = None
 
     @property
     def state(self) -> Path:

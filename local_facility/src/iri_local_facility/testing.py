@@ -99,6 +99,7 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
         superfacility_cache: float | None = None,
         slurm_versions: Iterable[int] = (),
         slurm_min_job_age: float | None = None,
+        slurm: str | os.PathLike[str] | None = None,
     ) -> None:
         self._given_root = Path(root).resolve() if root is not None else None
         self._options = {
@@ -121,6 +122,7 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
             "superfacility-retention": superfacility_retention,
             "superfacility-cache": superfacility_cache,
             "slurm-min-job-age": slurm_min_job_age,
+            "slurm": slurm,
         }
         flags = {
             "data-access": data_access,
