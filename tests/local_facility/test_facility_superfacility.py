@@ -16,6 +16,7 @@ from superfacility_kit import Door, assertion
 from iri_local_facility import LocalFacility
 from iri_local_facility.accounts import User
 from iri_local_facility.paths import Areas
+from iri_local_facility.processes import birth
 from iri_local_facility.store import Store
 from iri_local_facility.superfacility import commands
 
@@ -193,7 +194,8 @@ def test_waiting_and_cancelled_jobs(place: LocalFacility, door: Door) -> None:
 
 
 def test_jobs_that_wait_for_others(door: Door) -> None:
-    first = door.submit("#SBATCH --hold\ntrue")
+    first = door.submit("#SBATCH --hold --time=1-00\ntrue")
+    assert door.rows(f"jobid={first}")[0]["time_limit"] == "1-00:00:00"
     job = door.submit(f"#SBATCH --dependency=afterok:{first}\ntrue")
     deadline = time.monotonic() + 10
     while (row := door.rows(f"jobid={job}")[0])["reason"] != "Dependency":
@@ -310,6 +312,21 @@ def test_commands_tell_how_they_ended(door: Door) -> None:
     }  # fmt: skip
     assert door.command("kill -9 $$")["exit_code"] == 137
     assert door.command("sleep 60 & echo $!")["status"] == "ok"  # what it leaves behind ends with it
+
+
+def test_a_command_that_is_cancelled_ends(place: LocalFacility, door: Door) -> None:
+    line = {"executable": "echo $$ >new; mv new pid; sleep 60"}
+    task = door.http.post("/utilities/command/dtns", data=line).json()["task_id"]
+    deadline = time.monotonic() + 10
+    while not (place.home / "pid").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    pid = int((place.home / "pid").read_text())
+    door.http.delete(f"/tasks/{task}")
+    assert door.http.get(f"/tasks/{task}").json() == {"id": task, "status": "cancelled", "result": None}
+    while birth(pid) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 async def test_commands_have_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

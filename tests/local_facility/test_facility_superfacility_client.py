@@ -157,6 +157,10 @@ def test_globus_moves_what_it_is_told(place: LocalFacility, client: Client) -> N
     assert moved.complete(timeout=20).value == "SUCCEEDED"
     assert (globus.transfer(moved.transfer_id).bytes_transferred, moved.reason) == (1000, None)
     assert (place.home / "copy" / "x").stat().st_size == 1000
+    source = place.scratch / "data" / "x"
+    alone = globus.start_transfer(Machine.perlmutter, Machine.dtn01, source, place.home / "alone")
+    assert alone.complete(timeout=20).value == "SUCCEEDED"
+    assert (place.home / "alone" / "x").stat().st_size == 1000
 
 
 async def test_the_asynchronous_client(place: LocalFacility) -> None:
