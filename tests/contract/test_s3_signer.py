@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from misbehaving_relay import Fault, Relay, http
 from parts_world import signer
@@ -52,6 +54,30 @@ async def test_what_is_abandoned_leaves_nothing(store: Store) -> None:
     assert not store.open_uploads()
     with pytest.raises(NotFound, match="NoSuchUpload"):
         await signed.arrived("", upload)
+
+
+async def test_an_upload_that_nobody_learned_of_is_cleared_away_and_no_other(
+    store: Store, relay: Relay
+) -> None:
+    signed, now = signer(relay.base_url), time.time()
+    ages = {"lost": 2.0, "sent": 3.0, "before": -3600.0, "after": 3600.0}
+    uploads = {name: (await signed.begin("", "/shared", 3)).value for name in ages}
+    others = (await signed.begin("", "/shared.h5", 3)).value
+    words = {"Bucket": BUCKET, "Key": "shared", "UploadId": uploads["sent"].handle["upload"]}
+    store.admin.upload_part(**words, PartNumber=1, Body=b"abc")
+    rows = "".join(
+        f"<Upload><Key>{upload.handle['key']}</Key><UploadId>{upload.handle['upload']}</UploadId>"
+        f"<Initiated>{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(now + age))}</Initiated></Upload>"
+        for upload, age in [*((uploads[name], age) for name, age in ages.items()), (others, 0.0)]
+    )  # moto's server gives all of them one time in 2010
+    said = f"<ListMultipartUploadsResult>{rows}</ListMultipartUploadsResult>".encode()
+    relay.faults = [Fault(r"^GET .*[?&]uploads", forwarded=False, reply=http(200, said, "application/xml"))]
+    await signed.clear("", "/shared", now)
+    with pytest.raises(NotFound):
+        await signed.arrived("", uploads.pop("lost"))
+    for upload in (*uploads.values(), others):
+        await signed.arrived("", upload)
+        await signed.abandon("", upload)
 
 
 async def test_an_object_that_is_not_there_has_no_link(store: Store) -> None:

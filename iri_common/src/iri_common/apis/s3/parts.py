@@ -20,7 +20,7 @@ PART_SIZE = 16 * MIB  # what is sent again after a kill is at most this; a part 
 MOST_PARTS = 10_000  # of one upload, by S3's rules
 LARGEST = 5 * 1024 * 1024 * MIB
 LINK_SECONDS = 3600.0
-CLOCKS = 300.0  # seconds by which the store's clock may be behind ours
+CLOCKS = 300.0  # seconds between our noting that an upload is opened and the time that the store gives it
 
 _PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
 
@@ -106,15 +106,21 @@ class S3Parts:
         return Done(None)
 
     async def clear(self, resource_id: str, path: str, since: float) -> Done[None]:
-        """Have the store forget the uploads of this key, but no older ones."""
-        key = self._key(path)
+        """Have the store forget what one call of :meth:`begin` at that time opened, if nobody learned of it.
+
+        Such an upload has no part and was opened in those minutes; any other may be somebody's who is at
+        work on the same key.
+        """
+        key, name = self._key(path), self._bucket.name
 
         def look(client: Any) -> list[str]:
-            pages = client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self._bucket.name, Prefix=key
-            )
+            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=name, Prefix=key)
             there = [each for page in pages for each in page.get("Uploads", ()) if each["Key"] == key]
-            return [each["UploadId"] for each in there if each["Initiated"].timestamp() > since - CLOCKS]
+            opened = [each for each in there if abs(each["Initiated"].timestamp() - since) < CLOCKS]
+            return [each["UploadId"] for each in opened if not has_parts(client, each["UploadId"])]
+
+        def has_parts(client: Any, upload: str) -> bool:
+            return bool(client.list_parts(Bucket=name, Key=key, UploadId=upload, MaxParts=1).get("Parts"))
 
         for upload in await self._bucket.at_work("list_multipart_uploads", look):
             handle = {"key": key, "upload": upload}
