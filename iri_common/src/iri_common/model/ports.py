@@ -230,9 +230,9 @@ class PartsApi(Protocol):
         ...
 
     async def clear(self, resource_id: str, path: str, since: float) -> Done[None]:
-        """Abandon the uploads of this path that were opened since then; NotOffered where nobody lists them.
+        """Abandon what was opened at that time for this path; NotOffered where nobody lists uploads.
 
-        For an upload whose handle died with the process that opened it.
+        For one whose handle died with the process that opened it; those of others stay as they are.
         """
         ...
 
