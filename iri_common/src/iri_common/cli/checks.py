@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from iri_common.cli.door import Choice, home_of, short
 from iri_common.cli.exits import Exit, exit_of_error
 from iri_common.cli.speak import elapsed, size
+from iri_common.facility.doors import CLIENT_ENDS_SOON
 from iri_common.model.errors import AuthError, IriError
 from iri_common.model.facility import AllocationEntry, ApiClient, Availability, Incident, Resource
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 SKEW = 30.0  # seconds: the leeway that token services grant
 EXPIRES_SOON = 3600.0
-CLIENT_ENDS_SOON = 24 * 3600.0
 
 
 class Mark(StrEnum):
@@ -157,7 +157,7 @@ def client(clients: Sequence[ApiClient], client_id: str | None, now: datetime) -
         left = (each.expires_at - now).total_seconds()
         until = f"{each.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, in {elapsed(left)}"
         says = f"{each.name or each.id} expires {until}"
-        if left > CLIENT_ENDS_SOON:
+        if left > CLIENT_ENDS_SOON.total_seconds():
             yield Finding("client", Mark.OK, says)
         else:
             yield Finding(

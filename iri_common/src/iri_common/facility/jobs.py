@@ -291,6 +291,7 @@ class JobService(JobFollowing):
         gate.guarded = submission.guarded
         wall_time = submission.spec.attributes.duration if submission.spec.attributes else None
         await self.door.warn_of_maintenance(where, wall_time)
+        await self.door.warn_of_client()
         submitter = self._submitter(submission)
         return await gate.passed(lambda: submitter.submit(submission))
 
