@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from iri_common.facility.carriers import Making, carrier, makes_directories
+from iri_common.facility.farreach import CollectionReach, FacilityReach
 from iri_common.facility.reach import Reach
-from iri_common.model.errors import NotFound
+from iri_common.model.errors import IriError, NotFound
 from iri_common.model.transfer import Move, TransferResult
 from iri_common.policy import globs
 from iri_common.policy.inside import inside
@@ -17,8 +19,11 @@ from iri_common.policy.offers import Wishes
 from iri_common.policy.roads import Plan
 from iri_common.transfers.conduct import Stretch, conduct, forget_landed, landed_before, note_landed
 from iri_common.transfers.globus import GlobusRoad
+from iri_common.transfers.leavings import Leavings, Side
 from iri_common.transfers.meter import OnProgress, TransferMeter
 from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.packing import root_of
+from iri_common.transfers.relay import default_stage
 from iri_common.transfers.tree import Links, Tree
 from iri_common.transfers.trip import Trip
 
@@ -82,6 +87,7 @@ async def carried(
         meter.begin()
         for move in task.unchanged:
             meter.skipped(move)
+        await _clear_other_roads(source, target, task, notes)
         await _forget_lost(target, task, notes)
         task_id = await _conducted(source, target, task, said, notes, meter)
         if task.gone:
@@ -112,6 +118,37 @@ async def tree_at(target: Reach) -> Tree | None:
         return await target.tree("skip")
     except NotFound:
         return None
+
+
+async def _clear_other_roads(source: Reach, target: Reach, task: Task, notes: FileNotes) -> None:
+    """What an earlier try had begun over roads that are not taken any more is of no use."""
+    leavings = Leavings(notes, [leg.quote for leg in task.plan.legs])
+    if leavings.any and task.moves:
+        with contextlib.suppress(IriError):  # who is not reached is not cleared
+            for end in (source, target):
+                await end.offer(fully=True)
+        sources, targets = [move.source for move in task.moves], [move.target for move in task.moves]
+        sources += [root_of(sources)]
+        if not task.tree.single:
+            sources += [globs.split(source.path)[0].rstrip("/")]
+            targets += [target.path.rstrip("/"), posixpath.join(target.path, "")]
+        ends = [each for each in (target, source) if isinstance(each, FacilityReach | CollectionReach)]
+        globus = next((each.globus for each in ends if each.globus is not None), None)
+        stage, transfers = default_stage() / notes.transfer, globus.transfers if globus else None
+        await leavings.clear(_side(source, sources), _side(target, targets), transfers, stage)
+    leavings.note()
+
+
+def _side(reach: Reach, paths: Sequence[str]) -> Side:
+    """An end, with the directories in which these paths are."""
+    directories = {posixpath.dirname(path) or "." for path in paths}
+    match reach:
+        case FacilityReach():
+            return Side(directories, reach.far, reach.parts, reach.file_system)
+        case CollectionReach():
+            return Side(directories, reach.far)
+        case _:
+            return Side(directories, here=True)
 
 
 async def _forget_lost(target: Reach, task: Task, notes: FileNotes) -> None:

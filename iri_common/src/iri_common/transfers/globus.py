@@ -19,7 +19,7 @@ from iri_common.model.transfer import CollectionEnd, Move, TransferRequest, Tran
 from iri_common.policy.collections import to_collection
 from iri_common.policy.globus_tasks import Meaning, Sight, TaskPace, deadline, got_on, label_of, seen
 from iri_common.transfers.globus_poller import TaskPoller
-from iri_common.transfers.trip import Meter, Trip
+from iri_common.transfers.trip import Meter, Notes, Trip
 
 log = logging.getLogger(__name__)
 
@@ -104,32 +104,7 @@ class GlobusRoad:
 
     async def abandon(self, moves: Sequence[Move], trip: Trip) -> None:
         """End the task of these moves, if there is one; the next try begins a new one."""
-        await self._ended(self._errand(moves, trip).note, trip)
-
-    async def _ended(self, note: str, trip: Trip) -> Sequence[str]:
-        """Cancel what a note tells of and forget it; gives the tasks."""
-        noted: Mapping[str, Any] = trip.notes.get(note) or {}
-        tasks = [str(noted["task"])] if "task" in noted else []
-        if noted and not tasks:  # whether it was submitted is not known
-            label = label_of(trip.notes.transfer, note.removeprefix(_NOTE))
-            tasks = [task.task_id for task in (await self._transfers.find(label)).value]
-        for task_id in tasks:
-            await self._transfers.cancel(task_id)
-        trip.notes.put(note, None)
-        return tasks
-
-    async def _alone(self, errand: _Errand, trip: Trip) -> None:
-        """End what an earlier try asked for, of other files or older ones: it writes to the same paths."""
-        errands: Sequence[str] = trip.notes.get(_ERRANDS) or ()
-        for note in errands:
-            for task_id in await self._ended(note, trip) if note != errand.note else ():
-                delay = 0.0
-                for _ in range(10):  # a cancel is not always done when it is answered
-                    task = await self._look.poller.look(task_id, delay)
-                    if task is None or task.state.over:
-                        break
-                    delay = self._look.pace.quickest
-        trip.notes.put(_ERRANDS, [errand.note])
+        await _ended(self._transfers, trip.notes, self._errand(moves, trip).note)
 
     def _errand(self, moves: Sequence[Move], trip: Trip) -> _Errand:
         pairs = [(*self._tree, True)] if self._tree else [(each.source, each.target, False) for each in moves]
@@ -165,7 +140,9 @@ class GlobusRoad:
             return str(noted["task"])
         submission = noted.get("submission")
         if submission is None:
-            await self._alone(errand, trip)
+            # What an earlier try asked for, of other files or older ones, writes to the same paths.
+            await end_errands(self._transfers, trip.notes, self._look.pace, but=errand.note)
+            trip.notes.put(_ERRANDS, [errand.note])
             submission = (await self._transfers.new_submission()).value
             trip.notes.put(errand.note, {"submission": submission})
             # On the disk before anything is sent: under the same id a lost answer costs nothing.
@@ -189,6 +166,35 @@ class GlobusRoad:
             f"{errand.what}: another task of Globus moves files to the same paths ({conflict.message}); "
             "wait for it or cancel it (app.globus.org/activity), then try again"
         ) from None
+
+
+async def end_errands(
+    transfers: TransfersApi, notes: Notes, pace: TaskPace | None = None, *, but: str = ""
+) -> None:
+    """End what earlier tries asked for, all but one; when this returns nothing of it is under way."""
+    errands: Sequence[str] = notes.get(_ERRANDS) or ()
+    poller, quickest = TaskPoller(transfers), (pace or TaskPace()).quickest
+    for note in errands:
+        for task_id in await _ended(transfers, notes, note) if note != but else ():
+            delay = 0.0
+            for _ in range(10):  # a cancel is not always done when it is answered
+                task = await poller.look(task_id, delay)
+                if task is None or task.state.over:
+                    break
+                delay = quickest
+
+
+async def _ended(transfers: TransfersApi, notes: Notes, note: str) -> Sequence[str]:
+    """Cancel what a note tells of and forget it; gives the tasks."""
+    noted: Mapping[str, Any] = notes.get(note) or {}
+    tasks = [str(noted["task"])] if "task" in noted else []
+    if noted and not tasks:  # whether it was submitted is not known
+        label = label_of(notes.transfer, note.removeprefix(_NOTE))
+        tasks = [task.task_id for task in (await transfers.find(label)).value]
+    for task_id in tasks:
+        await transfers.cancel(task_id)
+    notes.put(note, None)
+    return tasks
 
 
 class _Watch:

@@ -24,13 +24,22 @@ _LONGEST_NAME = 255  # bytes, on every file system that matters
 def aside_of(target: str, transfer: str, ending: str = "part") -> str:
     """The name beside a target, at either end, that a transfer finds again after a crash."""
     head, slash, name = target.rpartition("/")
-    tail = f".{transfer}.{ending}"
+    tail = _ending(transfer, ending)
     room = _LONGEST_NAME - len(tail)
     encoded = name.encode(errors="surrogateescape")
     if len(encoded) > room:
         mark = f"~{hashlib.sha256(encoded).hexdigest()[:8]}"
         name = encoded[: room - len(mark)].decode(errors="ignore") + mark
     return f"{head}{slash}{name}{tail}"
+
+
+def aside_endings(transfer: str) -> tuple[str, str]:
+    """How the names end that a transfer gives: to files on their way, and to directories of parts."""
+    return _ending(transfer, "part"), _ending(transfer, "parts")
+
+
+def _ending(transfer: str, ending: str) -> str:
+    return f".{transfer}.{ending}"
 
 
 # --------------------------------------------------------------------------------------------- reading

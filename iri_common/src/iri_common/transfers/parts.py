@@ -99,6 +99,7 @@ class _Leg:
 
     def _landed(self, sha256: str) -> None:
         self._note(None)
+        self._trip.notes.put(f"{self._name}:begun", None)
         self._trip.meter.landed(self._move, sha256)
 
     @property
@@ -168,10 +169,10 @@ class _Upload(_Leg):
     async def _begin(self, source: local.LocalSource, path: str) -> PartsUpload:
         # What is opened and not noted would lie in the store, and be paid for, until somebody finds it.
         parts, notes, begun = self._road.parts, self._trip.notes, f"{self._name}:begun"
-        if (since := notes.get(begun)) is not None:
+        if (before := notes.get(begun)) is not None:
             with contextlib.suppress(IriError):
-                await parts.clear(self._road.id, path, since)
-        notes.put(begun, int(time.time()))
+                await parts.clear(self._road.id, *before)
+        notes.put(begun, [path, int(time.time())])
         await notes.durable()
         answer = await parts.begin(self._road.id, path, source.size)
         upload = await settled(answer, self._road.operations, self._patience)
