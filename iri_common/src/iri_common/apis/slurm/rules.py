@@ -90,6 +90,7 @@ def _number(*numbers: str) -> re.Pattern[str]:
 _JOB = frozenset({"getJob", "getRecordedJob", "cancelJob", "updateJob"})
 
 RULES = Rules(
+    by_status={511: Outcome.BAD_TOKEN},  # slurmrestd's own, "network authentication required"
     texts=True,
     failure=failure,
     says=says,
