@@ -13,7 +13,7 @@ from iri_common.model.transfer import Road
 from iri_common.policy.offers import HERE, Offer, Parts, Wishes
 from iri_common.policy.roads import Plan, plan
 from iri_common.policy.sizes import amount, duration
-from iri_common.policy.weighing import ONE_BY_ONE, SEEN_EARLY, UNCOMPARED
+from iri_common.policy.weighing import FROM_THE_START, ONE_BY_ONE, SEEN_EARLY, UNCOMPARED
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -309,6 +309,9 @@ def test_every_promise_that_is_not_kept_is_told(source, target, sizes, wishes) -
             leg.quote.road is Road.DIRECT and source.here and not target.rename
         ):
             assert SEEN_EARLY in leg.quote.missing
+        anew = leg.quote.road is Road.HTTPS and source.here
+        anew |= any(hop.road is Road.HTTPS for hop in leg.quote.hops[1:])
+        assert anew == (FROM_THE_START in leg.quote.missing)
 
 
 @given(ends(), ends(), SIZES, WISHES, LIMITS)

@@ -30,6 +30,7 @@ LEAST_ARCHIVE = 8  # files: fewer are not worth a road that promises less
 
 UNCOMPARED = "SHA-256 is not compared at both ends; sizes are"
 SEEN_EARLY = "a reader may see a file under its name before it is whole"
+FROM_THE_START = "an upload that is interrupted begins again at its first byte"
 ONE_BY_ONE = "where the target directory exists, files appear in it one by one"
 
 
@@ -154,7 +155,10 @@ def _https(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | 
     if far is None or not far.https:
         return None
     requests = 3 * load.files
-    return _through_here(Road.HTTPS, far, load, wishes, requests, _missing(far, wishes, renames=up))
+    missing = _missing(far, wishes, renames=up)
+    if up:  # HTTP has no PUT of a part: a server that does not refuse it would make it the whole file
+        missing = (*missing, FROM_THE_START)
+    return _through_here(Road.HTTPS, far, load, wishes, requests, missing)
 
 
 def _globus(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | None:
