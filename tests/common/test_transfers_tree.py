@@ -157,6 +157,28 @@ def test_other_links_are_refused_by_name_or_left_out(root: Path, leads_to: str) 
     assert (tree.skipped, tree.followed) == (("sub/odd",), ())
 
 
+def test_what_lies_aside_is_on_its_way_elsewhere(root: Path) -> None:
+    asides = (
+        "sub/b.h5.0123456789abcdef.part",
+        "x.0123456789abcdef.parts/pieces/000000-x",
+        "0.part",
+        "y.parts/z",
+    )
+    for name in asides:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("half")
+    tree = local_tree(str(root))
+    settled = tree.settled()
+    assert set(names(tree)) - set(names(settled)) == set(asides[:2])
+    assert set(tree.directories) - set(settled.directories) == {
+        "x.0123456789abcdef.parts",
+        "x.0123456789abcdef.parts/pieces",
+    }
+    assert (settled.partial, settled.settled() is settled) == (True, True)
+    single = local_tree(str(root / asides[0]))
+    assert single.settled() is single, "it was asked for by its name"
+
+
 def test_what_is_no_file_is_refused_by_name(root: Path) -> None:
     os.mkfifo(root / "pipe")
     with pytest.raises(UsageError, match=r"pipe is no file that can be moved"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,49 @@ def test_a_relay_that_broke_fetches_nothing_twice(world: World, tmp_path: Path) 
     assert (result.files, result.files_skipped) == (2, 1)
     assert len(world.one.requests("download")) == 3
     assert len(read(world.target / "t")) == 3
+
+
+def test_a_relay_that_was_killed_takes_its_own_parts_for_no_files(world: World, tmp_path: Path) -> None:
+    (world.source / "t").mkdir()
+    for name in "ab":
+        (world.source / "t" / name).write_bytes(os.urandom(6 * MIB))
+    left = world.source / "t" / "a.0123456789abcdef.parts" / "pieces"
+    left.mkdir(parents=True)
+    (left / "000000-0123456789abcdef").write_text("of a try that was killed")
+    result = Transfers().copy(world.here("t"), world.there("t"), allow_job=True, road="relay")
+    assert result.files == 2
+    assert sorted(read(world.target / "t")) == ["a", "b"]
+
+
+@pytest.mark.usefixtures("globus")
+def test_nothing_is_left_of_a_relay_that_broke_when_globus_moves_it(world: World, tmp_path: Path) -> None:
+    contents = grown(world.source / "t")
+    world.two.order("status", "upload", status=403, times=1, skip=1)
+    with pytest.raises(PermissionDenied):
+        Transfers().copy(world.here("t"), world.there("t"), road="relay", parallel=1)
+    assert list((tmp_path / "cache").rglob("transfers/*/*"))
+    world.two.clear_faults()
+    assert Transfers().copy(world.here("t"), world.there("t"), road="globus").files_skipped == 1
+    assert read(world.target / "t") == contents
+    assert not list((tmp_path / "cache").rglob("transfers/*"))
+
+
+@pytest.mark.usefixtures("globus")
+async def test_a_task_of_globus_is_ended_before_a_relay_moves_it(world: World) -> None:
+    contents = grown(world.source / "t")
+    before = len(world.one.transfers())
+    world.one.order("transfer_inactive", "*")
+    copying = asyncio.create_task(Transfers().aio.copy(world.here("t"), world.there("t"), road="globus"))
+    async with asyncio.timeout(20):
+        while len(world.one.transfers()) == before:  # noqa: ASYNC110 - it is of another process
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)  # its answer is noted
+    copying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    await Transfers().aio.copy(world.here("t"), world.there("t"), road="relay")
+    assert read(world.target / "t") == contents
+    assert len(world.one.requests("globusCancelTask")) == 1
 
 
 def test_a_relay_sends_what_changed_since_it_broke(world: World) -> None:

@@ -166,7 +166,7 @@ async def _forget_lost(target: Reach, task: Task, notes: FileNotes) -> None:
 def is_all(source: Reach, tree: Tree, moves: Sequence[Move], said: Said) -> bool:
     """Whether what is moved is a directory with all that is in it, and nothing by way of links."""
     pattern = globs.split(source.path)[1]
-    every = len(moves) == len(tree.files) and not tree.single and not tree.linked
+    every = len(moves) == len(tree.files) and not (tree.single or tree.linked or tree.partial)
     return every and not pattern and said.links == "follow"
 
 

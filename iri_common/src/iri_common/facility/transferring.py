@@ -74,7 +74,7 @@ class TransferService:
         """
         said = _said(words)
         from_, to = await _both(source, target)
-        tree = await from_.tree(said.links)
+        tree = (await from_.tree(said.links)).settled()
         to = await around(from_, to, tree)
         moves = tree.moves(to.path)
         task = Task(tree, moves, await _planned(from_, to, tree, moves, said))
@@ -112,7 +112,7 @@ class TransferService:
         from_, to = await _both(source, target)
         if sync:
             return (await _compared(from_, to, said, delete=False)).plan
-        tree = await from_.tree(said.links)
+        tree = (await from_.tree(said.links)).settled()
         to = await around(from_, to, tree)
         return await _planned(from_, to, tree, tree.moves(to.path), said)
 
@@ -201,7 +201,7 @@ async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Mov
 
 
 async def _compared(source: Reach, target: Reach, said: Said, *, delete: bool) -> Task:
-    tree = await source.tree(said.links)
+    tree = (await source.tree(said.links)).settled()
     if delete:
         require_deletable(source, target, tree)
     there = await tree_at(target)

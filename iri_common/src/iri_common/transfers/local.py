@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from iri_common.model.errors import IriError, TooLarge, TransferError, UsageErro
 T = TypeVar("T")
 
 PIECE = 1024 * 1024
+_ASIDE = re.compile(r"\.[0-9a-f]{16}\.parts?$")
 _LONGEST_NAME = 255  # bytes, on every file system that matters
 
 
@@ -36,6 +38,11 @@ def aside_of(target: str, transfer: str, ending: str = "part") -> str:
 def aside_endings(transfer: str) -> tuple[str, str]:
     """How the names end that a transfer gives: to files on their way, and to directories of parts."""
     return _ending(transfer, "part"), _ending(transfer, "parts")
+
+
+def is_aside(name: str) -> bool:
+    """Whether something is on its way to another name, or lies in a directory of parts."""
+    return any(map(_ASIDE.search, name.split("/")))
 
 
 def _ending(transfer: str, ending: str) -> str:

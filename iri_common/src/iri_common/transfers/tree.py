@@ -18,6 +18,7 @@ from iri_common.policy import globs
 from iri_common.policy.inside import inside
 from iri_common.policy.unchanged import told_time
 from iri_common.transfers.abreast import abreast
+from iri_common.transfers.local import is_aside
 
 Links = Literal["follow", "skip"]
 
@@ -47,6 +48,7 @@ class Tree:
         linked: Some files are links at the facility, which a copy of the tree as a whole may leave out.
         followed: Names of directories that are links, and of those to which they lead.
         skipped: Names of links that were left out.
+        partial: What lies aside was left out.
     """
 
     files: tuple[Entry, ...]
@@ -55,6 +57,15 @@ class Tree:
     linked: bool = False
     followed: tuple[tuple[str, str], ...] = ()
     skipped: tuple[str, ...] = ()
+    partial: bool = False
+
+    def settled(self) -> Tree:
+        """Without what a transfer has under way there, or left when it was cut short."""
+        files = tuple(each for each in self.files if not is_aside(each.name))
+        directories = tuple(each for each in self.directories if not is_aside(each))
+        if (len(files), len(directories)) == (len(self.files), len(self.directories)):
+            return self
+        return replace(self, files=files, directories=directories, partial=True)
 
     def moves(self, target: str) -> list[Move]:
         """Each file's way to below ``target``; a single one gets that name."""
