@@ -191,11 +191,18 @@ def test_who_asks(slurm_facility: LocalFacility) -> None:
     assert (elsewhere.status_code, elsewhere.headers["content-type"][:10]) == (404, "text/plain")
 
 
-def test_jobs_of_others_are_not_there(slurm_facility: LocalFacility, newest: Daemon) -> None:
-    number = newest.submit("true")
-    bob = {"X-SLURM-USER-TOKEN": slurm_facility.new_slurm_token("bob")}
-    answer = httpx.get(f"{newest.http.base_url}{newest.ctld}/job/{number}", headers=bob, trust_env=False)
-    assert (answer.status_code, newest.errors(answer)) == (404, [2017])
+def test_jobs_of_others_are_for_looking(slurm_facility: LocalFacility, daemon: Daemon) -> None:
+    number = daemon.submit("exec sleep 30")
+    bob = Daemon(slurm_facility, daemon.number, slurm_facility.new_slurm_token("bob"))
+    bob.http.headers["X-SLURM-USER-NAME"] = "bob"
+    assert bob.job(number)["user_name"] == "alice"
+    assert number in [job["job_id"] for job in bob.http.get(f"{bob.ctld}/jobs").json()["jobs"]]
+    assert bob.record(number)["user"] == "alice"
+    assert bob.errors(bob.cancel(number)) == [2002]
+    assert bob.errors(bob.http.post(f"{bob.ctld}/job/{number}", json={"time_limit": 3})) == [2002]
+    assert daemon.state(number) in ("PENDING", "RUNNING")
+    daemon.cancel(number)
+    bob.http.close()
 
 
 def test_unknown_jobs(daemon: Daemon) -> None:

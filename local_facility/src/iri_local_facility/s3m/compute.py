@@ -66,7 +66,8 @@ def _add_jobs(router: APIRouter, core: Facility) -> None:
     async def jobs(request: Request) -> JSONResponse:
         version = _version(request)
         asked = caller(core, request, READ, WRITE)
-        seen = [job for job in remembered(core, asked.user) if job.account == asked.grant.project]
+        mine = core.scheduler.jobs_of(asked.user, finished=True)
+        seen = [job for job in remembered(core, mine) if job.account == asked.grant.project]
         found = job_list(version, seen)
         found["jobs"] = [_owned(chosen(each, JOB), asked, "user_name") for each in found["jobs"]]
         for job, document in zip(seen, found["jobs"], strict=True):

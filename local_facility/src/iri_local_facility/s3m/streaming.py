@@ -178,7 +178,10 @@ def _wanted(engine: str, body: dict[str, Any]) -> Cluster:
     if kind != _KINDS[engine]:
         raise Refusal(400, f"unknown kind {kind} of {engine}")
     settings = {key: usual for key, (_, _, usual) in _OPTIONS.items()}
-    for key, value in (body.get("resourceSettings") or {}).items():
+    asked = body.get("resourceSettings") or {}
+    if not isinstance(asked, dict):
+        raise Refusal(400, "proto: syntax error")
+    for key, value in asked.items():
         least, most, _ = _OPTIONS.get(key, (1, 0, 0))
         if not (isinstance(value, int) and least <= value <= most):
             raise Refusal(400, f"invalid resource setting {key}: {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -12,7 +13,6 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from iri_local_facility.accounts import User
 from iri_local_facility.errors import Conflict, FacilityError, Missing
 from iri_local_facility.facility import Facility
 from iri_local_facility.jobs import WAITING, Job
@@ -61,7 +61,7 @@ def _add_jobs(router: APIRouter, core: Facility) -> None:
         text = request.query_params.get("update_time", "0")
         if not text.isdecimal():
             return answer(request, call.version, {"jobs": []}, status=400)
-        found = remembered(core, call.user)
+        found = remembered(core, everybodys(core))
         changed = max((job.changed for job in found), default=core.catalog.opened)
         if int(text) - 1 >= changed:
             if call.version.plain:
@@ -108,7 +108,8 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
     @router.post("/job/{job_id}", operation_id="slurmUpdate")
     async def update(request: Request, job_id: str) -> Response:
         call = admit(core, request)
-        job = look_up(core, call, job_id, "job update failed for JobId", "slurm_update_job2()")
+        what = ("job update failed for JobId", "slurm_update_job2()")
+        job = look_up(core, call, job_id, *what, changing=True)
         try:
             asked = changes(call.version, await body_of(request))
         except Refusal as refused:
@@ -132,7 +133,8 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
         call = admit(core, request)
         sent = signal_of(request.query_params.get("signal"))
         what = f"unable to kill JobId={job_id} with signal {int(sent)}"
-        job = look_up(core, call, job_id, what, "slurm_kill_job", body=kill_status(call.version, []))
+        nothing = kill_status(call.version, [])
+        job = look_up(core, call, job_id, what, "slurm_kill_job", body=nothing, changing=True)
         if job.finished:
             done = f"Job was already sent signal {signal.strsignal(sent)}"
             return answer(request, call.version, kill_status(call.version, []), warnings=[done])
@@ -154,31 +156,51 @@ def end(core: Facility, call: Call, job: Job, sent: signal.Signals, what: str) -
         core.scheduler.send_signal(call.user, job.id, sent)
 
 
-def remembered(core: Facility, user: User) -> list[Job]:
-    """The user's jobs that slurmctld has not forgotten."""
+def everybodys(core: Facility) -> list[Job]:
+    """All jobs, oldest first; looking at those of others is everybody's right."""
+    users = [core.accounts.user(name) for name in core.settings.users]
+    jobs = [job for user in users for job in core.scheduler.jobs_of(user, finished=True)]
+    return sorted(jobs, key=lambda job: job.id)
+
+
+def remembered(core: Facility, jobs: list[Job]) -> list[Job]:
+    """Those of the jobs that slurmctld has not forgotten."""
     forgotten = time.time() - core.settings.slurm_min_job_age
-    jobs = core.scheduler.jobs_of(user, finished=True)
     return [job for job in jobs if not job.finished or (job.ended or 0) >= forgotten]
 
 
 def look_up(
-    core: Facility, call: Call, job_id: str, doing: str, source: str, *, body: dict[str, Any] | None = None
+    core: Facility,
+    call: Call,
+    job_id: str,
+    doing: str,
+    source: str,
+    *,
+    body: dict[str, Any] | None = None,
+    changing: bool = False,
 ) -> Job:
     """One job that slurmctld has not forgotten.
 
     Raises:
-        Refusal: There is none of that number.
+        Refusal: There is none of that number, or it is to be changed and somebody else's.
     """
     doing = doing if "=" in doing else f"{doing}={job_id}"
     if not (job_id.isascii() and job_id.isdecimal() and 0 < int(job_id[:20]) < 2**32):
         raise Refusal(9002 if call.version.plain else 9000, doing, source, body=body)
-    try:
-        job = core.scheduler.job_of(call.user, int(job_id))
-    except Missing:
-        raise Refusal(2017, doing, source, body=body) from None
-    if job.finished and (job.ended or 0) < time.time() - core.settings.slurm_min_job_age:
+    found = remembered(core, one(core, int(job_id)))
+    if not found:
         raise Refusal(2017, doing, source, body=body)
-    return job
+    if changing and found[0].user != call.user.name:
+        raise Refusal(2002, doing, source, body=body)
+    return found[0]
+
+
+def one(core: Facility, number: int) -> list[Job]:
+    """The job of that number, whosever it is, if it is there."""
+    for name in core.settings.users:
+        with contextlib.suppress(Missing):
+            return [core.scheduler.job_of(core.accounts.user(name), number)]
+    return []
 
 
 def job_list(version: Version, jobs: list[Job]) -> dict[str, Any]:

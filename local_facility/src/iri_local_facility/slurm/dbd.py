@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from iri_local_facility.errors import Missing
 from iri_local_facility.facility import Facility
 
 from .access import admit
 from .accounting import filtered, record
+from .ctld import everybodys, one
 from .replies import answer
 
 
@@ -20,7 +20,7 @@ def make_router(core: Facility) -> APIRouter:
 
     async def jobs(request: Request) -> Response:
         call = admit(core, request)
-        found = filtered(core.scheduler.jobs_of(call.user, finished=True), request.query_params)
+        found = filtered(everybodys(core), request.query_params)
         return answer(request, call.version, {"jobs": [record(call.version, job) for job in found]})
 
     for end in ("", "/"):
@@ -29,11 +29,9 @@ def make_router(core: Facility) -> APIRouter:
     @router.get("/job/{job_id}", operation_id="slurmdbJob")
     async def job(request: Request, job_id: str) -> Response:
         call = admit(core, request)
-        try:
-            if not (job_id.isascii() and job_id.isdecimal() and len(job_id) < 18):
-                raise Missing(job_id)
-            found = core.scheduler.job_of(call.user, int(job_id))
-        except Missing:
+        known = job_id.isascii() and job_id.isdecimal() and len(job_id) < 18
+        found = one(core, int(job_id)) if known else []
+        if not found:
             # slurmdbd has found nothing, and has not failed.
             if not call.version.plain:
                 return answer(request, call.version, {"jobs": []}, warnings=["Query for jobs found nothing"])
@@ -44,6 +42,6 @@ def make_router(core: Facility) -> APIRouter:
                 "source": "slurmdb_jobs_get",
             }
             return answer(request, call.version, {"jobs": []}, errors=[nothing])
-        return answer(request, call.version, {"jobs": [record(call.version, found)]})
+        return answer(request, call.version, {"jobs": [record(call.version, found[0])]})
 
     return router
