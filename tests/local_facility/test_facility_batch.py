@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -286,24 +287,31 @@ def test_why_a_job_waits(message: str, restarts: int, reason: str) -> None:
 # ------------------------------------------------------------------------------------------- orders
 
 
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalFacility]:
+    with LocalFacility(kill_grace=0.2) as running:
+        yield running
+
+
 @pytest.mark.parametrize("command", ["ln", "echo"])
-def test_a_script_meets_an_order_at_a_command(command: str) -> None:
+def test_a_script_meets_an_order_at_a_command(place: LocalFacility, command: str) -> None:
     """In the script and in the shells that it starts, by PATH, by ``command -p`` and as a built-in."""
     script = (
         "#!/bin/sh\n"
         "command -p ln -s a first; echo one >out\n"
         "exec /bin/sh -c 'command -p ln -s b second; echo two >>out; sleep 60'\n"
     )
-    with LocalFacility() as place:
-        place.order("requeue", job="struck", command=command, nth=2, when="after")
-        body = {"job": {"workingDirectory": str(place.home), "name": "struck", "script": script}}
-        url = f"{place.firecrest_url}/compute/cluster/jobs"
-        bearer = {"Authorization": f"Bearer {place.token}"}
-        httpx.post(url, json=body, headers=bearer, trust_env=False).raise_for_status()
-        until = time.monotonic() + 10
-        while len(attempts := place.jobs()[0]["attempts"]) < 2:
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        assert attempts[0]["message"] == "requeued"
-        # Both commands ran before: the order was met in the shell that the script starts.
-        assert (place.home / "second").is_symlink()
+    folder = place.home / command
+    folder.mkdir()
+    place.order("requeue", job=command, command=command, nth=2, when="after")
+    body = {"job": {"workingDirectory": str(folder), "name": command, "script": script}}
+    url = f"{place.firecrest_url}/compute/cluster/jobs"
+    bearer = {"Authorization": f"Bearer {place.token}"}
+    httpx.post(url, json=body, headers=bearer, trust_env=False).raise_for_status()
+    until = time.monotonic() + 10
+    while len(attempts := place.jobs()[-1]["attempts"]) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert attempts[0]["message"] == "requeued"
+    # Both commands ran before: the order was met in the shell that the script starts.
+    assert (folder / "second").is_symlink()
