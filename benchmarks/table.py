@@ -21,7 +21,7 @@ from . import ours
 from .clients import PEERS
 
 _WIDE = 130  # columns that the whole table needs
-_DISTRIBUTIONS = ("iri-common", "amscrot-py", "nersc-iri", "iri-client", "httpx")
+_DISTRIBUTIONS = ("iri-common", "amscrot-py", "nersc-iri", "iri-client", "pyfirecrest", "httpx")
 
 
 @dataclass(frozen=True)
