@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 import pytest
 from real_world import Work, broken, new_key, settle, story_of
 
-from iri_common import AuthError, Facility, FileLedger, IriError, JobRef, JobState, SubmitUncertain
+from iri_common import (
+    AuthError,
+    Facility,
+    FileLedger,
+    IriError,
+    JobRef,
+    JobState,
+    SubmitUncertain,
+    WaitTimeout,
+)
 from iri_common.auth.client_key import key_from_file
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.policy import vanished
@@ -160,11 +169,13 @@ def test_the_end_of_a_job_that_is_gone_is_in_its_journal(place, facility, work) 
 
 
 def test_a_word_that_nobody_knows_ends_no_wait(place, facility, work) -> None:
-    place.order("unknown_state", word="THINKING", lasts=1.0)
+    stroke = place.order("unknown_state", word="THINKING")
     ref = facility.jobs.submit(work.spec, key=work.key)
-    begun = time.monotonic()
+    with pytest.raises(WaitTimeout):
+        facility.jobs.wait(ref, timeout=1.0)
+    assert facility.jobs.status(ref).describe() == "unknown state 'THINKING'"
+    place.clear_faults(stroke)
     truly(work, facility, ref)
-    assert time.monotonic() - begun > 0.7
 
 
 def test_a_server_that_is_killed_after_the_submit(place, facility, work) -> None:
@@ -209,16 +220,15 @@ def test_a_wait_outlives_its_tokens(work, tmp_path) -> None:
 
 
 def test_a_client_that_died_is_replaced_while_the_wait_goes_on(place, work, tmp_path) -> None:
-    key, work.seconds = tmp_path / "key.pem", 1.5
-    os.link(place.new_superfacility_key(lifetime=1.0), key)
+    key, work.seconds = tmp_path / "key.pem", 1.0
+    os.link(place.new_superfacility_key(), key)
     facility = opened(place, work, key)
     ref = facility.jobs.submit(work.spec, key=work.key)
-    time.sleep(1.1)
+    os.replace(place.new_superfacility_key(lifetime=-1.0), key)
     place.order("status", ["sfGetJob", "sfGetJobs", "sfGetUser"], status=403, times=2)
     with pytest.raises(AuthError, match="expired"):
         facility.accounts.whoami()
     os.replace(place.new_superfacility_key(), key)
     place.clear_faults()
     assert facility.accounts.whoami() == place.user
-    assert facility.jobs.wait(ref).state is JobState.COMPLETED
     truly(work, facility, ref)
