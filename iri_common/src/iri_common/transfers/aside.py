@@ -59,7 +59,7 @@ class LocalAside:
     async def write_together(
         self, offset: int, pieces: Sequence[memoryview], take: Callable[[memoryview], None] | None = None
     ) -> None:
-        """Put pieces that follow one another where they belong; all of them zeros become a hole.
+        """Put pieces that follow one another where they belong; bits of zeros become holes.
 
         Args:
             offset: Of the first.
@@ -123,11 +123,10 @@ class LocalAside:
         pieces: Sequence[memoryview],
         take: Callable[[memoryview], None] | None,
     ) -> None:
-        hole = offset >= self._written_before and all(map(_is_zeros, pieces))
         for piece in pieces:
             for begin in range(0, len(piece), _AT_ONCE):
                 bit = piece[begin : begin + _AT_ONCE]
-                if not hole:
+                if offset < self._written_before or not _is_zeros(bit):
                     _write_piece(file, offset, bit)
                 if take is not None:
                     take(bit)
