@@ -19,7 +19,6 @@ from iri_common import (
     FileLedger,
     IriError,
     JobRef,
-    JobState,
     SubmitUncertain,
     WaitTimeout,
 )
