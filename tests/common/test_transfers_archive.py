@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import tarfile
@@ -283,6 +284,56 @@ def test_an_archive_writes_nothing_but_what_was_asked_for(tmp_path: Path) -> Non
 def test_what_is_no_archive_says_so(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ReplyError, match="cannot be read"):
         unpacked_now(content, "/x/d", {"good": Move("/x/d/good", str(tmp_path / "good"), 297)}, "0")
+
+
+def hostile_archives() -> dict[str, bytes]:
+    device = link("device", "", tarfile.CHRTYPE)
+    return {
+        "outside": archive_of(
+            [("d/../../../outside", b"harm"), ("/tmp/iri-outside", b"harm"), ("../f0", b"h" * 50)]
+        ),
+        "links": archive_of(
+            [link("f0", "/etc/hostname"), link("f1", "/etc/passwd", tarfile.LNKTYPE), device]
+        ),
+        "bomb": gzip.compress(bytes(64 * 1024 * KIB)),
+        "cut": archive_of([("f0", b"x" * 50)])[:-20],
+        "none": b"<html>no archive at all</html>",
+        "other content": archive_of([("f0", b"too short"), ("f1", b"x" * 51)]),
+    }
+
+
+@pytest.mark.parametrize("name", hostile_archives())
+def test_an_archive_that_means_harm_writes_nothing_and_its_files_come_one_by_one(
+    roads: Roads, tmp_path: Path, name: str
+) -> None:
+    class Files:
+        def __init__(self, files) -> None:
+            self._files = files
+
+        def __getattr__(self, called: str):
+            return getattr(self._files, called)
+
+        async def compress(self, file_system, source, target, **words):
+            return await self._files.upload(file_system, target, hostile_archives()[name])
+
+    class Dialect:
+        def __init__(self, dialect) -> None:
+            self.name, self.grades, self.operations = dialect.name, dialect.grades, dialect.operations
+            self.files = Files(dialect.files)
+
+    there, here, told = roads.place.scratch / tmp_path.name, tmp_path / "a" / "b" / "here", Told()
+    made = {f"f{number}": os.urandom(50) for number in range(4)}
+    there.mkdir()
+    here.mkdir(parents=True)
+    for each, content in made.items():
+        (there / each).write_bytes(content)
+    moves = moves_between(there, here, made)
+    roads.carry(lambda dialect, fs: ArchiveRoad(Dialect(dialect), fs, up=False), moves, told)  # type: ignore[arg-type]
+    assert tree(tmp_path / "a") == {f"b/here/{each}": content for each, content in made.items()}
+    assert not any(path.is_symlink() for path in here.iterdir())
+    assert not Path("/tmp/iri-outside").exists()
+    assert roads.counted()["download"] == 1 + 4
+    assert len(told.landings) == 4
 
 
 # ---------------------------------------------------------------------------------------- what goes together

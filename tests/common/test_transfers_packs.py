@@ -14,7 +14,7 @@ from roads_world import KIB, STRANGE, Roads, Told, hurry, move_of, tree
 from iri_common import TransferError
 from iri_common.model.errors import IriError, ReplyError
 from iri_common.model.transfer import Move
-from iri_common.transfers import local
+from iri_common.transfers import local, packs
 from iri_common.transfers.landing import Landing
 from iri_common.transfers.packs import PacksRoad
 from iri_common.transfers.unpacking import unpacking
@@ -197,6 +197,20 @@ def test_parts_of_another_archive_are_not_unpacked(roads: Roads, there: Path, he
     assert not tree(here)
     assert os.listdir(there.parent) == ["tree"]
     roads.run_script = true_run  # type: ignore[method-assign]
+    go(roads, there, here, moves_between(there, here, made), told)
+    assert tree(here) == made
+
+
+def test_an_archive_that_cannot_be_read_is_packed_anew_by_the_next_try(
+    roads: Roads, there: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, told = planted(there, here, 8), Told()
+    with monkeypatch.context() as patch:
+        patch.setattr(packs, "unpacking", lambda path, *words: unpacking(__file__, *words))
+        with pytest.raises(ReplyError, match="what the facility packed cannot be read"):
+            go(roads, there, here, moves_between(there, here, made), told)
+    assert not tree(here)
+    assert os.listdir(there.parent) == ["tree"]
     go(roads, there, here, moves_between(there, here, made), told)
     assert tree(here) == made
 
