@@ -180,6 +180,12 @@ def test_what_passes_through_the_store(raw: Plain, place: LocalFacility) -> None
     assert "unsupported operand" in error(asked("upload"), 500)
 
 
+def test_an_upload_has_only_so_many_parts(raw: Plain, place: LocalFacility) -> None:
+    ways = {"transferMethod": "s3", "fileSize": 10**18}
+    answer = raw.transfer("upload", {"path": f"{place.home}/all", "transferDirectives": ways})
+    assert "between 1 and 10000" in error(answer, 500)
+
+
 def test_the_job_of_an_upload_waits_for_all_of_it(raw: Plain, place: LocalFacility) -> None:
     body = {"path": f"{place.home}/three", "transferDirectives": {"transferMethod": "s3", "fileSize": "3"}}
     answer = raw.transfer("upload", body).json()

@@ -146,6 +146,10 @@ def test_names_come_in_two_spellings_and_unknown_ones_are_ignored(raw: Plain, pl
     job = raw.http.post(f"/compute/{SYSTEM}/jobs", json={"job": body}).json()["jobId"]
     assert raw.wait(job)["name"] == "remote.sh"
     assert (place.home / f"spelt-{job}").read_text() == "from the file\n"
+    script.write_bytes(b"#!/bin/sh\n# \xff\n")
+    job = raw.http.post(f"/compute/{SYSTEM}/jobs", json={"job": body}).json()["jobId"]
+    shown = raw.http.get(f"/compute/{SYSTEM}/jobs/{job}/metadata").json()["jobs"][0]
+    assert shown["script"] == "#!/bin/sh\n# \ufffd\n"
 
 
 def test_fields_win_over_directives(raw: Plain) -> None:

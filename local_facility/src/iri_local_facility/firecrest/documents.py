@@ -28,7 +28,7 @@ def metadata(job: Job, scheduler: str, *, own: bool) -> Document:
         stdout, stderr = stderr, stdout  # the server mixes them up
     return {
         "jobId": str(job.id),
-        "script": (job.request.script or "") if own else "",
+        "script": _text(job.request.script or "") if own else "",
         "standardInput": job.request.stdin or "/dev/null",
         "standardOutput": stdout,
         "standardError": stderr,
@@ -122,6 +122,11 @@ def _nodes(job: Job, waiting: bool) -> str:
     if job.started is None or waiting:
         return "" if waiting else "None assigned"
     return node_list(job.nodes)
+
+
+def _text(script: str) -> str:
+    """A script as JSON can carry it: files may hold bytes that are no text."""
+    return script.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _seconds(moment: float | None) -> int | None:

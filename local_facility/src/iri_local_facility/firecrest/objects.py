@@ -16,6 +16,8 @@ from iri_local_facility.settings import Settings
 
 # How long URLs are good for, in seconds.
 TTL = 7 * 24 * 3600
+# Of one multipart upload.
+MOST_PARTS = 10_000
 _ALGORITHM = "AWS4-HMAC-SHA256"
 # Without proxies: an environment that has one configured must not send loopback through it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -14,7 +14,7 @@ from iri_local_facility import files
 
 from . import models
 from .access import Asking, Caller
-from .objects import Objects, objects_of
+from .objects import MOST_PARTS, Objects, objects_of
 from .ops import run
 from .refusals import Refusal
 from .transferjobs import part_count, run_command, run_egress, run_ingress
@@ -84,6 +84,8 @@ async def upload(caller: Asking, body: models.Transfer) -> dict[str, Any]:
     path, size = body.path or "", body.directives.file_size
     if size is None:
         raise Refusal(500, "(\"unsupported operand type(s) for /: 'NoneType' and 'int'\",)", unexpected=True)
+    if (count := part_count(caller.core, size)) > MOST_PARTS:
+        raise Refusal(500, f"('Part number must be an integer between 1 and {MOST_PARTS}',)", unexpected=True)
     name = _object_name(path)
     upload_id = await _begun(objects, name)
     job = await run_ingress(
@@ -96,7 +98,7 @@ async def upload(caller: Asking, body: models.Transfer) -> dict[str, Any]:
     )
     ways = {
         "transferMethod": "s3",
-        "partsUploadUrls": objects.parts(name, upload_id, part_count(caller.core, size)),
+        "partsUploadUrls": objects.parts(name, upload_id, count),
         "completeUploadUrl": objects.presigned("POST", name, uploadId=upload_id),
         "maxPartSize": caller.core.settings.firecrest_part_size,
     }
