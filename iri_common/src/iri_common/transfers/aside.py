@@ -53,13 +53,13 @@ class LocalAside:
         return await self._off_the_loop(lambda file: os.pread(file, count, offset))
 
     async def write(self, offset: int, content: bytes) -> None:
-        """Put some bytes where they belong; whole MiB of zeros become holes."""
-        await self._off_the_loop(lambda file: self._write(file, offset, content))
+        """Put some bytes where they belong; long zeros become holes."""
+        await self.write_together(offset, [memoryview(content)])
 
     async def write_together(
         self, offset: int, pieces: Sequence[memoryview], take: Callable[[memoryview], None] | None = None
     ) -> None:
-        """Put pieces that follow one another where they belong; bits of zeros become holes.
+        """Put pieces that follow one another where they belong; long zeros become holes.
 
         Args:
             offset: Of the first.
@@ -108,14 +108,6 @@ class LocalAside:
         self._file = LentFile(descriptor)
         self._written_before = os.fstat(descriptor).st_size
 
-    def _write(self, file: int, offset: int, content: bytes) -> None:
-        rest = memoryview(content)
-        while rest:
-            piece = rest[: local.PIECE - offset % local.PIECE]
-            if offset < self._written_before or len(piece) != local.PIECE or not _is_zeros(piece):
-                _write_piece(file, offset, piece)
-            offset, rest = offset + len(piece), rest[len(piece) :]
-
     def _write_together(
         self,
         file: int,
@@ -150,7 +142,7 @@ class LocalAside:
 
 def _write_piece(file: int, offset: int, piece: memoryview) -> None:
     while piece:
-        count = os.pwrite(file, piece[:_AT_ONCE], offset)
+        count = os.pwrite(file, piece, offset)
         offset, piece = offset + count, piece[count:]
 
 
