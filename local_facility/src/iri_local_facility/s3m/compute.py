@@ -15,7 +15,8 @@ from iri_local_facility.facility import Facility
 from iri_local_facility.jobs import WAITING, Job
 from iri_local_facility.slurm import accounting, machine
 from iri_local_facility.slurm import replies as slurm
-from iri_local_facility.slurm.ctld import job_list, kill_status, remembered, signal_of
+from iri_local_facility.slurm.seeing import job_list, remembered
+from iri_local_facility.slurm.signals import kill_status, signal_of
 from iri_local_facility.slurm.submissions import submission
 from iri_local_facility.slurm.versions import VERSIONS, Version
 

@@ -187,7 +187,7 @@ def _wanted(engine: str, body: dict[str, Any]) -> Cluster:
             raise Refusal(400, f"invalid resource setting {key}: {value}")
         settings[key] = value
     now = time.time()
-    return Cluster(name, kind, settings, now, now)
+    return Cluster(name, _KINDS[engine], settings, now, now)
 
 
 def _credentials(engine: str, name: str) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,14 +11,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from iri_local_facility.errors import Conflict, FacilityError, Missing
+from iri_local_facility.errors import Conflict, FacilityError
 from iri_local_facility.facility import Facility
-from iri_local_facility.jobs import WAITING, Job
 
-from .access import Call, admit
-from .jobs import job_document
+from .access import admit
 from .machine import nodes, partitions, ping, statistics
 from .replies import ERRORS, Plain, Refusal, answer, refusal_of
+from .seeing import everybodys, job_list, look_up, remembered
+from .signals import kill_status, send, signal_of
 from .submissions import changes, submission
 from .values import number
 from .versions import Version
@@ -45,8 +43,8 @@ def _add_looks(router: APIRouter, core: Facility) -> None:
                 found["last_update"] = number(call.version, core.catalog.opened)
             return answer(request, call.version, found)
 
-        for end in ("", "/"):
-            router.add_api_route(f"/{path}{end}", look, methods=["GET"], operation_id=operation)
+        for slash in ("", "/"):
+            router.add_api_route(f"/{path}{slash}", look, methods=["GET"], operation_id=operation)
 
     add("ping", "slurmPing", lambda version: {"pings": [ping(core, version)]})
     add("diag", "slurmDiag", lambda version: {"statistics": statistics(core, version)})
@@ -70,8 +68,8 @@ def _add_jobs(router: APIRouter, core: Facility) -> None:
             return answer(request, call.version, job_list(call.version, []), warnings=[late])
         return answer(request, call.version, job_list(call.version, found))
 
-    for end in ("", "/"):
-        router.add_api_route(f"/jobs{end}", jobs, methods=["GET"], operation_id="slurmJobs")
+    for slash in ("", "/"):
+        router.add_api_route(f"/jobs{slash}", jobs, methods=["GET"], operation_id="slurmJobs")
 
     @router.get("/job/{job_id}", operation_id="slurmJob")
     async def job(request: Request, job_id: str) -> Response:
@@ -137,79 +135,9 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
         job = look_up(core, call, job_id, what, "slurm_kill_job", body=nothing, changing=True)
         if job.finished:
             done = f"Job was already sent signal {signal.strsignal(sent)}"
-            return answer(request, call.version, kill_status(call.version, []), warnings=[done])
-        end(core, call, job, sent, what)
+            return answer(request, call.version, nothing, warnings=[done])
+        send(core, call, job, sent, what)
         return answer(request, call.version, kill_status(call.version, [job]))
-
-
-def end(core: Facility, call: Call, job: Job, sent: signal.Signals, what: str) -> None:
-    """Signal a job; what waits can only be killed.
-
-    Raises:
-        Refusal: It waits, and is sent something else.
-    """
-    if sent is signal.SIGKILL:
-        core.scheduler.cancel(call.user, job.id)
-    elif core.scheduler.jobs.get(job.id).state in WAITING:
-        raise Refusal(2020, what, "slurm_kill_job")
-    else:
-        core.scheduler.send_signal(call.user, job.id, sent)
-
-
-def everybodys(core: Facility) -> list[Job]:
-    """All jobs, oldest first; looking at those of others is everybody's right."""
-    users = [core.accounts.user(name) for name in core.settings.users]
-    jobs = [job for user in users for job in core.scheduler.jobs_of(user, finished=True)]
-    return sorted(jobs, key=lambda job: job.id)
-
-
-def remembered(core: Facility, jobs: list[Job]) -> list[Job]:
-    """Those of the jobs that slurmctld has not forgotten."""
-    forgotten = time.time() - core.settings.slurm_min_job_age
-    return [job for job in jobs if not job.finished or (job.ended or 0) >= forgotten]
-
-
-def look_up(
-    core: Facility,
-    call: Call,
-    job_id: str,
-    doing: str,
-    source: str,
-    *,
-    body: dict[str, Any] | None = None,
-    changing: bool = False,
-) -> Job:
-    """One job that slurmctld has not forgotten.
-
-    Raises:
-        Refusal: There is none of that number, or it is to be changed and somebody else's.
-    """
-    doing = doing if "=" in doing else f"{doing}={job_id}"
-    if not (job_id.isascii() and job_id.isdecimal() and 0 < int(job_id[:20]) < 2**32):
-        raise Refusal(9002 if call.version.plain else 9000, doing, source, body=body)
-    found = remembered(core, one(core, int(job_id)))
-    if not found:
-        raise Refusal(2017, doing, source, body=body)
-    if changing and found[0].user != call.user.name:
-        raise Refusal(2002, doing, source, body=body)
-    return found[0]
-
-
-def one(core: Facility, number: int) -> list[Job]:
-    """The job of that number, whosever it is, if it is there."""
-    for name in core.settings.users:
-        with contextlib.suppress(Missing):
-            return [core.scheduler.job_of(core.accounts.user(name), number)]
-    return []
-
-
-def job_list(version: Version, jobs: list[Job]) -> dict[str, Any]:
-    """Jobs as lists and single looks both give them."""
-    found: dict[str, Any] = {"jobs": [job_document(version, job) for job in jobs]}
-    if not version.plain:
-        now = time.time()
-        found |= {"last_backfill": number(version, now), "last_update": number(version, now)}
-    return found
 
 
 async def body_of(request: Request) -> Any:
@@ -224,35 +152,3 @@ async def body_of(request: Request) -> Any:
         return json.loads(body or b"{}")
     except (ValueError, RecursionError):
         raise Plain(400, "Unable to parse query.") from None
-
-
-def kill_status(version: Version, jobs: list[Job]) -> dict[str, Any]:
-    """What became of the jobs that were signalled, in the versions that tell."""
-    if not version.tells_kills:
-        return {}
-    status = [
-        {
-            "error": {"string": "No error", "code": 0, "message": ""},
-            "step_id": str(job.id),
-            "job_id": number(version, job.id),
-            "federation": {"sibling": ""},
-        }
-        for job in jobs
-    ]
-    return {"status": status}
-
-
-def signal_of(text: str | None) -> signal.Signals:
-    """The signal that a query names; without one, the job is killed.
-
-    Raises:
-        Refusal: There is no such signal.
-    """
-    if text is None:
-        return signal.SIGKILL
-    try:
-        if text.isdecimal():
-            return signal.Signals(int(text[:4]))
-        return signal.Signals[f"SIG{text.upper().removeprefix('SIG')}"]
-    except (KeyError, ValueError):
-        raise Refusal(9000, "invalid signal: 0", "HTTP request: signal") from None

@@ -10,8 +10,8 @@ from iri_local_facility.facility import Facility
 
 from .access import admit
 from .accounting import filtered, record
-from .ctld import everybodys, one
 from .replies import answer
+from .seeing import everybodys, one
 
 
 def make_router(core: Facility) -> APIRouter:
@@ -23,8 +23,8 @@ def make_router(core: Facility) -> APIRouter:
         found = filtered(everybodys(core), request.query_params)
         return answer(request, call.version, {"jobs": [record(call.version, job) for job in found]})
 
-    for end in ("", "/"):
-        router.add_api_route(f"/jobs{end}", jobs, methods=["GET"], operation_id="slurmdbJobs")
+    for slash in ("", "/"):
+        router.add_api_route(f"/jobs{slash}", jobs, methods=["GET"], operation_id="slurmdbJobs")
 
     @router.get("/job/{job_id}", operation_id="slurmdbJob")
     async def job(request: Request, job_id: str) -> Response:
