@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
+from .batch import readable
 from .errors import Missing, Rejected
 from .facility import Facility
 from .globus.collections import Collection
@@ -130,5 +131,6 @@ def make_app(facility: Facility) -> FastAPI:
 def _what_ran(job: Any) -> dict[str, Any]:
     record = asdict(job)
     del record["document"]
+    record["request"]["script"] = readable(job.request.script or "") or None
     stdout, stderr = output_paths(job)
     return {**record, "id": str(job.id), "stdout_path": stdout, "stderr_path": stderr}

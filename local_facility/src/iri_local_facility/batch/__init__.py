@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .directives import BadScript, Scheduler, exported
 from .requests import FEATURE, QOS, batch_request, check_script
-from .running import environment, expand, make_tools, node_list, written
+from .running import environment, expand, make_tools, node_list, readable, written
 from .states import PbsStatus, SlurmStatus, pbs_status, slurm_status
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "make_tools",
     "node_list",
     "pbs_status",
+    "readable",
     "slurm_status",
     "written",
 ]

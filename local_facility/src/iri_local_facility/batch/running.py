@@ -55,6 +55,11 @@ def written(request: JobRequest, job_dir: Path) -> JobRequest:
     return dataclasses.replace(request, arguments=[*request.arguments, str(path), *request.script_arguments])
 
 
+def readable(script: str) -> str:
+    """A script as JSON can carry it: files may hold bytes that are no text."""
+    return script.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def expand(path: str, job: Job) -> str:
     """A path with what its ``%`` patterns stand for."""
     if "\\" in path:

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from iri_local_facility.batch import node_list, pbs_status, slurm_status
+from iri_local_facility.batch import node_list, pbs_status, readable, slurm_status
 from iri_local_facility.files import group_name
 from iri_local_facility.jobs import Job
 from iri_local_facility.launch import output_paths
@@ -28,7 +28,7 @@ def metadata(job: Job, scheduler: str, *, own: bool) -> Document:
         stdout, stderr = stderr, stdout  # the server mixes them up
     return {
         "jobId": str(job.id),
-        "script": _text(job.request.script or "") if own else "",
+        "script": readable(job.request.script or "") if own else "",
         "standardInput": job.request.stdin or "/dev/null",
         "standardOutput": stdout,
         "standardError": stderr,
@@ -122,11 +122,6 @@ def _nodes(job: Job, waiting: bool) -> str:
     if job.started is None or waiting:
         return "" if waiting else "None assigned"
     return node_list(job.nodes)
-
-
-def _text(script: str) -> str:
-    """A script as JSON can carry it: files may hold bytes that are no text."""
-    return script.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _seconds(moment: float | None) -> int | None:
