@@ -64,7 +64,7 @@ EXITS = [
     ("FAILED", "3:0", 3),
     ("FAILED", "211:0", 211),
     ("FAILED", "0:9", 137),
-    ("OUT_OF_MEMORY", "0:125", 253),
+    ("OUT_OF_MEMORY", "0:125", None),
     ("NODE_FAIL", "1:0", 1),
     ("TIMEOUT", "0:0", None),
     ("CANCELLED by 1", "0:0", None),
@@ -218,9 +218,16 @@ async def test_a_task_goes_on_until_it_says_otherwise(status: str) -> None:
     assert await dialect(Wire(task("x", status))).operations.check(pending) is pending
 
 
-async def test_a_task_that_was_canceled() -> None:
-    with pytest.raises(Refused, match="canceled"):
-        await submitted(None, "cancelled")
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+@pytest.mark.parametrize(
+    "result", [None, "", "killed", '{"status": "error", "error": "the service was restarted"}']
+)
+async def test_a_task_that_was_broken_off_may_have_done_its_work(status: str, result: object) -> None:
+    with pytest.raises(AmbiguousReply) as caught:
+        await submitted(result, status)
+    assert (caught.value.outcome, caught.value.operation) == ("broken", "submit_job")
+    with pytest.raises(TransientError):
+        await dialect(Wire(task(result, status))).operations.check(Pending("11", "stat", str))
 
 
 CANCELING = {

@@ -15,8 +15,8 @@ from iri_common.apis.superfacility.status import SuperfacilityStatus
 from iri_common.apis.superfacility.storage import SuperfacilityStorage
 from iri_common.apis.superfacility.tasks import SuperfacilityTasks
 from iri_common.http.session import Session
+from iri_common.model.dataports import PartsApi, RangesApi
 from iri_common.model.grades import Grades
-from iri_common.model.ports import PartsApi, RangesApi
 
 GRADES = Grades(
     settle="lookup",
@@ -61,9 +61,9 @@ def recognise(status: int, body: bytes) -> str | None:
         return None
     systems = cast("list[object]", told) if isinstance(told, list) else []
     names = [cast("dict[str, object]", each).get("name") for each in systems if isinstance(each, dict)]
-    if not names or "nersc_center" not in names:
-        return "a facility with the Superfacility API" if names and all(names) else None
-    return "NERSC"
+    if not names or not all(names):
+        return None
+    return "NERSC" if "nersc_center" in names else "a facility with the Superfacility API"
 
 
 def _make(session: Session, words: ApiWords) -> SuperfacilityDialect:

@@ -18,8 +18,7 @@ from iri_common.apis.superfacility.wire import AcceptedReply, DirectoryReply, Do
 from iri_common.http.session import LARGE, Request, Session
 from iri_common.model.errors import NotOffered, ReplyError, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer
+from iri_common.model.outcome import Answer, Done, Pending
 
 T = TypeVar("T")
 

@@ -63,9 +63,8 @@ WORDS = (
     # An sbatch that lost its connection may have been heard: the job's name will tell.
     _word(
         Outcome.AWAY,
-        r"\btimed out\b|\btimeout\b|unable to contact|connection (refused|reset|closed)"
-        r"|zero bytes were transmitted|temporarily un(available|able)|slurm\w* (is )?down"
-        r"|stale (nfs )?file handle|input/output error|\bunavailable\b|\bmaintenance\b",
+        r"\btimed out\b|unable to contact|connection (refused|reset|closed)|zero bytes were transmitted"
+        r"|temporarily un(available|able)|slurm\w* (is )?down|stale (nfs )?file handle|input/output error",
     ),
     _word(Outcome.NOT_FOUND, r"no such file|does not exist|no such (host|machine|project|user)"),
     _word(Outcome.FORBIDDEN, r"permission denied|not permitted|access denied"),
@@ -77,8 +76,8 @@ WORDS = (
     ),
     _word(
         Outcome.INVALID,
-        r"\b(sbatch|scancel|squeue|sacct)\b|not a directory|is a directory|file exists|not empty"
-        r"|no space left|quota|read-only|name too long|too many levels|\binvalid\b|\billegal\b",
+        r"\b(sbatch|scancel|squeue|sacct)\b|architecture specified|not a directory|is a directory|file exists"
+        r"|not empty|no space left|quota|read-only|name too long|too many levels|\binvalid\b|\billegal\b",
     ),
 )
 
@@ -111,6 +110,7 @@ _KINDS: Mapping[Outcome, type[IriError]] = {
     Outcome.FORBIDDEN: PermissionDenied,
     Outcome.TOO_LARGE: TooLarge,
     Outcome.AWAY: TransientError,
+    Outcome.BROKEN: TransientError,
     Outcome.INVALID: Refused,
 }
 
@@ -118,7 +118,7 @@ _KINDS: Mapping[Outcome, type[IriError]] = {
 _NAMES = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|(?<!\w)/\S+")
 
 
-def failure_of(facility: str, operation: str, lead: str, text: str) -> IriError:
+def failure_of(facility: str, operation: str, lead: str, text: str, unknown: Outcome) -> IriError:
     """The error of an operation whose result tells that it failed.
 
     Args:
@@ -126,9 +126,10 @@ def failure_of(facility: str, operation: str, lead: str, text: str) -> IriError:
         operation: A key of :data:`REPLAYS`.
         lead: What happened.
         text: The words that were told.
+        unknown: What words mean that nobody knows.
     """
     bare = _NAMES.sub(" ", text)
-    outcome = next((word.outcome for word in WORDS if word.fits(operation, 200, bare)), Outcome.INVALID)
+    outcome = next((word.outcome for word in WORDS if word.fits(operation, 200, bare)), unknown)
     kind = _KINDS[outcome]
     if outcome.may_have_worked and REPLAYS.get(operation) is not Replay.SAFE:
         kind, lead = AmbiguousReply, f"{lead}, and whether it took effect is unknown"

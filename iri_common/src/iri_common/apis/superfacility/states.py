@@ -43,6 +43,7 @@ _STATE = re.compile(r"([A-Z_]+)\+?(?: by \d+)?")
 # A pending job is held if its reason is one of these.
 _HOLDS = frozenset({"JobHeldUser", "JobHeldAdmin", "launch_failed_requeued_held"})
 
+_LAST_SIGNAL = 64  # of Linux
 _EXIT = re.compile(r"(\d{1,5}):(\d{1,5})")
 
 # What the columns of squeue and sacct have where there is nothing to tell.
@@ -92,7 +93,7 @@ def job_state(word: str, reason: str | None) -> JobState:
 def exit_code(text: str, state: JobState) -> int | None:
     """The code of an ended job, of ``code:signal``; a signal as shells tell it.
 
-    A job that ran out of time has 0:0, which is not the code of its process.
+    A job that ran out of time has 0:0, one that ran out of memory 0:125: neither is of its process.
     """
     found = _EXIT.fullmatch(text)
     if not found or not state.terminal:
@@ -100,7 +101,7 @@ def exit_code(text: str, state: JobState) -> int | None:
     code, signal = int(found[1]), int(found[2])
     if not code and not signal:
         return 0 if state is JobState.COMPLETED else None
-    return code or 128 + signal
+    return code or (128 + signal if signal <= _LAST_SIGNAL else None)
 
 
 def task_state(word: str) -> TaskState:

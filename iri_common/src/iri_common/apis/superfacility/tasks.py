@@ -8,11 +8,10 @@ from typing import TypeVar
 from iri_common.apis.reading import Reading, segment
 from iri_common.apis.superfacility.rules import REPLAYS
 from iri_common.apis.superfacility.states import TaskState, task_state
-from iri_common.apis.superfacility.wire import TaskReply, failed, failure_text
+from iri_common.apis.superfacility.wire import TaskReply, broken_off
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import AmbiguousReply, IriError, NotFound, TransientError
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer
+from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
 
@@ -49,7 +48,7 @@ class SuperfacilityTasks:
             return Done(await asyncio.to_thread(pending.read, task.result))
         canceled = state is TaskState.CANCELED
         lead = "the facility canceled the task" if canceled else "the task failed"
-        raise failed(Reading(self._session.label, pending.operation), failure_text(task.result), lead)
+        raise broken_off(Reading(self._session.label, pending.operation), lead, task.result)
 
     async def forget(self, task_id: str) -> Done[None]:
         """Nothing to do: results vanish by themselves, and to delete a task may be to cancel it."""

@@ -12,6 +12,7 @@ from iri_common.apis.reading import Id, Moment, Reading, WireModel, kind
 from iri_common.apis.superfacility.rules import REPLAYS, failure_of, told_failure
 from iri_common.apis.superfacility.states import NOTHING
 from iri_common.model.errors import IriError
+from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
 
 _DECODER = json.JSONDecoder()
@@ -172,17 +173,17 @@ def result_of(reading: Reading, result: object) -> Mapping[str, object]:
     return document
 
 
-def failed(reading: Reading, text: str, lead: str = "the facility could not do it") -> IriError:
-    """The error that the words of a task tell."""
-    return failure_of(reading.facility, reading.operation, lead, text)
+def failed(reading: Reading, text: str) -> IriError:
+    """The error that the words of a task tell which came to its end: what it was to run has said no."""
+    lead = "the facility could not do it"
+    return failure_of(reading.facility, reading.operation, lead, text, Outcome.INVALID)
 
 
-def failure_text(result: object) -> str:
-    """The words in the result of a task that has failed, whatever that is."""
+def broken_off(reading: Reading, lead: str, result: object) -> IriError:
+    """The error of a task that did not come to its end, which may have done its work before."""
     document = _document(result)
-    if document is None:
-        return result if isinstance(result, str) else ""
-    return _said(document)
+    text = _said(document) if document is not None else result if isinstance(result, str) else ""
+    return failure_of(reading.facility, reading.operation, lead, text, Outcome.BROKEN)
 
 
 def unreadable(reading: Reading, what: str) -> IriError:
