@@ -109,7 +109,9 @@ RULES = Rules(
         Word(Outcome.CONFLICT, _number("2021", "2084"), operations=frozenset({"cancelJob"})),
         Word(Outcome.FORBIDDEN, _number("2002")),
         Word(Outcome.BROKEN, _number("2090")),
-        # The rest of Slurm's own numbers and of the parser's: they come as 500, and nothing was done.
-        Word(Outcome.INVALID, _number(r"2\d{3}", r"9\d{3}")),
+        # The rest of Slurm's own numbers come as 500 although nothing was done; those of its parser mostly do
+        # not. Any other status knows better than they.
+        Word(Outcome.INVALID, _number(r"2\d{3}"), statuses=frozenset({200, 500})),
+        Word(Outcome.INVALID, _number(r"9\d{3}"), statuses=frozenset({200})),
     ),
 )
