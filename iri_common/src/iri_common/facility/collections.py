@@ -11,11 +11,12 @@ from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect
 from iri_common.facility.loop import io_loop
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
+from iri_common.model.dataports import TransfersApi
 from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint
 from iri_common.model.grades import Grades
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer, ByteWire, Dialect, OperationsApi, TransfersApi
+from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.ports import ByteWire, Dialect, OperationsApi
 from iri_common.model.transfer import CollectionEnd
 from iri_common.transfers.globus_poller import TaskPoller
 

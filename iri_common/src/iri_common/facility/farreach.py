@@ -21,10 +21,11 @@ from iri_common.facility.settings import FacilitySettings
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
 from iri_common.jobs.operations import settled
+from iri_common.model.dataports import PartsApi
 from iri_common.model.errors import IriError, NotFound, NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint, Resource
 from iri_common.model.logfields import about
-from iri_common.model.ports import ByteWire, Dialect, Ledger, PartsApi
+from iri_common.model.ports import ByteWire, Dialect, Ledger
 from iri_common.model.ref import origin_of
 from iri_common.model.transfer import CollectionEnd
 from iri_common.policy.offers import Offer, Parts

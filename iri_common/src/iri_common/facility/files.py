@@ -12,7 +12,7 @@ from iri_common.facility.transferring import TransferService, TransferWords
 from iri_common.jobs.operations import settled
 from iri_common.model.errors import NotOffered
 from iri_common.model.files import Checksum, FileEntry, FileStat, FileText
-from iri_common.model.ports import Answer
+from iri_common.model.outcome import Answer
 from iri_common.model.transfer import TransferResult
 from iri_common.transfers.ends import LocalEnd
 

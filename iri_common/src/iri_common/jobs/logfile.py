@@ -10,7 +10,8 @@ from typing import TypeVar
 from iri_common.jobs.operations import Patience, settled
 from iri_common.model.errors import NotFound, NotOffered, Refused
 from iri_common.model.files import FileEntry
-from iri_common.model.ports import Answer, Dialect
+from iri_common.model.outcome import Answer
+from iri_common.model.ports import Dialect
 from iri_common.policy.following import Doubt, Piece, cut_of, decoded, measured
 
 T = TypeVar("T")

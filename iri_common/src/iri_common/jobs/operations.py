@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from iri_common.model.errors import WaitTimeout
-from iri_common.model.outcome import Done
-from iri_common.model.ports import Answer, OperationsApi
+from iri_common.model.outcome import Answer, Done
+from iri_common.model.ports import OperationsApi
 
 T = TypeVar("T")
 

@@ -31,8 +31,8 @@ from iri_common.model.job import Accepted
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.logfields import about
-from iri_common.model.outcome import Pending
-from iri_common.model.ports import Answer, Dialect, Ledger, WireRequest
+from iri_common.model.outcome import Answer, Pending
+from iri_common.model.ports import Dialect, Ledger, WireRequest
 from iri_common.model.ref import JobRef
 from iri_common.model.submission import Submission
 from iri_common.policy import asking

@@ -33,3 +33,7 @@ class Pending(Generic[T]):
     task_id: str
     operation: str
     read: Callable[[object], T]
+
+
+Answer = Done[T] | Pending[T]
+"""What a request may bring that the facility works on in its own time."""

@@ -18,7 +18,8 @@ from iri_common.model.errors import (
     UsageError,
 )
 from iri_common.model.files import FileEntry
-from iri_common.model.ports import Answer, Dialect
+from iri_common.model.outcome import Answer
+from iri_common.model.ports import Dialect
 from iri_common.transfers.abreast import tried
 
 T = TypeVar("T")

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from iri_common.model.dataports import TransfersApi
 from iri_common.model.errors import AuthError, Conflict, IriError, TransferError
 from iri_common.model.logfields import about
-from iri_common.model.ports import TransfersApi
 from iri_common.model.transfer import CollectionEnd, Move, TransferRequest, TransferTask
 from iri_common.policy.collections import to_collection
 from iri_common.policy.globus_tasks import Meaning, Sight, TaskPace, deadline, got_on, label_of, seen

@@ -8,8 +8,8 @@ import copy
 import math
 from dataclasses import dataclass
 
+from iri_common.model.dataports import TransfersApi
 from iri_common.model.errors import IriError
-from iri_common.model.ports import TransfersApi
 from iri_common.model.transfer import TransferTask
 
 CHUNK = 50  # ids in one request: their URL stays at 2 kB, far from where servers cut

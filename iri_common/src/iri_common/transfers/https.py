@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from iri_common.model.dataports import RangesApi
 from iri_common.model.errors import AmbiguousReply, IriError, NotOffered
-from iri_common.model.ports import Dialect, RangesApi
+from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
 from iri_common.policy.retry import backoff
 from iri_common.transfers import local

@@ -17,8 +17,8 @@ from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from iri_common.model.dataports import PartsApi, TransfersApi
 from iri_common.model.errors import IriError, NotOffered, TooLarge, WaitTimeout
-from iri_common.model.ports import PartsApi, TransfersApi
 from iri_common.model.transfer import PartsUpload, Road
 from iri_common.policy.inside import inside
 from iri_common.policy.offers import Quote

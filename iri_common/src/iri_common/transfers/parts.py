@@ -14,8 +14,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from iri_common.jobs.operations import Patience, settled
+from iri_common.model.dataports import PartsApi
 from iri_common.model.errors import IriError, NotFound, NotOffered, ReplyError, TransferError
-from iri_common.model.ports import ByteWire, Dialect, PartsApi
+from iri_common.model.ports import ByteWire, Dialect
 from iri_common.model.transfer import DownloadLink, Move, PartsUpload
 from iri_common.policy.retry import Limits, backoff
 from iri_common.transfers import local

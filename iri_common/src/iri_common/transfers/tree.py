@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from iri_common.jobs.operations import settled
+from iri_common.model.dataports import FilesApi
 from iri_common.model.errors import NotFound, NotOffered, TooLarge, UsageError, WaitTimeout
 from iri_common.model.files import FileEntry
-from iri_common.model.ports import FilesApi, OperationsApi
+from iri_common.model.ports import OperationsApi
 from iri_common.model.transfer import Move
 from iri_common.policy import globs
 from iri_common.policy.inside import inside

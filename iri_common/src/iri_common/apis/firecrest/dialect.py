@@ -16,8 +16,8 @@ from iri_common.apis.firecrest.storage import FirecrestStorage
 from iri_common.apis.firecrest.systems import Systems
 from iri_common.apis.kind import ApiKind, ApiWords
 from iri_common.http.session import Session
+from iri_common.model.dataports import PartsApi, RangesApi
 from iri_common.model.grades import Grades
-from iri_common.model.ports import PartsApi, RangesApi
 
 GRADES = Grades(
     settle="lookup",

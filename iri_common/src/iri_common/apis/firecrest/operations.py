@@ -24,8 +24,7 @@ from iri_common.model.errors import (
 )
 from iri_common.model.files import FileText
 from iri_common.model.job import JobStatus
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer
+from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.model.state import JobState
 from iri_common.policy.classify import Outcome
 

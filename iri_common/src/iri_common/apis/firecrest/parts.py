@@ -21,8 +21,7 @@ from iri_common.apis.firecrest.wire import DirectivesReply, TransferReply
 from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import IriError, NotFound, NotOffered, Refused, TransientError
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer
+from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.model.transfer import DownloadLink, PartsUpload
 from iri_common.policy.classify import NotSent, ReplyLost
 from iri_common.policy.links import Link, link_verdict

@@ -8,16 +8,10 @@ from iri_common.apis.globus.client import LABEL, GlobusClient
 from iri_common.apis.globus.files import CollectionFiles, GlobusOperations
 from iri_common.apis.globus.transfers import GlobusTransfers
 from iri_common.apis.globus.web import CollectionRanges
+from iri_common.model.dataports import PartsApi, StorageApi
 from iri_common.model.errors import NotOffered
 from iri_common.model.grades import Grades
-from iri_common.model.ports import (
-    AccountsApi,
-    ByteWire,
-    JobsApi,
-    PartsApi,
-    StatusApi,
-    StorageApi,
-)
+from iri_common.model.ports import AccountsApi, ByteWire, JobsApi, StatusApi
 from iri_common.model.transfer import CollectionEnd
 
 

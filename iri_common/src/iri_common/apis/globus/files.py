@@ -25,8 +25,7 @@ from iri_common.model.errors import (
     UsageError,
 )
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer
+from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.model.transfer import CollectionEnd, TaskState
 from iri_common.policy.classify import Outcome
 from iri_common.policy.collections import to_collection

@@ -16,8 +16,8 @@ from iri_common.apis.iri.tasks import IriTasks
 from iri_common.apis.iri.versions import V2, Version, version_of
 from iri_common.apis.kind import ApiKind
 from iri_common.http.session import Session
+from iri_common.model.dataports import PartsApi, RangesApi
 from iri_common.model.grades import Grades
-from iri_common.model.ports import PartsApi, RangesApi
 
 
 class IriDialect:

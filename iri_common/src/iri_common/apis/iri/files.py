@@ -16,8 +16,7 @@ from iri_common.apis.reading import Reading, kind, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import ReplyError, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer
+from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.policy.retry import Replay
 
 T = TypeVar("T")

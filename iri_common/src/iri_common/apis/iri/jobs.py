@@ -15,8 +15,8 @@ from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Reply, Request, Session
 from iri_common.model.errors import NotFound, ReplyError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer, WireRequest
+from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
 from iri_common.policy.reason import explained
 from iri_common.policy.retry import Replay

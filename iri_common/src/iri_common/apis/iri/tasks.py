@@ -23,8 +23,7 @@ from iri_common.model.errors import (
     TooLarge,
     TransientError,
 )
-from iri_common.model.outcome import Done, Pending
-from iri_common.model.ports import Answer
+from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
 

@@ -16,16 +16,9 @@ from iri_common.apis.slurm.status import SlurmStatus
 from iri_common.apis.slurm.tokens import credential
 from iri_common.apis.slurm.versions import KNOWN, OLDEST, S3M, SLURMRESTD, Site, version_of
 from iri_common.http.session import Session
+from iri_common.model.dataports import FilesApi, PartsApi, RangesApi, StorageApi
 from iri_common.model.grades import Grades
-from iri_common.model.ports import (
-    AccountsApi,
-    FilesApi,
-    OperationsApi,
-    PartsApi,
-    RangesApi,
-    StatusApi,
-    StorageApi,
-)
+from iri_common.model.ports import AccountsApi, OperationsApi, StatusApi
 
 GRADES = Grades(settle="lookup", guard="lock")
 
