@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import cpu, created, data, firecrest, memory, notice, tokens, tracked
+from . import cpu, created, data, firecrest, memory, notice, superfacility, tokens, tracked
 from .table import Row, save, show
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,6 +34,7 @@ QUICK: dict[str, Benchmark] = {
     "between": lambda: data.between_rows(64),
     "log": lambda: data.log_rows(5, seconds=3),
     "firecrest": lambda: firecrest.rows(jobs=20, seconds=3.0, mib=0),
+    "superfacility": lambda: superfacility.rows(jobs=20, seconds=3.0),
 }
 FULL: dict[str, Benchmark] = {
     "tracked": lambda: tracked.rows(jobs=100, longest=60.0),
@@ -47,6 +48,7 @@ FULL: dict[str, Benchmark] = {
     "between": lambda: data.between_rows(512),
     "log": lambda: data.log_rows(20, seconds=10),
     "firecrest": lambda: firecrest.rows(jobs=50, seconds=5.0, mib=200),
+    "superfacility": lambda: superfacility.rows(jobs=50, seconds=5.0),
 }
 
 

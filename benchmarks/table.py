@@ -21,7 +21,15 @@ from . import ours
 from .clients import PEERS
 
 _WIDE = 130  # columns that the whole table needs
-_DISTRIBUTIONS = ("iri-common", "amscrot-py", "nersc-iri", "iri-client", "pyfirecrest", "httpx")
+_DISTRIBUTIONS = (
+    "iri-common",
+    "amscrot-py",
+    "nersc-iri",
+    "iri-client",
+    "pyfirecrest",
+    "sfapi-client",
+    "httpx",
+)
 
 
 @dataclass(frozen=True)
