@@ -184,6 +184,53 @@ def test_a_file_that_changes_while_it_is_read_is_told_by_name(ends, tmp_path, ro
     sent.whole()
 
 
+CHANGES_THERE = {
+    "direct down": ("after", "download", 1),
+    "direct down tree": ("after", "download", 3),
+    "archive down tree": ("before", "download", 1),
+    "chunks down": ("before", "download", 2),
+    "chunks down tree": ("before", "download", 1),
+    "https down": ("before", "piece", 2),
+    "parts down": ("before", "piece", 2),
+}
+
+
+@pytest.mark.parametrize(
+    ("road", "longer"),
+    [
+        *((road, False) for road in CHANGES_THERE),
+        ("direct down", True),
+        ("https down", True),
+        ("parts down", True),
+    ],
+)
+def test_a_file_that_changes_there_while_it_is_read_is_never_half_of_each(
+    ends, tmp_path, road: str, longer: bool
+) -> None:
+    sent = parcel(ends, road, tmp_path)
+    before = dict(sent.files)
+    client = sent.start(Strike(*CHANGES_THERE[road], signal="STOP"))
+    until(lambda: client.stopped, "its stop")
+    for name, content in before.items():
+        sent.files[name] = b"?" * len(content) + b"more" * longer
+        if sent.stored:
+            sent.store(sent.files[name])
+        else:
+            sent.at(name, source=True).write_bytes(sent.files[name])
+    client.go_on()
+    client.wait()
+    for name, content in before.items():
+        assert sent.target(name) in (sent.before, content, sent.files[name]), sent.story()
+    end = client.story()[-1]
+    if end["what"] == "error":
+        assert any(str(sent.at(name, source=True)) in end["message"] for name in before) or sent.stored, end
+        assert "changed while" in end["message"] or "did not arrive whole" in end["message"], end
+    else:
+        assert end["what"] == "done", end
+    sent.start().wait()
+    sent.whole()
+
+
 @pytest.mark.parametrize(
     "road", ["chunks up", "parts up", "direct up tree", "https down", "chunks down", "parts down"]
 )
