@@ -79,9 +79,17 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     assert "Stopped; no job was left running." in text
     profile = textwrap.dedent(text[text.index("  [local]") : text.index("For tokens")])
     assert tomllib.loads(profile)["local"]["resource"] == "cluster"
+    profile = text[text.index("  [local-firecrest]") :].partition("\nIts own")[0]
+    assert tomllib.loads(textwrap.dedent(profile))["local-firecrest"]["url"].endswith("/firecrest")
     profile = text[text.index("  [local-superfacility]") :].partition("\nFor ")[0]
     signed = tomllib.loads(textwrap.dedent(profile))["local-superfacility"]["client"]
     assert Path(signed["key"]["file"]).stat().st_mode == 0o100600
+
+
+def test_schedulers_of_firecrest_are_two(tmp_path: Path) -> None:
+    refused = run("serve", "--root", str(tmp_path), "--firecrest-scheduler", "lsf")
+    assert refused.returncode == 2
+    assert "slurm or pbs" in refused.stderr
 
 
 def test_no_facility_no_token(tmp_path: Path) -> None:

@@ -170,7 +170,8 @@ def serve(
 
     def announce(listening: Listening) -> None:
         if ready_file is None:
-            typer.echo(_for_people(listening) + _superfacility(listening) + _slurm(listening))
+            parts = (_for_people, _firecrest, _superfacility, _slurm)
+            typer.echo("".join(part(listening) for part in parts))
         else:
             write_private(ready_file, json.dumps(asdict(listening), indent=2))
 
@@ -266,8 +267,24 @@ For its files through its Globus, which the SDK finds with these in the environm
   [{listening.name}.globus.client]
   id = "{listening.globus_client_id}"
   secret = {{ file = {json.dumps(listening.globus_client_secret_file)} }}
+"""
 
+
+def _firecrest(listening: Listening) -> str:
+    return f"""
 For FirecREST v2 (CSCS), whose system here is called cluster:
+
+  [{listening.name}-firecrest]
+  dialect = "firecrest"
+  url = "{listening.url}/firecrest"
+  resource = "cluster"
+
+  [{listening.name}-firecrest.client]
+  id = "{listening.client_id}"
+  token_url = "{listening.token_url}"
+  secret = {{ file = {json.dumps(listening.client_secret_file)} }}
+
+Its own command finds it with these in the environment:
 
   export FIRECREST_URL={listening.url}/firecrest
   export AUTH_TOKEN_URL={listening.token_url}
