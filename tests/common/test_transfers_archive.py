@@ -6,13 +6,12 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from roads_world import KIB, MIB, STRANGE, Roads, Told, hurry, move_of, sha256, tree
+from roads_world import KIB, MIB, STRANGE, Roads, Told, move_of, sha256, tree
 
 from iri_common import IriError, NotOffered, TransferError, UsageError
 from iri_common.model.errors import ReplyError
@@ -21,21 +20,6 @@ from iri_common.transfers.archive import ArchiveRoad
 from iri_common.transfers.packing import bundled, directories, grouped, packed_now, root_of
 from iri_common.transfers.unpacking import unpacked_now
 from iri_common.transfers.within import WithinRoad
-from iri_local_facility import LocalFacility
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[LocalFacility]:
-    with LocalFacility() as facility:
-        yield facility
-
-
-@pytest.fixture
-def roads(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roads:
-    place.clear_faults()
-    place.reset_requests()
-    hurry(monkeypatch)
-    return Roads(place, tmp_path / "state")
 
 
 def planted(top: Path, count: int = 60, size: int = 300) -> dict[str, bytes]:

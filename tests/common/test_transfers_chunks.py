@@ -7,11 +7,10 @@ import contextlib
 import filecmp
 import os
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from roads_world import KIB, MIB, STRANGE, Roads, Told, hurry, move_of, sha256
+from roads_world import KIB, MIB, STRANGE, Roads, Told, move_of, sha256
 
 from iri_common import JobFailed, TransferError, UsageError
 from iri_common.jobside.joining import part_name
@@ -22,20 +21,6 @@ from iri_local_facility import LocalFacility
 
 PART = 64 * KIB
 CONTENT = os.urandom(7 * PART + 123)
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[LocalFacility]:
-    with LocalFacility(kill_grace=0.2) as facility:
-        yield facility
-
-
-@pytest.fixture
-def roads(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roads:
-    place.clear_faults()
-    place.reset_requests()
-    hurry(monkeypatch)
-    return Roads(place, tmp_path / "state")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,23 +30,10 @@ from iri_local_facility import LocalFacility
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[LocalFacility]:
-    with LocalFacility() as facility:
-        yield facility
-
-
 @pytest.fixture
 def facility(place: LocalFacility) -> Facility:
     place.reset_requests()
     return Facility(place.base_url, token=place.token)
-
-
-@pytest.fixture
-def roads(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roads:
-    place.clear_faults()
-    place.reset_requests()
-    return Roads(place, tmp_path / "state")
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from roads_world import KIB, STRANGE, Roads, Told, hurry, move_of, tree
+from roads_world import KIB, STRANGE, Roads, Told, move_of, tree
 
 from iri_common import TransferError
 from iri_common.model.errors import IriError, ReplyError
@@ -21,20 +20,6 @@ from iri_common.transfers.unpacking import unpacking
 from iri_local_facility import LocalFacility
 
 PART = 64 * KIB
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[LocalFacility]:
-    with LocalFacility(kill_grace=0.2) as facility:
-        yield facility
-
-
-@pytest.fixture
-def roads(place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roads:
-    place.clear_faults()
-    place.reset_requests()
-    hurry(monkeypatch)
-    return Roads(place, tmp_path / "state")
 
 
 @pytest.fixture
