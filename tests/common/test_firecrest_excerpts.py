@@ -60,6 +60,12 @@ def test_what_is_no_text_is_not_counted_by_guessing(content, size, offset):
         assert piece == content[offset : offset + size].decode("utf-8", "replace")
 
 
+def test_what_begins_a_file_is_no_half_of_a_character():
+    content = "\ufffdabc\ufffddef".encode()
+    assert piece_of(content, 4, 0) is None
+    assert piece_of("\ufffd".encode() * 2 + b"abc", 3, 0) is None
+
+
 def test_latin_1_beyond_the_limit_is_counted_as_such():
     content = ("abc\xe9def" * 50).encode("latin-1")
     assert piece_of(content, 20, 70) is None

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from firecrest_world import SYSTEM, Wire, dialect, error, job, jobs, ok, system
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iri_common.apis.firecrest.description import clean_name, described
@@ -109,6 +109,8 @@ async def test_what_cannot_be_said_is_not_sent():
 
 
 @given(st.text(max_size=200).filter(bool))
+@example("x" * 300)
+@example("..." + "-" * 300)
 def test_a_clean_name_is_safe_and_is_found_again(name):
     clean = clean_name(KEY.job_name(name))
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", clean)

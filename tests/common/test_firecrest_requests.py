@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 
 import pytest
 from firecrest_world import (
@@ -17,8 +19,10 @@ from firecrest_world import (
     system,
 )
 
-from iri_common.apis.firecrest.rules import FILE_REPLAYS
-from iri_common.model.errors import AmbiguousReply, IriError, NotOffered, UsageError
+from iri_common.apis.firecrest.ownjobs import OwnJob
+from iri_common.apis.firecrest.rules import DOWNLOAD_LIMIT, FILE_REPLAYS, SAYS_DONE, UPLOAD_LIMIT
+from iri_common.apis.firecrest.wire import SystemReply
+from iri_common.model.errors import AmbiguousReply, IriError, NotOffered, TransientError, UsageError
 from iri_common.model.files import Compression
 from iri_common.model.outcome import Pending
 from iri_common.policy.classify import ReplyLost
@@ -249,6 +253,17 @@ async def test_locations_are_the_file_systems_by_what_they_are_for():
     assert scratch.path == "/scratch/ana"
 
 
+def test_what_a_second_arrival_would_do_twice():
+    once = {operation for operation, replay in FILE_REPLAYS.items() if replay is Replay.ONCE}
+    assert {each for each in FILE_REPLAYS if each.startswith("transfer/")} <= once
+    assert {each for each in once if each.startswith("ops/")} == {
+        "ops/mkdir",
+        "ops/symlink",
+        "ops/rm",
+        "ops/compress",
+    }
+
+
 @pytest.mark.parametrize("operation", FILE_REPLAYS)
 async def test_what_may_not_come_twice_is_not_sent_twice(operation):
     wire = Wire({f"/{operation}": ReplyLost("cut")})
@@ -301,6 +316,10 @@ class _Renamed:
         )
 
 
+def test_the_largest_download_is_the_largest_whose_base64_is_below_the_limit():
+    assert 4 * -(-DOWNLOAD_LIMIT // 3) < UPLOAD_LIMIT <= 4 * -(-(DOWNLOAD_LIMIT + 1) // 3)
+
+
 async def test_an_upload_names_its_directory_and_its_file_apart():
     wire = Wire({"/ops/upload": raw(b"", status=204)})
     await dialect(wire).files.upload("alps", "/d/ü b", b"content")
@@ -321,6 +340,16 @@ async def test_an_empty_upload_is_believed_when_the_file_is_there():
     wire = Wire({"/ops/upload": timed_out, "/ops/stat": ok({"output": {**STAT, "size": 0}})})
     await dialect(wire, attempts=5).files.upload("alps", "/d/x", b"")
     assert len(wire.requests) == 2
+
+
+async def test_no_other_failure_of_an_empty_upload_is_believed():
+    for reply, size in (
+        (error(503, "The requested filesystem (/d on alps) is unhealthy."), 0),
+        (error(408, "Command execution timeout limit exceeded."), 5),
+    ):
+        wire = Wire({"/ops/upload": reply, "/ops/stat": ok({"output": {**STAT, "size": size}})})
+        with pytest.raises(TransientError):
+            await dialect(wire).files.upload("alps", "/d/x", b"")
 
 
 async def test_a_transfer_within_is_charged_where_the_system_wants_that():
@@ -350,3 +379,15 @@ async def test_names_that_the_servers_script_would_spoil_go_with_a_script_of_our
         "/scratch/ana",
     )
     assert await door.operations.check(pending) is pending
+
+
+def test_a_script_of_ours_says_that_it_is_done_only_if_it_is(tmp_path):
+    name = "a&b <c> 'd' \"e\" $HOME `f`\n"
+    about = SystemReply.model_validate(system(dataOperation={"datatransfer_jobs_directives": []}))
+    (tmp_path / "x").write_text("x")
+    for operation in ("transfer/cp", "transfer/mv", "transfer/mv"):
+        own = OwnJob.of(operation, f"{tmp_path}/x", f"{tmp_path}/{name}", dereference=False)
+        script = own.described(about, "/w", None)["script"]
+        ran = subprocess.run(["/bin/sh"], input=script, capture_output=True, text=True, check=False)
+        assert (SAYS_DONE[operation] in ran.stdout) is (ran.returncode == 0)
+    assert (ran.returncode, os.listdir(tmp_path)) == (1, [name])
