@@ -120,9 +120,9 @@ def _held(side: Side) -> Any:
         side.job(number)["priority"],
         side.cancel(number, "TERM"),
     ]
-    seen.append(said(side.http.post(f"/job/{number}", json={"time_limit": 3})))
+    seen.append(said(side.http.post(f"/job/{number}", json={"time_limit": 3, "name": "other"})))
     seen.append(said(side.http.post(f"/job/{number}", json={"nonsense": 3})))
-    seen.append(side.job(number)["time_limit"])
+    seen += [side.job(number)["time_limit"], side.job(number)["name"]]
     return [*seen, side.cancel(number), side.end(number)["job_state"]]
 
 
