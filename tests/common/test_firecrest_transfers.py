@@ -253,7 +253,7 @@ OLD = PartsUpload("/scratch/ana/x", 7, 4, (), None, HANDLE)
 async def test_another_process_finds_what_is_finished_and_gives_up_what_is_not():
     place = Place("COMPLETED", SAID, replies={"/ops/rm": ok(None, 204)})
     assert await dialect(place).parts.finish("alps", OLD, ["a", "b"]) == Done(None)
-    place = Place("RUNNING", replies={"/jobs/70": [jobs(job("70")), ok(None, 204)]})
+    place = Place("RUNNING", replies={"/jobs/70": [jobs(job("70")), ok(None, 204)], "/ops/rm": ok(None, 204)})
     with pytest.raises(NotFound):
         await dialect(place).parts.finish("alps", OLD, ["a", "b"])
     assert [each.method for each in place.asked("/jobs/70")] == ["GET", "DELETE"]
@@ -261,10 +261,12 @@ async def test_another_process_finds_what_is_finished_and_gives_up_what_is_not()
 
 async def test_an_upload_that_is_given_up_has_its_job_canceled():
     over = "scancel: error: Kill job error on job id 70: Job/step already completing or completed"
-    place = Wire({"/jobs/70": [ok(None, 204), error(500, over)]})
-    for _ in range(2):
+    gone = error(404, "scancel: error: Invalid job id specified")
+    place = Wire({"/jobs/70": [ok(None, 204), error(500, over), gone], "/ops/rm": error(500, "no")})
+    for _ in range(3):
         await dialect(place).parts.abandon("alps", OLD)
-    assert [each.method for each in place.requests] == ["DELETE", "DELETE"]
+    assert [each.method for each in place.asked("/jobs/70")] == ["DELETE"] * 3
+    assert {dict(each.params)["path"] for each in place.asked("/ops/rm")} == {LOG}
 
 
 async def test_uploads_of_a_path_whose_handles_are_lost_are_found_by_their_scripts():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import time
 import uuid
@@ -106,10 +107,10 @@ class FirecrestParts:
         """Cancel the job; the store forgets the parts by itself some days later."""
         job = TransferJob.parse(upload.handle["job"])
         self._finishing.pop(upload.handle["job"], None)
-        try:
+        with contextlib.suppress(NotFound):  # forgotten
             await self._jobs.cancel(job.system, job.job_id)
-        except Refused:  # it is over, or forgotten
-            return Done(None)
+        with contextlib.suppress(IriError):  # nobody asks its logs any more
+            await self._transfers.forget(str(job))
         return Done(None)
 
     async def clear(self, resource_id: str, path: str, since: float) -> Done[None]:
