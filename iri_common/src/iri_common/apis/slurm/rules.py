@@ -88,6 +88,7 @@ def _number(*numbers: str) -> re.Pattern[str]:
 
 
 _JOB = frozenset({"getJob", "getRecordedJob", "cancelJob", "updateJob"})
+_RECORDS = frozenset({"getRecordedJob", "getRecordedJobs"})
 
 RULES = Rules(
     by_status={511: Outcome.BAD_TOKEN},  # slurmrestd's own, "network authentication required"
@@ -105,13 +106,14 @@ RULES = Rules(
         Word(Outcome.BAD_TOKEN, _number("5005"), operations=frozenset({"cancelJob", "updateJob"})),
         Word(Outcome.NOT_SENT, _number("1800")),  # slurmrestd got no connection to slurmctld
         Word(Outcome.AWAY, _number("2027", "2131")),  # the backup slurmctld stands by
-        Word(Outcome.NOT_FOUND, _number("2017", "9003"), operations=_JOB | {"getRecordedJobs"}),
+        Word(Outcome.NOT_FOUND, _number("2017", "9003"), operations=_JOB | _RECORDS),
         Word(Outcome.CONFLICT, _number("2021", "2084"), operations=frozenset({"cancelJob"})),
         Word(Outcome.FORBIDDEN, _number("2002")),
         Word(Outcome.BROKEN, _number("2090")),
-        # The rest of Slurm's own numbers come as 500 although nothing was done; those of its parser mostly do
-        # not. Any other status knows better than they.
+        # The rest of Slurm's own numbers and of its parser's come as 500 although nothing was done; any other
+        # status knows better than they. A submit that the parser refuses is told so with 400.
         Word(Outcome.INVALID, _number(r"2\d{3}"), statuses=frozenset({200, 500})),
         Word(Outcome.INVALID, _number(r"9\d{3}"), statuses=frozenset({200})),
+        Word(Outcome.INVALID, _number(r"9\d{3}"), LOOKS | _JOB | _RECORDS, frozenset({500})),
     ),
 )
