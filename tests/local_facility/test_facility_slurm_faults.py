@@ -52,7 +52,7 @@ def test_a_lost_reply_to_a_submission(daemon: Daemon, slurm_facility: LocalFacil
 def test_refusals_are_slurms(daemon: Daemon, slurm_facility: LocalFacility) -> None:
     slurm_facility.order("status", "slurmJobs", status=503)
     answer = daemon.http.get(f"{daemon.ctld}/jobs")
-    assert (answer.status_code, daemon.errors(answer)) == (503, [1800])
+    assert (answer.status_code, daemon.errors(answer)) == (503, [1802])
     assert answer.headers["content-type"] == "application/json"
     assert ("warnings" in answer.json()) == (not daemon.plain)
     slurm_facility.order("status", "slurmJobs", status=502, body="html")

@@ -148,6 +148,7 @@ _FILTERS: Mapping[str, _Filter] = {
     "state": lambda job, text: end_of(_ANY, job).state in text.upper().split(","),
     "start_time": lambda job, text: (job.ended or time.time()) >= moment_of(text),
     "end_time": lambda job, text: job.submitted <= moment_of(text),
+    "skip_steps": lambda job, text: True,  # there is one step, the batch script
 }
 
 

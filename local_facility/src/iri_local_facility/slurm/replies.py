@@ -17,6 +17,7 @@ ERRORS = {
     -1: "Unspecified error",
     1007: "Protocol authentication error",
     1800: "Unable to contact slurm controller (connect failure)",
+    1802: "Unable to contact slurm controller (receive failure)",
     2000: "Invalid partition name specified",
     2002: "Access/permission denied",
     2006: "Node count specification invalid",
@@ -181,7 +182,7 @@ def _client(request: Request) -> str:
 def invented(status: int, detail: str, path: str) -> dict[str, Any]:
     """An error that an order has put in place of the reply."""
     name = next((part for part in path.split("/") if part in VERSIONS), "v0.0.44")
-    number = 1800 if status >= 500 else 9000
+    number = 1802 if status >= 500 else 9000  # not 1800, which says that slurmctld has heard of nothing
     error = {"description": detail, "error_number": number, "error": ERRORS[number], "source": "slurmrestd"}
     document: dict[str, Any] = {"errors": [error]}
     if not VERSIONS[name].plain:
