@@ -44,6 +44,23 @@ def test_nothing_is_left_of_a_road_that_is_not_taken_again(ends, tmp_path, road,
     sent.whole()
 
 
+def test_what_was_begun_of_a_file_that_is_gone_is_cleared_away_when_the_others_have_arrived(
+    ends, tmp_path
+) -> None:
+    sent = parcel(ends, "parts up tree", tmp_path)
+    sent.files = {name: content * 700 for name, content in sent.files.items()}
+    for name, content in sent.files.items():
+        sent.at(name, source=True).write_bytes(content)
+    sent.start(Strike("before", "put", 5), parallel=2).wait()
+    begun = ends.store.open_uploads()
+    assert begun
+    for key in begun:
+        sent.at(key.removeprefix(f"{sent.key}/"), source=True).unlink()
+    assert sent.start().wait().told("done")
+    assert not ends.store.open_uploads()
+    assert not list((tmp_path / "state" / "iri" / "transfers").iterdir())
+
+
 def test_what_is_noted_of_a_file_that_another_road_wrote_to_is_not_believed(ends, tmp_path) -> None:
     """Ranges, then parts of a job, then ranges again: what was missing at first is not what is missing."""
     sent = parcel(ends, "https down", tmp_path)

@@ -90,6 +90,7 @@ async def carried(
         await _clear_other_roads(source, target, task, notes)
         await _forget_lost(target, task, notes)
         task_id = await _conducted(source, target, task, said, notes, meter)
+        await _clear_other_files(source, target, task, notes)
         if task.gone:
             await target.remove(task.gone)
         done = True
@@ -122,21 +123,33 @@ async def tree_at(target: Reach) -> Tree | None:
 
 async def _clear_other_roads(source: Reach, target: Reach, task: Task, notes: FileNotes) -> None:
     """What an earlier try had begun over roads that are not taken any more is of no use."""
-    leavings = Leavings(notes, [leg.quote for leg in task.plan.legs])
-    if leavings.any and task.moves:
-        with contextlib.suppress(IriError):  # who is not reached is not cleared
-            for end in (source, target):
-                await end.offer(fully=True)
-        sources, targets = [move.source for move in task.moves], [move.target for move in task.moves]
-        sources += [root_of(sources)]
-        if not task.tree.single:
-            sources += [globs.split(source.path)[0].rstrip("/")]
-            targets += [target.path.rstrip("/"), posixpath.join(target.path, "")]
-        ends = [each for each in (target, source) if isinstance(each, FacilityReach | CollectionReach)]
-        globus = next((each.globus for each in ends if each.globus is not None), None)
-        stage, transfers = default_stage() / notes.transfer, globus.transfers if globus else None
-        await leavings.clear(_side(source, sources), _side(target, targets), transfers, stage)
+    leavings = Leavings(notes, [leg.quote for leg in task.plan.legs] if task.moves else [])
+    if leavings.any:
+        await _clear(leavings, source, target, task, notes)
     leavings.note()
+
+
+async def _clear_other_files(source: Reach, target: Reach, task: Task, notes: FileNotes) -> None:
+    """Nor is what it had begun of files that are gone, or that are at the target by other means."""
+    leavings = Leavings(notes, [])
+    if leavings.unfinished:
+        await _clear(leavings, source, target, task, notes)
+
+
+async def _clear(leavings: Leavings, source: Reach, target: Reach, task: Task, notes: FileNotes) -> None:
+    with contextlib.suppress(IriError):  # who is not reached is not cleared
+        for end in (source, target):
+            await end.offer(fully=True)
+    moves = [*task.moves, *task.unchanged]
+    sources, targets = [move.source for move in moves], [move.target for move in moves]
+    sources += [root_of(sources)] if moves else []
+    if not task.tree.single:
+        sources += [globs.split(source.path)[0].rstrip("/")]
+        targets += [target.path.rstrip("/"), posixpath.join(target.path, "")]
+    ends = [each for each in (target, source) if isinstance(each, FacilityReach | CollectionReach)]
+    globus = next((each.globus for each in ends if each.globus is not None), None)
+    stage, transfers = default_stage() / notes.transfer, globus.transfers if globus else None
+    await leavings.clear(_side(source, sources), _side(target, targets), transfers, stage)
 
 
 def _side(reach: Reach, paths: Sequence[str]) -> Side:

@@ -42,6 +42,7 @@ _NOTED: dict[
     Road.RELAY: ("up ", "down "),
 }
 _GOES_ON = frozenset({Road.CHUNKS, Road.PARTS, Road.HTTPS})  # down: with what lies aside here
+_ON_ITS_WAY = re.compile(r"(up |down )?(chunks|parts|https):[0-9a-f]{16}(:begun)?")
 _UPLOAD = re.compile(r"(up )?parts:[0-9a-f]{16}(:begun)?")
 _AT_ONCE, _FEW = 4, 16  # listings; directories that are listed by themselves
 
@@ -82,6 +83,11 @@ class Leavings:
     def any(self) -> bool:
         """Whether another road was under way that is not taken any more."""
         return bool(self._dropped)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something is noted of a file on its way."""
+        return any(map(_ON_ITS_WAY.fullmatch, self._notes.names))
 
     async def clear(self, source: Side, target: Side, transfers: TransfersApi | None, stage: Path) -> None:
         """Take away what it left; what cannot be is logged, and keeps nothing from going on.
@@ -136,7 +142,7 @@ async def _swept(side: Side, endings: Sequence[str]) -> None:
     """Take away what bears the transfer's name."""
     if side.here:
         await asyncio.to_thread(_swept_here, side.directories, tuple(endings))
-    elif side.far is not None:
+    elif side.far is not None and side.directories:
         far = side.far
         with _logged("what lies aside"):
             found = await _aside(far, sorted(side.directories), tuple(endings))
