@@ -378,6 +378,7 @@ async def test_names_that_the_servers_script_would_spoil_go_with_a_script_of_our
         "MoveFiles",
         "/scratch/ana",
     )
+    assert request.json["job"]["env"]["PATH"]
     assert await door.operations.check(pending) is pending
 
 

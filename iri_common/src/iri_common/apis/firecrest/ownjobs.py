@@ -53,6 +53,7 @@ class OwnJob:
             "standardInput": "/dev/null",
             "standardOutput": output,
             "standardError": errors,
+            "env": {"PATH": "/bin:/usr/bin:/usr/local/bin"},  # Slurm's REST daemon adds none
             "script": "\n".join(["#!/bin/sh", *directives, script]),
         }
 
