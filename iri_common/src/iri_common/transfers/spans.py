@@ -157,41 +157,59 @@ async def fetch(
                 span = spans.take()
                 if span is None:
                     return
-                await _read(open_at, aside, spans, span, digest, move, trip)
+                await _read(open_at, aside, spans, span, digest, noting, move, trip)
 
+    noting = _Noting(aside, spans, note)
     readers = [asyncio.create_task(reader(number)) for number in range(trip.parallel)]
-    noting = asyncio.create_task(_noting(aside, spans, note))
+    notes = asyncio.create_task(noting.go_on())
     try:
-        await _all_read(readers, noting, spans)
+        await _all_read(readers, notes, spans)
     except IriError:
         with suppress(IriError):  # what led here is what is to be told
-            await _note_durable(aside, spans, note)
+            await noting.now()
         raise
     finally:
-        for each in (*readers, noting):
+        for each in (*readers, notes):
             each.cancel()
-        await asyncio.gather(*readers, noting, return_exceptions=True)
+        await asyncio.gather(*readers, notes, return_exceptions=True)
 
 
-async def _all_read(readers: Sequence[asyncio.Task[None]], noting: asyncio.Task[None], spans: Spans) -> None:
-    waiting = {*readers, noting}
-    while spans.missing and waiting != {noting}:
+async def _all_read(readers: Sequence[asyncio.Task[None]], notes: asyncio.Task[None], spans: Spans) -> None:
+    waiting = {*readers, notes}
+    while spans.missing and waiting != {notes}:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
             each.result()
 
 
-async def _noting(aside: LocalAside, spans: Spans, note: Note) -> None:
-    """Note what is here again and again; the disk has less to do when all is here, too."""
-    while True:
-        await spans.at_least(spans.here + _NOTED_EVERY)
-        await _note_durable(aside, spans, note)
+class _Noting:
+    """Notes what is here when it is on the disk, and lets no more in than may have to come again."""
 
+    def __init__(self, aside: LocalAside, spans: Spans, note: Note) -> None:
+        self._aside, self._spans, self._note = aside, spans, note
+        self._noted = self._let_in = spans.here
+        self._noted_more = asyncio.Event()
 
-async def _note_durable(aside: LocalAside, spans: Spans, note: Note) -> None:
-    missing = spans.missing
-    await aside.durable()  # a machine that loses power would remember the note, and not the bytes
-    note(missing)
+    async def let_in(self, count: int) -> None:
+        """Wait while too much is here that is not noted."""
+        while self._let_in + count - self._noted >= 2 * _NOTED_EVERY:
+            self._noted_more.clear()
+            await self._noted_more.wait()
+        self._let_in += count
+
+    async def go_on(self) -> None:
+        """Note again and again; the disk has less to do when all is here, too."""
+        while True:
+            await self._spans.at_least(self._noted + _NOTED_EVERY)
+            await self.now()
+
+    async def now(self) -> None:
+        """Note all that is here."""
+        missing, here = self._spans.missing, self._spans.here
+        await self._aside.durable()  # a machine that loses power would remember the note, not the bytes
+        self._note(missing)
+        self._noted = here
+        self._noted_more.set()
 
 
 async def _read(
@@ -200,6 +218,7 @@ async def _read(
     spans: Spans,
     span: Span,
     digest: Digest,
+    noting: _Noting,
     move: Move,
     trip: Trip,
 ) -> None:
@@ -212,6 +231,7 @@ async def _read(
                     block = _first(block, span.end - span.at)  # another may read on from there by now
                     count = _size_of(block)
                     await trip.meter.spend(count)
+                    await noting.let_in(count)
                     await aside.write_together(span.at, block, digest.next_from(span.at))
                     spans.arrived(span, count)
                     trip.meter.moved(count, move.name)
