@@ -121,6 +121,10 @@ def make_app(facility: Facility) -> FastAPI:
     async def transfers() -> list[dict[str, Any]]:
         return [asdict(task) for task in reversed(facility.globus.tasks.all())]
 
+    @app.get(f"{PREFIX}/runs")
+    async def runs() -> list[dict[str, Any]]:
+        return [asdict(run) for run in reversed(facility.globus.runs.all())]
+
     @app.post(f"{PREFIX}/tokens/revoke")
     async def revoke(revocation: _Revocation) -> dict[str, bool]:
         return {"revoked": facility.accounts.revoke(revocation.token)}

@@ -72,6 +72,18 @@ CREATE TABLE IF NOT EXISTS globus_events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, time REAL NOT NULL, code TEXT NOT NULL,
     is_error INTEGER NOT NULL, description TEXT NOT NULL, details TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS globus_events_by_task ON globus_events (task);
+CREATE TABLE IF NOT EXISTS globus_flows (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, document TEXT NOT NULL, created REAL NOT NULL,
+    updated REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS globus_runs (
+    id TEXT PRIMARY KEY, flow TEXT NOT NULL, user TEXT NOT NULL, client TEXT, session INTEGER NOT NULL,
+    label TEXT, document TEXT NOT NULL, status TEXT NOT NULL, state TEXT NOT NULL, begun INTEGER NOT NULL,
+    context TEXT NOT NULL, details TEXT NOT NULL, due REAL, submission TEXT, action TEXT,
+    started REAL NOT NULL, completed REAL, released INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS globus_run_log (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, time REAL NOT NULL, code TEXT NOT NULL,
+    description TEXT NOT NULL, details TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS globus_run_log_by_run ON globus_run_log (run);
 CREATE TABLE IF NOT EXISTS superfacility_clients (
     id TEXT PRIMARY KEY, user TEXT NOT NULL, name TEXT NOT NULL, public_key TEXT NOT NULL,
     scope TEXT NOT NULL, created REAL NOT NULL, expires REAL NOT NULL);

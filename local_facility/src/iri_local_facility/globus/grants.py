@@ -18,6 +18,7 @@ from iri_local_facility.store import Store
 
 from . import scopes
 from .collections import Collections
+from .flowtable import FlowTable
 from .refusals import Refusal
 
 _CODE_LIFETIME = 600.0
@@ -53,12 +54,18 @@ class Grants:
     """Clients, codes, consents and tokens of Globus Auth."""
 
     def __init__(
-        self, settings: Settings, store: Store, accounts: Accounts, collections: Collections
+        self,
+        settings: Settings,
+        store: Store,
+        accounts: Accounts,
+        collections: Collections,
+        flows: FlowTable,
     ) -> None:
         self._settings = settings
         self._store = store
         self._accounts = accounts
         self._collections = collections
+        self._flows = flows
         self.client_id = _id(settings.name, "client")
         self.native_client_id = _id(settings.name, "native-client")
         self.client_secret = store.meta("globus_client_secret", secrets.token_urlsafe(24))
@@ -185,7 +192,9 @@ class Grants:
             raise scopes.UnknownScope("no scope at all")
         for path in (path for scope in asked for path in scope.paths()):
             service = scopes.service_of(path[-1])
-            if service not in (scopes.TRANSFER, scopes.AUTH):
+            if scopes.is_of_flow(path[-1]):
+                self._check_flow(service, path[-1])
+            elif service not in (scopes.TRANSFER, scopes.AUTH, scopes.FLOWS):
                 self._check_collection(service, path[-1])
         return asked
 
@@ -196,6 +205,12 @@ class Grants:
             raise scopes.UnknownScope(scope) from None
         if scopes.wants_data_access(scope) and not collection.takes_consent:
             raise scopes.UnknownScope(scope)
+
+    def _check_flow(self, flow_id: str, scope: str) -> None:
+        try:
+            self._flows.get(flow_id)
+        except Refusal:
+            raise scopes.UnknownScope(scope) from None
 
     # -- consents
 

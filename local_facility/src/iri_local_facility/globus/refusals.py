@@ -16,8 +16,19 @@ from iri_local_facility.exchange import current
 _CODES = {400: "BadRequest", 401: "AuthenticationFailed", 404: "ClientError.NotFound"}
 
 
+FLOWS_PREFIX = "/globus/flows"
+# What Flows calls what Transfer has another code for.
+_OF_FLOWS = {
+    "AuthenticationFailed": "AUTHENTICATION_ERROR",
+    "BadRequest": "BAD_REQUEST",
+    "ClientError": "BAD_REQUEST",
+    "ClientError.BadRequest": "UNPROCESSABLE_ENTITY",
+    "ClientError.NotFound": "NOT_FOUND",
+}
+
+
 class Refusal(Exception):
-    """A refusal of Transfer, or of a collection."""
+    """A refusal of Transfer, of a collection, or of Flows."""
 
     def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
         super().__init__(message)
@@ -75,6 +86,9 @@ def _document(
     request: Request, status: int, code: str, message: str, more: dict[str, Any] | None = None
 ) -> JSONResponse:
     exchange = current.get()
+    if request.url.path.startswith(FLOWS_PREFIX):
+        said = {"code": _OF_FLOWS.get(code, code), "detail": message, **(more or {})}
+        return JSONResponse({"error": said, "debug_id": exchange.request_id if exchange else ""}, status)
     document = {
         "code": code,
         "message": message,

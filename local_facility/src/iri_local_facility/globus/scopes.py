@@ -8,9 +8,14 @@ from dataclasses import dataclass
 
 TRANSFER = "transfer.api.globus.org"
 AUTH = "auth.globus.org"
+FLOWS = "flows.globus.org"
 TRANSFER_ALL = f"urn:globus:auth:scope:{TRANSFER}:all"
 _OF_AUTH = {"openid", "email", "profile"}
 _AUTH_PREFIX = f"urn:globus:auth:scope:{AUTH}:"
+# The scopes of Flows are named by an id, not by its host name as those of other services.
+_FLOWS_PREFIX = "https://auth.globus.org/scopes/eec9b274-0c81-4334-bdc2-54e90e689b9a/"
+_OF_FLOWS = {"all", "manage_flows", "view_flows", "run", "run_status", "run_manage"}
+_OF_FLOW = re.compile(r"https://auth\.globus\.org/scopes/([0-9a-f-]{36})/flow_[0-9a-f_]{36}_user")
 _OF_COLLECTION = re.compile(r"https://auth\.globus\.org/scopes/([0-9a-f-]{36})/(https|data_access)")
 _TOKEN = re.compile(r"\s+|[\[\]]|\*?[^\s\[\]*]+")
 
@@ -73,7 +78,11 @@ def service_of(scope: str) -> str:
         return TRANSFER
     if scope in _OF_AUTH or scope.startswith(_AUTH_PREFIX):
         return AUTH
+    if scope.startswith(_FLOWS_PREFIX) and scope.removeprefix(_FLOWS_PREFIX) in _OF_FLOWS:
+        return FLOWS
     if match := _OF_COLLECTION.fullmatch(scope):
+        return match[1]
+    if (match := _OF_FLOW.fullmatch(scope)) and scope == flow_user(match[1]):
         return match[1]
     raise UnknownScope(scope)
 
@@ -82,3 +91,18 @@ def wants_data_access(scope: str) -> bool:
     """Whether it is the consent that mapped collections ask for."""
     match = _OF_COLLECTION.fullmatch(scope)
     return match is not None and match[2] == "data_access"
+
+
+def flows_scope(name: str) -> str:
+    """A scope of the Flows service, such as ``run_status``."""
+    return _FLOWS_PREFIX + name
+
+
+def flow_user(flow_id: str) -> str:
+    """The scope of those who start a flow; each flow is a resource server of its own."""
+    return f"https://auth.globus.org/scopes/{flow_id}/flow_{flow_id.replace('-', '_')}_user"
+
+
+def is_of_flow(scope: str) -> bool:
+    """Whether it is the scope of a single flow."""
+    return _OF_FLOW.fullmatch(scope) is not None

@@ -1,4 +1,4 @@
-"""Globus behind its faces: collections, grants, and tasks that really move files."""
+"""Globus behind its faces: collections, grants, tasks that really move files, flows that really run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from iri_local_facility.settings import Settings
 from iri_local_facility.store import Store
 
 from .collections import Collections
+from .flowtable import FlowTable
 from .grants import Grants
 from .idtokens import IdTokens
 from .mover import Mover
+from .runner import Runner
+from .runtable import RunTable
+from .submissions import Submissions
 from .tasks import TaskTable
 
 
@@ -19,15 +23,21 @@ class Globus:
 
     def __init__(self, settings: Settings, store: Store, accounts: Accounts, faults: Faults) -> None:
         self.collections = Collections(settings, store)
-        self.grants = Grants(settings, store, accounts, self.collections)
+        self.flows = FlowTable(store)
+        self.grants = Grants(settings, store, accounts, self.collections, self.flows)
         self.id_tokens = IdTokens(store)
         self.tasks = TaskTable(store)
         self.mover = Mover(self.tasks, self.collections, accounts, faults)
+        self.submissions = Submissions(self.tasks, self.mover, self.collections)
+        self.runs = RunTable(store)
+        self.runner = Runner(self)
 
     def start(self) -> None:
         """Begin to work."""
         self.mover.start()
+        self.runner.start()
 
     def stop(self) -> None:
         """Let go of what is under way."""
+        self.runner.stop()
         self.mover.stop()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from iri_local_facility.accounts import Bearer
-from iri_local_facility.facility import Facility
-
+from .collections import Collection, Collections
 from .documents import sync_level
+from .mover import Mover
 from .refusals import Refusal
-from .tasks import Task, likeness
-from .tokens import admit
+from .tasks import Task, TaskTable, likeness
 
 _DEADLINE = 24 * 3600.0
 _LABEL = 128
@@ -22,28 +21,43 @@ _PENDING = 100
 _NOT_HERE = ("filter_rules", "interpret_globs", "source_local_user", "destination_local_user", "local_user")
 
 
-def submit(core: Facility, said: Bearer, document: dict[str, Any], kind: str) -> tuple[Task, bool]:
-    """The task of a submission, and whether it is a new one.
+class Submissions:
+    """Where tasks are handed in: by clients of Transfer, and by the runs of flows."""
 
-    Raises:
-        Refusal: It makes no sense, a consent is missing, or the same paths are under way.
-    """
-    tasks, user = core.globus.tasks, said.user.name
-    submission = _check(document, kind)
-    if (task := tasks.of_submission(user, submission)) is not None:
-        return task, False
-    names = ("source_endpoint", "destination_endpoint") if kind == "transfer" else ("endpoint",)
-    for name in names:
-        admit(core, said, core.globus.collections.get(str(document.get(name))))
-    try:
-        document = {**document, "sync_level": sync_level(document.get("sync_level"))}
-        deadline = _deadline(document.get("deadline"))
-    except (ValueError, TypeError) as bad:
-        raise _bad(str(bad)) from None
-    _refuse_twins(document, [task for task in tasks.unfinished() if task.user == user])
-    task = core.globus.mover.strike(tasks.add(user, submission, document, deadline))
-    core.globus.mover.begin(task)
-    return task, True
+    def __init__(self, tasks: TaskTable, mover: Mover, collections: Collections) -> None:
+        self._tasks = tasks
+        self._mover = mover
+        self._collections = collections
+
+    def submit(
+        self, user: str, document: dict[str, Any], kind: str, admit: Callable[[Collection], None]
+    ) -> tuple[Task, bool]:
+        """The task of a submission, and whether it is a new one.
+
+        Args:
+            user: Whose it will be.
+            document: As the Transfer API has it.
+            kind: ``transfer`` or ``delete``.
+            admit: Refuses a collection that may not be acted on.
+
+        Raises:
+            Refusal: It makes no sense, a consent is missing, or the same paths are under way.
+        """
+        submission = _check(document, kind)
+        if (task := self._tasks.of_submission(user, submission)) is not None:
+            return task, False
+        names = ("source_endpoint", "destination_endpoint") if kind == "transfer" else ("endpoint",)
+        for name in names:
+            admit(self._collections.get(str(document.get(name))))
+        try:
+            document = {**document, "sync_level": sync_level(document.get("sync_level"))}
+            deadline = _deadline(document.get("deadline"))
+        except (ValueError, TypeError) as bad:
+            raise _bad(str(bad)) from None
+        _refuse_twins(document, [task for task in self._tasks.unfinished() if task.user == user])
+        task = self._mover.strike(self._tasks.add(user, submission, document, deadline))
+        self._mover.begin(task)
+        return task, True
 
 
 def _refuse_twins(document: dict[str, Any], under_way: list[Task]) -> None:

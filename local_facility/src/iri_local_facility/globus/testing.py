@@ -45,6 +45,7 @@ class WithGlobus:
         return {
             "GLOBUS_SDK_SERVICE_URL_AUTH": f"{url}/globus/auth/",
             "GLOBUS_SDK_SERVICE_URL_TRANSFER": f"{url}/globus/transfer/",
+            "GLOBUS_SDK_SERVICE_URL_FLOWS": f"{url}/globus/flows/",
         }
 
     @property
@@ -84,6 +85,10 @@ class WithGlobus:
     def transfers(self) -> list[dict[str, Any]]:
         """All Globus tasks, oldest first, with the orders that struck them."""
         return control(self._ready["url"], "GET", "/transfers")
+
+    def flow_runs(self) -> list[dict[str, Any]]:
+        """All runs of flows, oldest first, released ones among them."""
+        return control(self._served["url"], "GET", "/runs")
 
     def globus_login(self, authorize_url: str, user: str | None = None) -> str:
         """Do what a person does in a browser: log in at the URL, and return the code that the page shows."""

@@ -17,9 +17,8 @@ from iri_local_facility.facility import Facility
 from .documents import task_document
 from .refusals import Refusal
 from .scopes import TRANSFER
-from .submissions import submit
 from .tasks import Task, moment
-from .tokens import bearer
+from .tokens import admit, bearer
 
 PREFIX = "/globus/transfer/v0.10"
 _MARKED_PAGE = 1000
@@ -50,12 +49,15 @@ def _add_submission(router: APIRouter, core: Facility) -> None:
 
 def _add_submit(router: APIRouter, core: Facility, kind: str, name: str) -> None:
     async def accept(request: Request, document: Document) -> JSONResponse:
-        task, new = submit(core, bearer(core, request, TRANSFER), document, kind)
-        said = "has been accepted and a task created" if new else "is that of an existing task"
+        said = bearer(core, request, TRANSFER)
+        task, new = core.globus.submissions.submit(
+            said.user.name, document, kind, lambda collection: admit(core, said, collection)
+        )
+        words = "has been accepted and a task created" if new else "is that of an existing task"
         answer = {
             "DATA_TYPE": f"{kind}_result",
             "code": "Accepted" if new else "Duplicate",
-            "message": f"The {kind} {said}.",
+            "message": f"The {kind} {words}.",
             "task_id": task.id,
             "submission_id": task.submission,
             "task_link": {"DATA_TYPE": "link", "href": f"task/{task.id}?format=json", "rel": "task"},
