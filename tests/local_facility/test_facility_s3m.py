@@ -206,12 +206,16 @@ def test_status_for_everybody(s3m_facility: LocalFacility) -> None:
     (ahead,) = ask("/downtimes/upcoming")["downtimes"]
     assert (ahead["resourceName"], ahead["status"]) == ("cluster", "UNAVAILABLE")
     assert ask("/cluster")["upcomingDowntimes"] == [ahead]
+    assert ask("/downtimes")["downtimes"] == []
     s3m_facility.clear_faults(fault)
     assert "upcomingDowntimes" not in ask("/cluster")
     incident = s3m_facility.incident(resource="cluster", name="Flood")
     (now,) = ask("/downtimes")["downtimes"]
     assert (now["description"], now["attributes"]["scheduled"]) == ("Flood", False)
     assert ask("/cluster")["status"] == "UNAVAILABLE"
+    s3m_facility.order("maintenance", starts_in=11 * 86400)  # too far ahead
+    assert ask("/downtimes/upcoming")["downtimes"] == []
+    s3m_facility.clear_faults()
     s3m_facility.resolve_incident(incident["id"])
 
 

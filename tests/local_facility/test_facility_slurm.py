@@ -318,11 +318,15 @@ def test_one_version_and_no_accounting() -> None:
         assert "/slurm/v0.0.40/job/submit" in listing["paths"]
         assert Daemon(facility, 44).http.get("/slurm/v0.0.44/ping").status_code == 404
         assert daemon.http.get(f"{daemon.dbd}/jobs").status_code == 404
-        number = daemon.submit("true")
-        daemon.wait(number)
-        time.sleep(0.4)  # slurmctld forgets
-        assert daemon.errors(daemon.http.get(f"{daemon.ctld}/job/{number}")) == [2017]
+        number = daemon.submit("sleep 1")
+        assert daemon.job(number)["job_id"] == number
+        deadline = time.monotonic() + 20
+        # slurmctld forgets
+        while daemon.errors(daemon.http.get(f"{daemon.ctld}/job/{number}")) != [2017]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         assert daemon.http.get(f"{daemon.ctld}/jobs").json()["jobs"] == []
+        assert [job["state"] for job in facility.jobs()] == ["completed"]
         daemon.http.close()
 
 
