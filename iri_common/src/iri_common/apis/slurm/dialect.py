@@ -13,12 +13,14 @@ from iri_common.apis.slurm.jobs import SlurmJobs
 from iri_common.apis.slurm.rules import RULES
 from iri_common.apis.slurm.s3m import ROOT, S3mStatus
 from iri_common.apis.slurm.status import SlurmStatus
+from iri_common.apis.slurm.streaming import S3mStreaming
 from iri_common.apis.slurm.tokens import credential
 from iri_common.apis.slurm.versions import KNOWN, OLDEST, S3M, SLURMRESTD, Site, version_of
 from iri_common.http.session import Session
 from iri_common.model.dataports import FilesApi, PartsApi, RangesApi, StorageApi
 from iri_common.model.grades import Grades
 from iri_common.model.ports import AccountsApi, OperationsApi, StatusApi
+from iri_common.model.streamports import StreamingApi
 
 GRADES = Grades(settle="lookup", guard="lock")
 
@@ -43,6 +45,7 @@ class SlurmDialect:
         self.storage: StorageApi = NoStorage(session.label)
         self.status: StatusApi = S3mStatus(session) if site is S3M else SlurmStatus(calls)
         self.accounts: AccountsApi = S3mAccounts(session) if site is S3M else SlurmAccounts(calls, words.user)
+        self.streaming: StreamingApi | None = S3mStreaming(session) if site is S3M else None
         self.parts: PartsApi | None = None
         self.ranges: RangesApi | None = None
 

@@ -1,0 +1,156 @@
+"""S3M's clusters of message brokers: RabbitMQ or Redis for a week at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from iri_common.apis.reading import Reading, WireModel, segment
+from iri_common.apis.slurm.wire import field, number, text
+from iri_common.http.session import Request, Session
+from iri_common.model.errors import AmbiguousReply, NotFound, UsageError
+from iri_common.model.outcome import Done
+from iri_common.model.streams import StreamAccess, StreamBackend, StreamCluster, StreamOption
+from iri_common.policy.retry import Replay
+
+ROOT = "/olcf/open/v1alpha/streaming"
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")  # RFC 1123, 40 letters
+
+
+class _BackendReply(WireModel):
+    engine: str
+    kind: str
+    description: str = ""
+    options: tuple[Any, ...] = Field((), alias="resourceOptions")
+
+
+class _ClusterReply(WireModel):
+    name: str
+    kind: str = ""
+    sync: str = Field("", alias="syncStatus")
+    health: str = Field("", alias="healthStatus")
+    lifetime: dict[str, Any] = Field({})
+    settings: dict[str, Any] = Field({}, alias="resourceSettings")
+
+
+class S3mStreaming:
+    """The streaming service; the token needs its permission ``data-streaming``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def backends(self) -> Done[Sequence[StreamBackend]]:
+        """What can be set up; the documents disagree on the kinds, so they are asked for."""
+        value = await self._get("listBackends", f"{ROOT}/list_backends")
+        rows = self._reading("listBackends").many(_BackendReply, _rows(value, "backends"))
+        return Done([_backend(row) for row in rows])
+
+    async def provision(
+        self, engine: str, kind: str, name: str, settings: Mapping[str, int]
+    ) -> Done[StreamAccess]:
+        """Set up a cluster. Its credentials are told in this answer and never again.
+
+        Raises:
+            Conflict: if there is one of that name.
+            AmbiguousReply: if the answer was lost; whoever needs the credentials releases it and asks again.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"a cluster's name has at most 40 lower-case letters, digits and dashes, not {name!r}"
+            )
+        operation = "provisionCluster"
+        reply = await self._session.send(
+            Request(
+                operation=operation,
+                method="POST",
+                path=f"{self._engine(engine)}/provision_cluster",
+                replay=Replay.ONCE,
+                json={"kind": kind, "name": name, "resourceSettings": dict(settings)},
+                raw=True,  # what cannot be read is shown to nobody: there are passwords in it
+            )
+        )
+        try:
+            told: object = json.loads(reply.value)
+        except (ValueError, RecursionError):
+            raise self._lost(operation) from None
+        user, password = text(field(told, "username")), text(field(told, "password"))
+        urls = {"amqps": "amqpsUrl", "management": "mgmtUrl", "redis": "url"}
+        found = {what: text(field(told, key)) for what, key in urls.items() if text(field(told, key))}
+        if not (user and password and found):
+            raise self._lost(operation)
+        return Done(StreamAccess(engine, name, user, password, found))
+
+    async def clusters(self, engine: str) -> Done[Sequence[StreamCluster]]:
+        """Those of the project."""
+        value = await self._get("listClusters", f"{self._engine(engine)}/list_clusters")
+        rows = self._reading("listClusters").many(_ClusterReply, _rows(value, "clusters"))
+        return Done([_cluster(engine, row) for row in rows])
+
+    async def cluster(self, engine: str, name: str) -> Done[StreamCluster]:
+        """One of them."""
+        value = await self._get("getCluster", f"{self._engine(engine)}/cluster/{segment(name, 'cluster')}")
+        row = self._reading("getCluster").one(_ClusterReply, field(value, "cluster"))
+        return Done(_cluster(engine, row))
+
+    async def extend(self, engine: str, name: str) -> Done[None]:
+        """Let its time begin anew; however often, it ends a week after the last."""
+        path = f"{self._engine(engine)}/extend/{segment(name, 'cluster')}"
+        await self._session.send(Request(operation="extendCluster", method="POST", path=path))
+        return Done(None)
+
+    async def release(self, engine: str, name: str) -> Done[None]:
+        """Delete it for good; one that is gone is fine."""
+        path = f"{self._engine(engine)}/cluster/{segment(name, 'cluster')}"
+        try:
+            await self._session.send(Request(operation="releaseCluster", method="DELETE", path=path))
+        except NotFound:
+            await self.clusters(engine)  # there is no such cluster, but is there such an engine?
+        return Done(None)
+
+    def _engine(self, engine: str) -> str:
+        return f"{ROOT}/{segment(engine, 'streaming engine')}"
+
+    async def _get(self, operation: str, path: str) -> object:
+        return (await self._session.send(Request(operation=operation, method="GET", path=path))).value
+
+    def _reading(self, operation: str) -> Reading:
+        return Reading(self._session.label, operation)
+
+    def _lost(self, operation: str) -> AmbiguousReply:
+        return self._reading(operation).ambiguous("its credentials are not in the answer")
+
+
+def _rows(value: object, name: str) -> object:
+    found = field(value, name)
+    return list[object]() if found is None else found  # proto3 leaves out a list that is empty
+
+
+def _backend(row: _BackendReply) -> StreamBackend:
+    options = tuple(
+        StreamOption(
+            name=text(field(each, "key")),
+            description=text(field(each, "description")),
+            least=number(field(each, "min")),
+            most=number(field(each, "max")),
+            default=number(field(each, "default")),
+        )
+        for each in row.options
+    )
+    return StreamBackend(row.engine, row.kind, row.description, options)
+
+
+def _cluster(engine: str, row: _ClusterReply) -> StreamCluster:
+    settings = {key: number(value) for key, value in row.settings.items()}
+    return StreamCluster(
+        engine=engine,
+        name=row.name,
+        kind=row.kind,
+        health=row.health,
+        ready=row.sync,
+        seconds_left=number(row.lifetime.get("secondsRemaining")),
+        settings={key: value for key, value in settings.items() if value is not None},
+    )

@@ -1,0 +1,42 @@
+"""What the upper floors may ask of a facility that sets up message brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from iri_common.model.outcome import Done
+from iri_common.model.streams import StreamAccess, StreamBackend, StreamCluster
+
+
+class StreamingApi(Protocol):
+    """Clusters of message brokers of one project; a method is one request."""
+
+    async def backends(self) -> Done[Sequence[StreamBackend]]:
+        """What can be set up."""
+        ...
+
+    async def provision(
+        self, engine: str, kind: str, name: str, settings: Mapping[str, int]
+    ) -> Done[StreamAccess]:
+        """Set up a cluster; how to reach it is told once, here.
+
+        Raises Conflict if there is one of that name, and AmbiguousReply if the answer was lost.
+        """
+        ...
+
+    async def clusters(self, engine: str) -> Done[Sequence[StreamCluster]]:
+        """Those that there are."""
+        ...
+
+    async def cluster(self, engine: str, name: str) -> Done[StreamCluster]:
+        """One of them; raises NotFound if there is none of that name."""
+        ...
+
+    async def extend(self, engine: str, name: str) -> Done[None]:
+        """Let its time begin anew."""
+        ...
+
+    async def release(self, engine: str, name: str) -> Done[None]:
+        """Delete it for good; one that is gone is fine."""
+        ...
