@@ -45,9 +45,9 @@ def expose() -> list[dict[str, Any]]:
     facility = IriHook(params["connection"]).facility
 
     exposure = take(Path(params["output"]).expanduser())
-    scratch = facility.storage.locations(logical_name="scratch")[0].path
+    area = facility.directory or facility.storage.locations(logical_name="scratch")[0].path
     plan = Reconstruction(
-        f"{scratch}/tomography-{context['dag_run'].run_after:%Y%m%dT%H%M%S%f}",
+        f"{area}/tomography-{context['dag_run'].run_after:%Y%m%dT%H%M%S%f}",
         parts=params["parts"],
         python=params["python"],
         projections=str(exposure.projections),

@@ -52,8 +52,8 @@ def finish(facility: Facility, step: Step, future: AppFuture) -> None:
 def main(profile: str, output: Path, parts: int, python: str) -> None:
     """Reconstruct the slices side by side at the facility and look at the volume."""
     facility = Facility.from_profile(profile)
-    scratch = facility.storage.locations(logical_name="scratch")[0].path
-    directory = f"{scratch}/tomography-{uuid.uuid4().hex[:12]}"
+    area = facility.directory or facility.storage.locations(logical_name="scratch")[0].path
+    directory = f"{area}/tomography-{uuid.uuid4().hex[:12]}"
 
     exposure = expose(output)
     plan = Reconstruction(

@@ -44,8 +44,8 @@ def take_projections(output: Path) -> Exposure:
 def make_directory(facility: IriFacility) -> str:
     """A place for this flow run: the same one when the run is tried again."""
     door = facility.get_client()
-    scratch = door.storage.locations(logical_name="scratch")[0].path
-    directory = f"{scratch}/tomography-{runtime.flow_run.id}"
+    area = door.directory or door.storage.locations(logical_name="scratch")[0].path
+    directory = f"{area}/tomography-{runtime.flow_run.id}"
     door.files.mkdir(directory)
     return directory
 

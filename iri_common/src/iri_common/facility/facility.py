@@ -100,6 +100,11 @@ class Facility:
         return self._settings.url
 
     @property
+    def directory(self) -> str | None:
+        """Where jobs work that name no directory, as it is configured."""
+        return self._settings.defaults_for(self._settings.resource).directory
+
+    @property
     def grades(self) -> Grades:
         """How exactly each promise is kept here."""
         return grades_at(self._settings)
