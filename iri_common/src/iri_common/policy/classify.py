@@ -111,6 +111,7 @@ class Rules:
         empty_when_missing: Operations that answer 404 for an empty list.
         words: The first that fits an error in JSON counts more than its status.
         texts: Errors in plain text are the API's own too, and words are looked for in them.
+        bare: A success may be plain text: JSON that nobody has labelled, or else the text is its value.
         failure: Of an operation and the decoded body of its 2xx: the error's words if that success is none.
             Where no word fits, nobody knows what it did: BROKEN.
         says: The words of an error in JSON, where they are not in the usual places; "" to look there.
@@ -124,6 +125,7 @@ class Rules:
     empty_when_missing: frozenset[str] = frozenset()
     words: Sequence[Word] = ()
     texts: bool = False
+    bare: bool = False
     failure: Callable[[str, Any], str | None] = _no_failure
     says: Callable[[Any], str] = _said
     key_used: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -219,12 +221,15 @@ def _success(
         return Verdict(Outcome.OK, value=body)
     if not body:
         return Verdict(Outcome.OK)
-    if not _has_type(headers, "json"):
+    bare = rules.bare and _has_type(headers, "text/plain")
+    if not (bare or _has_type(headers, "json")):
         return Verdict(Outcome.UNREADABLE, detail=f"the body is not JSON: {_shorten(body)}")
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return Verdict(Outcome.UNREADABLE, detail=f"the JSON is cut or broken: {_shorten(body)}")
+        if not bare:
+            return Verdict(Outcome.UNREADABLE, detail=f"the JSON is cut or broken: {_shorten(body)}")
+        value = body.decode("utf-8", "replace")
     told = rules.failure(operation, value)
     if told is None:
         return Verdict(Outcome.OK, value=value)
