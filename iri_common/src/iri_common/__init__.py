@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         JobLost,
         NotFound,
         NotOffered,
+        PathFailed,
         PermissionDenied,
         ProfileError,
         RateLimited,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from iri_common.model.key import JobKey
     from iri_common.model.ledger import Stage
     from iri_common.model.logs import LogChunk
+    from iri_common.model.network import LeaseState, NetworkPath, PathEnd, PathIntent, PathOffer, Quality
     from iri_common.model.ports import TokenSource
     from iri_common.model.reason import JobReason
     from iri_common.model.ref import JobRef
@@ -79,6 +81,7 @@ _HOMES = {
     "model.facility": ("Availability", "Incident", "Resource"),
     "model.files": ("FileEntry", "FileStat"),
     "model.transfer": ("Road", "Progress", "TransferResult"),
+    "model.network": ("PathEnd", "PathIntent", "PathOffer", "Quality", "NetworkPath", "LeaseState"),
     "policy.roads": ("Plan",),
     "model.ports": ("TokenSource",),
     "auth.static": ("StaticToken", "token_from_env", "token_from_file"),
@@ -114,6 +117,7 @@ _HOMES = {
         "JobLost",
         "WaitTimeout",
         "TransferError",
+        "PathFailed",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -144,6 +148,12 @@ __all__ = [
     "Progress",
     "Plan",
     "Road",
+    "PathIntent",
+    "PathEnd",
+    "PathOffer",
+    "Quality",
+    "NetworkPath",
+    "LeaseState",
     "TokenSource",
     "StaticToken",
     "token_from_env",
@@ -185,6 +195,7 @@ __all__ = [
     "JobLost",
     "WaitTimeout",
     "TransferError",
+    "PathFailed",
 ]
 
 

@@ -49,6 +49,7 @@ class ApiKind:
             of this kind.
         document: Where its OpenAPI document is, below the base URL; "" where nobody gets it.
         credential: How a token is carried.
+        runs_jobs: It takes jobs.
         problem: What is wrong with the words of a profile, for a person; None for nothing.
     """
 
@@ -61,4 +62,5 @@ class ApiKind:
     recognise: Callable[[int, bytes], str | None]
     document: str = ""
     credential: Callable[[ApiWords], Credential] = _bearer
+    runs_jobs: bool = True
     problem: Callable[[ApiWords], str | None] = _no_problem

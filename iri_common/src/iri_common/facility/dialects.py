@@ -14,6 +14,7 @@ _PACKAGES: Mapping[str, str] = {
     "superfacility": "iri_common.apis.superfacility",
     "firecrest": "iri_common.apis.firecrest",
     "slurm": "iri_common.apis.slurm",
+    "sense": "iri_common.apis.sense",
 }
 DIALECTS = tuple(_PACKAGES)
 

@@ -26,11 +26,12 @@ from iri_common.jobs.operations import settled
 from iri_common.jobs.submit import DoorMemory
 from iri_common.jobs.testimony import by_journal
 from iri_common.jobs.watch import Poller
-from iri_common.model.errors import IriError, NotFound, UsageError
+from iri_common.model.errors import IriError, NotFound, NotOffered, UsageError
 from iri_common.model.facility import ApiClient, Availability, Incident, Resource
 from iri_common.model.grades import Grades
 from iri_common.model.job import JobStatus
 from iri_common.model.logfields import about
+from iri_common.model.networkports import NetworkDialect
 from iri_common.model.ports import ClientsApi, Dialect
 from iri_common.model.ref import JobRef
 from iri_common.model.transfer import CollectionEnd
@@ -212,6 +213,12 @@ class Door:
             if wanted is not None and each.answers_to(wanted):
                 return each
         names = ", ".join(each.name or each.id for each in fitting)
+        if not fitting and isinstance(self.dialect, NetworkDialect):
+            raise NotOffered(
+                f"{self.label} is a network: it runs no jobs and keeps no files. It leases the path "
+                "(facility.networks) to a facility that does; ask that one",
+                facility=self.label,
+            )
         if not fitting:
             problem = f"{self.label} offers no resource for {endpoint}"
         elif wanted is None:

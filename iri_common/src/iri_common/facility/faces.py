@@ -8,12 +8,14 @@ import functools
 import queue
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from iri_common.facility.farreach import FacilityEnd
 from iri_common.facility.files import FileService
 from iri_common.facility.jobs import JobService
 from iri_common.facility.loop import run_awaited, run_blocking, start_blocking
+from iri_common.facility.networks import LIMIT, NetworkService
 from iri_common.facility.services import (
     AccountService,
     StatusService,
@@ -21,6 +23,8 @@ from iri_common.facility.services import (
 )
 from iri_common.facility.streaming import End, Stream
 from iri_common.facility.transferring import TransferService
+from iri_common.model.key import JobKey
+from iri_common.model.network import NetworkPath, PathIntent
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -279,6 +283,72 @@ class AsyncStorage(Face[StorageService]):
 
     locations = awaited(StorageService.locations)
     access_endpoints = awaited(StorageService.access_endpoints)
+
+
+class Networks(Face[NetworkService]):
+    """Paths through a network, blocking."""
+
+    profiles = blocking(NetworkService.profiles)
+    negotiate = blocking(NetworkService.negotiate)
+    provision = blocking(NetworkService.provision)
+    status = blocking(NetworkService.status)
+    wait = blocking_watch(NetworkService.wait)
+    verify = blocking(NetworkService.verify)
+    cancel = blocking(NetworkService.cancel)
+    delete = blocking(NetworkService.delete)
+    give_back = blocking(NetworkService.give_back)
+
+    @contextmanager
+    def lease(
+        self, intent: PathIntent, *, key: JobKey | None = None, timeout: float = LIMIT
+    ) -> Generator[NetworkPath]:
+        """A path that is up; it is cancelled and deleted at the end, whatever happens.
+
+        Args:
+            intent: The path.
+            key: Who asks; after a crash the same key takes up the path that still stands.
+            timeout: Seconds until it must be up, and again until it must have ended.
+        """
+        asker = key or JobKey.random()
+        try:
+            yield self.wait(self.provision(intent, key=asker), timeout=timeout)
+        except BaseException as error:
+            self.give_back(asker, timeout=timeout, because=error)
+            raise
+        self.give_back(asker, timeout=timeout)
+
+
+class AsyncNetworks(Face[NetworkService]):
+    """Paths through a network, awaited."""
+
+    profiles = awaited(NetworkService.profiles)
+    negotiate = awaited(NetworkService.negotiate)
+    provision = awaited(NetworkService.provision)
+    status = awaited(NetworkService.status)
+    wait = awaited_watch(NetworkService.wait)
+    verify = awaited(NetworkService.verify)
+    cancel = awaited(NetworkService.cancel)
+    delete = awaited(NetworkService.delete)
+    give_back = awaited(NetworkService.give_back)
+
+    @asynccontextmanager
+    async def lease(
+        self, intent: PathIntent, *, key: JobKey | None = None, timeout: float = LIMIT
+    ) -> AsyncGenerator[NetworkPath]:
+        """A path that is up; it is cancelled and deleted at the end, whatever happens.
+
+        Args:
+            intent: The path.
+            key: Who asks; after a crash the same key takes up the path that still stands.
+            timeout: Seconds until it must be up, and again until it must have ended.
+        """
+        asker = key or JobKey.random()
+        try:
+            yield await self.wait(await self.provision(intent, key=asker), timeout=timeout)
+        except BaseException as error:
+            await self.give_back(asker, timeout=timeout, because=error)
+            raise
+        await self.give_back(asker, timeout=timeout)
 
 
 class AsyncTransfers(Face[TransferService]):

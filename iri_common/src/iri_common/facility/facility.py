@@ -8,6 +8,7 @@ from iri_common.facility import faces
 from iri_common.facility.doors import grades_at
 from iri_common.facility.files import FileService
 from iri_common.facility.jobs import JobService
+from iri_common.facility.networks import NetworkService
 from iri_common.facility.profiles import load_profile, profile_names
 from iri_common.facility.services import (
     AccountService,
@@ -29,6 +30,7 @@ class AsyncFacility:
         self.status = faces.AsyncStatus(StatusService(settings, ledger))
         self.accounts = faces.AsyncAccounts(AccountService(settings, ledger))
         self.storage = faces.AsyncStorage(StorageService(settings, ledger))
+        self.networks = faces.AsyncNetworks(NetworkService(settings, ledger))
 
 
 class Facility:
@@ -87,6 +89,7 @@ class Facility:
         self.status = faces.Status(StatusService(settings, ledger))
         self.accounts = faces.Accounts(AccountService(settings, ledger))
         self.storage = faces.Storage(StorageService(settings, ledger))
+        self.networks = faces.Networks(NetworkService(settings, ledger))
         self.aio = AsyncFacility(settings, ledger)
 
     @property

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from iri_common.model.job import JobStatus
     from iri_common.model.key import JobKey
+    from iri_common.model.network import NetworkPath
     from iri_common.model.reason import JobReason
     from iri_common.model.ref import JobRef
 
@@ -236,6 +237,18 @@ class WaitTimeout(IriError):
     def __init__(self, message: str, *, ref: JobRef | None = None, facility: str | None = None) -> None:
         super().__init__(message, facility=facility)
         self.ref = ref
+
+
+class PathFailed(IriError):
+    """A path through a network that does not come up, was given back, or has expired.
+
+    Attributes:
+        path: As it was seen last.
+    """
+
+    def __init__(self, message: str, *, path: NetworkPath, facility: str | None = None) -> None:
+        super().__init__(message, facility=facility)
+        self.path = path
 
 
 class TransferError(IriError):

@@ -1,0 +1,155 @@
+"""Paths through a network, as they are asked for on the I/O loop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+
+from iri_common.facility.services import Service
+from iri_common.jobs.leases import Leases, OnChange
+from iri_common.model.errors import IriError, NotOffered, UsageError
+from iri_common.model.key import JobKey
+from iri_common.model.logfields import about
+from iri_common.model.network import (
+    NetworkPath,
+    NetworkProfile,
+    PathIntent,
+    PathOffer,
+    PathProof,
+    Quality,
+)
+from iri_common.model.networkports import NetworkDialect, NetworksApi
+from iri_common.model.ref import JobRef, origin_of
+
+log = logging.getLogger(__name__)
+
+LIMIT = 1200.0  # seconds: paths over several domains take minutes
+
+
+class NetworkService(Service):
+    """Leases paths."""
+
+    async def profiles(self) -> Sequence[NetworkProfile]:
+        """Paths that the network's operators describe, to ask for by id."""
+        return (await self._api.profiles()).value
+
+    async def negotiate(self, intent: PathIntent) -> PathOffer:
+        """What the network could give; nothing is reserved, and nothing is left behind.
+
+        Raises:
+            Refused: if it finds no such path.
+        """
+        api = self._api
+        lease_id = (await api.new()).value
+        try:
+            return (await api.compute(lease_id, intent, JobKey.random().job_name(intent.name))).value
+        finally:
+            with contextlib.suppress(IriError):  # it holds nothing
+                await api.delete(lease_id)
+
+    async def provision(self, intent: PathIntent, *, key: JobKey | None = None) -> NetworkPath:
+        """Ask for a path, once for a key until it is given back; :meth:`wait` waits until it is up.
+
+        Args:
+            intent: The path.
+            key: Who asks; without one nobody can ask again for the same.
+
+        Raises:
+            Refused: if the network finds no such path.
+            SpecChanged: if the key was used for another path, which still stands.
+            SubmitUncertain: if nothing tells whether it was taken; the same key settles it later.
+        """
+        guaranteed = intent.quality in {Quality.GUARANTEED, Quality.SOFT}
+        if intent.profile is None and guaranteed and not intent.mbps:
+            raise UsageError("a path with guaranteed bandwidth needs mbps; negotiate tells what there is")
+        return await self._leases.provision(intent, key or JobKey.random(), search=key is not None)
+
+    async def status(self, path: NetworkPath | JobRef | str) -> NetworkPath:
+        """How a path stands; state MISSING if there is none."""
+        return await self._leases.look(self._ref(path))
+
+    async def wait(
+        self,
+        path: NetworkPath | JobRef | str,
+        *,
+        timeout: float = LIMIT,
+        on_change: OnChange | None = None,
+    ) -> NetworkPath:
+        """Wait until a path is ready at the network and stable at the sites.
+
+        Raises:
+            PathFailed: if it will not be: failed, expired, given back.
+            WaitTimeout: if it is not up after so many seconds; it is left as it is.
+        """
+        return await self._leases.wait(self._ref(path), timeout, on_change)
+
+    async def verify(self, path: NetworkPath | JobRef | str) -> PathProof:
+        """What the sites were seen to have configured."""
+        ref = self._ref(path)
+        return (await self._api.verification(ref.job_id or "")).value
+
+    async def cancel(self, path: NetworkPath | JobRef | str, *, timeout: float = LIMIT) -> NetworkPath:
+        """End a path, by force if it is not ready, and wait until the sites have cleared it away.
+
+        Raises:
+            PathFailed: if its end fails: what it holds is freed by a person only.
+            WaitTimeout: if it has not ended after so many seconds.
+        """
+        return await self._leases.cancel(self._ref(path), timeout)
+
+    async def delete(self, path: NetworkPath | JobRef | str) -> None:
+        """Forget a path that has ended; its key may then ask for another one.
+
+        Raises:
+            Conflict: if it has not ended.
+        """
+        await self._leases.delete(self._ref(path))
+
+    async def give_back(
+        self, key: JobKey, *, timeout: float = LIMIT, because: BaseException | None = None
+    ) -> None:
+        """Cancel and delete whatever was asked for under a key, if anything.
+
+        Args:
+            key: Whose.
+            timeout: Seconds for its end.
+            because: What it is given back for; counts more than what goes wrong here, which is logged.
+        """
+        try:
+            await self._leases.give_back(key, timeout)
+        except IriError as error:
+            if because is None:
+                raise
+            log.warning(
+                "the path of %s could not be given back: %s", key, error, extra=about(key=key, error=error)
+            )
+
+    @property
+    def _api(self) -> NetworksApi:
+        dialect = self.door.dialect
+        if not isinstance(dialect, NetworkDialect):
+            raise NotOffered(
+                f'{self.settings.label} leases no paths; a profile with dialect = "sense" does',
+                facility=self.settings.label,
+            )
+        return dialect.networks
+
+    @property
+    def _leases(self) -> Leases:
+        settings = self.settings
+        return Leases(
+            self._api,
+            self.ledger,
+            origin_of(settings.url),
+            settings.dialect,
+            settings.label,
+            settings.profile,
+            settings.pace,
+        )
+
+    def _ref(self, path: NetworkPath | JobRef | str) -> JobRef:
+        ref = path.ref if isinstance(path, NetworkPath) else path
+        ref = JobRef.parse(ref) if isinstance(ref, str) else ref
+        self.settings.require_own(ref)
+        return ref

@@ -1,0 +1,386 @@
+"""Paths through a network: asked for once, waited for, given back whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from iri_common.jobs.claim import claimed
+from iri_common.jobs.ledger import claim_owner
+from iri_common.model.errors import (
+    AmbiguousReply,
+    Conflict,
+    IriError,
+    NotFound,
+    PathFailed,
+    Refused,
+    SpecChanged,
+    SubmitUncertain,
+    UsageError,
+    WaitTimeout,
+)
+from iri_common.model.key import JobKey
+from iri_common.model.ledger import LedgerRecord, Stage
+from iri_common.model.logfields import about
+from iri_common.model.network import LeaseState, LeaseStatus, NetworkPath, PathIntent
+from iri_common.model.networkports import NetworksApi
+from iri_common.model.ports import Ledger
+from iri_common.model.ref import JobRef
+from iri_common.policy.leases import Step, WayOut, step, way_out
+from iri_common.policy.pace import Pace, after_failures
+
+log = logging.getLogger(__name__)
+
+NETWORK = "network"  # the one resource of an orchestrator, in references
+_ASKS = 4  # requests for one path, each after looks that show nothing of the one before
+_LOOKS = 3  # in a row that must show nothing of a request, or of a lease, before that counts
+_AGAIN = 15.0  # paces after which a cancel that shows no effect is asked for once more
+
+OnChange = Callable[[LeaseStatus], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """The leases of one user at one network.
+
+    Attributes:
+        api: The network's.
+        ledger: Where the id of a lease is kept before anything is reserved under it.
+        origin: Of the network, for references; so are ``dialect`` and ``profile``.
+        label: What errors call it.
+        pace: How often to look.
+    """
+
+    api: NetworksApi
+    ledger: Ledger
+    origin: str
+    dialect: str
+    label: str
+    profile: str | None
+    pace: Pace
+
+    # -- asking
+
+    async def provision(self, intent: PathIntent, key: JobKey, *, search: bool) -> NetworkPath:
+        """Ask for a path once, however often this is called with the key.
+
+        Args:
+            intent: The path.
+            key: Who asks.
+            search: Somebody may have asked under this key with another ledger.
+
+        Raises:
+            SpecChanged: if the key was used for another path, which still stands.
+            SubmitUncertain: if nothing tells whether it was taken.
+        """
+        owner = claim_owner()
+
+        async def known() -> JobRef | None:
+            record = await self._record(key)
+            return JobRef.parse(record.ref) if record and record.stage is Stage.ACCEPTED else None
+
+        async with claimed(self.ledger, key, owner, known, self.label):
+            record, fresh = await self._record(key), False
+            if record is None:
+                record, fresh = await self._begun(intent, key, owner, search=search)
+            if record.spec_digest != intent.digest:
+                raise SpecChanged(
+                    f"the key {key} was used for another path ({record.ref}); give that back first, or "
+                    "ask for the key's next generation",
+                    facility=self.label,
+                )
+            return await self._taken(intent, record, owner, fresh=fresh)
+
+    async def _record(self, key: JobKey) -> LedgerRecord | None:
+        """What is on record of this generation; an earlier one is given back first."""
+        record = await self.ledger.read(key)
+        if record is None or record.generation == key.generation:
+            return record
+        if record.generation > key.generation:
+            raise UsageError(
+                f"generation {record.generation} of {key.identity} was asked for already; "
+                f"generation {key.generation} is in the past",
+                facility=self.label,
+            )
+        await self._given_back(JobRef.parse(record.ref), time.monotonic() + 1200.0)
+        await self.ledger.forget(key)
+        return None
+
+    async def _begun(
+        self, intent: PathIntent, key: JobKey, owner: str, *, search: bool
+    ) -> tuple[LedgerRecord, bool]:
+        """The lease that was asked for under this key elsewhere, or one that is new (True)."""
+        alias = key.job_name(intent.name)
+        found = await self._found(alias, key) if search else None
+        lease_id = found or (await self.api.new()).value
+        ref = JobRef(self.origin, self.dialect, NETWORK, key, lease_id, profile=self.profile)
+        record = LedgerRecord(
+            key.identity, key.generation, Stage.INTENT, str(ref), intent.digest, time.time(), name=alias
+        )
+        # On the disk before anything is stored under this id: nobody else could find it again.
+        await self._write(record, owner)
+        return record, found is None
+
+    async def _found(self, alias: str, key: JobKey) -> str | None:
+        found = [
+            each.lease_id
+            for each in (await self.api.find(alias)).value
+            if way_out(each) is not WayOut.NOTHING and not each.canceled
+        ]
+        if len(found) > 1:
+            raise SubmitUncertain(
+                f"{self.label} has several paths named {alias} ({', '.join(found)}); cancel and delete "
+                "those that nobody needs",
+                key=key,
+                candidates=tuple(found),
+                facility=self.label,
+            )
+        return found[0] if found else None
+
+    async def _taken(
+        self, intent: PathIntent, record: LedgerRecord, owner: str, *, fresh: bool
+    ) -> NetworkPath:
+        ref = JobRef.parse(record.ref)
+        lease_id, intent_id = _id_of(ref), None
+        asked, asks, looks = record.stage is not Stage.INTENT, 0, 0
+        while True:
+            # The network knows nothing yet of an id that is new.
+            status = LeaseStatus(lease_id, LeaseState.NEW) if fresh else (await self.look(ref)).status
+            fresh, looks = False, looks + 1
+            following = step(status, asked=asked)
+            if following is Step.THERE:
+                if record.stage is not Stage.ACCEPTED:
+                    await self._write(_at(record, Stage.ACCEPTED), owner)
+                return NetworkPath(ref, status)
+            if following is Step.COMPUTE:
+                intent_id = await self._computed(lease_id, intent, record)
+                record, asked = _at(record, Stage.SENT), True
+                await self._write(record, owner)
+            elif looks < _LOOKS:  # what was asked for may not show yet
+                await asyncio.sleep(self.pace.quickest)
+                continue
+            elif following is Step.GONE:
+                raise await self._gone(NetworkPath(ref, status))
+            if asks == _ASKS:
+                raise self._uncertain(ref, status)
+            asks, looks = asks + 1, 0
+            await self._sent(lease_id, intent_id, ref)
+
+    async def _gone(self, path: NetworkPath) -> PathFailed:
+        await self.ledger.forget(path.ref.key)
+        return PathFailed(
+            f"path {path.id} is not there any more: somebody has deleted it. Asked for again, there will "
+            "be another one",
+            path=path,
+            facility=self.label,
+        )
+
+    def _uncertain(self, ref: JobRef, status: LeaseStatus) -> SubmitUncertain:
+        return SubmitUncertain(
+            f"path {status.lease_id} was asked for {_ASKS} times, and {self.label} shows it as "
+            f"{status.words}; ask again with the same key, or look at it there",
+            key=ref.key,
+            candidates=(status.lease_id,),
+            facility=self.label,
+        )
+
+    async def _sent(self, lease_id: str, intent_id: str | None, ref: JobRef) -> None:
+        """One request; what became of it where that is not told shows in the status."""
+        try:
+            await self.api.provision(lease_id, intent_id)
+        except (AmbiguousReply, Conflict) as error:
+            log.info("path %s: %s; looking at it", lease_id, error, extra=about(ref=ref))
+
+    async def _computed(self, lease_id: str, intent: PathIntent, record: LedgerRecord) -> str:
+        try:
+            return (await self.api.compute(lease_id, intent, record.name)).value.intent_id
+        except Refused:
+            with contextlib.suppress(IriError):  # nothing is reserved for it; the reason counts
+                await self.api.delete(lease_id)
+            await self.ledger.forget(JobKey(record.identity))
+            raise
+
+    async def _write(self, record: LedgerRecord, owner: str) -> None:
+        if not await self.ledger.write(record, owner):
+            raise Conflict(
+                f"another process took over {record.identity}; ask again with the same key",
+                facility=self.label,
+            )
+
+    # -- waiting
+
+    async def look(self, ref: JobRef) -> NetworkPath:
+        """How it stands."""
+        return NetworkPath(ref, (await self.api.status(_id_of(ref))).value)
+
+    async def wait(self, ref: JobRef, timeout: float, on_change: OnChange | None = None) -> NetworkPath:
+        """Wait until it is ready and stable.
+
+        Raises:
+            PathFailed: if it will not be.
+            WaitTimeout: if it is not after so many seconds; it is left as it is.
+        """
+        watch = _Watch(self, ref, timeout, on_change)
+        while True:
+            path = await watch.look()
+            if path is not None:
+                if path.up:
+                    return path
+                self._require_hope(path, watch.absent)
+            await watch.pause("is not up")
+
+    def _require_hope(self, path: NetworkPath, absent: int) -> None:
+        status = path.status
+        gone = status.state is LeaseState.MISSING and absent >= _LOOKS
+        ends = {
+            LeaseState.FAILED: "failed; its manifest and log at the orchestrator tell more",
+            LeaseState.EXPIRED: "has expired",
+            LeaseState.ENDING: "is being given back",
+            LeaseState.ENDED: "was given back",
+        }
+        if gone or status.state in ends:
+            what = "is not there any more" if gone else f"{ends[status.state]} ({status.words})"
+            raise PathFailed(f"path {path.id} {what}", path=path, facility=self.label)
+
+    # -- giving back
+
+    async def cancel(self, ref: JobRef, timeout: float) -> NetworkPath:
+        """Ask for its end and wait until the sites have cleared it away; it is not forgotten then.
+
+        Raises:
+            PathFailed: if its end fails: what it holds is freed by a person only.
+            WaitTimeout: if it has not ended after so many seconds.
+        """
+        watch = _Watch(self, ref, timeout, None)
+        canceled_at: float | None = None
+        while True:
+            path = await watch.look()
+            way = way_out(path.status) if path else WayOut.WAIT
+            if path and way is WayOut.NOTHING and watch.absent >= _LOOKS:
+                return path
+            if path and way is WayOut.DELETE:
+                return path
+            if path and way is WayOut.STUCK:
+                raise PathFailed(
+                    f"the end of path {path.id} failed ({path.status.words}), and it may hold what it has; "
+                    "ask those who run the orchestrator",
+                    path=path,
+                    facility=self.label,
+                )
+            now = time.monotonic()
+            again = canceled_at is None or now - canceled_at > _AGAIN * self.pace.quickest
+            if way in {WayOut.CANCEL, WayOut.FORCE} and again:
+                canceled_at = now
+                await self._cancel(ref, force=way is WayOut.FORCE)
+            await watch.pause("has not ended")
+
+    async def _cancel(self, ref: JobRef, *, force: bool) -> None:
+        try:
+            await self.api.cancel(_id_of(ref), force=force)
+        except (AmbiguousReply, Conflict) as error:
+            log.info("cancel of path %s: %s; looking at it", ref.job_id, error, extra=about(ref=ref))
+        except IriError as error:
+            if not (error.transient or isinstance(error, NotFound)):
+                raise
+
+    async def delete(self, ref: JobRef) -> None:
+        """Have the network forget one that has ended, or was never asked for.
+
+        Raises:
+            Conflict: if it stands: its resources would be held by nothing that anybody can see.
+        """
+        status = (await self.api.status(_id_of(ref))).value
+        way = way_out(status)
+        if way not in {WayOut.DELETE, WayOut.NOTHING}:
+            raise Conflict(
+                f"path {status.lease_id} is {status.state} ({status.words}); cancel it, and delete it when "
+                "it has ended",
+                facility=self.label,
+            )
+        if way is WayOut.DELETE:
+            with contextlib.suppress(NotFound):
+                await self.api.delete(status.lease_id)
+        record = await self.ledger.read(ref.key)
+        if record is not None and JobRef.parse(record.ref).job_id == ref.job_id:
+            await self.ledger.forget(ref.key)
+
+    async def give_back(self, key: JobKey, timeout: float) -> None:
+        """Leave nothing of what was asked for under a key."""
+        record = await self.ledger.read(key)
+        if record is not None and record.generation == key.generation:
+            await self._given_back(JobRef.parse(record.ref), time.monotonic() + timeout)
+
+    async def _given_back(self, ref: JobRef, deadline: float) -> None:
+        for left in (2, 1, 0):
+            await self.cancel(ref, max(0.0, deadline - time.monotonic()))
+            try:
+                return await self.delete(ref)
+            except Conflict:  # a request that was still on its way when it was looked at has been taken
+                if not left:
+                    raise
+            await asyncio.sleep(self.pace.quickest)
+
+
+class _Watch:
+    """Looks at one lease, at a polite pace, up to a limit."""
+
+    def __init__(self, leases: Leases, ref: JobRef, timeout: float, on_change: OnChange | None) -> None:
+        self._leases = leases
+        self._ref = ref
+        self._timeout = timeout
+        self._on_change = on_change
+        self._begun = self._changed_at = time.monotonic()
+        self._seen: LeaseStatus | None = None
+        self._failures = 0
+        self.absent = 0  # looks in a row that missed it
+
+    async def look(self) -> NetworkPath | None:
+        """How it stands; None where the network did not say."""
+        try:
+            path = await self._leases.look(self._ref)
+        except IriError as error:
+            if not error.transient:
+                raise
+            self._failures += 1
+            log.info("path %s: %s", self._ref.job_id, error, extra=about(ref=self._ref, error=error))
+            return None
+        self._failures = 0
+        self.absent = self.absent + 1 if path.status.state is LeaseState.MISSING else 0
+        if path.status != self._seen:
+            self._seen, self._changed_at = path.status, time.monotonic()
+            if self._on_change is not None:
+                self._on_change(path.status)
+        return path
+
+    async def pause(self, what: str) -> None:
+        """Until the next look.
+
+        Raises:
+            WaitTimeout: if there is no time for another one.
+        """
+        now, pace = time.monotonic(), self._leases.pace
+        delay = after_failures(pace, self._failures) if self._failures else pace.delay(now - self._changed_at)
+        left = self._begun + self._timeout - now
+        if left <= 0:
+            words = self._seen.words if self._seen else "it was never seen"
+            raise WaitTimeout(
+                f"path {self._ref.job_id} {what} after {self._timeout:.0f} s ({words}); it was left as it is",
+                ref=self._ref,
+                facility=self._leases.label,
+            )
+        await asyncio.sleep(min(delay, left))
+
+
+def _at(record: LedgerRecord, stage: Stage) -> LedgerRecord:
+    now = time.time()
+    return replace(record, stage=stage, asked_at=record.asked_at or now, written_at=now)
+
+
+def _id_of(ref: JobRef) -> str:
+    if ref.job_id is None:
+        raise UsageError(f"{ref} names no path")
+    return ref.job_id

@@ -1,0 +1,62 @@
+"""What the upper floors may ask of a network: the port of paths that are leased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from iri_common.model.network import LeaseStatus, NetworkProfile, PathIntent, PathOffer, PathProof
+from iri_common.model.outcome import Done
+
+
+class NetworksApi(Protocol):
+    """Paths through one network; a method is one request."""
+
+    async def new(self) -> Done[str]:
+        """An id for a lease; nothing is stored for it until a path is computed."""
+        ...
+
+    async def compute(self, lease_id: str, intent: PathIntent, alias: str) -> Done[PathOffer]:
+        """Find a path and what it could carry; reserves nothing, and may be done again."""
+        ...
+
+    async def provision(self, lease_id: str, intent_id: str | None) -> Done[None]:
+        """Ask for what was computed (the last one for None); it is there when the status says so.
+
+        Of one lease it is taken once: raises Conflict if that is under way or done.
+        """
+        ...
+
+    async def status(self, lease_id: str) -> Done[LeaseStatus]:
+        """Look at one lease; state MISSING if the network does not know it."""
+        ...
+
+    async def find(self, alias: str) -> Done[Sequence[LeaseStatus]]:
+        """The leases of exactly this name; how they stand may be told in part only."""
+        ...
+
+    async def verification(self, lease_id: str) -> Done[PathProof]:
+        """What the sites were seen to have configured."""
+        ...
+
+    async def cancel(self, lease_id: str, *, force: bool) -> Done[None]:
+        """Ask for the end of a lease, by force where it is not ready; it is over when its status says so."""
+        ...
+
+    async def delete(self, lease_id: str) -> Done[None]:
+        """Forget a lease that has ended, or was only computed; raises NotFound if there is none."""
+        ...
+
+    async def profiles(self) -> Done[Sequence[NetworkProfile]]:
+        """What the operators describe and this user may ask for."""
+        ...
+
+
+@runtime_checkable
+class NetworkDialect(Protocol):
+    """Beside the ports of a dialect: that of an API that leases paths."""
+
+    @property
+    def networks(self) -> NetworksApi:
+        """Its paths."""
+        ...
