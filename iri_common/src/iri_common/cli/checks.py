@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from iri_common.facility.facility import Facility
     from iri_common.facility.settings import FacilitySettings
     from iri_common.model.grades import Grades
+    from iri_common.model.network import NetworkProfile
     from iri_common.model.ports import Token, WireReply
 
 SKEW = 30.0  # seconds: the leeway that token services grant
@@ -244,6 +245,18 @@ def resources(
         yield Finding(
             "incident", Mark.WARN, f"{_when(incident, now)}: {incident.name or incident.type} ({hit})"
         )
+
+
+def network(domains: Sequence[Resource], profiles: Sequence[NetworkProfile]) -> Iterator[Finding]:
+    """What paths can be asked for."""
+    names = ", ".join(each.name or each.id for each in domains)
+    if domains:
+        yield Finding("network", Mark.OK, f"paths go through {names}")
+    else:
+        yield Finding("network", Mark.WARN, "no domain is known, so there is no path", "ask those who run it")
+    described = ", ".join(each.name or each.id for each in profiles)
+    yield Finding("profiles", Mark.OK, described or "none; name the ends of a path")
+    yield Finding("once", Mark.OK, "a path is taken once, so a lost reply is settled by looking at it")
 
 
 def grades(declared: Grades) -> Iterator[Finding]:

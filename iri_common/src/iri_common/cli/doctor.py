@@ -84,6 +84,9 @@ def findings(
     for finding in _principal(settings, facility):
         yield finding
         known = known and finding.mark is not Mark.FAIL
+    if not settings.kind.runs_jobs:
+        yield from _network(facility)
+        return
     chosen: Resource | None = None
     try:
         chosen = facility.status.resource(resource)
@@ -152,7 +155,8 @@ def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Findi
         yield checks.token(token, settings.token.identity, principal, time.time())
         if isinstance(settings.token, PrivateKeyJwt):
             yield from _client(settings.token, facility)
-    yield from checks.projects(facility)
+    if settings.kind.runs_jobs:
+        yield from checks.projects(facility)
 
 
 def _client(source: PrivateKeyJwt, facility: Facility) -> Iterator[Finding]:
@@ -197,6 +201,16 @@ async def _at_globus(credential: GlobusCredential, collection: str | None) -> st
         await client.check()
         return ""
     return (await client.collection(collection)).name or collection
+
+
+def _network(facility: Facility) -> Iterator[Finding]:
+    """What paths go through, and what is described of them."""
+    try:
+        domains, profiles = facility.status.resources(), facility.networks.profiles()
+    except IriError as error:
+        yield failed("network", error)
+        return
+    yield from checks.network(domains, profiles)
 
 
 def _resources(facility: Facility, chosen: Resource | None) -> Iterator[Finding]:
