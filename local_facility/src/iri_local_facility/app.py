@@ -15,6 +15,7 @@ from .iri_sites import at_site
 from .manners import Manners
 from .requestlog import LogRequests
 from .s3m import face as s3m
+from .sense import face as sense
 from .slurm import face as slurm
 from .superfacility import face as superfacility
 
@@ -29,6 +30,7 @@ def make_app(facility: Facility) -> ASGIApp:
         globus.PREFIX: globus.make_app(facility),
         firecrest.PREFIX: firecrest.make_app(facility),
         superfacility.PREFIX: superfacility.make_app(facility),
+        sense.PREFIX: sense.make_app(facility),
         # Its paths begin as slurmrestd's do.
         **dict.fromkeys(s3m.PREFIXES, s3m.make_app(facility)),
         **dict.fromkeys(slurm.PREFIXES, slurm.make_app(facility)),

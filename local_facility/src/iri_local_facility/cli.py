@@ -104,6 +104,9 @@ def serve(
     superfacility_cache: Annotated[
         float, typer.Option(min=0, help="Seconds that its cached picture of the queue may be old.")
     ] = 5,
+    sense_step: Annotated[
+        float, typer.Option(min=0, help="Seconds that each phase of a network path takes.")
+    ] = 0.5,
     slurm_version: Annotated[
         list[int] | None,
         typer.Option(help="A version of Slurm's REST API that there is.", show_default="38, 40 … 44"),
@@ -163,6 +166,7 @@ def serve(
         superfacility_delay=superfacility_delay,
         superfacility_retention=superfacility_retention,
         superfacility_cache=superfacility_cache,
+        sense_step=sense_step,
         slurm_versions=tuple(sorted(slurm_version or SLURM_VERSIONS)),
         slurm_min_job_age=slurm_min_job_age,
         slurm=slurm and slurm.resolve(),
@@ -170,7 +174,7 @@ def serve(
 
     def announce(listening: Listening) -> None:
         if ready_file is None:
-            parts = (_for_people, _firecrest, _superfacility, _slurm)
+            parts = (_for_people, _firecrest, _superfacility, _slurm, _sense)
             typer.echo("".join(part(listening) for part in parts))
         else:
             write_private(ready_file, json.dumps(asdict(listening), indent=2))
@@ -333,6 +337,26 @@ For S3M (OLCF):
 
   curl -H "Authorization: {issue_s3m_token(root, listening.user)}" \\
        {listening.url}/slurm/open/v0.0.44/cluster/jobs
+"""
+
+
+def _sense(listening: Listening) -> str:
+    from .sense import API, CLIENT_ID, TOKEN
+    from .sense.testing import password_file
+
+    return f"""
+For SENSE (ESnet), which leases paths through a small network:
+
+  [{listening.name}-sense]
+  dialect = "sense"
+  url = "{listening.url}{API}"
+
+  [{listening.name}-sense.client]
+  id = "{CLIENT_ID}"
+  token_url = "{listening.url}{TOKEN}"
+  secret = {{ file = {json.dumps(listening.client_secret_file)} }}
+  user = "{listening.user}"
+  password = {{ file = {json.dumps(str(password_file(Path(listening.root), listening.user)))} }}
 """
 
 

@@ -125,6 +125,10 @@ def make_app(facility: Facility) -> FastAPI:
     async def runs() -> list[dict[str, Any]]:
         return [asdict(run) for run in reversed(facility.globus.runs.all())]
 
+    @app.get(f"{PREFIX}/paths")
+    async def paths() -> list[dict[str, Any]]:
+        return list(facility.sense.describe())
+
     @app.post(f"{PREFIX}/tokens/revoke")
     async def revoke(revocation: _Revocation) -> dict[str, bool]:
         return {"revoked": facility.accounts.revoke(revocation.token)}

@@ -9,6 +9,7 @@ from .globus.service import Globus
 from .maintenance import Maintenance
 from .requestlog import RequestLog
 from .scheduler import Scheduler
+from .sense.instances import Instances
 from .settings import Settings
 from .store import Store
 from .superfacility.service import Superfacility
@@ -35,6 +36,7 @@ class Facility:
         self.maintenance.on_change = self.scheduler.wake
         self.tasks = Tasks(self.store)
         self.globus = Globus(settings, self.store, self.accounts, self.faults)
+        self.sense = Instances(settings, self.store, self.faults)
         self.log = RequestLog(self.store)
         self.superfacility = Superfacility(settings, self.store, self.accounts, self.scheduler, self.log)
 

@@ -22,8 +22,9 @@ ReplyKind = Literal[
 SightKind = Literal["missing", "late", "unknown_state", "stale", "skew", "unregistered"]
 JobKind = Literal["node_death", "out_of_memory", "preempt", "requeue", "hold"]
 TransferKind = Literal["transfer_stuck", "transfer_inactive", "transfer_fails", "transfer_slow"]
+PathKind = Literal["path_fails", "path_unstable", "path_unclean", "path_slow"]
 LastingKind = Literal["refuse_tokens", "no_space"]
-Kind = Literal[ReplyKind, SightKind, JobKind, TransferKind, LastingKind, "maintenance"]
+Kind = Literal[ReplyKind, SightKind, JobKind, TransferKind, PathKind, LastingKind, "maintenance"]
 When = Literal["before", "after"]
 Body = Literal["problem", "html", "plain", "truncated", "empty"]
 Api = Literal["open", "unavailable", "refuse"]
@@ -32,10 +33,20 @@ REPLY_KINDS: frozenset[str] = frozenset(get_args(ReplyKind))
 SIGHT_KINDS: frozenset[str] = frozenset(get_args(SightKind))
 JOB_KINDS: frozenset[str] = frozenset(get_args(JobKind))
 TRANSFER_KINDS: frozenset[str] = frozenset(get_args(TransferKind))
+PATH_KINDS: frozenset[str] = frozenset(get_args(PathKind))
 
 # These describe a time, not a stroke: they go on until they are cleared, unless they say otherwise.
 _LASTING = SIGHT_KINDS | {*get_args(LastingKind), "maintenance"}
-_NEED_SECONDS = {"delay", "late", "stale", "skew", "unregistered", "transfer_slow"}
+_NEED_SECONDS = {
+    "delay",
+    "late",
+    "stale",
+    "skew",
+    "unregistered",
+    "transfer_slow",
+    "path_unclean",
+    "path_slow",
+}
 _AT_A_COMMAND = {"node_death", "out_of_memory", "requeue"}
 # Nothing hangs for longer, whatever was ordered.
 LONGEST = 120.0
@@ -46,7 +57,8 @@ class Options(TypedDict, total=False):
 
     Attributes:
         user: Strikes only requests with this user's token, or only this user's jobs.
-        job: Strikes only what concerns the job of this id or name, or the transfer of this id or label.
+        job: Strikes only what concerns the job of this id or name, or the transfer of this id or label,
+            or the network path of this id or alias.
         resource: Strikes only requests about the resource of this id or name; for maintenance, which one.
         times: How often it strikes; ``None`` until cleared. Once is the default, but orders on what is seen
             of jobs, on tokens and maintenance go on until cleared.
@@ -57,8 +69,9 @@ class Options(TypedDict, total=False):
             command runs (with ``command``).
         seconds: How long (``delay``, ``slow_body``, ``hang``), how late (``late``, ``unregistered``), how
             old (``stale``), how far off (``skew``), how long after the job's start (``node_death``,
-            ``out_of_memory``, ``requeue``), the time between SIGTERM and SIGKILL (``preempt``), or before
-            each file of a transfer (``transfer_slow``).
+            ``out_of_memory``, ``requeue``), the time between SIGTERM and SIGKILL (``preempt``), before
+            each file of a transfer (``transfer_slow``), for each phase of a path (``path_slow``), or until
+            its sites are clean (``path_unclean``).
         status: The status of the reply.
         body: What the reply holds: a problem document, a gateway's HTML page, plain text, the true reply cut
             off in mid-JSON, or nothing.

@@ -58,6 +58,7 @@ class Settings:
         superfacility_delay: Seconds before a task of the Superfacility API is worked on.
         superfacility_retention: Seconds that such a task is known after its end.
         superfacility_cache: Seconds that its cached picture of the queue may be old.
+        sense_step: Seconds that each phase of a network path takes.
         slurm_versions: The versions of Slurm's REST API that are there, by the last part of their numbers.
         slurm_min_job_age: Seconds that slurmctld remembers a job after its end.
         slurm: Configuration of a real Slurm that runs the jobs in place of the facility itself.
@@ -91,6 +92,7 @@ class Settings:
     superfacility_delay: float = 0.05
     superfacility_retention: float = 600.0
     superfacility_cache: float = 5.0
+    sense_step: float = 0.5
     slurm_versions: tuple[int, ...] = SLURM_VERSIONS
     slurm_min_job_age: float = 300.0
     slurm: Path | None = None

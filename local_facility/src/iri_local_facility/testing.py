@@ -24,6 +24,7 @@ from .firecrest.testing import WithFirecrest
 from .globus.testing import WithGlobus
 from .orders import Kind, Options
 from .s3m.testing import WithS3m
+from .sense.testing import WithSense
 from .settings import Settings
 from .slurm.testing import WithSlurm
 from .store import Store
@@ -43,7 +44,7 @@ def issue_token(root: Path, user: str, lifetime: float | None) -> str:
         store.close()
 
 
-class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, WithS3m):
+class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, WithS3m, WithSense):
     """A facility in a process of its own.
 
     Entering starts it; leaving stops it, ends its jobs and removes its files. If the parent dies, however it
@@ -64,6 +65,7 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
             `superfacility_token_url`.
         slurm_url: What the paths of slurmrestd begin with, for `slurm_user` with `slurm_token`.
         s3m_url: What the paths of S3M begin with, for `s3m_token`.
+        sense_url: SENSE; its Keycloak at `sense_token_url` knows `sense_user` by the `sense_password`.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
         superfacility_delay: float | None = None,
         superfacility_retention: float | None = None,
         superfacility_cache: float | None = None,
+        sense_step: float | None = None,
         slurm_versions: Iterable[int] = (),
         slurm_min_job_age: float | None = None,
         slurm: str | os.PathLike[str] | None = None,
@@ -121,6 +124,7 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
             "superfacility-delay": superfacility_delay,
             "superfacility-retention": superfacility_retention,
             "superfacility-cache": superfacility_cache,
+            "sense-step": sense_step,
             "slurm-min-job-age": slurm_min_job_age,
             "slurm": slurm,
         }
@@ -329,6 +333,10 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
         ``attempts`` has an entry for each time it ran: nodes, start, end, how it ended.
         """
         return self._control("GET", "/jobs")
+
+    def paths(self) -> list[dict[str, Any]]:
+        """Every network path there ever was: how it stands, what was ``asked`` of it, what it ``left``."""
+        return self._control("GET", "/paths")
 
     def order(self, kind: Kind, operations: str | list[str] = "*", **options: Unpack[Options]) -> str:
         """Order a fault and return its id; what there is to choose is said at `iri_local_facility.orders`.
