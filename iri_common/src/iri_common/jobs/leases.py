@@ -318,7 +318,8 @@ class Leases:
         for left in (2, 1, 0):
             await self.cancel(ref, max(0.0, deadline - time.monotonic()))
             try:
-                return await self.delete(ref)
+                await self.delete(ref)
+                return
             except Conflict:  # a request that was still on its way when it was looked at has been taken
                 if not left:
                     raise
