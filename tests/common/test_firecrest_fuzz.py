@@ -132,7 +132,7 @@ async def asked_when_known(call, wire):
 
 
 @pytest.mark.parametrize("call", CALLS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     value=replies,
     status=st.sampled_from(STATUSES),
@@ -147,7 +147,7 @@ async def test_any_json(call, value, status, kind, inside):
 
 
 @pytest.mark.parametrize("call", CALLS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(body=st.binary(max_size=40), kind=st.sampled_from(KINDS))
 async def test_any_bytes(call, body, kind):
     await asked_when_known(call, Wire(200, body, kind))
