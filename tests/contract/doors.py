@@ -28,6 +28,7 @@ class Door:
         operations: What the facility's log calls a submit, a list, a look at one job, a cancel.
         profile: What a profile in the environment says beside URL and token.
         guards: The client finds the guards by itself; else the profile names their directory.
+        least_seconds: The shortest time limit that its jobs can have.
     """
 
     url: Callable[[LocalFacility], str]
@@ -38,6 +39,7 @@ class Door:
     per_submit: int = 1
     profile: Callable[[LocalFacility], Mapping[str, str]] = lambda place: {}
     guards: bool = True
+    least_seconds: int = 1
     start: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self, place: LocalFacility, folder: Path, relay: Relay | None = None, **words: Any) -> Facility:
@@ -63,6 +65,20 @@ class Door:
 
 def _signed(place: LocalFacility) -> PrivateKeyJwt:
     return PrivateKeyJwt(place.superfacility_token_url, key_from_file(place.superfacility_key))
+
+
+def _of_slurm(place: LocalFacility) -> dict[str, str]:
+    return {"dialect": "slurm", "user": place.slurm_user, "token": place.slurm_token}
+
+
+def _of_s3m(place: LocalFacility) -> dict[str, str]:
+    # The project is the one that the tests charge.
+    token = place.new_s3m_token("beamline")
+    return {"dialect": "slurm", "site": "s3m", "resource": "cluster", "token": token}
+
+
+def _variables(words: Mapping[str, str]) -> dict[str, str]:
+    return {name.upper(): value for name, value in words.items()}
 
 
 DOORS: Mapping[str, Door] = {
@@ -100,5 +116,35 @@ DOORS: Mapping[str, Door] = {
         submit=r"^POST .*/compute/cluster/jobs",
         cancel=r"^DELETE .*/compute/cluster/jobs/",
         operations=("firecrestSubmit", "firecrestJobs", "firecrestJob", "firecrestCancel"),
+    ),
+    "slurm": Door(
+        url=lambda place: place.slurm_url,
+        words=_of_slurm,
+        profile=lambda place: _variables(_of_slurm(place)),
+        submit=r"^POST .*/slurm/.*/job/submit",
+        cancel=r"^DELETE .*/slurm/.*/job/",
+        operations=("slurmSubmit", "slurmJobs", "slurmJob", "slurmCancel"),
+        guards=False,
+        least_seconds=60,
+    ),
+    "slurm-v38": Door(
+        url=lambda place: place.slurm_url,
+        words=lambda place: {**_of_slurm(place), "api_version": "v0.0.38"},
+        profile=lambda place: _variables({**_of_slurm(place), "api_version": "v0.0.38"}),
+        submit=r"^POST .*/slurm/.*/job/submit",
+        cancel=r"^DELETE .*/slurm/.*/job/",
+        operations=("slurmSubmit", "slurmJobs", "slurmJob", "slurmCancel"),
+        guards=False,
+        least_seconds=60,
+    ),
+    "s3m": Door(
+        url=lambda place: place.s3m_url,
+        words=_of_s3m,
+        profile=lambda place: _variables(_of_s3m(place)),
+        submit=r"^POST .*/slurm/open/.*/job/submit",
+        cancel=r"^DELETE .*/slurm/open/.*/job/",
+        operations=("s3mSubmit", "s3mJobs", "s3mJob", "s3mCancel"),
+        guards=False,
+        least_seconds=60,
     ),
 }
