@@ -98,6 +98,7 @@ def surroundings(facility: LocalFacility, home: Path, api: str) -> dict[str, str
         "XDG_CONFIG_HOME": str(home / "config"),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # a laptop may have other things to do
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "NO_PROXY": "127.0.0.1,localhost",
