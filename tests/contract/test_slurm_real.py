@@ -140,7 +140,6 @@ def test_a_job_gets_what_its_spec_asks_for(slurm: RealSlurm, facility: Facility,
         "partition": "batch",
         "tasks": 2,
     }
-    assert facility.jobs.output_paths(ref)["stdout"] == str(out)
 
 
 @pytest.mark.parametrize(
