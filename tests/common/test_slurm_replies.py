@@ -119,6 +119,7 @@ async def test_later_versions_say_what_is_wrong_with_a_token(status, body):
         ((400, errors(9001)), Refused, "invalid"),
         ((500, errors(9001)), AmbiguousReply, "broken"),
         ((429, errors(9000)), RateLimited, "rate limited"),
+        ((429, errors(2014)), RateLimited, "rate limited"),
         ((200, errors(9001)), Refused, "invalid"),
         ((500, errors(1800)), Unreachable, "not sent"),
         ((500, errors(5005)), AmbiguousReply, "broken"),
