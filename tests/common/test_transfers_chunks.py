@@ -336,6 +336,35 @@ def test_a_file_that_was_in_place_is_not_fetched_again(roads: Roads, there: Path
     assert os.listdir(there) == ["data"]
 
 
+@pytest.mark.parametrize("changed", [False, True], ids=["same", "changed"])
+def test_a_file_that_was_put_in_place_costs_no_further_job(
+    roads: Roads, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    (there / "data").write_bytes(CONTENT)
+    told, target = Told(), tmp_path / "data"
+
+    class Killed(BaseException):
+        """The process ends when all is done, and nothing is told."""
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    put = told.put
+    with monkeypatch.context() as patch:
+        patch.setattr(told, "put", lambda name, value: die() if value is None else put(name, value))
+        with pytest.raises(Killed):
+            down(roads, move_of(there / "data", target), told)
+    content = os.urandom(len(CONTENT)) if changed else CONTENT
+    if changed:
+        (there / "data").write_bytes(content)
+    roads.place.reset_requests()
+    down(roads, move_of(there / "data", target), told)
+    assert target.read_bytes() == content
+    assert told.landings == {str(target): sha256(content)}
+    assert (roads.counted()["launchJob"], told.notes) == (int(changed), {})
+    assert os.listdir(there) == ["data"]
+
+
 @pytest.mark.parametrize("fault", ["lose_reply", "cut", "garble", "slow_body"])
 def test_a_part_that_comes_badly_is_fetched_again(roads: Roads, there: Path, tmp_path: Path, fault) -> None:
     (there / "data").write_bytes(CONTENT)

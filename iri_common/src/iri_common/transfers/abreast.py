@@ -11,6 +11,7 @@ from typing import TypeVar
 from iri_common.model.errors import (
     AmbiguousReply,
     IriError,
+    JobFailed,
     Refused,
     ReplyError,
     TransferError,
@@ -106,3 +107,13 @@ def named(error: IriError, move: Move) -> IriError:
     if name not in error.message:
         error.message = f"{name}: {error.message}"
     return error
+
+
+def job_told(error: JobFailed, what: str) -> TransferError:
+    """The error for a job of a road that failed at what it was to do."""
+    last = error.stderr_tail.strip()
+    said = f" and said last:\n{last}\n" if last else "; "
+    return TransferError(
+        f"the job that was to {what} ended as {error.job_status.describe()}{said}"
+        "What has arrived is kept: mend the cause, and ask again"
+    )

@@ -27,7 +27,7 @@ from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
 from iri_common.policy.sizes import PART_DOWN, PART_UP
 from iri_common.transfers import local
-from iri_common.transfers.abreast import abreast, named, tried
+from iri_common.transfers.abreast import abreast, job_told, named, tried
 from iri_common.transfers.aside import LocalAside
 from iri_common.transfers.far import FarEnd
 from iri_common.transfers.trip import Meter, Trip
@@ -132,15 +132,6 @@ class Leg:
             return {}
 
 
-def _told(error: JobFailed, what: str) -> TransferError:
-    last = error.stderr_tail.strip()
-    said = f" and said last:\n{last}\n" if last else "; "
-    return TransferError(
-        f"the job that was to {what} ended as {error.job_status.describe()}{said}"
-        "What has arrived is kept: mend the cause, and ask again"
-    )
-
-
 # ------------------------------------------------------------------------------------------------- up
 
 
@@ -178,7 +169,7 @@ class _Upload(Leg):
                 # A join takes away what is not as its name says; with all parts there, sending mends nothing.
                 there = sum(map(is_part, (await self._listed(self._parts)).values()))
                 if not rounds or there == sent.pieces:
-                    raise _told(error, f"join {self._move.target}") from None
+                    raise job_told(error, f"join {self._move.target}") from None
                 sent = None
 
     def _beside(self) -> str:
@@ -265,14 +256,31 @@ class Download(Leg):
 
     async def carry(self) -> None:
         """Move it; carried again, parts that are here or there stay."""
-        move, trip = self._move, self._trip
-        await local.require_place(move.target)
+        await local.require_place(self._move.target)
+        if (sha256 := await self._placed_before()) is not None:
+            self._trip.meter.kept(self._move.size)
+        else:
+            sha256 = await self._placed()
+            self._note({**self._asked(), "placed": sha256})
+        await self._far.remove(self.work)
+        self._note(None)
+        self._trip.meter.landed(self._move, sha256)
+
+    async def _placed_before(self) -> str | None:
+        """The digest of what is in place since an earlier try, which did not live to tell."""
+        noted, move = self._noted or {}, self._move
+        sha256 = noted.get("placed", "")
+        same = noted == {**self._asked(), "placed": sha256} and await self._is_current(move.size, sha256)
+        return sha256 if same and await local.is_whole(move.target, move.size, sha256) else None
+
+    async def _placed(self) -> str:
+        move = self._move
         split = await self._split()
-        aside = LocalAside(move.target, trip.notes.transfer)
+        aside = LocalAside(move.target, self._trip.notes.transfer)
         try:
             if not await self._fetch(split, aside):
                 await aside.drop()
-                trip.meter.kept(split.size)
+                self._trip.meter.kept(split.size)
             elif await aside.sha256(split.size) == split.sha256:
                 await aside.place(split.size)
             else:
@@ -281,9 +289,7 @@ class Download(Leg):
                 raise TransferError(f"{move.source} changed while it was split; ask again")
         finally:
             aside.close()
-        await self._far.remove(self.work)
-        self._note(None)
-        trip.meter.landed(move, split.sha256)
+        return split.sha256
 
     def _beside(self) -> str:
         folder, name = posixpath.split(self._move.source)
@@ -303,14 +309,12 @@ class Download(Leg):
         """Tell the job from those that were asked to split something else."""
         return ("split", self._move.size, self._move.mtime)
 
-    async def _is_current(self, split: SplitFile) -> bool:
+    async def _is_current(self, size: int, sha256: str) -> bool:
         """Whether what an earlier try had split is what there is to be split now."""
-        move = self._move
-        if move.mtime or split.size != move.size:
-            return split.size == move.size
-        # Nobody tells when it was written to: another content may have the same size.
-        try:
-            return await self._far.digest(move.source) == split.sha256
+        if self._move.mtime or size != self._move.size:
+            return size == self._move.size
+        try:  # nobody tells when it was written to: another content may have the same size
+            return await self._far.digest(self._move.source) == sha256
         except IriError:
             return False
 
@@ -328,7 +332,7 @@ class Download(Leg):
         if there := await self._listed(self._parts):
             split = read_split(list(there.values()))
             if split is not None and same:
-                if await self._is_current(split):
+                if await self._is_current(split.size, split.sha256):
                     return split
                 first += 1  # the job of before has done its work, and would not do it again
             await self._far.remove(self._parts)
@@ -338,7 +342,7 @@ class Download(Leg):
             try:
                 await self._run(script, *self._words(), turn)
             except JobFailed as error:
-                raise _told(error, self._what) from None
+                raise job_told(error, self._what) from None
             if (split := await self._seen()) is not None:
                 return split
             # It had been done, and its parts are gone: with a key of its own it is another job.

@@ -133,7 +133,7 @@ class _Pack(Download):
     def _words(self) -> Sequence[object]:
         return ("pack", self._mark)
 
-    async def _is_current(self, split: SplitFile) -> bool:
+    async def _is_current(self, size: int, sha256: str) -> bool:
         return all(move.mtime for move in self._wanted.values())
 
     def _meter(self, split: SplitFile) -> Meter:
