@@ -160,8 +160,10 @@ class Batch:
         dice = self.dice
         running = [(each, self._start(each)) for each in self.asks if not each.done]
         if dice.random() < 0.4:
+            clients = [client for _, some in running for client in some]
             until(
-                lambda: any(client.ended for _, some in running for client in some) or not running, "an end"
+                lambda: not clients or any(each.ended or each.stopped for each in clients),
+                "an end or a sleep",
             )
             self._place.kill()
             self._place.restart()
