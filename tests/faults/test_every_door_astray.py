@@ -15,7 +15,8 @@ from iri_common import Facility, FileLedger
 from iri_common.policy import vanished
 from iri_local_facility import LocalFacility
 
-OTHERS = [name for name in DOORS if not name.startswith("iri")]
+# The oldest Slurm differs in the form of its fields only, which the contract tests go through.
+OTHERS = [name for name in DOORS if not name.startswith("iri") and name != "slurm-v38"]
 # What a gateway does looks the same to every API; of each kind one.
 SOME = [
     "reply lost",

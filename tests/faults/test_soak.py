@@ -161,10 +161,7 @@ class Batch:
         running = [(each, self._start(each)) for each in self.asks if not each.done]
         if dice.random() < 0.4:
             clients = [client for _, some in running for client in some]
-            until(
-                lambda: not clients or any(each.ended or each.stopped for each in clients),
-                "an end or a sleep",
-            )
+            until(lambda: not clients or any(c.ended or c.stopped for c in clients), "an end or a sleep")
             self._place.kill()
             self._place.restart()
         for _, some in running:
