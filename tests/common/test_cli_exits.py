@@ -9,6 +9,7 @@ import pytest
 from iri_common import JobKey, JobRef, JobState, JobStatus, UsageError
 from iri_common.cli.exits import Exit, exit_of_error, exit_of_status, propagated, table
 from iri_common.model import errors
+from iri_common.model.flows import FlowRun, RunState
 
 REF = JobRef("host", "iri", "r", JobKey.of("k"), "42")
 
@@ -35,6 +36,7 @@ CODES = {
     "ResourceDown": 12,
     "ReplyError": 1,
     "TransferError": 13,
+    "FlowFailed": 1,
 }
 
 
@@ -42,6 +44,7 @@ def made(kind: type[errors.IriError]) -> errors.IriError:
     words = {
         "key": JobKey.of("k"),
         "ref": REF,
+        "run": FlowRun("r", "f", RunState.FAILED),
         "job_status": JobStatus(JobState.FAILED, exit_code=9),
     }
     wanted = inspect.signature(kind.__init__).parameters

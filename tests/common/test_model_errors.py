@@ -10,8 +10,9 @@ import re
 import pytest
 
 from iri_common.model import errors
-from iri_common.model.errors import IriError, JobFailed, JobLost, SubmitUncertain, WaitTimeout
+from iri_common.model.errors import FlowFailed, IriError, JobFailed, JobLost, SubmitUncertain, WaitTimeout
 from iri_common.model.facility import AllocationEntry, Availability, Resource
+from iri_common.model.flows import FlowRun, RunState
 from iri_common.model.job import JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.ports import Token, WireRequest
@@ -33,6 +34,7 @@ EXTRAS = {
     },
     JobLost: {"ref": REF},
     WaitTimeout: {"ref": REF},
+    FlowFailed: {"run": FlowRun("r", "f", RunState.FAILED, code="FlowCanceled")},
 }
 
 

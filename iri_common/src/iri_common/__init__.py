@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from iri_common.facility.collections import GlobusSettings
     from iri_common.facility.faces import Transfers
     from iri_common.facility.facility import AsyncFacility, Facility
+    from iri_common.facility.flows import Flows
     from iri_common.facility.jobs import Asked
     from iri_common.facility.keeping import Cleaned, MyJob
     from iri_common.facility.preview import Preview
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         AmbiguousReply,
         AuthError,
         Conflict,
+        FlowFailed,
         IriError,
         JobFailed,
         JobLost,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     )
     from iri_common.model.facility import Availability, Incident, Resource
     from iri_common.model.files import FileEntry, FileStat
+    from iri_common.model.flows import FlowRun, RunEvent, RunState
     from iri_common.model.grades import Grades
     from iri_common.model.job import JobResult, JobStatus
     from iri_common.model.key import JobKey
@@ -69,6 +72,7 @@ _HOMES = {
     "facility.facility": ("Facility", "AsyncFacility"),
     "facility.faces": ("Transfers",),
     "facility.collections": ("GlobusSettings",),
+    "facility.flows": ("Flows",),
     "facility.jobs": ("Asked",),
     "facility.keeping": ("MyJob", "Cleaned"),
     "facility.preview": ("Preview",),
@@ -79,6 +83,7 @@ _HOMES = {
     "model.state": ("JobState",),
     "model.job": ("JobStatus", "JobResult"),
     "model.facility": ("Availability", "Incident", "Resource"),
+    "model.flows": ("FlowRun", "RunEvent", "RunState"),
     "model.files": ("FileEntry", "FileStat"),
     "model.transfer": ("Road", "Progress", "TransferResult"),
     "model.network": ("PathEnd", "PathIntent", "PathOffer", "Quality", "NetworkPath", "LeaseState"),
@@ -115,6 +120,7 @@ _HOMES = {
         "ReplyError",
         "JobFailed",
         "JobLost",
+        "FlowFailed",
         "WaitTimeout",
         "TransferError",
         "PathFailed",
@@ -144,6 +150,10 @@ __all__ = [
     "FileEntry",
     "FileStat",
     "Transfers",
+    "Flows",
+    "FlowRun",
+    "RunEvent",
+    "RunState",
     "TransferResult",
     "Progress",
     "Plan",
@@ -193,6 +203,7 @@ __all__ = [
     "ReplyError",
     "JobFailed",
     "JobLost",
+    "FlowFailed",
     "WaitTimeout",
     "TransferError",
     "PathFailed",

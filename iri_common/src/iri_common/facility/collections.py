@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
-from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect
+from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect, GlobusFlows
 from iri_common.facility.loop import io_loop
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
 from iri_common.model.dataports import TransfersApi
 from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint
+from iri_common.model.flows import FlowRun, FlowsApi
 from iri_common.model.grades import Grades
 from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.model.ports import ByteWire, Dialect, OperationsApi
-from iri_common.model.transfer import CollectionEnd
+from iri_common.model.transfer import CollectionEnd, TransferTask
 from iri_common.transfers.globus_poller import TaskPoller
 
 T = TypeVar("T")
@@ -69,11 +70,15 @@ class Globus:
         dialect: Collections as it sees them, by their ids and with their own paths.
         wire: For bytes over their HTTPS.
         poller: Shared by all who wait for its tasks.
+        flows: Runs of flows as it sees them.
+        run_poller: Shared by all who wait for those.
     """
 
     dialect: GlobusDialect
     wire: ByteWire = field(repr=False)
-    poller: TaskPoller = field(repr=False)
+    poller: TaskPoller[TransferTask] = field(repr=False)
+    flows: FlowsApi = field(repr=False)
+    run_poller: TaskPoller[FlowRun] = field(repr=False)
 
     @property
     def transfers(self) -> TransfersApi:
@@ -85,6 +90,16 @@ class Globus:
         return GlobusDialect(self.dialect.client, self.wire, lambda _: end)
 
 
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Runs of flows as a poller looks at tasks."""
+
+    flows: FlowsApi
+
+    async def tasks(self, task_ids: Sequence[str]) -> Done[Mapping[str, FlowRun]]:
+        return await self.flows.runs(task_ids)
+
+
 def open_globus(credential: GlobusCredential) -> Globus:
     """The identity of this credential; made once per process. Call it on the I/O loop."""
     doors = io_loop().belongings
@@ -93,8 +108,10 @@ def open_globus(credential: GlobusCredential) -> Globus:
     key = ("globus", credential.identity, where)
     if key not in doors:
         wire = HttpBytes(WireSettings())
-        dialect = GlobusDialect(GlobusClient(credential), wire)
-        doors[key] = Globus(dialect, wire, TaskPoller(dialect.transfers))
+        client = GlobusClient(credential)
+        dialect, flows = GlobusDialect(client, wire), GlobusFlows(client)
+        pollers = TaskPoller(dialect.transfers), TaskPoller(_Runs(flows))
+        doors[key] = Globus(dialect, wire, pollers[0], flows, pollers[1])
     return doors[key]
 
 

@@ -230,7 +230,7 @@ class _Run:
             accepted = await settled(answer, dialect.operations)
         except IriError as error:
             self._error = error
-            return Sent(_outcome_of_ask(error) if answer is None else _outcome_of_wait(error, answer))
+            return Sent(outcome_of_ask(error) if answer is None else _outcome_of_wait(error, answer))
         if not keyed and dialect.grades.settle == "native":
             self._submitter.memory.keeps_keys = (
                 False  # proved now: what was not offered may have been the job
@@ -258,7 +258,7 @@ class _Run:
             seen = Seen(offered=self._owned())
         except IriError as error:
             self._unseen = error
-            seen = Seen(failure=_outcome_of_ask(error))
+            seen = Seen(failure=outcome_of_ask(error))
         if seen.job_id is None:
             seen = await self._look_at_owner(seen)
         if seen.job_id is not None:
@@ -373,7 +373,7 @@ def _asked(submission: Submission, *, keyed: bool) -> tuple[str, Mapping[str, An
     return submission.resource_id, spec, key.idempotency_key(submission.resource_id) if keyed else None
 
 
-def _outcome_of_ask(error: IriError) -> Outcome:
+def outcome_of_ask(error: IriError) -> Outcome:
     """What became of a request that raised."""
     if error.outcome:
         return Outcome(error.outcome)

@@ -21,6 +21,7 @@ IriError
 ├── ReplyError                the facility answered something that its API does not describe
 ├── JobFailed                 the job ended without success
 ├── JobLost                   the facility no longer knows the job and nothing tells how it ended
+├── FlowFailed                a run of a flow ended without success
 ├── WaitTimeout               the caller's own limit on a wait was reached; the job lives on
 └── TransferError             a file did not arrive whole
 ```
@@ -33,6 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from iri_common.model.flows import FlowRun
     from iri_common.model.job import JobStatus
     from iri_common.model.key import JobKey
     from iri_common.model.network import NetworkPath
@@ -223,6 +225,18 @@ class JobLost(IriError):
     def __init__(self, message: str, *, ref: JobRef, facility: str | None = None) -> None:
         super().__init__(message, facility=facility)
         self.ref = ref
+
+
+class FlowFailed(IriError):
+    """A run of a flow ended, and not with success.
+
+    Attributes:
+        run: As it ended.
+    """
+
+    def __init__(self, message: str, *, run: FlowRun, **context: str | int | None) -> None:
+        super().__init__(message, **context)  # type: ignore[arg-type]
+        self.run = run
 
 
 class WaitTimeout(IriError):

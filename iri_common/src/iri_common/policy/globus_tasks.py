@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from iri_common.model.key import JobKey
 from iri_common.model.transfer import TaskState, TransferTask
 
 # A task that meets one of these stays ACTIVE until its deadline, a day by default, and blocks its paths for
@@ -24,6 +25,7 @@ FATAL = frozenset(
 )
 LOOKS = 2  # in a row that must show a fatal fault: one that Globus gets over by itself is gone by the next
 LONGEST_LABEL = 128
+LONGEST_RUN_LABEL = 64
 
 DAY = 86_400.0  # seconds: what Globus itself gives a task that does not get on
 SLOWEST = 20e6  # bytes per second: a transfer that takes longer than that is given up
@@ -108,6 +110,15 @@ def _marks(task: TransferTask) -> tuple[object, ...]:
 def label_of(transfer: str, items: str) -> str:
     """What a task is found by: the same for the same files of the same transfer."""
     return f"iri-workflows {transfer} {items}"[:LONGEST_LABEL]
+
+
+def run_label(key: JobKey, name: str) -> str:
+    """What a run of a flow is found by: the user's words as far as there is room, then the key's tag.
+
+    Flows strips white space, and makes one blank of several.
+    """
+    room = LONGEST_RUN_LABEL - len(key.job_name("")) + len("iri")
+    return key.job_name(" ".join(name.split())[:room].strip())
 
 
 def deadline(now: float, size: int) -> float:

@@ -46,7 +46,7 @@ class _Look:
     """How a task is watched."""
 
     transfers: TransfersApi
-    poller: TaskPoller
+    poller: TaskPoller[TransferTask]
     pace: TaskPace
     limit: float
 
@@ -73,7 +73,7 @@ class GlobusRoad:
         source: CollectionEnd,
         target: CollectionEnd,
         *,
-        poller: TaskPoller | None = None,
+        poller: TaskPoller[TransferTask] | None = None,
         tree: tuple[str, str] | None = None,
         sync_level: str | None = None,
         pace: TaskPace | None = None,

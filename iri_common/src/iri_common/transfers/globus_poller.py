@@ -6,37 +6,48 @@ import asyncio
 import contextlib
 import copy
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from iri_common.model.dataports import TransfersApi
 from iri_common.model.errors import IriError
-from iri_common.model.transfer import TransferTask
+from iri_common.model.outcome import Done
+
+T = TypeVar("T")
 
 CHUNK = 50  # ids in one request: their URL stays at 2 kB, far from where servers cut
 
 
+class Tasks(Protocol[T]):
+    """What can be looked at, fifty at once."""
+
+    async def tasks(self, task_ids: Sequence[str]) -> Done[Mapping[str, T]]:
+        """Those of these ids; what this identity does not see is missing."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
-class _Waiter:
+class _Waiter(Generic[T]):
     task_id: str
     due: float
     soonest: float
-    seen: asyncio.Future[TransferTask | None]
+    seen: asyncio.Future[T | None]
 
 
-class TaskPoller:
+class TaskPoller(Generic[T]):
     """Looks at tasks; nobody asks for himself alone. Lives on one loop.
 
     Args:
-        transfers: Of the identity that submitted them: no other sees them.
+        tasks: Of the identity that submitted them: no other sees them.
     """
 
-    def __init__(self, transfers: TransfersApi) -> None:
-        self._transfers = transfers
-        self._waiting: list[_Waiter] = []
+    def __init__(self, tasks: Tasks[T]) -> None:
+        self._tasks = tasks
+        self._waiting: list[_Waiter[T]] = []
         self._more = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
 
-    async def look(self, task_id: str, delay: float = 0.0) -> TransferTask | None:
+    async def look(self, task_id: str, delay: float = 0.0) -> T | None:
         """The task as it is in so many seconds, or a little before; None if this identity sees no such one.
 
         Raises:
@@ -44,7 +55,7 @@ class TaskPoller:
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        waiter = _Waiter(task_id, now + delay, now + delay / 2, loop.create_future())
+        waiter = _Waiter[T](task_id, now + delay, now + delay / 2, loop.create_future())
         self._waiting.append(waiter)
         self._more.set()
         if self._looking is None or self._looking.done():
@@ -67,7 +78,7 @@ class TaskPoller:
                 continue
             await self._answer(self._batch(now()))
 
-    def _batch(self, now: float) -> list[_Waiter]:
+    def _batch(self, now: float) -> list[_Waiter[T]]:
         """Those whose turn it is, and as many more as the same requests can tell of."""
         self._waiting.sort(key=lambda waiter: waiter.due)
         due = sum(waiter.due <= now for waiter in self._waiting)
@@ -78,11 +89,11 @@ class TaskPoller:
         self._waiting = [waiter for waiter in self._waiting if id(waiter) not in taken]
         return batch
 
-    async def _answer(self, batch: list[_Waiter]) -> None:
+    async def _answer(self, batch: list[_Waiter[T]]) -> None:
         for begin in range(0, len(batch), CHUNK):
             chunk = batch[begin : begin + CHUNK]
             try:
-                seen = (await self._transfers.tasks(sorted({waiter.task_id for waiter in chunk}))).value
+                seen = (await self._tasks.tasks(sorted({waiter.task_id for waiter in chunk}))).value
             except Exception as error:
                 for waiter in chunk:
                     if not waiter.seen.done():

@@ -7,9 +7,9 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from iri_common.apis.globus.credentials import GlobusCredential
 from iri_common.apis.globus.rules import TRANSFER, https_scope, needs_data_access, transfer_scope
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 LABEL = "Globus"
 MISSING = "Globus is spoken to through its own SDK; install iri-common[globus]"
@@ -67,6 +68,21 @@ class Collection:
     name: str = ""
     https: str = ""
     data_access: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Service(Generic[C]):
+    """One of Globus' services.
+
+    Attributes:
+        name: As a resource server: its tokens are for nobody else.
+        scopes: What is asked for with a token; it may grow.
+        make: Makes the SDK's client; in the thread.
+    """
+
+    name: str
+    scopes: Callable[[], Sequence[str]]
+    make: Callable[[Bearer], C]
 
 
 class _Met(Exception):
@@ -96,8 +112,9 @@ class GlobusClient:
         # One thread: neither the SDK's session nor the tokens are made for two at once.
         self._thread = OneThread("iri-globus")
         self._tokens: GlobusTokens | None = None
-        self._transfer: tuple[globus_sdk.TransferClient, Bearer] | None = None
+        self._clients: dict[str, tuple[Any, Bearer]] = {}  # by the service's name
         self._data_access: set[str] = set()
+        self._transfer = Service(TRANSFER, lambda: [transfer_scope(self._data_access)], _transfer_client)
         self._collections: dict[str, tuple[float, Collection]] = {}
 
     async def call(
@@ -107,7 +124,13 @@ class GlobusClient:
         *,
         replay: Replay = Replay.SAFE,
     ) -> T:
-        """Have the thread do some requests of Transfer, again where the table allows.
+        """Have the thread do some requests of Transfer, as :meth:`ask` says."""
+        return await self.ask(self._transfer, operation, work, replay=replay)
+
+    async def ask(
+        self, service: Service[C], operation: str, work: Callable[[C], T], *, replay: Replay = Replay.SAFE
+    ) -> T:
+        """Have the thread do some requests of a service, again where the table allows.
 
         Raises:
             IriError: the kind that fits what happened; AmbiguousReply where a request that must arrive
@@ -119,11 +142,11 @@ class GlobusClient:
             attempt += 1
             async with self._budget:
                 try:
-                    return await self._in_thread(lambda: self._asked(work))
+                    return await self._in_thread(lambda: self._asked(service, work))
                 except _Met as met:
                     trouble = met.trouble
             if trouble.needs is not None:
-                if consented or not await self._consented(trouble.needs):
+                if consented or not await self.consented(trouble.needs):
                     raise self._login_needed(operation, trouble, trouble.needs)
                 consented = True
                 continue
@@ -199,17 +222,17 @@ class GlobusClient:
         """
         await self.call("getTaskList", lambda transfer: transfer.task_list(limit=1).data["DATA"])
 
-    def _asked(self, work: Callable[[globus_sdk.TransferClient], T]) -> T:
-        from iri_common.apis.globus.sdk import Bearer, transfer_client
+    def _asked(self, service: Service[C], work: Callable[[C], T]) -> T:
+        from iri_common.apis.globus.sdk import Bearer
 
         tokens = self._gives()
-        if self._transfer is None:
-            bearer = Bearer(lambda: tokens.token(TRANSFER, [transfer_scope(self._data_access)]))
-            self._transfer = transfer_client(bearer), bearer
-        transfer, bearer = self._transfer
+        if service.name not in self._clients:
+            bearer = Bearer(lambda: tokens.token(service.name, service.scopes()))
+            self._clients[service.name] = service.make(bearer), bearer
+        client, bearer = self._clients[service.name]
         bearer.used = ""
         try:
-            return _translated(lambda: work(transfer))
+            return _translated(lambda: work(client))
         except _Met as met:
             if met.trouble.status == 401:
                 tokens.refused(bearer.used)
@@ -225,7 +248,8 @@ class GlobusClient:
             self._tokens = GlobusTokens(self.credential, self._store)
         return self._tokens
 
-    async def _consented(self, needs: Needs) -> bool:
+    async def consented(self, needs: Needs) -> bool:
+        """Whether what Globus Auth wants could be had without a person: a client consents to itself."""
         try:
             return await self._in_thread(lambda: self._gives().consented(needs))
         except _Met as met:
@@ -254,6 +278,12 @@ class GlobusClient:
             )
         lead, kind = _KINDS[trouble.outcome]
         return kind(f"{lead}{tried}: {trouble.words}", **context)
+
+
+def _transfer_client(bearer: Bearer) -> globus_sdk.TransferClient:
+    from iri_common.apis.globus.sdk import transfer_client
+
+    return transfer_client(bearer)
 
 
 def _translated(work: Callable[[], T]) -> T:

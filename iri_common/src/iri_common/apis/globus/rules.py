@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from iri_common.policy.classify import Outcome
 
 TRANSFER = "transfer.api.globus.org"  # as a resource server
+FLOWS = "flows.globus.org"
 _ALL = "urn:globus:auth:scope:transfer.api.globus.org:all"
 _OF_COLLECTION = re.compile(r"https://auth\.globus\.org/scopes/([0-9a-fA-F-]{36})/(?:data_access|https)\b")
+# The scopes of Flows are named by an id, not by its host name as those of other services.
+_OF_FLOWS = "https://auth.globus.org/scopes/eec9b274-0c81-4334-bdc2-54e90e689b9a/"
+_WANTED = re.compile(r"requires the following scopes?: (https://\S+)")
 
 LOGIN = "iri globus login"
 
@@ -30,6 +34,22 @@ def transfer_scope(collections: Iterable[str] = ()) -> str:
     """The scope of Transfer, with the data of these collections as optional dependencies."""
     inner = " ".join(f"*{data_access_scope(each)}" for each in sorted(collections))
     return f"{_ALL}[{inner}]" if inner else _ALL
+
+
+def runs_scopes() -> Sequence[str]:
+    """What looking at runs of flows needs, and ending them; not what making flows does."""
+    return [f"{_OF_FLOWS}run_manage", f"{_OF_FLOWS}run_status"]
+
+
+def flow_scope(flow_id: str) -> str:
+    """What starting a flow needs: each is a resource server of its own, named by its id."""
+    return f"https://auth.globus.org/scopes/{flow_id}/flow_{flow_id.replace('-', '_')}_user"
+
+
+def wanted_scope(words: str) -> str | None:
+    """The scope that Flows misses in a token; its refusal tells it in words only (MISSING_SCOPE)."""
+    found = _WANTED.search(words)
+    return found[1] if found else None
 
 
 def needs_data_access(endpoint: Mapping[str, object]) -> bool:
@@ -58,7 +78,8 @@ class Needs:
         collections: list[str] = []
         others: list[str] = []
         for scope in self.scopes:
-            found = _OF_COLLECTION.findall(scope)
+            # What hangs below another service's scope, as below a flow's, counts there alone.
+            found = _OF_COLLECTION.findall(scope) if _is_data(scope) else []
             collections += found
             others += [] if found or scope == _ALL else [scope]
         words = [login]
@@ -71,6 +92,11 @@ class Needs:
         ):
             words += [f"{option} {shlex.quote(each)}" for each in dict.fromkeys(values)]
         return " ".join([*words, "--mfa"] if self.mfa else words)
+
+
+def _is_data(scope: str) -> bool:
+    root = scope.partition("[")[0]
+    return root == _ALL or _OF_COLLECTION.match(root) is not None
 
 
 _BY_CODE: Mapping[str, Outcome] = {

@@ -1,4 +1,4 @@
-"""The blocking side: Transfer through the SDK, and what its exceptions mean. Loads the SDK."""
+"""The blocking side: Transfer and Flows through the SDK, and what its exceptions mean. Loads the SDK."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from globus_sdk.authorizers import GlobusAuthorizer
 from globus_sdk.gare import to_gare
 from globus_sdk.transport import RequestsTransport, RetryConfig
 
-from iri_common.apis.globus.rules import Needs, outcome_of
+from iri_common.apis.globus.rules import Needs, outcome_of, wanted_scope
 from iri_common.policy.classify import Outcome, retry_after
 
 HTTP_SECONDS = 30.0  # of silence; the SDK's own minute, six times, would hold the thread of all callers
@@ -70,6 +70,18 @@ def transfer_client(bearer: Bearer) -> globus_sdk.TransferClient:
     return globus_sdk.TransferClient(authorizer=bearer, transport=transport(), retry_config=no_retries())
 
 
+def flows_client(bearer: Bearer) -> globus_sdk.FlowsClient:
+    """Runs of flows, where ``GLOBUS_SDK_SERVICE_URL_FLOWS`` or the SDK says."""
+    return globus_sdk.FlowsClient(authorizer=bearer, transport=transport(), retry_config=no_retries())
+
+
+def flow_client(flow_id: str, bearer: Bearer) -> globus_sdk.SpecificFlowClient:
+    """One flow; it has a client of its own because its tokens are its own."""
+    return globus_sdk.SpecificFlowClient(
+        flow_id, authorizer=bearer, transport=transport(), retry_config=no_retries()
+    )
+
+
 def trouble_of(error: globus_sdk.GlobusError) -> Trouble:
     """What an exception means."""
     if isinstance(error, globus_sdk.GlobusAPIError):
@@ -97,7 +109,7 @@ def _refusal(error: globus_sdk.GlobusAPIError) -> Trouble:
         error.http_status,
         error.request_id,
         retry_after(headers),
-        needs_of(error),
+        needs_of(error) or _missing_scope(error),
     )
 
 
@@ -115,6 +127,11 @@ def needs_of(error: globus_sdk.GlobusAPIError | dict[str, Any]) -> Needs | None:
         mfa=bool(asked.session_required_mfa),
         message=_cut(asked.session_message or ""),
     )
+
+
+def _missing_scope(error: globus_sdk.GlobusAPIError) -> Needs | None:
+    scope = wanted_scope(error.message or "") if error.code == "MISSING_SCOPE" else None
+    return Needs([scope]) if scope else None
 
 
 def _texts(values: Sequence[str] | None) -> tuple[str, ...]:

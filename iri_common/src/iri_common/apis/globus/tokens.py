@@ -10,7 +10,7 @@ import globus_sdk
 from globus_sdk.token_storage import TokenStorage, TokenStorageData
 
 from iri_common.apis.globus.credentials import GlobusCredential
-from iri_common.apis.globus.rules import TRANSFER, Needs
+from iri_common.apis.globus.rules import FLOWS, TRANSFER, Needs, flow_scope
 from iri_common.apis.globus.sdk import no_retries, transport
 from iri_common.auth.store import StoredToken, Tokens, TokenStore
 from iri_common.model.errors import AuthError, NotOffered
@@ -67,7 +67,9 @@ class GlobusTokens:
         """
         if self._credential.mode == "client":
             return self._own(service, frozenset(scopes))
-        return self._of_login(service, scopes) if self._credential.mode == "login" else self._given(service)
+        if self._credential.mode == "login":
+            return self._of_login(service, scopes)
+        return self._given(service, scopes)
 
     def refused(self, token: str) -> None:
         """A service did not take it."""
@@ -108,7 +110,7 @@ class GlobusTokens:
         if token is not None and self._counts(token):
             return token.access_token  # another process was quicker
         if token is None or token.refresh_token is None:
-            raise AuthError(self._not_logged_in(service, login))
+            raise AuthError(self._not_logged_in(service, scopes, login))
         reply = self._refresh(token.refresh_token)
         if reply is None:
             raise AuthError(
@@ -119,10 +121,10 @@ class GlobusTokens:
             tokens[name] = new.after(tokens.get(name))
         return tokens[service].access_token
 
-    def _not_logged_in(self, service: str, login: str) -> str:
+    def _not_logged_in(self, service: str, scopes: Sequence[str], login: str) -> str:
         if service == TRANSFER:
             return f"nobody has logged in for Globus client {self._credential.client_id}; run: {login}"
-        return f"{self._credential.identity} is not for the collection {service}; run: {login}"
+        return f"{self._credential.identity} is not for {_called(service, scopes)}; run: {login}"
 
     def _refresh(self, refresh_token: str) -> globus_sdk.OAuthTokenResponse | None:
         """What Auth gives for it; None if it does not count any more."""
@@ -135,17 +137,24 @@ class GlobusTokens:
                 raise
             return None
 
-    def _given(self, service: str) -> str:
+    def _given(self, service: str, scopes: Sequence[str]) -> str:
         assert self._credential.token is not None
         if service != TRANSFER:
+            login = Needs(scopes).command(self._credential.login)
             raise NotOffered(
-                f"a Globus token that is given is for Transfer alone; the collection {service} itself takes "
-                f"a client with a secret or a login ({self._credential.login} --collection {service})"
+                "a Globus token that is given is for Transfer alone; "
+                f"{_called(service, scopes)} itself takes a client with a secret or a login ({login})"
             )
         return self._credential.token.read()
 
     def _counts(self, token: StoredToken) -> bool:
         return token.expires_at - AHEAD > time.time() and token.access_token not in self._refused
+
+
+def _called(service: str, scopes: Sequence[str]) -> str:
+    if service == FLOWS:
+        return "Globus Flows"
+    return f"the {'flow' if flow_scope(service) in scopes else 'collection'} {service}"
 
 
 def _confidential(credential: GlobusCredential) -> globus_sdk.ConfidentialAppAuthClient:
