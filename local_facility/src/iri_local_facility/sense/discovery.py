@@ -48,7 +48,7 @@ def make_router(core: Facility) -> APIRouter:
         if domain not in DOMAINS:
             raise Refusal(f"domain {domain} was not found", 404)
         points = [
-            {"stp": {"uri": each.uri, "vlan_tag": "3600-3619"}, "capacity": str(each.capacity)}
+            {"stp": {"uri": each.uri, "vlan_tag": "3600-3699"}, "capacity": str(each.capacity)}
             for each in PORTS.values()
             if each.domain == domain
         ]

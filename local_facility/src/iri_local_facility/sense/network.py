@@ -11,7 +11,7 @@ from .refusals import Refusal
 
 _TYPES = ("Multi-Path P2P VLAN", "Site-L3 over P2P VLAN", "Multi-Point VLAN Bridge", "Multi-Point L3VPN")
 _QUALITIES = ("guaranteedCapped", "softCapped", "anyAvailable", "bestEffort")
-_VLANS = range(3600, 3620)
+_VLANS = range(3600, 3700)
 _MBPS = 1_000_000
 
 
