@@ -17,22 +17,25 @@ from iri_local_facility import LocalFacility
 
 QUICK = TaskPace(0.05, 0.1)
 QUIET = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
-MOVE = {
-    "StartAt": "Move",
-    "States": {
-        "Move": {
+
+
+def moving(*names: str) -> dict[str, Any]:
+    """A flow that moves a file between collections, for each name in its input."""
+    states = {
+        name: {
             "Type": "Action",
             "ActionUrl": "https://transfer.actions.globus.org/transfer",
             "Parameters": {
-                "source_endpoint.$": "$.from",
-                "destination_endpoint.$": "$.to",
-                "DATA": [{"source_path.$": "$.path", "destination_path.$": "$.target"}],
+                "source_endpoint.$": f"$.{name}.from",
+                "destination_endpoint.$": f"$.{name}.to",
+                "DATA": [{"source_path.$": f"$.{name}.path", "destination_path.$": f"$.{name}.target"}],
             },
-            "ResultPath": "$.moved",
-            "End": True,
+            "ResultPath": f"$.{name}.moved",
+            **({"Next": names[number]} if number < len(names) else {"End": True}),
         }
-    },
-}
+        for number, name in enumerate(names, 1)
+    }
+    return {"StartAt": names[0], "States": states}
 
 
 def waiting(seconds: float) -> dict[str, Any]:

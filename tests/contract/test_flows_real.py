@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from flows_world import MOVE, QUIET, World, waiting
+from flows_world import QUIET, World, moving, waiting
 
 from iri_common import (
     AuthError,
@@ -220,17 +220,21 @@ def test_a_failure_is_told_as_ours(world: World) -> None:
 # ------------------------------------------------------------------------------------------- people
 
 
-def body(world: World, name: str) -> dict[str, str]:
+def a_move(world: World, name: str, source: str | None = None) -> dict[str, str]:
+    """Of a new file to the beamline's collection."""
     (world.place.home / name).write_bytes(b"slices")
-    ends = {"from": world.place.collection, "to": world.place.collection_of("beam")}
-    return {**ends, "path": str(world.place.home / name), "target": f"/{name}"}
+    ends = {"from": source or world.place.collection, "to": world.place.collection_of("beam")}
+    path = f"/{name}" if source else str(world.place.home / name)
+    return {**ends, "path": path, "target": f"/{name}"}
 
 
-def test_a_client_consents_for_itself(world: World) -> None:
-    run = world.flows().run(world.made(MOVE), body(world, "own"), key=KEY, timeout=20)
-    assert run.output["moved"]["details"]["files_transferred"] == 1
-    assert (world.beam / "own").read_bytes() == b"slices"
-    assert world.asked()["globusResumeRun"] == world.asked()["globusRunFlow"] == 1
+def test_a_client_consents_for_itself_to_one_after_the_other(world: World) -> None:
+    vault = world.place.add_collection("vault", world.place.home, data_access=True)
+    body = {"one": a_move(world, "one"), "two": a_move(world, "two", vault)}
+    run = world.flows().run(world.made(moving("one", "two")), body, key=KEY, timeout=20)
+    assert [run.output[name]["moved"]["details"]["files_transferred"] for name in body] == [1, 1]
+    assert [(world.beam / name).read_bytes() for name in body] == [b"slices"] * 2
+    assert (world.asked()["globusResumeRun"], world.asked()["globusRunFlow"]) == (2, 1)
 
 
 def log_in(world: World, *scopes: str) -> None:
@@ -239,12 +243,12 @@ def log_in(world: World, *scopes: str) -> None:
 
 
 def test_a_person_is_told_once_what_to_run(world: World) -> None:
-    flow, flows = world.made(MOVE), world.flows(world.person())
+    flow, flows = world.made(moving("it")), world.flows(world.person())
     with pytest.raises(AuthError, match=r"nobody|is not for the flow .*; run: iri globus login --scope"):
-        flows.start(flow, body(world, "of a person"), key=KEY)
+        flows.start(flow, {"it": a_move(world, "of a person")}, key=KEY)
     assert world.began(flow) == []
     log_in(world, flow_scope(flow), *runs_scopes())
-    run_id = flows.start(flow, body(world, "of a person"), key=KEY)
+    run_id = flows.start(flow, {"it": a_move(world, "of a person")}, key=KEY)
     with pytest.raises(AuthError, match="Missing required data_access consent") as caught:
         flows.wait(run_id, timeout=20)
     command = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import globus_sdk
 import pytest
@@ -200,14 +201,27 @@ def test_tokens_are_for_one_service_and_scope(flows: globus_sdk.FlowsClient, pla
         flow_client(place, "00000000-0000-0000-0000-000000000000")
 
 
-def test_a_restart_goes_on_with_what_runs(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restart_goes_on_with_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalFacility(root=tmp_path / "place") as place:
         for name, value in place.globus_env.items():
             monkeypatch.setenv(name, value)
-        flows = flows_client(place)
-        run_id = flow_client(place, made(flows, {"Type": "Wait", "Seconds": 1})).run_flow({})["run_id"]
+        flows, flow_id = (
+            flows_client(place),
+            made(flows_client(place), {"Type": "Wait", "Seconds": 0.1}, MOVE),
+        )
+        (place.home / "scan").write_bytes(b"slices")
+        ends = dict.fromkeys(("from", "to"), place.collection)
+        body = {**ends, "path": str(place.home / "scan"), "target": str(place.home / "there")}
+        place.order("transfer_slow", "globusSubmitTransfer", seconds=0.5)
+        run_id = flow_client(place, flow_id).run_flow(body)["run_id"]
+        deadline = time.monotonic() + 10
+        while not place.transfers():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         place.kill()
         place.restart()
         assert await_run(flows, run_id)["status"] == "SUCCEEDED"
         codes = [each["code"] for each in flows.get_run_logs(run_id)]
-    assert codes == ["FlowStarted", "WaitStarted", "WaitCompleted", "FlowSucceeded"]
+        assert len(place.transfers()) == 1
+    steps = ["WaitStarted", "WaitCompleted", "ActionStarted", "ActionCompleted"]
+    assert codes == ["FlowStarted", *steps, "FlowSucceeded"]

@@ -108,8 +108,8 @@ class FlowService:
     ) -> FlowRun:
         """The run at its end, whatever end.
 
-        One that waits for a consent is resumed once, which is enough where the credential can give it by
-        itself, or somebody has given it meanwhile.
+        One that waits for a consent is resumed once for it, which is enough where the credential can give it
+        by itself, or somebody has given it meanwhile.
 
         Args:
             run_id: Of the run.
@@ -178,7 +178,7 @@ class _Wait:
     def __init__(self, globus: Globus, run_id: str, pace: TaskPace, on_change: OnRun | None) -> None:
         self._globus, self._run_id, self._pace, self._on_change = globus, run_id, pace, on_change
         self._seen: FlowRun | None = None
-        self._resumed = False
+        self._resumed = set[Sequence[str]]()  # for what
         self._changed_at = self._answered_at = self._now()
 
     @staticmethod
@@ -215,10 +215,10 @@ class _Wait:
             self._on_change(run)
 
     async def _resume(self, run: FlowRun) -> None:
-        if self._resumed:
+        if run.wants in self._resumed:
             what = f"run {run.run_id} of flow {run.flow_id} waits ({run.words})"
             raise AuthError(f"{what}; {run.remedy}, then wait for it again", facility=LABEL)
-        self._resumed = True
+        self._resumed.add(run.wants)
         await self._globus.flows.resume(run)
 
 

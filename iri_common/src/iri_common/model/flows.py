@@ -37,7 +37,8 @@ class FlowRun:
         code: Why it is as it is, one of Globus' words: FlowSucceeded, FlowCanceled, ConsentRequired, ….
         words: The same for people.
         output: The data of the flow at the end of a run that succeeded.
-        remedy: What a person does where a consent or a login is what it waits for; "" for nothing.
+        wants: The consents, or what of a login, that it waits for.
+        remedy: What a person does about those; "" for nothing.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class FlowRun:
     code: str = ""
     words: str = ""
     output: Any = None
+    wants: Sequence[str] = ()
     remedy: str = ""
 
 

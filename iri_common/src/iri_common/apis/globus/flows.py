@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from iri_common.apis.globus.client import LABEL, GlobusClient, Service
@@ -120,10 +121,13 @@ class GlobusFlows:
         return await self._client.ask(self._flows, "listRuns", read)
 
     def _run_of(self, words: Mapping[str, Any], needs: Needs | None = None) -> FlowRun:
-        return run_of(words, self._client.credential.remedy(needs) if needs is not None else "")
+        run = run_of(words)
+        if needs is None:
+            return run
+        return replace(run, wants=needs.names, remedy=self._client.credential.remedy(needs))
 
 
-def run_of(words: Mapping[str, Any], remedy: str = "") -> FlowRun:
+def run_of(words: Mapping[str, Any]) -> FlowRun:
     """A run as its document tells it."""
     try:
         state = RunState(words["status"])
@@ -139,7 +143,6 @@ def run_of(words: Mapping[str, Any], remedy: str = "") -> FlowRun:
         code=str(details.get("code") or ""),
         words=str(details.get("description") or ""),
         output=details.get("output"),
-        remedy=remedy if state is RunState.INACTIVE else "",
     )
 
 

@@ -73,6 +73,11 @@ class Needs:
         """Whether a person has to show up, not only to consent."""
         return bool(self.domains or self.policies or self.identities or self.mfa)
 
+    @property
+    def names(self) -> Sequence[str]:
+        """All that is asked for, to be compared."""
+        return (*self.scopes, *self.domains, *self.policies, *self.identities, *["mfa"] * self.mfa)
+
     def command(self, login: str = LOGIN) -> str:
         """The line to copy into a shell; every word is quoted, for they come from a server."""
         collections: list[str] = []
