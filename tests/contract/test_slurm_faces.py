@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from iri_common import Facility
 from iri_common.apis.kind import ApiWords
 from iri_common.apis.slurm import API, SlurmDialect
 from iri_common.apis.slurm.accounts import S3mAccounts
@@ -172,6 +173,18 @@ async def test_what_s3m_tells_of_a_token(place, transport):
     assert "compute-ace" in concerns
     good = (await S3mAccounts(s3m_session(place, transport)).introspect()).value
     assert not good.concerns(datetime.now(UTC))
+
+
+def test_a_person_is_told_what_a_token_lacks(place: LocalFacility) -> None:
+    words = {"dialect": "slurm", "site": "s3m"}
+    soon = Facility(
+        place.s3m_url, token=place.new_s3m_token("demo", ["data-streaming"], lifetime=60), **words
+    )
+    ends, lacks = soon.accounts.concerns()
+    assert "cannot be renewed: make the next one" in ends
+    assert "compute-ace" in lacks
+    assert not Facility(place.s3m_url, token=place.s3m_token, **words).accounts.concerns()
+    assert not Facility(place.base_url, token=place.token).accounts.concerns()
 
 
 async def test_a_token_that_works_once(place, transport):

@@ -155,8 +155,18 @@ def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Findi
         yield checks.token(token, settings.token.identity, principal, time.time())
         if isinstance(settings.token, PrivateKeyJwt):
             yield from _client(settings.token, facility)
+        yield from _concerns(facility)
     if settings.kind.runs_jobs:
         yield from checks.projects(facility)
+
+
+def _concerns(facility: Facility) -> Iterator[Finding]:
+    try:
+        concerns = facility.accounts.concerns()
+    except IriError as error:
+        yield Finding("token", Mark.WARN, f"what it may do is not told: {error}")
+        return
+    yield from (Finding("token", Mark.WARN, each) for each in concerns)
 
 
 def _client(source: PrivateKeyJwt, facility: Facility) -> Iterator[Finding]:

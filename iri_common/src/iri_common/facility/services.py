@@ -22,7 +22,7 @@ from iri_common.model.facility import (
     Site,
     StorageLocation,
 )
-from iri_common.model.ports import ClientsApi, Ledger
+from iri_common.model.ports import ClientsApi, ConcernsApi, Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,11 @@ class AccountService(Service):
         if not isinstance(accounts, ClientsApi):
             raise NotOffered("this API tells nothing of its clients", facility=self.settings.label)
         return (await accounts.clients()).value
+
+    async def concerns(self) -> Sequence[str]:
+        """What a person should know of the token before it is relied on; nothing where nobody tells."""
+        accounts = self.door.dialect.accounts
+        return (await accounts.concerns()).value if isinstance(accounts, ConcernsApi) else ()
 
     async def capabilities(self) -> Sequence[Capability]:
         """What allocations are counted in."""

@@ -123,6 +123,15 @@ class ClientsApi(Protocol):
     async def clients(self) -> Done[Sequence[ApiClient]]: ...
 
 
+@runtime_checkable
+class ConcernsApi(Protocol):
+    """Beside the accounts of an API that tells what its tokens may do, and until when."""
+
+    async def concerns(self) -> Done[Sequence[str]]:
+        """What a person should know of the token before it is relied on, a sentence each."""
+        ...
+
+
 class Dialect(Protocol):
     """One facility API in our words. An API that it lacks raises NotOffered when asked for."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from iri_common.apis.reading import Reading
 from iri_common.apis.slurm.calls import CLUSTER, Calls
@@ -89,6 +90,10 @@ class S3mAccounts(_NoAllocations):
         token = project_token(Reading(self._session.label, operation).one(IntrospectReply, reply.value))
         self._one_time = token if token.one_time else None
         return Done(token)
+
+    async def concerns(self) -> Done[Sequence[str]]:
+        """Its end, its beginning, and what it may not do."""
+        return Done((await self.introspect()).value.concerns(datetime.now(UTC)))
 
     async def check_token(self) -> Done[str | None]:
         """The user that jobs will belong to."""
