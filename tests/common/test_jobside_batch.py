@@ -158,6 +158,7 @@ def test_slurm_directives_say_what_was_asked(fields: dict) -> None:
             "#SBATCH --dependency=afterok:7",
         ),
         ({"name": "a b"}, "slurm", "#SBATCH --job-name='a b'"),
+        ({"stdout_path": 'a\\b "c'}, "slurm", r'#SBATCH --output="a\\b \"c"'),
         ({"resources": {}}, "pbs", "#PBS -l select=1"),
         (
             {"resources": {"node_count": 2, "process_count": 8, "cpu_cores_per_process": 4}},
@@ -194,6 +195,11 @@ def test_what_the_api_is_told_by_itself_is_left_out() -> None:
         ({"attributes": {"custom_attributes": {"bad name": "x"}}}, "slurm", "not the name of an option"),
         ({"attributes": {"custom_attributes": {"array": "0-3"}}}, "slurm", "a job of its own"),
         ({"attributes": {"custom_attributes": {"J": "0-3"}}}, "pbs", "a job of its own"),
+        ({"attributes": {"custom_attributes": {"arr": "0-3"}}}, "slurm", "a job of its own"),
+        ({"attributes": {"custom_attributes": {"job-n": "x"}}}, "slurm", "`name`"),
+        ({"attributes": {"custom_attributes": {"wait": ""}}}, "slurm", "until the job is over"),
+        ({"attributes": {"custom_attributes": {"test-only": ""}}}, "slurm", "no job at all"),
+        ({"launcher": "srun 'x"}, "slurm", "launcher"),
         ({"stdin_path": "x"}, "pbs", "stdin_path"),
         ({"resources": {"node_count": 2, "process_count": 3}}, "pbs", "evenly"),
         ({"attributes": {"reservation_id": "R1"}}, "pbs", "queue_name"),
@@ -202,6 +208,14 @@ def test_what_the_api_is_told_by_itself_is_left_out() -> None:
 def test_what_cannot_be_said_is_refused(fields: dict, scheduler: Any, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         batch_script(wire(**fields), scheduler)
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "pbs"])
+def test_no_line_of_a_pre_launch_is_taken_for_a_directive(scheduler: Any) -> None:
+    script = batch_script(wire(pre_launch="#SBATCH --array=1-9\n#PBS -J 1-9", launcher="srun"), scheduler)
+    _, _, below = script.partition("\n#SBATCH --array=1-9\n#PBS -J 1-9\n")
+    above = script.removesuffix(below).splitlines()
+    assert any(line and not line.startswith("#") for line in above)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(1, "0:00:01"), (3600, "1:00:00"), (90061, "25:01:01")])

@@ -17,7 +17,18 @@ from iri_common.model.errors import UsageError
 Scheduler = Literal["slurm", "pbs"]
 
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_ARRAYS = frozenset({"array", "a", "J"})
+_ARRAY = (
+    "an array is many jobs with many ends, and one is watched under one id; submit each of its tasks as a "
+    "job of its own"
+)
+_ARRAYS = frozenset({"a", "J"})
+# Slurm's options that make something else of a submit than one job that can be found.
+_NOT_ONE_JOB: Mapping[str, str] = {
+    "array": _ARRAY,
+    "job-name": "the name by which a job is found again is in `name`",
+    "wait": "sbatch would not answer until the job is over",
+    "test-only": "sbatch would ask for no job at all",
+}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -77,7 +88,8 @@ def plain_script(spec: Mapping[str, Any], *, exports: bool = True, directory: bo
 def _framed(spec: Mapping[str, Any], command: str) -> list[str]:
     before = encodable(spec.get("pre_launch") or ":", "pre_launch")
     after = encodable(spec.get("post_launch") or ":", "post_launch")
-    return [before, command, "iri_code=$?", after, 'exit "$iri_code"']
+    # Schedulers look for directives up to the first command, which this one is.
+    return [":", before, command, "iri_code=$?", after, 'exit "$iri_code"']
 
 
 def _environment(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -88,7 +100,10 @@ def _environment(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _launcher(spec: Mapping[str, Any]) -> list[str]:
     launcher = spec.get("launcher") or ""
     # PSI/J's word for no launcher at all.
-    return [] if launcher == "single" else shlex.split(launcher)
+    try:
+        return [] if launcher == "single" else shlex.split(launcher)
+    except ValueError as error:
+        raise UsageError(f"launcher: {launcher!r} cannot be split into words: {error}") from None
 
 
 # -------------------------------------------------------------------------------------------- Slurm
@@ -199,10 +214,10 @@ def _option(option: str, value: str, field: str) -> str:
 
 def _custom(prefix: str, name: str, value: str) -> str:
     if name in _ARRAYS:
-        raise UsageError(
-            "an array is many jobs with many ends, and one is watched under one id; submit each of its tasks "
-            "as a job of its own"
-        )
+        raise UsageError(_ARRAY)
+    for option, why in _NOT_ONE_JOB.items():
+        if len(name) > 1 and option.startswith(name):  # getopt takes what an option begins with for it
+            raise UsageError(f"the custom attribute {name!r} cannot be asked for: {why}")
     if not _OPTION.fullmatch(name):
         raise UsageError(f"the custom attribute {name!r} is not the name of an option of this scheduler")
     return f"{prefix}{name}={_value(value, name)}" if value else f"{prefix}{name}"
@@ -211,4 +226,7 @@ def _custom(prefix: str, name: str, value: str) -> str:
 def _value(value: str, field: str) -> str:
     if _CONTROLS.search(value):
         raise UsageError(f"{field} has a control character in it, which no directive can carry: {value!r}")
+    if "\\" in value:  # sbatch takes it for an escape in single quotes, too
+        escaped = re.sub(r'(["\\])', r"\\\1", encodable(value, field))
+        return f'"{escaped}"'
     return shlex.quote(encodable(value, field))
