@@ -79,6 +79,10 @@ async def test_a_quota_is_a_refusal_too():
         error(500, "('Channel not open for sending',)"),
         error(500, FAILED + "Socket timed out on send/recv operation"),
         error(500, FAILED + "Unable to contact slurm controller (connect failure)"),
+        error(500, SBATCH + "lua: unknown option 'x'\n" + FAILED + "Socket timed out on send/recv operation"),
+        error(
+            500, SBATCH + "no such file or directory\n" + FAILED + "Zero Bytes were transmitted or received"
+        ),
         error(500, QSUB + "cannot connect to server pbs (errno=111)"),
         error(408, "Command execution timeout limit exceeded."),
         error(424, "Unable to establish SSH connection."),

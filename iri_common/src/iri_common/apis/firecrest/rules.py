@@ -69,6 +69,12 @@ _REFUSED = re.compile(
     r"|would exceed|queue is not enabled|script file|directive error|cannot send to|maximum number of jobs)",
     re.IGNORECASE,
 )
+# What is said of a time-out counts more, whatever warnings of that kind stand before it.
+_UNSURE = re.compile(
+    r"timed out|time-?out\b|unable to contact|zero bytes|communication (?:error|failure)"
+    r"|connect failure|connection (?:refused|reset|failure|lost|closed)",
+    re.IGNORECASE,
+)
 _NO_SUCH_JOB = re.compile(r"\binvalid job id|\bunknown job id|\bjob not found", re.IGNORECASE)
 _JOB_IS_OVER = re.compile(r"already completing or completed|\bjob has finished", re.IGNORECASE)
 _NOT_MINE = re.compile(r"access/permission denied|\bq(?:del|sub): unauthorized request", re.IGNORECASE)
@@ -81,6 +87,7 @@ _CANCEL = frozenset({"delete_job_cancel"})
 _CHECKSUM = frozenset({"ops/checksum"})
 
 WORDS = (
+    Word(Outcome.BROKEN, _UNSURE, operations=_SUBMITS, statuses=frozenset({500})),
     Word(Outcome.INVALID, _REFUSED, operations=_SUBMITS, statuses=frozenset({400, 403, 500})),
     Word(Outcome.NOT_FOUND, _NO_SUCH_JOB, operations=_JOB, statuses=frozenset({500})),
     Word(Outcome.CONFLICT, _JOB_IS_OVER, operations=_CANCEL, statuses=frozenset({500})),
