@@ -376,6 +376,44 @@ async def test_what_a_service_repeats_of_an_environment_is_not_told() -> None:
     assert "s3cret" not in repr(request)
 
 
+@pytest.mark.parametrize("secret", ["s3cret" * 200, 's3cret"q\\z', "s3cret\nline  two", "s3crét-größe"])
+@pytest.mark.parametrize("status", [200, 422, 500])
+@pytest.mark.parametrize("where", ["detail", "text", "input", "html"])
+async def test_no_part_of_a_secret_is_told_however_it_comes_back(
+    status: int, where: str, secret: str
+) -> None:
+    bodies = {
+        "detail": {"detail": f"{'x ' * 200} {secret} is bad"},
+        "text": f"{'x ' * 200} {secret} is bad",
+        "input": {"detail": [{"input": {"PW": secret}}]},
+        "html": {"unknown": {"PW": secret}},
+    }
+    body = bodies[where] if isinstance(bodies[where], str) else json.dumps(bodies[where])
+    kind = "application/json" if where in {"detail", "input"} and status != 200 else "text/plain"
+    answer = WireReply(status, {"content-type": kind}, body.encode())
+    request = Request("launchJob", "POST", "/compute/job/r", replay=Replay.ONCE, json={}, secrets=[secret])
+    with pytest.raises(errors.IriError) as told:
+        await open_session(FakeTransport(answer), attempts=1).send(request)
+    assert "s3cr" not in str(told.value)
+
+
+async def test_a_long_token_that_comes_back_is_not_told_in_part() -> None:
+    token = "eyJ" + "a1B2" * 300
+    answer = reply(400, {"detail": f"malformed token {token}"})
+    told = await error_of(answer, source=StaticToken(token))
+    assert "a1B2" not in str(told)
+    assert "malformed token" in str(told)
+
+
+async def test_a_link_that_a_redirect_names_is_not_told() -> None:
+    answer = WireReply(307, {"location": "https://me:pw@s3.example/b/k?X-Amz-Signature=abcdef&x=1#t"}, b"")
+    told = str(await error_of(answer))
+    assert "s3.example/b/k" in told
+    assert not {"Signature", "abcdef", "pw@"} & {
+        each for each in ("Signature", "abcdef", "pw@") if each in told
+    }
+
+
 @pytest.mark.parametrize(
     ("answer", "reached"),
     [

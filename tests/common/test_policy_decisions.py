@@ -62,7 +62,7 @@ def test_every_status_has_one_meaning(status: int) -> None:
         301: Outcome.INVALID, 307: Outcome.INVALID, 308: Outcome.INVALID,
         401: Outcome.BAD_TOKEN, 403: Outcome.FORBIDDEN, 404: Outcome.NOT_FOUND, 408: Outcome.BROKEN,
         409: Outcome.CONFLICT, 413: Outcome.TOO_LARGE, 429: Outcome.RATE_LIMITED, 501: Outcome.NOT_OFFERED,
-        502: Outcome.AWAY, 503: Outcome.AWAY, 504: Outcome.AWAY,
+        499: Outcome.AWAY, 502: Outcome.AWAY, 503: Outcome.AWAY, 504: Outcome.AWAY,
     }  # fmt: skip
     by_hundred = {
         1: Outcome.UNREADABLE,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote_plus
 
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.http import telemetry
@@ -239,12 +241,23 @@ class Session:
         self.reached = self.reached or verdict.outcome is not Outcome.AWAY
         if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
             self._tokens.refused(token)
-        if token and token.value in verdict.detail:  # some services repeat what they refuse
-            verdict = replace(verdict, detail=verdict.detail.replace(token.value, "[token]"))
-        for secret in request.secrets:
-            if len(secret) >= SHORTEST_SECRET:
-                verdict = replace(verdict, detail=verdict.detail.replace(secret, "[secret]"))
+        if verdict.outcome is not Outcome.OK:  # some services repeat what they refuse
+            secrets = {secret: "[secret]" for secret in request.secrets if len(secret) >= SHORTEST_SECRET}
+            hidden = ({token.value: "[token]"} if token else {}) | secrets
+            verdict = replace(verdict, detail=await self._told(request, reply, verdict.detail, hidden))
         return _Attempt(verdict, reply.headers, reply.status)
+
+    async def _told(self, request: Request, reply: WireReply, detail: str, hidden: Mapping[str, str]) -> str:
+        """The words of an error without what is hidden, gone before they are cut: no half is told."""
+        body = reply.body
+        for secret, mark in hidden.items():
+            for spelled in _spellings(secret):
+                body = body.replace(spelled, mark.encode())
+        if body != reply.body:
+            detail = (await self._classified(request, replace(reply, body=body))).detail
+        for secret, mark in hidden.items():
+            detail = detail.replace(secret, mark)
+        return detail
 
     async def _current_token(self, tokens: TokenKeeper) -> Token:
         try:
@@ -307,6 +320,14 @@ class Session:
             )
         kind = _KINDS[outcome]
         return kind(f"{_LEAD[outcome]}{tried}: {verdict.detail}", **context)
+
+
+def _spellings(secret: str) -> Iterator[bytes]:
+    """How a secret may stand in a body: as it is, in JSON (json-c escapes slashes too), in a form."""
+    escaped = json.dumps(secret, ensure_ascii=False)[1:-1]
+    ways = (secret, escaped, escaped.replace("/", "\\/"), json.dumps(secret)[1:-1])
+    for way in dict.fromkeys((*ways, quote_plus(secret, errors="replace"))):
+        yield way.encode(errors="replace")
 
 
 _KINDS: Mapping[Outcome, type[IriError]] = {

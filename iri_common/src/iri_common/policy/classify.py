@@ -59,6 +59,7 @@ _BY_STATUS: Mapping[int, Outcome] = {
     409: Outcome.CONFLICT,
     413: Outcome.TOO_LARGE,
     429: Outcome.RATE_LIMITED,
+    499: Outcome.AWAY,  # a gateway's, gRPC's CANCELLED among them: it gave up on what it had passed on
     500: Outcome.BROKEN,
     501: Outcome.NOT_OFFERED,
     502: Outcome.AWAY,
@@ -177,7 +178,9 @@ def classify(
         return _success(status, headers, body, operation, raw, rules)
     detail = _detail(headers, body, rules.says) or f"HTTP {status}"
     if 300 <= status < 400 and "location" in headers:
-        detail = _cut(f"HTTP {status}, redirected to {headers['location']}") + "; is the base URL right?"
+        detail = (
+            _cut(f"HTTP {status}, redirected to {_bare(headers['location'])}") + "; is the base URL right?"
+        )
     if status == 404 and not _is_own(headers, rules):
         return Verdict(Outcome.AWAY, detail=f"{detail}; no 404 of this API, so is the base URL right?")
     if status == 404 and operation in rules.empty_when_missing:
@@ -268,6 +271,11 @@ def _shorten(body: bytes) -> str:
     if text.lstrip()[:1] == "<":  # a gateway's HTML page says nothing that a person needs
         return "an HTML page, probably from a gateway"
     return _cut(" ".join(text.split()))
+
+
+def _bare(link: str) -> str:
+    """A link without what may be a secret: a signature, a password."""
+    return re.sub(r"//[^/?#]*@", "//", re.sub(r"[?#].*", "", link, flags=re.DOTALL))
 
 
 def _cut(text: str, limit: int = 600) -> str:
