@@ -100,6 +100,21 @@ async def test_what_has_passed_meanwhile_is_asked_for_again():
     assert len(wire.seen) == 3
 
 
+async def test_a_look_that_stays_without_a_reason_tells_of_no_job():
+    for probe in ((500, errors(2017)), (400, errors(9000))):
+        door, wire = dialect({"DELETE": probe, "GET": MUTE})
+        with pytest.raises(TransientError):
+            await door.jobs.status("cluster", "7")
+        assert len(wire.seen) <= 3
+
+
+async def test_a_submit_is_never_repeated_for_want_of_a_reason():
+    door, wire = dialect({"POST": (400, errors(-1)), "DELETE": (500, errors(2017))})
+    with pytest.raises(Refused):
+        await door.jobs.submit("cluster", SPEC, "k")
+    assert wire.seen == ["POST /slurm/v0.0.38/job/submit"]
+
+
 @pytest.mark.parametrize("body", [errors(1007), errors(6000)])
 @pytest.mark.parametrize("status", [401, 511])
 async def test_later_versions_say_what_is_wrong_with_a_token(status, body):
@@ -132,6 +147,7 @@ async def test_later_versions_say_what_is_wrong_with_a_token(status, body):
         ((200, {"errors": [], "job_id": "x"}), AmbiguousReply, "unreadable"),
         ((401, "Authentication failure"), AuthError, "bad token"),
         ((400, {"code": 3, "message": "unknown field array"}), Refused, "invalid"),
+        ((499, {"code": 1, "message": "context canceled"}), AmbiguousReply, "away"),  # gRPC's CANCELLED
     ],
 )
 async def test_what_a_submit_may_be_told(answer, error, outcome):
@@ -298,3 +314,8 @@ async def test_resources_and_downtimes():
     (incident,) = (await door.status.incidents(resource_id="odo")).value
     assert (incident.type, str(incident.status), incident.resource_ids) == ("planned", "down", ("odo",))
     assert (await door.status.incidents(resource_id="x")).value == []
+
+
+async def test_a_federation_counts_its_jobs_with_ten_digits():
+    door, _ = dialect({"GET": {"jobs": [{"job_id": 1006632961, "job_state": "RUNNING"}]}})
+    assert (await door.jobs.status("cluster", "1006632961")).value.state is JobState.ACTIVE

@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
-from iri_common.apis.slurm.rules import UNEXPLAINED
+from iri_common.apis.slurm.rules import LOOKS, UNEXPLAINED
 from iri_common.apis.slurm.versions import Site, Version
 from iri_common.http.session import Reply, Request, Session
-from iri_common.model.errors import IriError, NotFound, NotOffered, Refused
+from iri_common.model.errors import IriError, NotFound, NotOffered, Refused, TransientError
 from iri_common.policy.classify import Outcome
 
 CLUSTER = "cluster"  # a slurmrestd is one resource, and has no name for it
@@ -106,10 +106,23 @@ class Calls:
         try:
             return await self.session.send(placed)
         except Refused as error:
-            if self.site.by_resource or not UNEXPLAINED.search(error.message):
+            if self.site.by_resource or not _unexplained(request, error):
                 raise
         await self._find_out(version, resource_id)
-        return await self.session.send(placed)
+        try:
+            return await self.session.send(placed)
+        except Refused as error:
+            if not _unexplained(request, error):
+                raise
+            # As a refusal it would say of a job that slurmctld does not know it.
+            raise TransientError(
+                f"Slurm's REST service failed and gives no reason: {error.message}",
+                facility=self.label,
+                operation=request.operation,
+                request_id=error.request_id,
+                status=error.status,
+                outcome=Outcome.BROKEN,
+            ) from None
 
     async def _find_out(self, version: Version, resource_id: str) -> None:
         """Learn whether the token was refused or slurmctld was not there, which a look does not tell apart.
@@ -120,9 +133,13 @@ class Calls:
             AuthError: if it is the token.
             Unreachable: if it is slurmctld.
         """
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(Refused):
             path = self.site.path(version, resource_id, "job/0")
             await self.session.send(Request(operation="cancelJob", method="DELETE", path=path))
+
+
+def _unexplained(request: Request, error: Refused) -> bool:
+    return request.operation in LOOKS and UNEXPLAINED.search(error.message) is not None
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
 from iri_common.policy.retry import Replay
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}")  # S3M takes fewer than ten digits; Slurm's own limit is near that
+_NUMBER = re.compile(r"[1-9][0-9]*")
 _LETTER = re.compile(r"%([a-zA-Z%]|$)")
 _DEFAULT_OUTPUT = "slurm-%j.out"
 _RECORDED_SECONDS = 7 * 86400  # how far back a name is looked for
@@ -139,7 +139,7 @@ class SlurmJobs:
         return await self.status(resource_id, job_id)
 
     async def _found(self, resource_id: str, job_id: str) -> JobReply | None:
-        if not _NUMBER.fullmatch(job_id):
+        if not self._is_number(job_id):
             await self._calls.version(resource_id)  # there is no such job, but is there such a resource?
             return None
         request = Request(operation="getJob", method="GET", path=f"job/{job_id}")
@@ -182,8 +182,11 @@ class SlurmJobs:
     def _jobs(self, operation: str, reply: Reply) -> Sequence[JobReply]:
         return self._reading(operation).many(JobReply, field(reply.value, "jobs"))
 
+    def _is_number(self, job_id: str) -> bool:
+        return len(job_id) <= self._calls.site.digits and _NUMBER.fullmatch(job_id) is not None
+
     def _id(self, job_id: str, operation: str) -> str:
-        if not _NUMBER.fullmatch(job_id):
+        if not self._is_number(job_id):
             raise NotFound(
                 f"{job_id!r} is not the number of a job", facility=self._calls.label, operation=operation
             )

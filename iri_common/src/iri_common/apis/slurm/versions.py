@@ -61,6 +61,7 @@ class Site:
         archived: A look at one job is answered by the accounting database, in its words.
         changes: Jobs can be changed.
         kill: Cancels name the signal.
+        digits: The most in a job's number, whose upper bits tell the clusters of a federation apart.
     """
 
     name: str = ""
@@ -71,6 +72,7 @@ class Site:
     archived: bool = False
     changes: bool = True
     kill: bool = False
+    digits: int = 10
 
     def path(self, version: Version, resource_id: str, rest: str) -> str:
         """The path of what is asked of a resource."""
@@ -101,4 +103,5 @@ S3M = Site(
     # The gateway sends SIGTERM where nothing is said, which a job may survive and Slurm refuses for one that
     # waits. Asked for SIGKILL, Slurm itself sends SIGTERM first and the other after its KillWait.
     kill=True,
+    digits=9,
 )
