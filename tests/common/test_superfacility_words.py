@@ -179,6 +179,11 @@ REFUSING = [
     ("sbatch: error: Batch job submission failed: Socket timed out on send/recv", AmbiguousReply, "away"),
     ("sbatch: error: Unable to contact slurm controller (connect failure)", AmbiguousReply, "away"),
     ("sbatch: error: Resource temporarily unavailable", AmbiguousReply, "away"),
+    ("sbatch: error: Batch job submission failed: Message receive failure", AmbiguousReply, "away"),
+    ("sbatch: error: Batch job submission failed: Unexpected message received", AmbiguousReply, "away"),
+    ("Connection to login05.chn closed by remote host.", AmbiguousReply, "away"),
+    ("client_loop: send disconnect: Broken pipe", AmbiguousReply, "away"),
+    ("Timeout, server login05 not responding.", AmbiguousReply, "away"),
     ("Permission denied", PermissionDenied, "forbidden"),
 ]
 
@@ -283,6 +288,19 @@ async def test_a_failure_inside_a_success(error: str | None, kind: type) -> None
         with pytest.raises(kind) as caught:
             await call(dialect(Wire(reply)).files)
         assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("error", ["sacct: error: Database is busy", "squeue: error: Invalid user: u"])
+async def test_a_queue_that_cannot_be_read_tells_of_no_job(error: str) -> None:
+    with pytest.raises(TransientError):
+        await dialect(Wire(ok({"status": "ERROR", "error": error}))).jobs.status(M, "1")
+
+
+async def test_a_job_that_accounting_does_not_know_may_be_in_the_queue() -> None:
+    unknown = ok({"status": "ERROR", "error": "job 1 not found"})
+    wire = Wire(unknown, rows({"jobid": "1", "state": "PENDING"}))
+    assert (await dialect(wire).jobs.status(M, "1")).value.state is JobState.QUEUED
+    assert (await dialect(Wire(unknown)).jobs.status(M, "1")).value.state is JobState.MISSING
 
 
 @pytest.mark.parametrize("detail", ["Not authenticated", "Permission denied", "token expired"])

@@ -75,12 +75,14 @@ class SuperfacilityJobs:
 
         Accounting hears of a job some seconds after the queue, so that is asked about one without a row.
         """
-        try:
-            row = await self._row(resource_id, job_id, sacct=True)
-            row = row or await self._row(resource_id, job_id, sacct=False)
-        except NotFound as error:
-            return Done(JobStatus(JobState.MISSING, message=error.message))
-        return Done(_status(row) if row else JobStatus(JobState.MISSING))
+        unknown: NotFound | None = None
+        for sacct in (True, False):
+            try:
+                if row := await self._row(resource_id, job_id, sacct=sacct):
+                    return Done(_status(row))
+            except NotFound as error:
+                unknown = error
+        return Done(JobStatus(JobState.MISSING, message=unknown.message if unknown else None))
 
     async def list(
         self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool

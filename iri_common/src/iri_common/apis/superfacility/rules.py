@@ -63,9 +63,13 @@ WORDS = (
     # An sbatch that lost its connection may have been heard: the job's name will tell.
     _word(
         Outcome.AWAY,
-        r"\btimed out\b|unable to contact|connection (refused|reset|closed)|zero bytes were transmitted"
+        r"\btimed out\b|\btimeout, server\b|unable to contact|connection (refused|reset|closed)|broken pipe"
+        r"|\bconnection to\b.{0,80}\bclosed\b|zero bytes were transmitted"
+        r"|message (send|receive) failure|unexpected message"
         r"|temporarily un(available|able)|slurm\w* (is )?down|stale (nfs )?file handle|input/output error",
     ),
+    # What keeps the queue from being read says nothing of a job in it.
+    _word(Outcome.BROKEN, r"\b(squeue|sacct|slurm\w*)\b", ("read_job", "read_jobs")),
     _word(Outcome.NOT_FOUND, r"no such file|does not exist|no such (host|machine|project|user)"),
     _word(Outcome.FORBIDDEN, r"permission denied|not permitted|access denied"),
     # A quota that is exceeded is no limit of this API, so neither word is enough alone.
