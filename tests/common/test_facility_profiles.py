@@ -424,6 +424,8 @@ def test_clients_of_every_kind_in_the_environment(monkeypatch, variables: dict, 
         ('key = { env = "K" }\nsecret = { env = "S" }', "no secret or password goes with it"),
         ('id = "x"\ntoken_url = "https://t"', "needs a secret, a key"),
         ('token_url = "https://t"\nsecret = { env = "S" }', "needs an id"),
+        ('key = { env = "" }', "must point to a secret"),
+        ('key = { file = "" }', "must point to a secret"),
     ],
 )
 def test_a_client_that_is_half_a_client_is_told_at_once(file: Path, lines: str, problem: str) -> None:

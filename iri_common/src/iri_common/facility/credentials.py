@@ -38,7 +38,7 @@ class Secret(Words):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.env is None) == (self.file is None):
+        if (self.env is None) == (self.file is None) or not (self.env or self.file):
             raise ValueError(_POINT)
         return self
 
