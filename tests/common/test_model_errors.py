@@ -10,11 +10,20 @@ import re
 import pytest
 
 from iri_common.model import errors
-from iri_common.model.errors import FlowFailed, IriError, JobFailed, JobLost, SubmitUncertain, WaitTimeout
+from iri_common.model.errors import (
+    FlowFailed,
+    IriError,
+    JobFailed,
+    JobLost,
+    PathFailed,
+    SubmitUncertain,
+    WaitTimeout,
+)
 from iri_common.model.facility import AllocationEntry, Availability, Resource
 from iri_common.model.flows import FlowRun, RunState
 from iri_common.model.job import JobStatus
 from iri_common.model.key import JobKey
+from iri_common.model.network import LeaseState, LeaseStatus, NetworkPath
 from iri_common.model.ports import Token, WireRequest
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
@@ -34,6 +43,7 @@ EXTRAS = {
     },
     JobLost: {"ref": REF},
     WaitTimeout: {"ref": REF},
+    PathFailed: {"path": NetworkPath(REF, LeaseStatus("42", LeaseState.FAILED))},
     FlowFailed: {"run": FlowRun("r", "f", RunState.FAILED, code="FlowCanceled")},
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import pickle
 
 import pytest
 from sense_wire import LEASE, Wire, dialect, ok, text
@@ -14,18 +13,14 @@ from iri_common.model.errors import (
     AmbiguousReply,
     AuthError,
     Conflict,
-    IriError,
     NotFound,
     NotOffered,
-    PathFailed,
     Refused,
     ReplyError,
     TransientError,
     UsageError,
 )
-from iri_common.model.key import JobKey
-from iri_common.model.network import LeaseState, LeaseStatus, NetworkPath, PathEnd, PathIntent, Quality
-from iri_common.model.ref import JobRef
+from iri_common.model.network import LeaseState, LeaseStatus, PathEnd, PathIntent, Quality
 from iri_common.policy.leases import Step, WayOut, step, way_out
 
 A, B = "urn:ogf:network:es.net:2013::a:+", "urn:ogf:network:es.net:2013::b:+"
@@ -358,11 +353,3 @@ async def test_domains_by_either_of_their_names():
     ]
     with pytest.raises(NotFound):
         await door.status.resource("urn:c")
-
-
-def test_a_failed_path_travels_between_processes():
-    ref = JobRef("door", "sense", "network", JobKey.of("t"), LEASE)
-    error = PathFailed("it failed", path=NetworkPath(ref, seen(S.FAILED)), facility="door")
-    again = pickle.loads(pickle.dumps(error))
-    assert isinstance(again, IriError)
-    assert (str(again), again.path) == (str(error), error.path)

@@ -21,6 +21,7 @@ IriError
 ├── ReplyError                the facility answered something that its API does not describe
 ├── JobFailed                 the job ended without success
 ├── JobLost                   the facility no longer knows the job and nothing tells how it ended
+├── PathFailed                a path through a network is not up, and will not be
 ├── FlowFailed                a run of a flow ended without success
 ├── WaitTimeout               the caller's own limit on a wait was reached; the job lives on
 └── TransferError             a file did not arrive whole
@@ -260,8 +261,8 @@ class PathFailed(IriError):
         path: As it was seen last.
     """
 
-    def __init__(self, message: str, *, path: NetworkPath, facility: str | None = None) -> None:
-        super().__init__(message, facility=facility)
+    def __init__(self, message: str, *, path: NetworkPath, **context: str | int | None) -> None:
+        super().__init__(message, **context)  # type: ignore[arg-type]
         self.path = path
 
 
