@@ -268,6 +268,13 @@ def test_a_path_that_somebody_deleted_is_told(place, net, wanted, key) -> None:
         net.networks.provision(wanted, key=key)
 
 
+def test_a_path_that_shows_late_is_waited_for(place, net, wanted, key) -> None:
+    place.order("missing", "senseInstance", job=key.job_name("flow"), times=2)
+    assert net.networks.wait(net.networks.provision(wanted, key=key)).up
+    the_only(place, key)
+    net.networks.give_back(key)
+
+
 def test_a_word_that_is_not_known_never_ends_a_wait(place, net, wanted, key) -> None:
     path = net.networks.provision(wanted, key=key)
     place.order("unknown_state", "senseInstance", job=path.id, word="PONDERING", times=3)
