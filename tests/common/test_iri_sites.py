@@ -107,6 +107,8 @@ def test_what_alcf_is_told_runs_as_it_was_asked_for(launcher: str | None, tmp_pa
         ({"directory": 'a"b'}, "directory has a quote"),
         ({"stdout_path": "a\\b"}, "stdout_path has a quote"),
         ({"attributes": {"custom_attributes": {"filesystems": "home\neagle"}}}, "filesystems has a quote"),
+        ({"attributes": {"custom_attributes": {'x",value:"y': "1"}}}, "custom_attributes has a quote"),
+        ({"directory": "a\x01b"}, "directory has a quote"),
     ],
 )
 def test_what_alcf_would_answer_with_501_is_never_sent(fields: dict, problem: str) -> None:

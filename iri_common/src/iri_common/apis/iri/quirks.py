@@ -6,6 +6,7 @@ Sources: the sites' published adapters and guides, and what people reported agai
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,7 @@ _ALCF_REFUSES: Mapping[str, str] = {
 }
 # Each of these is answered with 501; a script says the same.
 _IN_THE_SCRIPT = ("environment", "pre_launch", "post_launch", "launcher", "stdin_path")
+_NOT_PLAIN = re.compile(r'["\\\x00-\x1f\x7f]')
 
 
 def _alcf(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,13 +97,14 @@ def in_plain_letters(script: str) -> str:
 
 
 def _require_plain(value: object, where: str = "the job") -> None:
-    if isinstance(value, str) and any(letter in value for letter in '"\\\n\r'):
+    if isinstance(value, str) and _NOT_PLAIN.search(value):
         raise UsageError(
-            f"{where} has a quote, a backslash or a line end in it, which ALCF's API does not pass on: "
-            f"{value!r}"
+            f"{where} has a quote, a backslash or a control character in it, which ALCF's API does not pass "
+            f"on: {value!r}"
         )
     if isinstance(value, dict):
         for name, each in value.items():  # pyright: ignore[reportUnknownVariableType]
+            _require_plain(name, where)  # pyright: ignore[reportUnknownArgumentType]
             _require_plain(each, str(name))  # pyright: ignore[reportUnknownArgumentType]
 
 
