@@ -397,6 +397,19 @@ async def test_no_part_of_a_secret_is_told_however_it_comes_back(
     assert "s3cr" not in str(told.value)
 
 
+@pytest.mark.parametrize(("request_", "kind"), [(LOOK, errors.Unreachable), (SUBMIT, errors.AmbiguousReply)])
+async def test_a_reply_that_trickles_for_ever_is_lost(monkeypatch, request_, kind) -> None:
+    class Trickle(FakeTransport):
+        async def send(self, request: WireRequest) -> WireReply:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    monkeypatch.setattr(session_module, "LONGEST_REPLY", 0.02)
+    async with asyncio.timeout(5):
+        with pytest.raises(kind):
+            await open_session(Trickle(), attempts=1).send(request_)
+
+
 async def test_a_long_token_that_comes_back_is_not_told_in_part() -> None:
     token = "eyJ" + "a1B2" * 300
     answer = reply(400, {"detail": f"malformed token {token}"})

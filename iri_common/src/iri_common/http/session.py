@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 LARGE = 256 * 1024  # bytes of a reply
 SHORTEST_SECRET = 6  # characters: a "1" or a "true" in the environment is none
+LONGEST_REPLY = 900.0  # seconds from the first byte out to the last one in: one that trickles is never silent
 LONGEST_REST = 120.0  # seconds for all requests, whatever a Retry-After asks: a cancel must get through
 
 
@@ -232,7 +233,10 @@ class Session:
 
     async def _answered(self, request: Request, wire: WireRequest, token: Token | None) -> _Attempt:
         try:
-            reply = await self._transport.send(wire)
+            async with asyncio.timeout(LONGEST_REPLY):
+                reply = await self._transport.send(wire)
+        except TimeoutError:
+            return _Attempt(Verdict(Outcome.LOST, detail=f"no whole reply in {LONGEST_REPLY:.0f} s"), {})
         except NotSent as error:
             return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
         except ReplyLost as error:
