@@ -169,3 +169,34 @@ def test_the_token_of_another_issuer_is_exchanged(place: LocalFacility) -> None:
 def test_a_wrong_login_gets_no_token(place: LocalFacility, wrong: dict[str, str]) -> None:
     with pytest.raises(Exception, match=r"(?i)token|credentials|auth"):
         RequestWrapper(config(place, **wrong))
+
+
+def test_a_path_outlives_the_orchestrator(place: LocalFacility, wrapper: RequestWrapper) -> None:
+    flow = WorkflowCombinedApi(req_wrapper=wrapper)
+    flow.instance_new()
+    flow.instance_create(intent(place, "lasting"))
+    flow.instance_operate("provision")
+    place.restart()
+    until(flow, "CREATE - READY")
+    flow.instance_operate("cancel")
+    until(flow, "CANCEL - READY")
+    flow.instance_delete()
+
+
+def test_orders_strike_in_its_own_words(place: LocalFacility, wrapper: RequestWrapper) -> None:
+    flow = WorkflowCombinedApi(req_wrapper=wrapper)
+    flow.instance_new()
+    place.order("status", "senseCompute", status=503, job="struck")
+    flow.instance_create(intent(place, "other"))
+    with pytest.raises(ValueError, match="503") as caught:
+        flow.instance_create(intent(place, "struck"))
+    assert caught.value.json.keys() == {"exception"}
+    flow.instance_create(intent(place, "struck"))
+    place.order("path_unclean", "senseCancel", seconds=60)
+    flow.instance_operate("provision", sync="true")
+    flow.instance_operate("cancel", force="true")
+    assert flow.instance_get_status(si_uuid=flow.si_uuid) == "CANCEL - READY"
+    assert flow.instance_get_status(si_uuid=flow.si_uuid, status="configstate") == "UNSTABLE"
+    flow.instance_delete()
+    [path] = [each for each in place.paths() if each["id"] == flow.si_uuid]
+    assert path["left"], "whoever deletes too early leaves something behind"
