@@ -16,6 +16,7 @@ from iri_common.model.errors import (
     PermissionDenied,
     RateLimited,
     Refused,
+    ReplyError,
     TooLarge,
     TransientError,
     Unreachable,
@@ -403,6 +404,17 @@ async def test_what_the_api_does_not_have_is_not_asked_for(call):
     with pytest.raises(NotOffered):
         await call(dialect(wire))
     assert not wire.requests
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [b'"size": -1', b'"size": 1, "mode": -1', b'"size": 1, "mode": 4294967296', b'"size": 1, "mtime": NaN',
+     b'"size": 1, "mtime": 1e400', b'"size": 1, "mtime": 1e300'],
+)  # fmt: skip
+async def test_numbers_that_no_file_has_are_not_handed_on(facts):
+    reply = raw(b'{"output": {' + facts + b"}}", "application/json", 200)
+    with pytest.raises(ReplyError):
+        await door({"/ops/stat": reply}).files.stat("alps", "/f")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -122,4 +123,8 @@ def _aware(moment: datetime) -> datetime:
 
 
 Id = Annotated[str, StringConstraints(min_length=1)]
+Size = Annotated[int, Field(ge=0)]
+Mode = Annotated[int, Field(ge=0, lt=2**32)]  # what Python's stat module takes
+# Since the epoch, within the years that a datetime has.
+Seconds = Annotated[float, Field(ge=-62_135_596_800, lt=253_402_300_800, allow_inf_nan=False)]
 Moment = Annotated[datetime, AfterValidator(_aware)]

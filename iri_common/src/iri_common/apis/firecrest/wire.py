@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 from pydantic import AliasChoices, AliasGenerator, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from iri_common.apis.reading import Id, WireModel
+from iri_common.apis.reading import Id, Mode, Seconds, Size, WireModel
 
 
 def _both(name: str) -> AliasChoices:
@@ -194,11 +194,11 @@ class FileReply(Wire):
 class StatReply(Wire):
     """Schema FileStat."""
 
-    size: int
-    mode: int = 0
+    size: Size
+    mode: Mode = 0
     uid: int = 0
     gid: int = 0
-    mtime: float = 0.0
+    mtime: Seconds = 0.0
 
 
 class ContentReply(Wire):

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from pydantic import BeforeValidator, Field
 
-from iri_common.apis.reading import Id, Moment, WireModel
+from iri_common.apis.reading import Id, Mode, Moment, Seconds, Size, WireModel
 
 
 def last_segment(uri: str | None) -> str | None:
@@ -85,11 +85,11 @@ class FileReply(WireModel):
 class StatReply(WireModel):
     """Schema FileStat of the reference server."""
 
-    size: int
-    mode: int = 0
+    size: Size
+    mode: Mode = 0
     uid: int = 0
     gid: int = 0
-    mtime: float = 0.0
+    mtime: Seconds = 0.0
 
 
 class ContentReply(WireModel):
