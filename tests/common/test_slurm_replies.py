@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 
 import pytest
 from slurm_wire import NO_URL, PING, SPEC, dialect, errors, s3m
 
+from iri_common.apis.kind import ApiWords
+from iri_common.apis.slurm import API
 from iri_common.model.errors import (
     AmbiguousReply,
     AuthError,
@@ -19,6 +23,7 @@ from iri_common.model.errors import (
     Unreachable,
 )
 from iri_common.model.outcome import Done
+from iri_common.model.ports import Token
 from iri_common.model.state import JobState
 
 # ------------------------------------------------------------------------------------------ versions
@@ -319,3 +324,11 @@ async def test_resources_and_downtimes():
 async def test_a_federation_counts_its_jobs_with_ten_digits():
     door, _ = dialect({"GET": {"jobs": [{"job_id": 1006632961, "job_state": "RUNNING"}]}})
     assert (await door.jobs.status("cluster", "1006632961")).value.state is JobState.ACTIVE
+
+
+@pytest.mark.parametrize("user", ["", "älice", "al\nice", " alice", "alice\r\nX-Y: z"])
+def test_a_user_that_no_header_carries_is_refused(user):
+    assert "user" in (API.problem(ApiWords(user=user)) or "")
+    assert API.problem(ApiWords(user="alice")) is None
+    claims = base64.urlsafe_b64encode(json.dumps({"sun": user}).encode()).decode()
+    assert list(API.credential(ApiWords())(Token(f"h.{claims}.s"))) == ["x-slurm-user-token"]

@@ -14,7 +14,7 @@ from iri_common.apis.slurm.rules import RULES
 from iri_common.apis.slurm.s3m import ROOT, S3mStatus
 from iri_common.apis.slurm.status import SlurmStatus
 from iri_common.apis.slurm.streaming import S3mStreaming
-from iri_common.apis.slurm.tokens import credential
+from iri_common.apis.slurm.tokens import credential, is_user
 from iri_common.apis.slurm.versions import KNOWN, OLDEST, S3M, SLURMRESTD, Site, version_of
 from iri_common.http.session import Session
 from iri_common.model.dataports import FilesApi, PartsApi, RangesApi, StorageApi
@@ -65,6 +65,8 @@ def problem(words: ApiWords) -> str | None:
     """What is wrong with the words of a profile."""
     if words.site not in (None, S3M.name.lower()):
         return f"site is s3m or left out for a slurmrestd, not {words.site!r}"
+    if words.user is not None and not is_user(words.user):
+        return f"user goes into a header: ASCII letters without blanks, not {words.user!r}"
     if words.version is not None and version_of(words.version) is None:
         return f"api_version is v0.0.{OLDEST} or later, such as {KNOWN[0].name}, not {words.version!r}"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,7 +44,12 @@ def _named_in(token: str) -> str | None:
     except (IndexError, ValueError, RecursionError):
         return None
     user = cast("Mapping[str, Any]", claims).get("sun") if isinstance(claims, dict) else None
-    return user if isinstance(user, str) and user.isascii() and user.isprintable() else None
+    return user if isinstance(user, str) and is_user(user) else None
+
+
+def is_user(name: str) -> bool:
+    """Whether it can be a header's value as it is."""
+    return re.fullmatch("[!-~]+", name) is not None
 
 
 def _none_if_empty(value: object) -> object:
