@@ -72,7 +72,7 @@ async def asked(call, status, body, kind="application/json"):
 
 
 @pytest.mark.parametrize("call", CALLS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     value=replies,
     inside=st.sampled_from([None, "queries", "instances", "domains"]),
@@ -85,7 +85,7 @@ async def test_any_json(call, value, inside, status, kind):
 
 
 @pytest.mark.parametrize("call", CALLS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(body=st.binary(max_size=40), kind=KINDS)
 async def test_any_bytes(call, body, kind):
     await asked(call, 200, body, kind)

@@ -19,33 +19,36 @@ REQUESTS = {
     r"PUT .*/provision$": "provision",
     r"GET .*/instance/[^/]+$": "status",
 }
-REQUEST_STEPS = [f"{when} {step}" for step in REQUESTS.values() for when in ("before", "after")]
-WRITE_STEPS = [
-    f"{when} write {stage}" for stage in ("intent", "sent", "accepted") for when in ("before", "after")
+# Before a step is after the one before it.
+STEPS = [
+    "after find",
+    "after new",
+    "after write intent",
+    "after compute",
+    "after write sent",
+    "after provision",
+    "after status",
+    "after write accepted",
 ]
-STEPS = [*REQUEST_STEPS, *WRITE_STEPS]
 
 
 def die_at(step: str) -> None:
     """From now on this process ends at that step."""
     send, write = HttpxTransport.send, FileLedger._write
 
-    def die(moment: str) -> None:
-        if moment == step:
+    def after(name: str) -> None:
+        if f"after {name}" == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def sent(self, request):
-        line = f"{request.method} {request.url}"
-        name = next((name for pattern, name in REQUESTS.items() if re.match(pattern, line)), "other")
-        die(f"before {name}")
         reply = await send(self, request)
-        die(f"after {name}")
+        line = f"{request.method} {request.url}"
+        after(next((name for pattern, name in REQUESTS.items() if re.match(pattern, line)), "other"))
         return reply
 
     def written(self, record, owner):
-        die(f"before write {record.stage}")
         done = write(self, record, owner)
-        die(f"after write {record.stage}")
+        after(f"write {record.stage}")
         return done
 
     HttpxTransport.send, FileLedger._write = sent, written
