@@ -10,6 +10,7 @@ from iri_common import JobKey, JobRef, JobState, JobStatus, UsageError
 from iri_common.cli.exits import Exit, exit_of_error, exit_of_status, propagated, table
 from iri_common.model import errors
 from iri_common.model.flows import FlowRun, RunState
+from iri_common.model.network import LeaseState, LeaseStatus, NetworkPath
 
 REF = JobRef("host", "iri", "r", JobKey.of("k"), "42")
 
@@ -37,6 +38,7 @@ CODES = {
     "ReplyError": 1,
     "TransferError": 13,
     "FlowFailed": 1,
+    "PathFailed": 1,
 }
 
 
@@ -45,6 +47,7 @@ def made(kind: type[errors.IriError]) -> errors.IriError:
         "key": JobKey.of("k"),
         "ref": REF,
         "run": FlowRun("r", "f", RunState.FAILED),
+        "path": NetworkPath(REF, LeaseStatus("42", LeaseState.FAILED)),
         "job_status": JobStatus(JobState.FAILED, exit_code=9),
     }
     wanted = inspect.signature(kind.__init__).parameters
