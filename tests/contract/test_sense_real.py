@@ -118,6 +118,14 @@ def test_a_lease_from_its_beginning_to_its_end(place, net, relay, wanted, key) -
     assert nothing_left(place, key)
 
 
+def test_a_path_that_is_refused_leaves_nothing_and_its_key_free(place, net, wanted, key) -> None:
+    with pytest.raises(Refused, match="feasible path"):
+        net.networks.provision(intent(place.sense_ports, mbps=200_000), key=key)
+    assert [each["deleted"] for each in of(place, key)] == [True]
+    assert net.networks.wait(net.networks.provision(wanted, key=key)).up
+    net.networks.give_back(key)
+
+
 def test_ready_alone_is_no_success(place, net, wanted, key) -> None:
     place.order("path_unstable", "senseProvision", job=key.job_name("flow"))
     path = net.networks.provision(wanted, key=key)
