@@ -271,6 +271,14 @@ async def test_what_is_over_needs_no_cancel(reply):
     await door({"/jobs/7": reply}).jobs.cancel("alps", "7")
 
 
+@pytest.mark.parametrize("job_id", ["7_2", "7_[1-3]", "7[2].server"])
+async def test_a_task_is_not_ended_with_all_of_its_array(job_id):
+    wire = Wire({"/jobs/7": raw(b"", status=204)})
+    with pytest.raises(NotOffered, match="all tasks"):
+        await dialect(wire).jobs.cancel("alps", job_id)
+    assert not wire.requests
+
+
 # --------------------------------------------------------------------------------------------- files
 
 

@@ -100,6 +100,16 @@ async def test_a_job_that_completed_is_no_transfer_that_did(state, said, complai
     assert (type(caught.value), caught.value.operation) == (kind, "transfer/mv")
 
 
+@pytest.mark.parametrize(
+    "path", ["/scratch/ana", "/scratch/ana/", "/scratch/ana/data.log", "/", "/scratch/.log/x"]
+)
+async def test_nothing_but_a_log_is_cleared_away_whatever_a_reply_calls_one(path):
+    wire = Wire({"/ops/rm": ok(None, 204)})
+    for named in (TransferJob("alps", "70", path, path), TransferJob("alps", "70", LOG, "", path)):
+        await dialect(wire).operations.forget(str(named))
+    assert [dict(each.params)["path"] for each in wire.asked("/ops/rm")] == [LOG]
+
+
 async def test_the_logs_are_cleared_away_by_who_forgets_the_transfer():
     gone = error(404, "No such file or directory")
     place = Place("RUNNING", replies={"/ops/rm": [gone, ok(None, 204)]})

@@ -37,6 +37,7 @@ _LIVE, _HISTORY = "1h", "7d"
 _NO_NAME = "allocation"
 
 _ASKABLE = re.compile(r"[A-Za-z0-9]+")  # `42_7` and `42.server` are asked for by their beginning
+_TASK = re.compile(r"[_\[]")
 _REMEMBERED = 10_000  # jobs
 
 
@@ -108,7 +109,17 @@ class FirecrestJobs:
         return (row.script or "") if row is not None else ""
 
     async def cancel(self, resource_id: str, job_id: str) -> Done[None]:
-        """Ask for the end of a job; one that is over, which is an error there, is as good."""
+        """Ask for the end of a job; one that is over, which is an error there, is as good.
+
+        Raises:
+            NotOffered: for a task of an array, which is asked for by the array's id.
+        """
+        if _TASK.search(job_id):
+            raise NotOffered(
+                f"FirecREST would end all tasks of the array, not {job_id} alone; name the array to end it",
+                facility=self._session.label,
+                operation="delete_job_cancel",
+            )
         with contextlib.suppress(Conflict):
             await self._session.send(
                 Request(operation="delete_job_cancel", method="DELETE", path=self._path(resource_id, job_id))

@@ -38,6 +38,9 @@ _CAUSES: tuple[tuple[re.Pattern[str], type[IriError], Outcome], ...] = (
     (re.compile(r"error_max_part_size"), TooLarge, Outcome.TOO_LARGE),
 )
 _UNTOLD: tuple[type[IriError], Outcome] = (Refused, Outcome.INVALID)
+# What a transfer leaves: FirecREST's logs and ours, and our links. `rm` takes a directory with all in it, so
+# nothing else goes, whatever a reply calls a log.
+_LEFT = re.compile(r".*/\.[^/]+\.(?:log|out|err)|.*/\.iri_link_[0-9a-f]+", re.DOTALL)
 # Names of files may hold any of those words.
 _NAMES = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|\u2018[^\u2019]*\u2019|/\S+")
 
@@ -157,7 +160,7 @@ class FirecrestTransfers:
             return Done(pending.read(None))
         if status.state is JobState.MISSING:
             return pending
-        if job.alias:
+        if _LEFT.fullmatch(job.alias):
             with contextlib.suppress(IriError):
                 await self._logs.rm(job.system, job.alias)
         raise self._failure(pending.operation, status, await self._log(job, job.errors))
@@ -165,7 +168,7 @@ class FirecrestTransfers:
     async def forget(self, task_id: str) -> Done[None]:
         """Remove the logs of a transfer that is over, and the link that it read through."""
         job = TransferJob.parse(task_id)
-        for path in filter(None, (job.alias, job.output, job.errors)):
+        for path in filter(_LEFT.fullmatch, (job.alias, job.output, job.errors)):
             with contextlib.suppress(NotFound):
                 await self._logs.rm(job.system, path)
         return Done(None)
