@@ -100,18 +100,18 @@ class Spans:
 
     async def without_gap(self, beyond: int) -> int:
         """How far the file is here from its beginning on, once that is further than this."""
-        while (reached := self.reached) <= beyond:
-            await self._more()
-        return reached
+        await self.until(lambda: self.reached > beyond)
+        return self.reached
 
-    async def at_least(self, count: int) -> None:
-        """Return when so many bytes are here."""
-        while self.here < count:
-            await self._more()
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Return when this is true; looked at whenever more is here."""
+        while not true():
+            self._grown.clear()
+            await self._grown.wait()
 
-    async def _more(self) -> None:
-        self._grown.clear()
-        await self._grown.wait()
+    def look(self) -> None:
+        """Have those who wait look again."""
+        self._grown.set()
 
     @property
     def reached(self) -> int:
@@ -187,21 +187,42 @@ class _Noting:
 
     def __init__(self, aside: LocalAside, spans: Spans, note: Note) -> None:
         self._aside, self._spans, self._note = aside, spans, note
-        self._noted = self._let_in = spans.here
-        self._noted_more = asyncio.Event()
+        self._noted = spans.here
+        self._coming = 0  # bytes that were let in and are not here yet
+        self._waiting = 0  # blocks that were not
+        self._moved = asyncio.Event()
 
-    async def let_in(self, count: int) -> None:
-        """Wait while too much is here that is not noted."""
-        while self._let_in + count - self._noted >= 2 * _NOTED_EVERY:
-            self._noted_more.clear()
-            await self._noted_more.wait()
-        self._let_in += count
+    @asynccontextmanager
+    async def let_in(self, count: int) -> AsyncGenerator[None]:
+        """Wait while too much is here that is not noted; the bytes arrive in the block, or are lost."""
+        self._waiting += 1
+        try:
+            while self._full(count):
+                self._spans.look()
+                self._moved.clear()
+                await self._moved.wait()
+        finally:
+            self._waiting -= 1
+        self._coming += count
+        try:
+            yield
+        finally:
+            self._coming -= count
+            self._moved.set()
+
+    def _full(self, count: int) -> bool:
+        behind = self._spans.here + self._coming - self._noted
+        return behind > 0 and behind + count >= 2 * _NOTED_EVERY
 
     async def go_on(self) -> None:
         """Note again and again; the disk has less to do when all is here, too."""
         while True:
-            await self._spans.at_least(self._noted + _NOTED_EVERY)
+            await self._spans.until(self._due)
             await self.now()
+
+    def _due(self) -> bool:
+        behind = self._spans.here - self._noted
+        return behind >= _NOTED_EVERY or (behind > 0 and self._waiting > 0)
 
     async def now(self) -> None:
         """Note all that is here."""
@@ -209,7 +230,7 @@ class _Noting:
         await self._aside.durable()  # a machine that loses power would remember the note, not the bytes
         self._note(missing)
         self._noted = here
-        self._noted_more.set()
+        self._moved.set()
 
 
 async def _read(
@@ -231,9 +252,9 @@ async def _read(
                     block = _first(block, span.end - span.at)  # another may read on from there by now
                     count = _size_of(block)
                     await trip.meter.spend(count)
-                    await noting.let_in(count)
-                    await aside.write_together(span.at, block, digest.next_from(span.at))
-                    spans.arrived(span, count)
+                    async with noting.let_in(count):
+                        await aside.write_together(span.at, block, digest.next_from(span.at))
+                        spans.arrived(span, count)
                     trip.meter.moved(count, move.name)
                     if span.at >= span.end:
                         return
