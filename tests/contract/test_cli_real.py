@@ -151,7 +151,7 @@ def test_a_dry_run_sends_nothing_and_shows_no_secret(iri: Shell, place: LocalFac
     assert body["attributes"] == {"duration": 60}
     assert told.document["script"] in body["arguments"]
     assert told.document["request"]["headers"]["Authorization"] == "Bearer ********"
-    assert "<the guard, below>" in shown.out
+    assert "<the script, below>" in shown.out
     assert "Nothing was sent." in shown.err
     plain = iri("run", "--json", "--dry-run", "--no-guard", "echo", "hi").document
     assert (plain["script"], plain["request"]["body"]["executable"]) == ("", "echo")

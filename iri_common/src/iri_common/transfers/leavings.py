@@ -19,6 +19,7 @@ from pathlib import Path
 
 from iri_common.model.dataports import PartsApi, TransfersApi
 from iri_common.model.errors import IriError, NotOffered, TooLarge, WaitTimeout
+from iri_common.model.logfields import about
 from iri_common.model.transfer import PartsUpload, Road
 from iri_common.policy.inside import inside
 from iri_common.policy.offers import Quote
@@ -181,4 +182,5 @@ def _logged(what: str) -> Generator[None]:
     try:
         yield
     except IriError as error:
-        log.warning("%s that an earlier try has left cannot be cleared away: %s", what, error)
+        fields = about(error=error)
+        log.warning("%s that an earlier try has left cannot be cleared away: %s", what, error, extra=fields)

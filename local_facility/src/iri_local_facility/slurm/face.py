@@ -18,7 +18,7 @@ from .replies import Plain, Refusal, invented, refused, refused_plainly
 from .submissions import name_in
 from .versions import VERSIONS, Version
 
-PREFIXES = ("/slurm", "/slurmdb", "/openapi", "/openapi.json", "/openapi.yaml")
+PREFIXES = ("/slurm", "/slurmdb", "/openapi")  # /openapi.json is that of IRI v1
 _NO_SUCH_METHOD = "Requested REST method is not defined at URL. Please view /openapi/v3 for API reference."
 _OLDEST = VERSIONS["v0.0.38"]
 
@@ -31,7 +31,7 @@ def make_app(core: Facility) -> FastAPI:
     if "slurmdb" not in core.settings.without:
         app.include_router(dbd.make_router(core))
 
-    for path in ("/openapi", "/openapi.json", "/openapi/v3"):
+    for path in ("/openapi", "/openapi/v3"):
 
         @app.get(path, operation_id="slurmOpenapi")
         async def openapi(request: Request) -> JSONResponse:
