@@ -6,7 +6,9 @@ import pytest
 from jobs_world import failing, status
 from submit_door import KEY, Door, lose_the_reply, takes_it_and_loses_the_reply
 
-from iri_common import AmbiguousReply, SubmitUncertain, TransientError
+from iri_common import AmbiguousReply, JobRef, SubmitUncertain, TransientError
+from iri_common.jobs.guards import GuardFiles
+from iri_common.jobs.testimony import worker_of
 from iri_common.model.ledger import Stage
 
 
@@ -19,7 +21,7 @@ def test_what_is_there_before_is_written_down_before_the_request() -> None:
     door = Door(settle="snapshot")
     door.jobs.listed = {"7": (None, status("active")), "8": (None, status("completed", 0))}
     assert door.ask().job_id == "3"
-    assert [each.before for each in door.ledger.written[:2]] == [("7",), ("7",)]
+    assert [each.before for each in door.ledger.written[:2]] == [("7", "8"), ("7", "8")]
     assert door.jobs.asks[0].key is None
 
 
@@ -65,8 +67,30 @@ def test_without_a_list_before_there_are_no_candidates() -> None:
     assert told.value.candidates == ()
 
 
-def test_an_ask_that_is_sent_again_remembers_what_had_come_until_then() -> None:
-    door = Door(takes_it_and_loses_the_reply, settle="snapshot")
-    door.jobs.listed["7"] = (None, status("active"))
-    assert door.ask(guarded=True).job_id == "3"
-    assert door.ledger.records[KEY.identity].fresh == ("2",)
+@pytest.mark.parametrize(
+    ("listed", "worker"),
+    [
+        ({"5": 0, "7": None, "9": 0}, "9"),
+        ({"5": 0, "7": None, "9": None}, "9"),
+        ({"5": 0, "7": None, "9": 0, "10": 0}, None),  # either may be a stranger's
+        ({"5": 0, "7": None, "9": 211, "10": 0}, "10"),
+        ({"5": 0, "7": None, "12": 0}, None),  # it came after
+        ({"5": 0, "7": None}, None),
+        ({"5": 0, "7": None, "9": 0, "a-b": 0}, None),
+    ],
+)
+async def test_a_double_is_followed_to_the_only_job_that_came_between(listed, worker) -> None:
+    door = Door(settle="snapshot")
+    ended = {None: status("active")}
+    door.jobs.listed = {
+        each: (None, ended.get(code) or status("failed" if code else "completed", code))
+        for each, code in {**listed, "11": 211}.items()
+    }
+    ref = JobRef("host", "iri", "machine", KEY, "11")
+    guards = GuardFiles(door.dialect, nowhere)
+    found = await worker_of(ref, door.dialect, guards, before=("5", "7"))
+    assert (found.job_id if found else None) == worker
+
+
+async def nowhere() -> None:
+    """No place to read guards at."""

@@ -221,8 +221,8 @@ class JobKeeping(JobCanceling):
         double = status.exit_code == GuardCode.DOUBLE
         if not double and (record is None or record.sends < 2):
             return None
-        fresh = record.fresh if record is not None and double else ()
-        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref), fresh)
+        before = record.before if record is not None and double else None
+        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref), before)
         if worker is None and double:
             raise JobLost(
                 f"{ref.describe()} ended with exit code {status.exit_code}, as the double of another job of "

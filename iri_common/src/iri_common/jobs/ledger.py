@@ -223,7 +223,6 @@ def _load_record(path: Path) -> LedgerRecord:
         fields["generation"] = int(fields["generation"])
         if fields.get("before") is not None:
             fields["before"] = tuple(fields["before"])
-        fields["fresh"] = tuple(fields.get("fresh") or ())
         known = {each.name for each in dataclasses.fields(LedgerRecord)}  # a newer version may know more
         return LedgerRecord(**{name: value for name, value in fields.items() if name in known})
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from iri_common.jobside.codes import GuardCode
@@ -12,6 +13,7 @@ from iri_common.model.state import JobState
 
 PAGE = 1000  # the most that the IRI list gives at once
 MOST_PAGES = 20  # nobody reads a list without an end
+_NUMBER = re.compile(r"[0-9]+(?![0-9A-Za-z-])")
 
 
 async def pages(
@@ -51,6 +53,21 @@ async def job_ids(jobs: JobsApi, resource_id: str) -> frozenset[str]:
     async for entries, _ in pages(jobs, resource_id, historical=False, names=False):
         ids.update(entry.job_id for entry in entries)
     return frozenset(ids)
+
+
+async def newest_id(jobs: JobsApi, resource_id: str) -> str | None:
+    """The highest id of all jobs, ended ones too; None of none, and where ids are no numbers."""
+    ids: set[str] = set()
+    async for entries, _ in pages(jobs, resource_id, historical=True, names=False):
+        ids.update(entry.job_id for entry in entries)
+    numbered = [(number, each) for each in ids if (number := number_of(each)) is not None]
+    return max(numbered)[1] if numbered else None
+
+
+def number_of(job_id: str) -> int | None:
+    """The number in what schedulers call a job: 42, 42.server, 42_7, 42[]; none in 42ab-…."""
+    found = _NUMBER.match(job_id)
+    return int(found.group()) if found else None
 
 
 def the_one(entries: Iterable[JobEntry]) -> JobEntry | None:

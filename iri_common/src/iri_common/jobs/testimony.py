@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Collection
 
 from iri_common.jobs.guards import GuardFiles
-from iri_common.jobs.search import find_jobs, the_one
+from iri_common.jobs.search import find_jobs, number_of, pages, the_one
 from iri_common.jobside.codes import GuardCode
 from iri_common.model.errors import IriError
 from iri_common.model.job import JobStatus
@@ -15,9 +14,6 @@ from iri_common.model.key import JobKey
 from iri_common.model.ports import Dialect, JobsApi
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
-
-# Of 42, and of what else schedulers call it: 42.server, 42_7, 42[]; an id such as 42ab-… is no number.
-_NUMBER = re.compile(r"[0-9]+(?![0-9A-Za-z-])")
 
 
 async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
@@ -54,8 +50,8 @@ async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
 
 def _other(asked: str | None, wrote: str) -> bool:
     """Whether two ids surely mean two jobs; an API's own ids cannot be compared with a scheduler's."""
-    ours, theirs = (_NUMBER.match(each or "") for each in (asked, wrote))
-    return ours is not None and theirs is not None and ours.group() != theirs.group()
+    ours, theirs = number_of(asked or ""), number_of(wrote)
+    return ours is not None and theirs is not None and ours != theirs
 
 
 async def owner_of(key: JobKey, resource_id: str, jobs: JobsApi, guards: GuardFiles) -> str | None:
@@ -76,7 +72,7 @@ async def owner_of(key: JobKey, resource_id: str, jobs: JobsApi, guards: GuardFi
 
 
 async def worker_of(
-    ref: JobRef, dialect: Dialect, guards: GuardFiles, fresh: Collection[str] = ()
+    ref: JobRef, dialect: Dialect, guards: GuardFiles, before: Collection[str] | None = None
 ) -> JobRef | None:
     """The job that does the work of a key, if the one of this reference ended with the code of a double.
 
@@ -84,7 +80,7 @@ async def worker_of(
         ref: The job that ended so.
         dialect: Where to look.
         guards: Where to read whose the key is.
-        fresh: Ids that had come when the key was asked for again, where ids are all there is to see.
+        before: Ids of jobs that were there before, the newest among them, where ids are all there is to see.
 
     Returns:
         Another job, or this one where the code is its program's own; None if nothing tells.
@@ -100,6 +96,24 @@ async def worker_of(
         best = the_one(each for each in others if each.job_id != ref.job_id)
         if best is not None:
             return ref.with_job(best.job_id)
-    # That there is a double proves that the lost first ask was taken. Two that may be it are one too many.
-    fresh = [each for each in fresh if each != ref.job_id]
-    return ref.with_job(fresh[0]) if len(fresh) == 1 else None
+    if before is not None:
+        with contextlib.suppress(IriError):
+            return await _only_between(ref, dialect.jobs, before)
+    return None
+
+
+async def _only_between(ref: JobRef, jobs: JobsApi, before: Collection[str]) -> JobRef | None:
+    """The one job that came before this double and after the key was asked for: its lost first ask.
+
+    That there is a double proves that the other was taken; of two that may be it either may be a stranger's.
+    """
+    own = number_of(ref.job_id or "")
+    least = max((number_of(each) or 0 for each in before), default=0)
+    found: set[str] = set()
+    async for entries, _ in pages(jobs, ref.resource_id, historical=True, names=False):
+        found |= {each.job_id for each in entries if each.status.exit_code != GuardCode.DOUBLE}
+    numbers = {each: number_of(each) for each in found if each not in before}
+    if own is None or None in numbers.values():
+        return None
+    between = [each for each, number in numbers.items() if least < (number or 0) < own]
+    return ref.with_job(between[0]) if len(between) == 1 else None

@@ -44,8 +44,8 @@ class LedgerRecord:
         last: What the last request ended with, a word of ``Outcome``; "" where it is not known.
         sends: How many requests of this generation may have reached the facility.
         guarded: The requests carried the job-side guard.
-        before: Ids of the jobs that were there before, where nothing else tells them apart.
-        fresh: Ids that had come since then when it was asked for again: one may be the first ask's job.
+        before: Ids of the jobs that lived before, and the newest of those that had ended, where nothing else
+            tells jobs apart.
         wall_time: Seconds that the job asked for; None where it named no limit.
         state: How the job ended, a word of ``JobState``, once that was told.
     """
@@ -63,6 +63,5 @@ class LedgerRecord:
     sends: int = 0
     guarded: bool = False
     before: tuple[str, ...] | None = None
-    fresh: tuple[str, ...] = ()
     wall_time: int | None = None
     state: str = ""

@@ -38,7 +38,6 @@ class Note:
     job_id: str | None = None
     last: Outcome | None = None
     before: frozenset[str] | None = None
-    fresh: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +181,7 @@ def asking(known: Known) -> Generator[Effect, Any, Verdict]:
         step = next_step(evidence)
         if step is Step.SEND:
             yield Pause(send_pause(evidence.sends))
-            if not (yield Note(Stage.SENT, before=before, fresh=fresh)):
+            if not (yield Note(Stage.SENT, before=before)):
                 return _TAKEN_OVER
             sent: Sent = yield Send(evidence.keyed)
             job_id, evidence = sent.job_id, _after_send(evidence, sent)
@@ -197,7 +196,8 @@ def asking(known: Known) -> Generator[Effect, Any, Verdict]:
             job_id = seen.job_id
             evidence = _after_look(evidence, seen, found=job_id is not None)
         elif step is Step.ACCEPT:
-            return (yield from _ended(Note(Stage.ACCEPTED, job_id=job_id), Verdict(End.ACCEPTED, job_id)))
+            note = Note(Stage.ACCEPTED, job_id=job_id, before=before)
+            return (yield from _ended(note, Verdict(End.ACCEPTED, job_id)))
         elif step is Step.REFUSE:
             return (yield from _ended(Note(Stage.REFUSED, last=evidence.last), Verdict(End.REFUSED)))
         else:

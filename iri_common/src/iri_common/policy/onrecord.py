@@ -78,5 +78,4 @@ def noted(blank: LedgerRecord, before: LedgerRecord | None, note: Note, now: flo
         sends=(before.sends if before else 0) + sent,
         guarded=blank.guarded and (before is None or not before.stage.in_doubt or before.guarded),
         before=tuple(sorted(note.before)) if note.before is not None else None,
-        fresh=tuple(sorted({*note.fresh, *(before.fresh if before else ())})),
     )
