@@ -137,6 +137,20 @@ def broken(work: Work, listed: Iterable[dict[str, Any]]) -> list[str]:
     return [*_worked_wrongly(work, jobs), *_told_wrongly(work, jobs)]
 
 
+def held(works: Mapping[object, Work], *, uncertain: object = ()) -> None:
+    """Every promise was kept, and only these could not be known."""
+    listed = settle(next(iter(works.values())).place)
+    wrong = {name: wrong for name, work in works.items() if (wrong := broken(work, listed))}
+    told = [f"{name}: {wrong[name]}\n  {story_of(works[name], listed)}" for name in wrong]
+    assert not wrong, "\n".join(map(str, told))
+    assert {name for name, work in works.items() if work.uncertain} == set(uncertain)
+    for name, work in works.items():
+        lost = not work.worked() and not work.uncertain
+        assert not lost, f"{name} is lost\n  {story_of(work, listed)}"
+        truth = work.uncertain or work.told[-1].get("state") == "completed"
+        assert truth, f"{name} ended with {work.told[-1]}"
+
+
 def _worked_wrongly(work: Work, jobs: Mapping[str, dict[str, Any]]) -> list[str]:
     marks = work.worked()
     by_generation = defaultdict(set)

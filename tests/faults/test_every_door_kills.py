@@ -9,7 +9,7 @@ import pytest
 from asking_client import IN_THE_DARK, STEPS
 from doors import DOORS
 from real_clients import Clients, until
-from real_world import Work, broken, new_key, settle, story_of
+from real_world import Work, held, new_key
 
 from iri_local_facility import LocalFacility
 
@@ -35,21 +35,6 @@ def works(place: LocalFacility, name: str, folder: Path, guard: bool, names: obj
     """Something to ask for under each name, through the door."""
     profile = DOORS[name].variables(place, folder)
     return {each: Work(place, "", folder, new_key(str(each)), guard, profile=profile) for each in names}
-
-
-def held(works: dict[object, Work], *, uncertain: object = ()) -> None:
-    """Every promise was kept, and only these could not be known."""
-    listed = settle(next(iter(works.values())).place)
-    told = [
-        f"{name}: {wrong}\n  {story_of(work, listed)}"
-        for name, work in works.items()
-        if (wrong := broken(work, listed))
-    ]
-    assert not told, "\n".join(told)
-    assert {name for name, work in works.items() if work.uncertain} == set(uncertain)
-    for name, work in works.items():
-        assert work.worked() or work.uncertain, f"{name} is lost\n  {story_of(work, listed)}"
-        assert work.uncertain or work.told[-1].get("state") == "completed", f"{name}: {work.told[-1]}"
 
 
 @GUARDS

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from asking_client import IN_THE_DARK, STEPS, Strike
 from real_clients import Clients, until
-from real_world import KeylessRelay, Work, broken, new_key, settle, story_of
+from real_world import KeylessRelay, Work, broken, held, new_key, settle, story_of
 
 from iri_local_facility import LocalFacility
 
@@ -47,20 +47,6 @@ def url(urls: dict[str, str], request: pytest.FixtureRequest) -> str:
 def works(place: LocalFacility, url: str, folder: Path, guard: bool, names: object, **words: object) -> dict:
     """Something to ask for under each name."""
     return {name: Work(place, url, folder, new_key(str(name)), guard, **words) for name in names}
-
-
-def held(works: dict[object, Work], *, uncertain: object = ()) -> None:
-    """Every promise was kept, and only these could not be known."""
-    listed = settle(next(iter(works.values())).place)
-    wrong = {name: wrong for name, work in works.items() if (wrong := broken(work, listed))}
-    told = [f"{name}: {wrong[name]}\n  {story_of(works[name], listed)}" for name in wrong]
-    assert not wrong, "\n".join(map(str, told))
-    assert {name for name, work in works.items() if work.uncertain} == set(uncertain)
-    for name, work in works.items():
-        lost = not work.worked() and not work.uncertain
-        assert not lost, f"{name} is lost\n  {story_of(work, listed)}"
-        truth = work.uncertain or work.told[-1].get("state") == "completed"
-        assert truth, f"{name} ended with {work.told[-1]}"
 
 
 # ------------------------------------------------------------------------------------- killed and restarted

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from real_world import Work, broken, new_key, settle, story_of
+from astray_world import persisting, struck, truly
+from real_world import Work, new_key
 
 from iri_common import (
     AuthError,
     Facility,
     FileLedger,
-    IriError,
-    JobRef,
     SubmitUncertain,
     WaitTimeout,
 )
@@ -26,9 +24,6 @@ from iri_common.auth.client_key import key_from_file
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.policy import vanished
 from iri_local_facility import LocalFacility
-
-T = TypeVar("T")
-ASKS = 6  # as an engine with retries asks
 
 REPLIES: dict[str, tuple[str, dict[str, Any]]] = {
     "reply lost": ("lose_reply", {}),
@@ -92,29 +87,6 @@ def facility(place: LocalFacility, work: Batch) -> Facility:
 def order(place: LocalFacility, fault: str, operations: str | list[str], times: int, **words: Any) -> str:
     kind, options = REPLIES[fault]
     return place.order(kind, operations, times=times, **options, **words)  # type: ignore[arg-type]
-
-
-def struck(place: LocalFacility, fault_id: str) -> int:
-    return next(each["struck"] for each in place.faults() if each["id"] == fault_id)
-
-
-def persisting(act: Callable[[], T]) -> T:
-    """As an engine does it again that failed."""
-    for _ in range(ASKS - 1):
-        with contextlib.suppress(IriError):
-            return act()
-    return act()
-
-
-def truly(work: Batch, facility: Facility, ref: JobRef, state: str = "completed", *, jobs: int = 1) -> None:
-    """The job worked once, and its end was told as it was."""
-    status = facility.jobs.wait(ref, timeout=20.0)
-    work.told.append({"what": "ended", "job": ref.job_id, "state": str(status.reported)})
-    listed = settle(work.place)
-    assert not broken(work, listed), f"{broken(work, listed)}\n  {story_of(work, listed)}"
-    assert str(status.reported) == state
-    assert len(set(work.worked())) == 1
-    assert len(work.jobs(listed)) == jobs
 
 
 @EACH
