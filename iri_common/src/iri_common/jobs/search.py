@@ -55,13 +55,14 @@ async def job_ids(jobs: JobsApi, resource_id: str) -> frozenset[str]:
     return frozenset(ids)
 
 
-async def newest_id(jobs: JobsApi, resource_id: str) -> str | None:
-    """The highest id of all jobs, ended ones too; None of none, and where ids are no numbers."""
-    ids: set[str] = set()
-    async for entries, _ in pages(jobs, resource_id, historical=True, names=False):
-        ids.update(entry.job_id for entry in entries)
-    numbered = [(number, each) for each in ids if (number := number_of(each)) is not None]
-    return max(numbered)[1] if numbered else None
+async def ids_before(jobs: JobsApi, resource_id: str) -> frozenset[str]:
+    """The ids of the live jobs, and the highest of all that are numbers: whatever comes has a higher one."""
+    entries: list[JobEntry] = []
+    async for page, _ in pages(jobs, resource_id, historical=True, names=False):
+        entries += page
+    live = {each.job_id for each in entries if not each.status.state.terminal}
+    numbered = [(number, each.job_id) for each in entries if (number := number_of(each.job_id)) is not None]
+    return frozenset(live | ({max(numbered)[1]} if numbered else set[str]()))
 
 
 def number_of(job_id: str) -> int | None:

@@ -14,7 +14,7 @@ from iri_common.jobs.claim import claimed
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.operations import settled
-from iri_common.jobs.search import find_jobs, job_ids, newest_id, the_one
+from iri_common.jobs.search import find_jobs, ids_before, job_ids, the_one
 from iri_common.jobs.testimony import owner_of
 from iri_common.jobside.guard import Guard
 from iri_common.jobside.wrap import mounted, wrap_spec
@@ -291,9 +291,7 @@ class _Run:
 
     async def _ids(self) -> frozenset[str] | None:
         try:
-            jobs, resource_id = self._submitter.dialect.jobs, self._submission.resource_id
-            newest = await newest_id(jobs, resource_id)
-            return await job_ids(jobs, resource_id) | ({newest} if newest else set[str]())
+            return await ids_before(self._submitter.dialect.jobs, self._submission.resource_id)
         except IriError as error:
             label, fields = self._submitter.label, self._submitter.about(self._key, error)
             log.info("the jobs of %s cannot be listed before the submit: %s", label, error, extra=fields)
