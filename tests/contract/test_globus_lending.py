@@ -116,6 +116,23 @@ def test_small_things_are_done_in_the_collection(lent: Facility, bare: LocalFaci
     assert not Path(directory).exists()
 
 
+def test_the_newest_way_to_a_secret_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An identity is open for all; whoever opened it first may have read a variable that is gone."""
+
+    def gone() -> str:
+        raise UsageError("there is no such variable")
+
+    with LocalFacility(without=("filesystem",)) as place:
+        for name, value in place.globus_env.items():
+            monkeypatch.setenv(name, value)
+        known = collection_of(place)
+        nobody = replace(known, credential=GlobusCredential(place.globus_client_id, gone))
+        with pytest.raises(UsageError, match="no such variable"):
+            facility(place, tmp_path, nobody).files.ls(str(place.home))
+        (place.home / "there").write_text("")
+        assert [each.name for each in facility(place, tmp_path, known).files.ls(str(place.home))] == ["there"]
+
+
 def test_without_the_loan_its_own_api_is_asked(bare: LocalFacility, tmp_path: Path) -> None:
     own = facility(bare, tmp_path, replace(collection_of(bare), lend=False))
     assert own.grades.files == "direct"

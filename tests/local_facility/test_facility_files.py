@@ -174,6 +174,7 @@ def test_archives_do_not_write_outside(alice, work: Path, tmp_path: Path) -> Non
 def test_what_is_not_the_users_is_refused(alice, facility: LocalFacility, operation: str, body: dict) -> None:
     tree = facility.home / "tree"
     tree.mkdir(exist_ok=True)
+    (facility.home / "three").touch()
     for link in (facility.home / "escape", tree / "escape"):
         if not link.is_symlink():
             link.symlink_to("/etc")

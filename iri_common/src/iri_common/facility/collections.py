@@ -112,7 +112,9 @@ def open_globus(credential: GlobusCredential) -> Globus:
         dialect, flows = GlobusDialect(client, wire), GlobusFlows(client)
         pollers = TaskPoller(dialect.transfers), TaskPoller(_Runs(flows))
         doors[key] = Globus(dialect, wire, pollers[0], flows, pollers[1])
-    return doors[key]
+    globus: Globus = doors[key]
+    globus.dialect.client.speak_by(credential)
+    return globus
 
 
 @dataclass(frozen=True, slots=True)

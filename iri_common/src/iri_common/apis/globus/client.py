@@ -205,6 +205,15 @@ class GlobusClient:
         await self._in_thread(lambda: self._gives().refused(token))
         return self.credential.mode != "token"
 
+    def speak_by(self, credential: GlobusCredential) -> None:
+        """Go on with another way to the same identity.
+
+        The newest one counts: an older may read a variable or a file that is gone by now.
+        """
+        self.credential = credential
+        if self._tokens is not None:
+            self._tokens.credential = credential
+
     @property
     def remedy(self) -> str:
         """What to do about a credential that is refused."""

@@ -46,10 +46,14 @@ class GlobusTokens:
 
     Not the SDK's own app: that one refreshes in every process by itself, asks for an identity with each
     login, and prompts on stdin where something is missing.
+
+    Args:
+        credential: Whose; it may be replaced by another way to the same identity.
+        store: Where the tokens of a login are.
     """
 
     def __init__(self, credential: GlobusCredential, store: TokenStore | None = None) -> None:
-        self._credential = credential
+        self.credential = credential
         self._store = store or TokenStore("globus", credential.client_id or "given")
         self._had: dict[str, tuple[frozenset[str], StoredToken]] = {}  # of a client that acts for itself
         self._refused: set[str] = set()
@@ -57,7 +61,7 @@ class GlobusTokens:
     @property
     def renewable(self) -> bool:
         """Whether another token can be had without a person."""
-        return self._credential.mode != "token"
+        return self.credential.mode != "token"
 
     def token(self, service: str, scopes: Sequence[str]) -> str:
         """A token that this service takes.
@@ -65,9 +69,9 @@ class GlobusTokens:
         Raises:
             AuthError: naming the command to run.
         """
-        if self._credential.mode == "client":
+        if self.credential.mode == "client":
             return self._own(service, frozenset(scopes))
-        if self._credential.mode == "login":
+        if self.credential.mode == "login":
             return self._of_login(service, scopes)
         return self._given(service, scopes)
 
@@ -77,7 +81,7 @@ class GlobusTokens:
 
     def consented(self, needs: Needs) -> bool:
         """Whether what is needed could be had without a person: a client consents to itself."""
-        if self._credential.mode != "client" or needs.session or not needs.scopes:
+        if self.credential.mode != "client" or needs.session or not needs.scopes:
             return False
         self._fetch_own(frozenset(needs.scopes))
         return True
@@ -89,11 +93,11 @@ class GlobusTokens:
             self._fetch_own(scopes)
             _, token = self._had.get(service, (scopes, StoredToken("")))
         if not token.access_token:
-            raise AuthError(f"Globus Auth gave {self._credential.identity} no token for {service}")
+            raise AuthError(f"Globus Auth gave {self.credential.identity} no token for {service}")
         return token.access_token
 
     def _fetch_own(self, scopes: frozenset[str]) -> None:
-        with _confidential(self._credential) as auth:
+        with _confidential(self.credential) as auth:
             reply = auth.oauth2_client_credentials_tokens(requested_scopes=sorted(scopes))
         for service, token in tokens_of(reply).items():
             self._had[service] = (scopes, token)
@@ -105,7 +109,7 @@ class GlobusTokens:
         return self._store.update(lambda tokens: self._refreshed(tokens, service, scopes))
 
     def _refreshed(self, tokens: Tokens, service: str, scopes: Sequence[str]) -> str:
-        login = Needs(scopes).command(self._credential.login)
+        login = Needs(scopes).command(self.credential.login)
         token = tokens.get(service)
         if token is not None and self._counts(token):
             return token.access_token  # another process was quicker
@@ -114,7 +118,7 @@ class GlobusTokens:
         reply = self._refresh(token.refresh_token)
         if reply is None:
             raise AuthError(
-                f"{self._credential.identity} has ended, as the facility's or Globus' rules "
+                f"{self.credential.identity} has ended, as the facility's or Globus' rules "
                 f"want it from time to time; run: {login}"
             )
         for name, new in tokens_of(reply).items():
@@ -123,13 +127,13 @@ class GlobusTokens:
 
     def _not_logged_in(self, service: str, scopes: Sequence[str], login: str) -> str:
         if service == TRANSFER:
-            return f"nobody has logged in for Globus client {self._credential.client_id}; run: {login}"
-        return f"{self._credential.identity} is not for {_called(service, scopes)}; run: {login}"
+            return f"nobody has logged in for Globus client {self.credential.client_id}; run: {login}"
+        return f"{self.credential.identity} is not for {_called(service, scopes)}; run: {login}"
 
     def _refresh(self, refresh_token: str) -> globus_sdk.OAuthTokenResponse | None:
         """What Auth gives for it; None if it does not count any more."""
         try:
-            with login_client(self._credential) as auth:
+            with login_client(self.credential) as auth:
                 return auth.oauth2_refresh_token(refresh_token)
         except globus_sdk.AuthAPIError as error:
             # OAuth's own word: the SDK's code is None here.
@@ -138,14 +142,14 @@ class GlobusTokens:
             return None
 
     def _given(self, service: str, scopes: Sequence[str]) -> str:
-        assert self._credential.token is not None
+        assert self.credential.token is not None
         if service != TRANSFER:
-            login = Needs(scopes).command(self._credential.login)
+            login = Needs(scopes).command(self.credential.login)
             raise NotOffered(
                 "a Globus token that is given is for Transfer alone; "
                 f"{_called(service, scopes)} itself takes a client with a secret or a login ({login})"
             )
-        return self._credential.token.read()
+        return self.credential.token.read()
 
     def _counts(self, token: StoredToken) -> bool:
         return token.expires_at - AHEAD > time.time() and token.access_token not in self._refused
