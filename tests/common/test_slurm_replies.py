@@ -113,6 +113,22 @@ async def test_a_look_that_stays_without_a_reason_tells_of_no_job():
         assert len(wire.seen) <= 3
 
 
+AWAY = {"code": 5, "message": "rpc error: Unable to contact slurm controller (receive failure)"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(200, errors(9001)), (500, errors(9000)), (500, errors(2036)), (404, AWAY), (200, errors(1802))],
+)
+async def test_a_look_that_fails_tells_of_no_job(answer):
+    for make in (dialect, s3m):
+        for first in (answer, (404, errors(2017))):
+            door, wire = make({"/slurmdb/": answer, "/jobs": answer, "/job/7": first})
+            with pytest.raises(TransientError):
+                await door.jobs.status("cluster", "7")
+            assert len(wire.seen) <= 2
+
+
 async def test_a_submit_is_never_repeated_for_want_of_a_reason():
     door, wire = dialect({"POST": (400, errors(-1)), "DELETE": (500, errors(2017))})
     with pytest.raises(Refused):
@@ -140,7 +156,7 @@ async def test_later_versions_say_what_is_wrong_with_a_token(status, body):
         ((500, errors(9001)), AmbiguousReply, "broken"),
         ((429, errors(9000)), RateLimited, "rate limited"),
         ((429, errors(2014)), RateLimited, "rate limited"),
-        ((200, errors(9001)), Refused, "invalid"),
+        ((200, errors(9001)), AmbiguousReply, "broken"),
         ((500, errors(1800)), Unreachable, "not sent"),
         ((500, errors(5005)), AmbiguousReply, "broken"),
         ((500, errors(1802)), AmbiguousReply, "broken"),

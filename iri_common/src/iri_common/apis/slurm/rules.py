@@ -89,6 +89,9 @@ def _number(*numbers: str) -> re.Pattern[str]:
 
 _JOB = frozenset({"getJob", "getRecordedJob", "cancelJob", "updateJob"})
 _RECORDS = frozenset({"getRecordedJob", "getRecordedJobs"})
+# As a refusal, a failed look would say of a job that it is not there.
+_TELLS_OF_JOBS = frozenset({"getJob", "getJobs", "getRecordedJob"})
+_REFUSABLE = (LOOKS | _JOB | _RECORDS) - _TELLS_OF_JOBS
 
 RULES = Rules(
     by_status={511: Outcome.BAD_TOKEN},  # slurmrestd's own, "network authentication required"
@@ -110,10 +113,12 @@ RULES = Rules(
         Word(Outcome.CONFLICT, _number("2021", "2084"), operations=frozenset({"cancelJob"})),
         Word(Outcome.FORBIDDEN, _number("2002")),
         Word(Outcome.BROKEN, _number("2090")),
+        # Sent, and then the connection broke: S3M tells it in words only, with whatever status.
+        Word(Outcome.BROKEN, re.compile("unable to contact slurm", re.IGNORECASE)),
         # The rest of Slurm's own numbers and of its parser's come as 500 although nothing was done; any other
-        # status knows better than they. A submit that the parser refuses is told so with 400.
-        Word(Outcome.INVALID, _number(r"2\d{3}"), statuses=frozenset({200, 500})),
-        Word(Outcome.INVALID, _number(r"9\d{3}"), statuses=frozenset({200})),
-        Word(Outcome.INVALID, _number(r"9\d{3}"), LOOKS | _JOB | _RECORDS, frozenset({500})),
+        # status knows better than they. A submit that the parser refuses is told so with 400: of one that
+        # has neither that nor an id nobody knows what it did.
+        Word(Outcome.INVALID, _number(r"2\d{3}"), _REFUSABLE | {"submitJob"}, frozenset({200, 500})),
+        Word(Outcome.INVALID, _number(r"9\d{3}"), _REFUSABLE, frozenset({200, 500})),
     ),
 )
