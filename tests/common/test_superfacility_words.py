@@ -185,6 +185,8 @@ REFUSING = [
     ("client_loop: send disconnect: Broken pipe", AmbiguousReply, "away"),
     ("Timeout, server login05 not responding.", AmbiguousReply, "away"),
     ("Permission denied", PermissionDenied, "forbidden"),
+    ("the service was restarted", AmbiguousReply, "broken"),
+    ("", AmbiguousReply, "broken"),
 ]
 
 

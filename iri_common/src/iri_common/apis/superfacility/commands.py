@@ -16,6 +16,7 @@ from iri_common.apis.reading import Reading
 from iri_common.apis.superfacility.wire import failed, result_of, unreadable
 from iri_common.jobside.guard import encodable
 from iri_common.model.errors import UsageError
+from iri_common.policy.classify import Outcome
 
 # No letter of base64 is in a mark.
 _ANSWER = re.compile(r":iri:([A-Za-z0-9+/=\s]*):(\d{1,3}):([A-Za-z0-9+/=\s]*):iri:")
@@ -81,5 +82,6 @@ def output_of(reading: Reading, result: object) -> bytes:
     """
     answer = told(reading, result)
     if answer.code:
-        raise failed(reading, answer.error or f"exit code {answer.code}")
+        # It ran, and itself says no.
+        raise failed(reading, answer.error or f"exit code {answer.code}", unknown=Outcome.INVALID)
     return answer.output

@@ -169,14 +169,15 @@ def result_of(reading: Reading, result: object) -> Mapping[str, object]:
         raise unreadable(reading, f"the task's result is {kind(result)} that tells nothing")
     told = told_failure(reading.operation, document)
     if told is not None:
-        raise failed(reading, told or _said(document))
+        # The same word stands for what was refused and for what was begun and went wrong.
+        raise failed(reading, told or _said(document), unknown=Outcome.BROKEN)
     return document
 
 
-def failed(reading: Reading, text: str) -> IriError:
-    """The error that the words of a task tell which came to its end: what it was to run has said no."""
+def failed(reading: Reading, text: str, *, unknown: Outcome) -> IriError:
+    """The error that the words of a task tell which came to its end."""
     lead = "the facility could not do it"
-    return failure_of(reading.facility, reading.operation, lead, text, Outcome.INVALID)
+    return failure_of(reading.facility, reading.operation, lead, text, unknown)
 
 
 def broken_off(reading: Reading, lead: str, result: object) -> IriError:
