@@ -230,7 +230,7 @@ class _Run:
             accepted = await settled(answer, dialect.operations)
         except IriError as error:
             self._error = error
-            return Sent(outcome_of_ask(error) if answer is None else _outcome_of_wait(error, answer))
+            return Sent(outcome_of_ask(error) if answer is None else outcome_of_wait(error, answer))
         if not keyed and dialect.grades.settle == "native":
             self._submitter.memory.keeps_keys = (
                 False  # proved now: what was not offered may have been the job
@@ -382,7 +382,7 @@ def outcome_of_ask(error: IriError) -> Outcome:
     return Outcome.LOST if ambiguous else Outcome.NOT_SENT
 
 
-def _outcome_of_wait(error: IriError, answer: Answer[Accepted]) -> Outcome:
+def outcome_of_wait(error: IriError, answer: Answer[Accepted]) -> Outcome:
     """What became of a submit that the facility took as a task, when waiting for the task raised.
 
     What a look at the task met (no network, no token) says nothing of the submit itself.
