@@ -21,6 +21,7 @@ from iri_common.policy.classify import NotSent, ReplyLost
 
 Behaviour = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
+TWO_CHUNKS = "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n"
 QUERY = "X-Amz-Signature=hunter2%2Fa~b&x=%7E'"
 
 
@@ -121,6 +122,14 @@ async def test_a_range_that_was_not_asked_for_is_not_taken(said: str) -> None:
     head = f"HTTP/1.1 206 P\r\nContent-Range: {said}\r\nContent-Length: 2\r\n\r\nab"
     async with store(saying(head.encode())) as there, wire() as one:
         with pytest.raises(ReplyLost, match="another range"):
+            await read(one, there.url, 5, 7)
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 4\r\n\r\nabcd", TWO_CHUNKS], ids=["length", "chunks"])
+async def test_more_bytes_than_were_asked_for_are_not_taken(length: str) -> None:
+    head = f"HTTP/1.1 206 P\r\nContent-Range: bytes 5-6/10\r\n{length}"
+    async with store(saying(head.encode())) as there, wire() as one:
+        with pytest.raises(ReplyLost, match="more bytes"):
             await read(one, there.url, 5, 7)
 
 
@@ -228,6 +237,18 @@ async def test_the_words_of_an_answer_have_an_end() -> None:
 
     async with store(talk) as there, wire() as one:
         assert len((await one.put(there.url, 1, sent(b"x"))).body) == LONGEST_ANSWER
+
+
+async def test_an_answer_without_end_is_not_waited_for() -> None:
+    async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"HTTP/1.1 500 E\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+            await writer.drain()
+
+    async with store(talk) as there, wire() as one, asyncio.timeout(20):
+        assert (await one.put(there.url, 1, sent(b"x"))).body == b"x" * LONGEST_ANSWER
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -50,7 +50,8 @@ class HttpBytes:
             found = _read(reply.headers)
             if reply.status == 206 and not _is_of(found.get("content-range", ""), start, end):
                 raise ReplyLost("the server sent another range than the one that was asked for")
-            yield ByteReply(reply.status, found, self._pieces(reply))
+            ranged = reply.status == 206 and end is not None
+            yield ByteReply(reply.status, found, self._pieces(reply, end - start if ranged else None))
 
     async def put(
         self, url: str, size: int, pieces: AsyncIterator[bytes], headers: Mapping[str, str] | None = None
@@ -76,8 +77,11 @@ class HttpBytes:
     ) -> WireReply:
         async with self._asked(method, url, headers, content) as reply:
             body = b""
-            async for piece in self._pieces(reply):
-                body += piece[: LONGEST_ANSWER - len(body)]
+            async with contextlib.aclosing(self._pieces(reply)) as pieces:
+                async for piece in pieces:
+                    body += piece[: LONGEST_ANSWER - len(body)]
+                    if len(body) == LONGEST_ANSWER:
+                        break
             return WireReply(reply.status, _read(reply.headers), body)
 
     @contextlib.asynccontextmanager
@@ -100,14 +104,18 @@ class HttpBytes:
                 reply = await stack.enter_async_context(request)
             yield reply
 
-    async def _pieces(self, reply: httpcore.Response) -> AsyncIterator[bytes]:
+    async def _pieces(self, reply: httpcore.Response, most: int | None = None) -> AsyncGenerator[bytes]:
         left = _length(_read(reply.headers))
+        taken = 0
         with _errors():
             chunks = reply.aiter_stream()  # held here: who lets go of it closes the connection
             async for chunk in chunks:
+                taken += len(chunk)
+                left -= len(chunk)
+                if most is not None and taken + max(left, 0) > most:
+                    raise ReplyLost("more bytes came than were asked for")
                 for begin in range(0, len(chunk), PIECE):
                     yield chunk if len(chunk) <= PIECE else chunk[begin : begin + PIECE]
-                left -= len(chunk)
                 if left >= WORTH_A_CONNECTION:
                     # httpcore copies each byte three times more. Once it has given a chunk it keeps none
                     # back; a connection whose body it did not see end it closes.

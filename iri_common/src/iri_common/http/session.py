@@ -33,8 +33,17 @@ from iri_common.model.errors import (
     Unreachable,
 )
 from iri_common.model.logfields import about
-from iri_common.model.ports import ByteWire, Token, Transport, WireReply, WireRequest
-from iri_common.policy.classify import GENERAL, NotSent, Outcome, ReplyLost, Rules, Verdict, classify
+from iri_common.model.ports import MOST_BYTES, ByteWire, Token, Transport, WireReply, WireRequest
+from iri_common.policy.classify import (
+    GENERAL,
+    NotSent,
+    Outcome,
+    ReplyLost,
+    ReplyTooLong,
+    Rules,
+    Verdict,
+    classify,
+)
 from iri_common.policy.retry import Action, Limits, Replay, decide
 
 log = logging.getLogger(__name__)
@@ -62,6 +71,7 @@ class Request:
         files: Multipart fields: name to (file name, content).
         raw: A success is its body as bytes, whatever its content type.
         keyed: An idempotency key goes with it.
+        most: Bytes of the reply that are read.
         limits: How patient to be with this request.
         secrets: What must not come back in the words of an error.
     """
@@ -78,6 +88,7 @@ class Request:
     files: Mapping[str, tuple[str, bytes]] | None = None
     raw: bool = False
     keyed: bool = False
+    most: int = MOST_BYTES
     limits: Limits | None = None
     secrets: Sequence[str] = field(default=(), repr=False)
 
@@ -206,6 +217,7 @@ class Session:
             json=request.json,
             form=request.form,
             files=request.files,
+            most=request.most,
         )
 
     async def _once(self, request: Request, attempt: int) -> _Attempt:
@@ -239,6 +251,8 @@ class Session:
             return _Attempt(Verdict(Outcome.LOST, detail=f"no whole reply in {LONGEST_REPLY:.0f} s"), {})
         except NotSent as error:
             return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
+        except ReplyTooLong as error:
+            return _Attempt(Verdict(Outcome.TOO_LONG, detail=str(error)), {})
         except ReplyLost as error:
             return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
         verdict = await self._classified(request, reply)
@@ -346,6 +360,7 @@ _KINDS: Mapping[Outcome, type[IriError]] = {
     Outcome.AWAY: TransientError,
     Outcome.NOT_OFFERED: NotOffered,
     Outcome.UNREADABLE: ReplyError,
+    Outcome.TOO_LONG: ReplyError,
 }
 _LEAD: Mapping[Outcome, str] = {
     Outcome.FORBIDDEN: "the token is accepted but lacks the right",
@@ -359,4 +374,5 @@ _LEAD: Mapping[Outcome, str] = {
     Outcome.AWAY: "the facility's service is away",
     Outcome.NOT_OFFERED: "this facility does not offer it",
     Outcome.UNREADABLE: "the facility's answer cannot be read",
+    Outcome.TOO_LONG: "the facility's answer does not end",
 }

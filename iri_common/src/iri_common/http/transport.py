@@ -8,8 +8,9 @@ from io import BytesIO
 
 import httpx
 
+from iri_common.http.unpacking import ACCEPTED, Unpacking
 from iri_common.model.ports import WireReply, WireRequest
-from iri_common.policy.classify import NotSent, ReplyLost
+from iri_common.policy.classify import NotSent, ReplyLost, ReplyTooLong
 
 # Named, because httpx would guess the kind, for which Python reads files of the system: on the I/O loop.
 _ANY_BYTES = "application/octet-stream"
@@ -45,7 +46,11 @@ class HttpxTransport:
             proxy=settings.proxy,
             timeout=httpx.Timeout(settings.read_seconds, connect=settings.connect_seconds, pool=120.0),
             limits=httpx.Limits(max_connections=settings.connections, keepalive_expiry=30.0),
-            headers={"user-agent": "iri-workflows", "accept": "application/json"},
+            headers={
+                "user-agent": "iri-workflows",
+                "accept": "application/json",
+                "accept-encoding": ACCEPTED,
+            },
             follow_redirects=False,
         )
 
@@ -55,6 +60,7 @@ class HttpxTransport:
         Raises:
             NotSent: if no connection could be opened.
             ReplyLost: if anything fails after that.
+            ReplyTooLong: if a success has more bytes than the request wants.
         """
         # httpx' objects refer to one another in a circle: bodies that they held would stay in memory until
         # the next collection of garbage, and those of files are megabytes.
@@ -71,7 +77,7 @@ class HttpxTransport:
                 data=request.form,
                 files={name: (*each, _ANY_BYTES) for name, each in files.items()} or None,
             ) as reply:
-                body = b"".join([piece async for piece in reply.aiter_bytes()])
+                body = await _body(reply, request.most)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotSent(_words(error)) from None
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError) as error:
@@ -90,6 +96,23 @@ class HttpxTransport:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+async def _body(reply: httpx.Response, most: int) -> bytes:
+    """All of it, unpacked. What is no success tells enough by its status: its body is cut."""
+    unpacking = Unpacking(reply.headers.get("content-encoding", ""))
+    pieces: list[bytes] = []
+    left = most
+    async for raw in reply.aiter_raw():
+        for piece in unpacking.pieces(raw):
+            pieces.append(piece[:left])
+            left -= len(piece)
+            if left < 0 and reply.is_success:
+                raise ReplyTooLong(f"it has more than the {most:,} bytes that are read of one")
+            if left < 0:
+                return b"".join(pieces)
+    unpacking.end()
+    return b"".join(pieces)
 
 
 def _words(error: Exception) -> str:

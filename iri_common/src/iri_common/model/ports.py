@@ -230,6 +230,9 @@ class TokenSource(Protocol):
         ...
 
 
+MOST_BYTES = 64 * 1024 * 1024  # of a reply; the longest known lists all jobs of a large machine
+
+
 @dataclass(frozen=True, slots=True)
 class WireRequest:
     """A request as a wire takes it.
@@ -237,6 +240,7 @@ class WireRequest:
     Attributes:
         form: An urlencoded body; a list repeats its key.
         files: By multipart field: (file name, content).
+        most: Bytes of the reply's body, unpacked, that are read.
     """
 
     method: str
@@ -246,6 +250,7 @@ class WireRequest:
     json: Any = None
     form: Mapping[str, str | Sequence[str]] | None = field(default=None, repr=False)
     files: Mapping[str, tuple[str, bytes]] | None = field(default=None, repr=False)
+    most: int = MOST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +266,7 @@ TokenExchange = Callable[[WireRequest], Awaitable[WireReply]]
 
 
 class Transport(Protocol):
-    """The wire: one request, one reply, or one of the two errors of :mod:`iri_common.policy.classify`."""
+    """The wire: one request, one reply, or one of the three errors of :mod:`iri_common.policy.classify`."""
 
     async def send(self, request: WireRequest) -> WireReply: ...
     async def close(self) -> None: ...

@@ -20,6 +20,10 @@ class ReplyLost(Exception):
     """The request went out, wholly or in part, and no complete reply came back."""
 
 
+class ReplyTooLong(ReplyLost):
+    """A success came back with more bytes than are read of such a reply."""
+
+
 class Outcome(StrEnum):
     """What became of a request."""
 
@@ -38,6 +42,7 @@ class Outcome(StrEnum):
     AWAY = "away"  # the service, or a gateway before it, is not there
     NOT_OFFERED = "not offered"
     UNREADABLE = "unreadable"  # a success by its number, but the body is not what the API promises
+    TOO_LONG = "too long"  # a success by its number, and more bytes than are read of one
 
     @property
     def may_have_worked(self) -> bool:
@@ -46,7 +51,9 @@ class Outcome(StrEnum):
 
 
 # A gateway that answers 503 may have passed the request on before it lost its patience, so AWAY is here.
-_MAY_HAVE_WORKED = frozenset({Outcome.LOST, Outcome.BROKEN, Outcome.AWAY, Outcome.UNREADABLE})
+_MAY_HAVE_WORKED = frozenset(
+    {Outcome.LOST, Outcome.BROKEN, Outcome.AWAY, Outcome.UNREADABLE, Outcome.TOO_LONG}
+)
 
 _BY_STATUS: Mapping[int, Outcome] = {
     301: Outcome.INVALID,  # it lives elsewhere: nothing was done here, and no token follows it there

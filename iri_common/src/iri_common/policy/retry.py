@@ -69,6 +69,7 @@ TABLE: Mapping[Outcome, Mapping[Replay, Action]] = {
     Outcome.AWAY: {Replay.SAFE: Action.AGAIN, Replay.ONCE: Action.STOP},
     Outcome.NOT_OFFERED: {Replay.SAFE: Action.STOP, Replay.ONCE: Action.STOP},
     Outcome.UNREADABLE: {Replay.SAFE: Action.AGAIN, Replay.ONCE: Action.STOP},
+    Outcome.TOO_LONG: {Replay.SAFE: Action.STOP, Replay.ONCE: Action.STOP},
 }
 
 
