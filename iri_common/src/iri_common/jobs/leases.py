@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from iri_common.jobs.claim import claimed
 from iri_common.jobs.ledger import claim_owner
+from iri_common.jobs.lookout import LOOKS, Lookout
 from iri_common.model.errors import (
     AmbiguousReply,
     Conflict,
@@ -21,7 +22,6 @@ from iri_common.model.errors import (
     SpecChanged,
     SubmitUncertain,
     UsageError,
-    WaitTimeout,
 )
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
@@ -31,13 +31,12 @@ from iri_common.model.networkports import NetworksApi
 from iri_common.model.ports import Ledger
 from iri_common.model.ref import JobRef
 from iri_common.policy.leases import Step, WayOut, step, way_out
-from iri_common.policy.pace import Pace, after_failures
+from iri_common.policy.pace import Pace
 
 log = logging.getLogger(__name__)
 
 NETWORK = "network"  # the one resource of an orchestrator, in references
 _ASKS = 4  # requests for one path, each after looks that show nothing of the one before
-_LOOKS = 3  # in a row that must show nothing of a request, or of a lease, before that counts
 _AGAIN = 15.0  # paces after which a cancel that shows no effect is asked for once more
 
 OnChange = Callable[[LeaseStatus], None]
@@ -160,7 +159,7 @@ class Leases:
                 intent_id = await self._computed(lease_id, intent, record)
                 record, asked = _at(record, Stage.SENT), True
                 await self._write(record, owner)
-            elif looks < _LOOKS:  # what was asked for may not show yet
+            elif looks < LOOKS:  # what was asked for may not show yet
                 await asyncio.sleep(self.pace.quickest)
                 continue
             elif following is Step.GONE:
@@ -224,18 +223,27 @@ class Leases:
             PathFailed: if it will not be.
             WaitTimeout: if it is not after so many seconds; it is left as it is.
         """
-        watch = _Watch(self, ref, timeout, on_change)
+        watch = self._lookout(ref, timeout, on_change)
         while True:
-            path = await watch.look()
-            if path is not None:
+            status = await watch.look()
+            if status is not None:
+                path = NetworkPath(ref, status)
                 if path.up:
                     return path
                 self._require_hope(path, watch.absent)
             await watch.pause("is not up")
 
+    def _lookout(
+        self, ref: JobRef, timeout: float, on_change: OnChange | None = None
+    ) -> Lookout[LeaseStatus]:
+        async def look() -> LeaseStatus:
+            return (await self.look(ref)).status
+
+        return Lookout(f"path {ref.job_id}", look, ref, self.label, self.pace, timeout, on_change)
+
     def _require_hope(self, path: NetworkPath, absent: int) -> None:
         status = path.status
-        gone = status.state is LeaseState.MISSING and absent >= _LOOKS
+        gone = status.missing and absent >= LOOKS
         ends = {
             LeaseState.FAILED: "failed; its manifest and log at the orchestrator tell more",
             LeaseState.EXPIRED: "has expired",
@@ -255,20 +263,20 @@ class Leases:
             PathFailed: if its end fails: what it holds is freed by a person only.
             WaitTimeout: if it has not ended after so many seconds.
         """
-        watch = _Watch(self, ref, timeout, None)
+        watch = self._lookout(ref, timeout)
         canceled_at: float | None = None
         while True:
-            path = await watch.look()
-            way = way_out(path.status) if path else WayOut.WAIT
-            if path and way is WayOut.NOTHING and watch.absent >= _LOOKS:
-                return path
-            if path and way is WayOut.DELETE:
-                return path
-            if path and way is WayOut.STUCK:
+            status = await watch.look()
+            way = way_out(status) if status else WayOut.WAIT
+            if status and way is WayOut.NOTHING and watch.absent >= LOOKS:
+                return NetworkPath(ref, status)
+            if status and way is WayOut.DELETE:
+                return NetworkPath(ref, status)
+            if status and way is WayOut.STUCK:
                 raise PathFailed(
-                    f"the end of path {path.id} failed ({path.status.words}), and it may hold what it has; "
-                    "ask those who run the orchestrator",
-                    path=path,
+                    f"the end of path {status.lease_id} failed ({status.words}), and it may hold what it "
+                    "has; ask those who run the orchestrator",
+                    path=NetworkPath(ref, status),
                     facility=self.label,
                 )
             now = time.monotonic()
@@ -324,56 +332,6 @@ class Leases:
                 if not left:
                     raise
             await asyncio.sleep(self.pace.quickest)
-
-
-class _Watch:
-    """Looks at one lease, at a polite pace, up to a limit."""
-
-    def __init__(self, leases: Leases, ref: JobRef, timeout: float, on_change: OnChange | None) -> None:
-        self._leases = leases
-        self._ref = ref
-        self._timeout = timeout
-        self._on_change = on_change
-        self._begun = self._changed_at = time.monotonic()
-        self._seen: LeaseStatus | None = None
-        self._failures = 0
-        self.absent = 0  # looks in a row that missed it
-
-    async def look(self) -> NetworkPath | None:
-        """How it stands; None where the network did not say."""
-        try:
-            path = await self._leases.look(self._ref)
-        except IriError as error:
-            if not error.transient:
-                raise
-            self._failures += 1
-            log.info("path %s: %s", self._ref.job_id, error, extra=about(ref=self._ref, error=error))
-            return None
-        self._failures = 0
-        self.absent = self.absent + 1 if path.status.state is LeaseState.MISSING else 0
-        if path.status != self._seen:
-            self._seen, self._changed_at = path.status, time.monotonic()
-            if self._on_change is not None:
-                self._on_change(path.status)
-        return path
-
-    async def pause(self, what: str) -> None:
-        """Until the next look.
-
-        Raises:
-            WaitTimeout: if there is no time for another one.
-        """
-        now, pace = time.monotonic(), self._leases.pace
-        delay = after_failures(pace, self._failures) if self._failures else pace.delay(now - self._changed_at)
-        left = self._begun + self._timeout - now
-        if left <= 0:
-            words = self._seen.words if self._seen else "it was never seen"
-            raise WaitTimeout(
-                f"path {self._ref.job_id} {what} after {self._timeout:.0f} s ({words}); it was left as it is",
-                ref=self._ref,
-                facility=self._leases.label,
-            )
-        await asyncio.sleep(min(delay, left))
 
 
 def _at(record: LedgerRecord, stage: Stage) -> LedgerRecord:

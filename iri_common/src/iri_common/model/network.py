@@ -162,6 +162,11 @@ class LeaseStatus:
     reserved: bool = True
     canceled: bool = False
 
+    @property
+    def missing(self) -> bool:
+        """Whether the network knows nothing of it."""
+        return self.state is LeaseState.MISSING
+
 
 @dataclass(frozen=True, slots=True)
 class PathProof:
