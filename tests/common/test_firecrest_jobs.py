@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from iri_common.apis.firecrest.description import clean_name, described
 from iri_common.apis.firecrest.wire import SystemReply
-from iri_common.model.errors import AmbiguousReply, NotOffered, UsageError
+from iri_common.model.errors import AmbiguousReply, IriError, NotOffered, UsageError
 from iri_common.model.job import Accepted, JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.outcome import Done
 from iri_common.model.spec import JobSpec
 from iri_common.model.state import JobState
 from iri_common.model.submission import Submission
+from iri_common.policy.classify import ReplyLost
 
 SLURM = SystemReply.model_validate(SYSTEM)
 PBS = SystemReply.model_validate(system(scheduler={"type": "pbs"}))
@@ -106,6 +107,16 @@ async def test_what_cannot_be_said_is_not_sent():
     with pytest.raises(UsageError):
         await dialect(wire).jobs.submit("alps", {"executable": "x", "directory": "/a|b"}, None)
     assert [each.url.rpartition("/")[2] for each in wire.requests] == ["systems"]
+
+
+@pytest.mark.parametrize("end", ["/status/systems", "/userinfo"])
+@pytest.mark.parametrize("answer", [error(500, "unhealthy"), ok({}), ReplyLost("cut"), ok(None, 504)])
+async def test_what_cannot_be_learned_before_leaves_nothing_in_doubt(end, answer):
+    wire = Wire({end: answer})
+    with pytest.raises(IriError) as caught:
+        await dialect(wire).jobs.submit("alps", {"executable": "x"}, None)
+    assert (caught.value.outcome, wire.asked("/jobs")) == ("not sent", [])
+    assert not isinstance(caught.value, AmbiguousReply)
 
 
 @given(st.text(max_size=200).filter(bool))

@@ -201,6 +201,14 @@ async def test_a_version_that_cannot_be_learned_leaves_nothing_in_doubt():
     assert caught.value.outcome == "not sent"
 
 
+async def test_nor_does_one_that_cannot_be_learned_again():
+    answers = {"ping": [PING, (503, "away")], "/job/submit": NO_URL}
+    door, wire = dialect(answers, None)
+    with pytest.raises(TransientError) as caught:
+        await door.jobs.submit("cluster", SPEC, None)
+    assert (caught.value.outcome, len(wire.seen)) == ("not sent", 3)
+
+
 RECORD = {"jobs": [{"job_id": 7, "state": {"current": "TIMEOUT"}}]}
 
 

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from iri_common.apis.before import before_asking
 from iri_common.apis.firecrest import states
 from iri_common.apis.firecrest.description import described, output_paths
 from iri_common.apis.firecrest.systems import Systems
@@ -53,8 +54,9 @@ class FirecrestJobs:
         self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
     ) -> Done[Accepted]:
         """Ask for a job once. FirecREST knows no keys: an uncertain ask is settled by the job's name."""
-        system = await self._systems.of(resource_id)
-        directory = spec.get("directory") or await self._systems.home(resource_id)
+        with before_asking():
+            system = await self._systems.of(resource_id)
+            directory = spec.get("directory") or await self._systems.home(resource_id)
         job = described(spec, directory, system)
         reply = await self._session.send(_submission(resource_id, job, spec))
         reading = self._reading("post_job_submit")

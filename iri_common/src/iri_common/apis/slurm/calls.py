@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 
+from iri_common.apis.before import before_asking
 from iri_common.apis.slurm.rules import LOOKS, UNEXPLAINED
 from iri_common.apis.slurm.versions import Site, Version
 from iri_common.http.session import Reply, Request, Session
-from iri_common.model.errors import IriError, NotFound, NotOffered, Refused, TransientError
+from iri_common.model.errors import NotFound, NotOffered, Refused, TransientError
 from iri_common.policy.classify import Outcome
 
 CLUSTER = "cluster"  # a slurmrestd is one resource, and has no name for it
@@ -60,7 +61,8 @@ class Calls:
             resource_id: Of what.
             make: The request, its path without what is before the resource's own part.
         """
-        version = await self.version(resource_id)
+        with before_asking():
+            version = await self.version(resource_id)
         try:
             return await self._send(version, resource_id, make(version))
         except NotOffered:
@@ -69,7 +71,8 @@ class Calls:
         # A slurmrestd of another Slurm has taken its place: nobody has looked at the request.
         if self._known.get(resource_id) is version:
             del self._known[resource_id]
-        version = await self.version(resource_id)
+        with before_asking():
+            version = await self.version(resource_id)
         return await self._send(version, resource_id, make(version))
 
     async def record(self, resource_id: str, request: Request) -> Reply | None:
@@ -140,14 +143,3 @@ class Calls:
 
 def _unexplained(request: Request, error: Refused) -> bool:
     return request.operation in LOOKS and UNEXPLAINED.search(error.message) is not None
-
-
-@contextlib.contextmanager
-def before_asking() -> Generator[None]:
-    """What goes wrong in here goes wrong before a request with an effect, and says so."""
-    try:
-        yield
-    except IriError as error:
-        if error.transient:
-            error.outcome = Outcome.NOT_SENT
-        raise

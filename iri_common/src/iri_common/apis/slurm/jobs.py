@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iri_common.apis.reading import Reading
-from iri_common.apis.slurm.calls import Calls, before_asking
+from iri_common.apis.slurm.calls import Calls
 from iri_common.apis.slurm.exits import status_of
 from iri_common.apis.slurm.needs import changes as changed_fields
 from iri_common.apis.slurm.needs import submission
@@ -47,8 +47,6 @@ class SlurmJobs:
         self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
     ) -> Done[Accepted]:
         """Ask for a job once. Slurm has no idempotency keys; the job is found again by its name."""
-        with before_asking():
-            await self._calls.version(resource_id)
         reply = await self._calls.send(resource_id, lambda version: self._submit(spec, version))
         number = job_number(reply.value)
         if number is None:

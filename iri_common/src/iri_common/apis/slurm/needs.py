@@ -7,7 +7,7 @@ from typing import Any
 
 from iri_common.apis.slurm.versions import Site, Version
 from iri_common.jobside.amounts import memory_per_node
-from iri_common.jobside.batch import plain_script
+from iri_common.jobside.batch import dependency, plain_script
 from iri_common.model.errors import UsageError
 
 # A job has no variable but those that are sent, and slurmrestd takes none without any.
@@ -107,6 +107,10 @@ def _fields(spec: Mapping[str, Any], version: Version) -> Iterator[tuple[str, An
     if attributes.get("duration"):
         yield "time_limit", _number(-(-attributes["duration"] // 60), version)
     yield from _resources(spec.get("resources") or {}, version)
+    if attributes.get("array"):
+        yield "array", attributes["array"]
+    if attributes.get("after"):
+        yield "dependency", dependency(attributes["after"])
     custom: Mapping[str, str] = attributes.get("custom_attributes") or {}
     for name, value in custom.items():
         yield _custom(name, value)
@@ -137,7 +141,7 @@ def _custom(name: str, value: str) -> tuple[str, Any]:
     if name in _FLAGS and value.lower() in _TRUTH:
         field, meant = _FLAGS[name]
         return field, meant is _TRUTH[value.lower()]
-    instead = _INSTEAD.get(name)
+    instead = "say it as the attribute of that name" if name == "array" else _INSTEAD.get(name)
     known = ", ".join(sorted({*_CUSTOM, *_FLAGS}))
     raise UsageError(
         f"the custom attribute {name}={value} is none that is carried to Slurm's API"
