@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from model_world import DOUBLE, FATES, Job, World
+from model_doors import Fate
+from model_world import DOUBLE, STRANGER, Job, Task, World
 
 from iri_common.model.job import JobStatus
 from iri_common.model.ledger import LedgerRecord
@@ -18,6 +19,9 @@ from iri_common.policy.generation import GenerationFacts, GenerationStep, genera
 from iri_common.policy.onrecord import DoorFacts, known_of, noted
 
 CLAIM = 180.0
+TASK_LOOKS = 60.0  # seconds between two looks at a task; each renews the claim
+TASK_PATIENCE = 300.0
+HIDDEN = "a list without names hid the job that works"
 EPOCH = 1_000_000.0  # so that no time is mistaken for "never"
 
 
@@ -62,14 +66,18 @@ class Process:
     _program: Generator[asking.Effect, Any, Verdict] | None = None
     _reply: Any = None
     _held: bool = False
-    _next: asking.Effect | None = None
+    _next: asking.Effect | Task | None = None
 
     def step(self) -> None:
         """Do one thing."""
         if self._program is None:
             self._begin()
             return
-        self._reply = self._perform(self._next)
+        reply = self._perform(self._next)
+        if isinstance(reply, Task):
+            self._next, self.wakes_at = reply, self.world.now + TASK_LOOKS
+            return
+        self._reply = reply
         self._advance()
 
     def _begin(self) -> None:
@@ -85,7 +93,7 @@ class Process:
         if record is not None and record.stage.has_job:
             self._conclude(Verdict(End.ACCEPTED, record.ref))
             return
-        door = DoorFacts("native" if self.world.header else "lookup", self.keeps, self.honoured)
+        door = DoorFacts(self.world.settle, self.keeps, self.honoured)
         self._reply = None
         self._program = asking.asking(
             known_of(record, door, seen_before=self.seen_before, guarded=self.guarded, now=now)
@@ -116,7 +124,7 @@ class Process:
         if verdict.end is not End.TAKEN_OVER:  # else it reads anew what the other wrote
             self.verdict = verdict
 
-    def _perform(self, effect: asking.Effect | None) -> Any:
+    def _perform(self, effect: asking.Effect | Task | None) -> Any:
         now = EPOCH + self.world.now
         match effect:
             case asking.Note():
@@ -130,39 +138,76 @@ class Process:
                 return True
             case asking.Send(keyed):
                 return self._send(keyed)
+            case Task():
+                return self._look_at(effect)
             case asking.Look():
                 return self._look()
+            case asking.Snapshot():
+                return self._ids_before()
             case _:
                 pass
         return None
 
-    def _send(self, keyed: bool) -> Sent:
+    def _send(self, keyed: bool) -> Sent | Task:
         world = self.world
         if not keyed:
             self.keeps = False
         assert self._held, "sent although somebody else holds the claim"
         if self.ledger.holder is not self:
             world.holes.add("suspended between noting and sending")
-        fate = world.dice.choice(FATES) if world.dice.random() < self.trouble else "fine"
-        outcome, number = world.submit(fate, self.generation, keyed=keyed, guarded=self.guarded)
+        door = world.door
+        fate, then = self._fate(door.fine, door.fates), self._fate(door.landed, door.manners.tasks)
+        sent = world.submit(fate, self.generation, keyed=keyed, guarded=self.guarded, then=then)
+        if isinstance(sent, Task):
+            return sent
+        outcome, number = sent
         if outcome is Outcome.OK and keyed and world.proves_keys:
             self.honoured = True
             return Sent(outcome, str(number), replayed=False)
+        return Sent(outcome, str(number) if number else None)
+
+    def _fate(self, fine: Fate, fates: Sequence[Fate]) -> Fate:
+        dice = self.world.dice
+        return dice.choice(fates) if fates and dice.random() < self.trouble else fine
+
+    def _look_at(self, task: Task) -> Sent | Task:
+        """One look at the task of a submit, whose claim lasts as long as somebody looks."""
+        now = EPOCH + self.world.now
+        if self.ledger.holder is self and self.ledger.until > now:
+            self.ledger.claim(self, now)
+        if not task.over:
+            return Sent(Outcome.LOST) if self.world.now - task.begun > TASK_PATIENCE else task
+        outcome, number = self.world.ended(task)
         return Sent(outcome, str(number) if number else None)
 
     def _look(self) -> Seen:
         world = self.world
         world.looks += 1
         owner = world.owner(self.generation) if self.guarded else None
+        owned = self.guarded and world.journals
         if world.dice.random() < self.trouble / 3:
             failure = world.dice.choice((Outcome.LOST, Outcome.AWAY, Outcome.BROKEN, Outcome.NOT_SENT))
             return Seen(str(owner)) if owner else Seen(failure=failure)
-        found = world.listed(self.generation) if world.names else []
+        if world.settle == "snapshot":
+            return Seen(str(owner) if owner else None, ids=_ids(world.live()))
+        found = world.named(self.generation)
         if world.dice.random() < self.trouble / 10:
             found = []  # an empty list, which is no list
         best = the_one(found)
         number = best.number if best else owner
-        return Seen(str(number) if number else None, offered=world.names or (self.guarded and world.journals))
+        return Seen(str(number) if number else None, offered=world.tells_names or owned)
+
+    def _ids_before(self) -> frozenset[str] | None:
+        """The ids of live jobs, and the newest of all."""
+        world = self.world
+        if world.dice.random() < self.trouble / 3:
+            return None
+        newest = sorted(world.listed(), key=lambda job: job.number)[-1:]
+        return _ids([*world.live(), *newest])
+
+
+def _ids(jobs: Iterable[Job]) -> frozenset[str]:
+    return frozenset(str(job.number) for job in jobs)
 
 
 def the_one(jobs: list[Job]) -> Job | None:
@@ -224,9 +269,9 @@ class Campaign:
     def _rediscovered(self) -> int:
         """The newest generation by names and guards, as ``jobs.generations`` finds it."""
         world = self.world
-        seen = {job.generation for job in world.jobs if world.names and job.listed_from <= world.now}
+        seen = {job.generation for job in world.listed() if world.names and job.named_from <= world.now}
         seen |= set(world.owners) if world.journals else set()
-        return max(seen, default=1)
+        return max(seen - {STRANGER}, default=1)
 
     def _ask(self) -> Verdict | None:
         """Run one or two processes to the end of the first, or to a crash of all."""
@@ -296,8 +341,8 @@ class Campaign:
         world = self.world
         if job.guarded and job.exit_code == DOUBLE:
             owner = world.owner(job.generation)
-            others = [each for each in world.listed(job.generation) if each is not job] if world.names else []
-            best = world.job(owner) if owner else the_one(others)
+            others = [each for each in world.named(job.generation) if each is not job]
+            best = world.job(owner) if owner else the_one(others) or self._between(job)
             return self._end_of(best) if best is not None and best.exit_code != DOUBLE else "lost"
         if job.forgotten:
             code = world.journal.get(job.generation) if job.guarded and world.journals else None
@@ -306,6 +351,22 @@ class Campaign:
             JobState.COMPLETED if job.exit_code == 0 else JobState.FAILED, exit_code=job.exit_code
         )
         return str(status.reported)
+
+    def _between(self, double: Job) -> Job | None:
+        """The one job between the ids on record and the double, as ``jobs.testimony`` finds it.
+
+        Where the list hides the job that works, and shows just one of somebody else, nobody can tell.
+        """
+        record = self.ledger.record
+        if record is None or record.generation != double.generation or record.before is None:
+            return None
+        least = max(map(int, record.before), default=0)
+        shown = [each for each in self.world.listed() if each.exit_code != DOUBLE]
+        found = [each for each in shown if least < each.number < double.number]
+        found = [each for each in found if str(each.number) not in record.before]
+        if [each.generation for each in found] == [STRANGER]:
+            self.world.holes.add(HIDDEN)
+        return found[0] if len(found) == 1 else None
 
 
 def _word(code: int) -> str:

@@ -10,28 +10,14 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
+from model_doors import NO_STORE, Fate, ModelDoor
+
 from iri_common.policy.classify import Outcome
 
 Keys = Literal["none", "ignored", "keeps", "forgets"]
 
-# What happens to one request on its way. "slow": it arrives only after the client has given up on the reply.
-FATES = (
-    "fine", "not sent", "lost before", "lost after", "lost, slow", "lost, failed after", "broken before",
-    "broken after", "away before", "away after", "unreadable after", "bad token", "forbidden", "invalid",
-    "rate limited", "conflict",
-)  # fmt: skip
-_BEFORE = {
-    "not sent": Outcome.NOT_SENT,
-    "lost before": Outcome.LOST,
-    "away before": Outcome.AWAY,
-    "bad token": Outcome.BAD_TOKEN,
-    "forbidden": Outcome.FORBIDDEN,
-    "rate limited": Outcome.RATE_LIMITED,
-}
-_REFUSED = {"invalid": Outcome.INVALID, "conflict": Outcome.CONFLICT, "broken before": Outcome.BROKEN}
-_AFTER = {"broken after": Outcome.BROKEN, "away after": Outcome.AWAY, "unreadable after": Outcome.UNREADABLE}
-_FORGOTTEN = {"lost, failed after", "broken after", "away after"}
 DOUBLE, CANCELED = 211, 214
+STRANGER = 0  # the generation of jobs that have nothing to do with the key
 
 
 @dataclass(slots=True)
@@ -42,7 +28,9 @@ class Job:
         number: Its id.
         generation: Of the key that it was asked for under.
         guarded: It looks whose the key is before it works.
-        listed_from: Not in any list before.
+        listed_from: Not in the queue before.
+        named_from: In no list under its name before.
+        recorded_from: Not in accounting before, where the queue forgets it at its end.
         code: What its work ends with.
         dies: At its next start the node dies: after the guard, before any work.
         requeued: After that it is started again, under the same id.
@@ -55,6 +43,8 @@ class Job:
     generation: int
     guarded: bool
     listed_from: float
+    named_from: float
+    recorded_from: float
     code: int
     dies: bool
     requeued: bool
@@ -63,25 +53,50 @@ class Job:
     exit_code: int | None = None
 
 
+@dataclass(slots=True, eq=False)
+class Task:
+    """A submit that the facility works on in its own time.
+
+    Attributes:
+        fate: How it ends.
+        begun: When it was begun.
+        over: It has ended.
+        number: Of the job that it took.
+    """
+
+    fate: Fate
+    begun: float
+    over: bool = False
+    number: int | None = None
+
+
 @dataclass(slots=True)
 class World:
     """One facility through one schedule.
 
     Attributes:
+        door: Which API it has.
         keys: No store for idempotency keys (501), ignored without a word, kept, or kept and forgotten when
             the adapter raises, also after it took the job (IRI reference server).
         header: The API has a header for such keys.
         names: Lists show the names of jobs.
         journals: A client can read what guarded jobs leave.
         late: The most seconds until a job is listed.
+        nameless: The most seconds after that until its name is.
+        lag: The most seconds until accounting shows it.
+        strangers: How often another job of the user comes between.
     """
 
     dice: random.Random
+    door: ModelDoor
     keys: Keys
     header: bool
     names: bool
     journals: bool
     late: float
+    nameless: float = 0.0
+    lag: float = 0.0
+    strangers: float = 0.0
     now: float = 0.0
     jobs: list[Job] = field(default_factory=list[Job])
     owners: dict[int, int | Literal["canceled"]] = field(default_factory=dict)
@@ -116,16 +131,21 @@ class World:
 
     def _take(self, generation: int, guarded: bool) -> Job:
         dice = self.dice
+        if generation != STRANGER and dice.random() < self.strangers:
+            self._take(STRANGER, guarded=False)
         dies = dice.random() < 0.05
+        listed_from = self.now + dice.random() * self.late
         job = Job(
             number=len(self.jobs) + 1,
             generation=generation,
             guarded=guarded,
-            listed_from=self.now + (dice.random() * self.late if self.late else 0.0),
+            listed_from=listed_from,
+            named_from=listed_from + dice.random() * self.nameless,
+            recorded_from=self.now + dice.random() * self.lag,
             code=dice.choice((0, 0, 0, 3)),
             dies=dies,
             requeued=dies and dice.random() < 0.7,
-            forgotten=dice.random() < 0.05,
+            forgotten=dice.random() < self.door.manners.forgets,
         )
         self.jobs.append(job)
         self._at(dice.choice((0.0, 1.0, 20.0, 600.0)), "start", job)
@@ -140,6 +160,12 @@ class World:
         job = self._take(generation, guarded)
         if keyed:
             self._known_keys[generation] = (job.number, self.now)
+
+    def _work(self, task: Task, generation: int, guarded: bool) -> None:
+        """A task does what it was begun for."""
+        if task.fate.taken:
+            task.number = self._take(generation, guarded).number
+        task.over = True
 
     def _start(self, job: Job) -> None:
         if job.state != "queued":
@@ -167,47 +193,77 @@ class World:
 
     # -- what clients ask
 
-    def submit(self, fate: str, generation: int, *, keyed: bool, guarded: bool) -> tuple[Outcome, int | None]:
-        """One request; gives what the client learns."""
+    def submit(
+        self, fate: Fate, generation: int, *, keyed: bool, guarded: bool, then: Fate
+    ) -> tuple[Outcome, int | None] | Task:
+        """One request, and the task that it may begin, with their fates; gives what the client learns."""
         self.sends += 1
-        if fate in _BEFORE:
-            return _BEFORE[fate], None
-        lost = fate.startswith("lost")
-        if fate == "lost, slow":
+        heard = self.door.meanings[fate]
+        if fate.gate:
+            return heard, None
+        if fate.slow:
             self._at(self.dice.choice((0.5, 3.0, 10.0, 200.0)), "arrive", generation, guarded, keyed)
-            return Outcome.LOST, None
+            return heard, None
+        lost = heard is Outcome.LOST
         if keyed and self.keys == "none":
-            return (Outcome.LOST if lost else Outcome.NOT_OFFERED), None
+            return (heard if lost else self.door.meanings[NO_STORE]), None
         stored = keyed and self.keys in {"keeps", "forgets"}
         if stored and generation in self._known_keys:
             number = self._known_keys[generation][0]
-            return (Outcome.LOST, None) if lost else (Outcome.OK, number)
-        if fate in _REFUSED:
-            return _REFUSED[fate], None
+            return (heard, None) if lost else (Outcome.OK, number)
+        if not fate.taken:
+            return heard, None
+        if self.door.manners.tasks:
+            task = Task(then, self.now)
+            self._at(self.dice.choice((0.0, 2.0, 20.0, 400.0)), "work", task, generation, guarded)
+            return task if heard is Outcome.OK else (heard, None)
         job = self._take(generation, guarded)
-        if stored and not (self.keys == "forgets" and fate in _FORGOTTEN):
+        if stored and not (self.keys == "forgets" and fate.forgets):
             self._known_keys[generation] = (job.number, self.now)
         elif stored:
             self.holes.add("the store forgot an accepted request")
-        if lost:
-            return Outcome.LOST, None
-        outcome = _AFTER.get(fate, Outcome.OK)
-        return outcome, job.number if outcome is Outcome.OK else None
+        return heard, job.number if heard is Outcome.OK else None
+
+    def ended(self, task: Task) -> tuple[Outcome, int | None]:
+        """What the end of a task tells."""
+        heard = self.door.meanings[task.fate]
+        return heard, task.number if heard is Outcome.OK else None
+
+    @property
+    def settle(self) -> Literal["native", "lookup", "snapshot", "none"]:
+        """How an uncertain submit is settled at this door."""
+        native = self.door.grades.settle == "native"
+        return "lookup" if native and not self.header else self.door.grades.settle
 
     @property
     def proves_keys(self) -> bool:
         """Whether a reply tells that keys are kept."""
         return self.keys in {"keeps", "forgets"}
 
-    def listed(self, generation: int) -> list[Job]:
+    def listed(self) -> list[Job]:
+        """The jobs that the queue or accounting shows."""
+        return [job for job in self.jobs if self._queued(job) or self._recorded(job)]
+
+    def live(self) -> list[Job]:
+        """Those that the queue shows as not ended."""
+        return [job for job in self.jobs if self._queued(job) and job.state != "ended"]
+
+    def named(self, generation: int) -> list[Job]:
         """The jobs of a generation as a list by names shows them."""
-        return [
-            job
-            for job in self.jobs
-            if job.generation == generation
-            and job.listed_from <= self.now
-            and not (job.forgotten and job.state == "ended")
-        ]
+        shown = self.listed() if self.names else []
+        return [job for job in shown if job.generation == generation and job.named_from <= self.now]
+
+    @property
+    def tells_names(self) -> bool:
+        """Whether a name that is in no list means anything: not where no job is listed with its own."""
+        shown = self.listed()
+        return self.names and (not shown or any(job.named_from <= self.now for job in shown))
+
+    def _queued(self, job: Job) -> bool:
+        return job.listed_from <= self.now and (job.state != "ended" or not (self.lag or job.forgotten))
+
+    def _recorded(self, job: Job) -> bool:
+        return self.lag > 0 and job.recorded_from <= self.now and not (job.forgotten and job.state == "ended")
 
     def owner(self, generation: int) -> int | None:
         """The owner file as a client reads it."""
