@@ -50,8 +50,8 @@ class HttpBytes:
             found = _read(reply.headers)
             if reply.status == 206 and not _is_of(found.get("content-range", ""), start, end):
                 raise ReplyLost("the server sent another range than the one that was asked for")
-            ranged = reply.status == 206 and end is not None
-            yield ByteReply(reply.status, found, self._pieces(reply, end - start if ranged else None))
+            most = end - start if end is not None and reply.status == 206 else None
+            yield ByteReply(reply.status, found, self._pieces(reply, most))
 
     async def put(
         self, url: str, size: int, pieces: AsyncIterator[bytes], headers: Mapping[str, str] | None = None
