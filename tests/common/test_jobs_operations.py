@@ -10,6 +10,7 @@ import pytest
 from jobs_world import ScriptedDialect, Tasks, ref, seconds, timeless
 
 from iri_common import AuthError, JobKey, NotFound, Refused, Unreachable, WaitTimeout
+from iri_common.apis.superfacility.rules import TASK_SECONDS
 from iri_common.jobs.operations import Patience, settled
 from iri_common.jobs.output import tail
 from iri_common.model.files import FileText
@@ -45,6 +46,56 @@ def test_the_pauses_grow_up_to_the_longest() -> None:
         pending(), *[None] * 9, "end", patience=Patience(first=1, growth=2, longest=5, total=1e9)
     )
     assert (looks, took) == (10, 1 + 2 + 4 + 7 * 5)
+
+
+class Slow:
+    """Operations that take their time; counts the looks."""
+
+    def __init__(self, took: float) -> None:
+        self.took, self.looks, self.begun = took, 0, 0.0
+
+    def begin(self, soonest: float) -> Pending[None]:
+        self.looks, self.begun = 0, seconds()
+        return Pending("t", "submit_job", lambda _: None, soonest)
+
+    async def check(self, pending):
+        self.looks += 1
+        return Done(None) if seconds() >= self.begun + self.took else pending
+
+
+def looks_at(took: float, *, soonest: float = 0.0, times: int = 20) -> tuple[int, int, float]:
+    """The looks that the first of some operations costs, the most that a later one does, and its delay."""
+
+    async def wait():
+        slow, told = Slow(took), []
+        for _ in range(times):
+            await settled(slow.begin(soonest), slow)
+            told.append((slow.looks, seconds() - slow.begun - took))
+        return told[0][0], max(looks for looks, _ in told[1:]), max(late for _, late in told[1:])
+
+    return timeless(wait)
+
+
+@pytest.mark.parametrize("took", [0.02, 0.1, 0.5, 1.0, 2.2, 3.0, 3.5])
+def test_what_one_operation_took_tells_when_to_look_at_the_next(took: float) -> None:
+    _, looks, late = looks_at(took)
+    assert looks <= 2
+    assert late <= max(0.1, 0.6 * took)
+
+
+def test_a_task_of_seconds_is_looked_at_after_a_while() -> None:
+    assert looks_at(3.0, soonest=TASK_SECONDS)[0] <= 4 < looks_at(3.0)[0]
+
+
+def test_an_operation_that_took_an_hour_tells_of_no_pause_beyond_the_longest() -> None:
+    async def wait():
+        slow = Slow(3600.0)
+        await settled(slow.begin(0.0), slow, Patience(total=1e9))
+        slow.took = 0.0
+        await settled(slow.begin(0.0), slow)
+        return seconds() - slow.begun
+
+    assert timeless(wait) <= Patience().longest
 
 
 def test_its_failure_is_raised() -> None:

@@ -28,11 +28,13 @@ class Pending(Generic[T]):
         task_id: The facility's id of the operation.
         operation: Its name in the API's words, for logs and errors.
         read: Translates the finished operation's result.
+        soonest: Seconds before which it is hardly ever done; the first look at one of its kind comes then.
     """
 
     task_id: str
     operation: str
     read: Callable[[object], T]
+    soonest: float = 0.0
 
 
 Answer = Done[T] | Pending[T]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 YOUNG = 120.0  # seconds: whoever waits for a job of a minute wants to know soon
@@ -62,6 +63,24 @@ def per_minute(pace: Pace, jobs: int) -> float:
     """
     rate = max(20.0, min(60.0, 60_000.0 / max(jobs, 1)))
     return rate * max(1.0, Pace().quickest / pace.quickest)
+
+
+def task_pauses(first: float, growth: float, longest: float, took: float | None) -> Iterator[float]:
+    """Seconds before each look at what a facility works on: they grow, up to the longest one.
+
+    Args:
+        first: Before the first look, where nothing is known.
+        growth: Of each pause over the one before.
+        longest: Of all.
+        took: What the last one of its kind took; the first look comes a little sooner than that.
+    """
+    pause = first
+    if took is not None:
+        yield min(longest, max(first / 8, took * 0.8))
+        pause = min(longest, max(first / 8, took * 0.2))
+    while True:
+        yield pause
+        pause = min(longest, pause * growth)
 
 
 @dataclass(slots=True)

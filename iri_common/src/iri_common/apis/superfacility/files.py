@@ -13,7 +13,7 @@ from iri_common.apis.reading import Reading, segment
 from iri_common.apis.superfacility import listing
 from iri_common.apis.superfacility.commands import command_line, output_of, word
 from iri_common.apis.superfacility.paths import utility
-from iri_common.apis.superfacility.rules import REPLAYS
+from iri_common.apis.superfacility.rules import REPLAYS, TASK_SECONDS
 from iri_common.apis.superfacility.wire import AcceptedReply, DirectoryReply, DownloadReply, unreadable
 from iri_common.http.session import LARGE, Request, Session
 from iri_common.model.errors import NotOffered, ReplyError, UsageError
@@ -243,7 +243,9 @@ async def run_command(
         task = reading.one(AcceptedReply, reply.value)
     except ReplyError as error:
         raise unreadable(reading, error.message) from None
-    return Pending(task.task_id, operation, lambda result: read(reading, output_of(reading, result)))
+    return Pending(
+        task.task_id, operation, lambda result: read(reading, output_of(reading, result)), TASK_SECONDS
+    )
 
 
 def _extent(lines: int | None, size: int | None) -> str:

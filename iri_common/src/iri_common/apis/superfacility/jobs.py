@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from iri_common.apis.reading import Reading, segment
 from iri_common.apis.superfacility.owner import Owner
-from iri_common.apis.superfacility.rules import REPLAYS
+from iri_common.apis.superfacility.rules import REPLAYS, TASK_SECONDS
 from iri_common.apis.superfacility.states import exit_code, job_state
 from iri_common.apis.superfacility.wire import AcceptedReply, Row, result_of, rows_of, unreadable
 from iri_common.http.session import Request, Session
@@ -160,7 +160,7 @@ class SuperfacilityJobs:
             task = reading.one(AcceptedReply, value)
         except ReplyError as error:
             raise unreadable(reading, error.message) from None
-        return Pending(task.task_id, operation, lambda result: read(reading, result))
+        return Pending(task.task_id, operation, lambda result: read(reading, result), TASK_SECONDS)
 
     def _reading(self, operation: str) -> Reading:
         return Reading(self._session.label, operation)

@@ -21,6 +21,9 @@ from iri_common.policy.retry import Replay
 # "Small files only", says the API's document, and no number.
 FILE_LIMIT = 10 * 1024 * 1024
 
+# Before this, hardly any task has been through the queue and a login node.
+TASK_SECONDS = 0.5
+
 # What a second arrival does. The API knows no idempotency keys, and each arrival is a task of its own, so
 # SAFE means: two end in the same place as one, and neither complains.
 REPLAYS: Mapping[str, Replay] = {
