@@ -16,6 +16,7 @@ from iri_common.apis.iri import API, RULES, SITES, V1, V2, IriDialect, grades_of
 from iri_common.apis.kind import ApiWords
 from iri_common.http.budget import Budget
 from iri_common.http.session import Session
+from iri_common.jobside.batch import plain_script
 from iri_common.model.ports import WireReply, WireRequest
 
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
@@ -157,6 +158,25 @@ def test_slac_keeps_the_environment_that_a_job_has_by_itself() -> None:
     )
     assert done.stdout == "a b"
     assert SITES["slac"].said(wire()) == wire()
+
+
+@pytest.mark.parametrize(
+    ("around", "output"),
+    [
+        ({"pre_launch": 'X="$X and $Y"'}, "a b and c"),
+        ({"pre_launch": "unset Y", "post_launch": 'printf "; %s" "$X$Y"'}, "a b; a b"),
+        ({"post_launch": 'printf "; %s" "$X"'}, "a b; a b"),
+    ],
+)
+def test_what_goes_before_and_after_the_program_at_slac_sees_the_environment(around, output) -> None:
+    program = {"executable": "/bin/sh", "arguments": ["-c", 'printf %s "$X"']}
+    spec = wire(**program, **around, environment={"X": "a b", "Y": "c"}, launcher="env")
+    told = SITES["slac"].said(spec)
+    assert "environment" not in told
+    # Their batch script: one shell, with the program started by its launcher.
+    shell = ["/bin/bash", "-c", plain_script(told)]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=10, check=True)
+    assert done.stdout == output
 
 
 # -------------------------------------------------------------------------------------------- replies

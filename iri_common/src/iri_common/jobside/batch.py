@@ -77,12 +77,17 @@ def plain_script(spec: Mapping[str, Any], *, exports: bool = True, directory: bo
     framed = bool(spec.get("pre_launch") or spec.get("post_launch"))
     lines = ["#!/bin/bash" if framed else "#!/bin/sh"]  # `module` and `source` are mostly written for bash
     if exports:
-        lines += [f"export {name}={shlex.quote(value)}" for name, value in _environment(spec)]
+        lines += export_lines(spec)
     if directory and spec.get("directory"):
         lines.append(f"cd -- {shlex.quote(spec['directory'])} || exit")
     words = [*_launcher(spec), spec["executable"], *spec.get("arguments", ())]
     command = shlex.join(encodable(word, "the command line") for word in words)
     return "\n".join([*lines, *(_framed(spec, command) if framed else [f"exec {command}"]), ""])
+
+
+def export_lines(spec: Mapping[str, Any]) -> list[str]:
+    """What sets the job's environment in a script."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in _environment(spec)]
 
 
 def _framed(spec: Mapping[str, Any], command: str) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from iri_common.jobside.batch import plain_script
+from iri_common.jobside.batch import export_lines, plain_script
 from iri_common.model.errors import UsageError
 from iri_common.model.grades import Grades
 from iri_common.model.state import JobState
@@ -126,8 +126,12 @@ def _slac(spec: Mapping[str, Any]) -> dict[str, Any]:
     if duration := attributes.get("duration"):
         attributes["duration"] = -(-duration // 60) * 60  # they cut it to whole minutes
         told["attributes"] = attributes
-    if told.pop("environment", None):
-        # Given one, they replace all of the job's, PATH among it.
+    # Given one, they replace all of the job's, PATH among it.
+    if not told.pop("environment", None):
+        return told
+    if spec.get("pre_launch") or spec.get("post_launch"):  # they see it too, and may change it
+        told["pre_launch"] = "\n".join([*export_lines(spec), spec.get("pre_launch") or ":"])
+    else:
         alone = {name: value for name, value in spec.items() if name in _PROGRAM}
         told |= {"executable": "/bin/sh", "arguments": ["-c", plain_script(alone)]}
     return told
