@@ -1,6 +1,7 @@
 """Random faults, kills and restarts over real processes: what was asked for is done once, and told truly.
 
-``IRI_SOAK`` says how many asks (``make soak``: ten thousand; 0 for none), ``IRI_SEED`` replays one batch.
+The asks of a batch go through all doors of one facility. ``IRI_SOAK`` says how many asks (``make soak``: ten
+thousand; 0 for none), ``IRI_SEED`` replays one batch.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from asking_client import IN_THE_DARK, STEPS, Strike
+from doors import DOORS
 from real_clients import Client, Clients, until
 from real_world import DOUBLE, KeylessRelay, Work, broken, new_key, settle, story_of
 
@@ -44,7 +47,13 @@ REPLIES = (
     *(("status", {"status": status, "when": "after", "body": "html"}) for status in (500, 502, 503, 504)),
 )
 ASTRAY = [order for order in REPLIES if order[0] == "lose_reply" or order[1].get("when") == "after"]
-OPERATIONS = ("launchJob", "launchJob", "launchJob", "getJobs", "getJob", "view", "getTask")
+SUBMITS, LISTS, LOOKS, _ = (
+    [*names] for names in zip(*(door.operations for door in DOORS.values()), strict=True)
+)
+READS = ["view", "firecrestView", "sfCommand", "sfDownload"]
+TASKS = ["getTask", "sfGetTask"]
+OPERATIONS = (SUBMITS, SUBMITS, SUBMITS, LISTS, LOOKS, READS, TASKS)
+KEYLESS = "iri-v2, keys ignored"
 FATES = (
     *(("node_death", {"command": "ln", "when": when}) for when in ("before", "after")),
     *(("node_death", {"command": "ln", "when": when, "requeue": True}) for when in ("before", "after")),
@@ -109,33 +118,62 @@ class Soaked:
         return sum(job["exit_code"] == 0 and job["id"] in worked for job in self.work.jobs(listed))
 
 
+@dataclass(frozen=True)
+class Way:
+    """A door as the clients know it.
+
+    Attributes:
+        profile: Variables that describe it.
+        readable: It has files.
+    """
+
+    profile: dict[str, str]
+    readable: bool
+
+
+def ways(place: LocalFacility, keyless_url: str, folder: Path) -> dict[str, Way]:
+    """All doors, and one whose facility ignores idempotency keys without a word."""
+    found = {
+        name: Way(door.variables(place, folder), door.open(place, folder).grades.readable_files)
+        for name, door in DOORS.items()
+    }
+    keyless = {**found["iri-v2"].profile, "IRI_FACILITY_PLACE_URL": keyless_url}
+    return {**found, KEYLESS: Way(keyless, readable=True)}
+
+
 class Batch:
     """Asks at one facility."""
 
     def __init__(
-        self, seed: int, place: LocalFacility, urls: list[str], clients: Clients, folder: Path
+        self, seed: int, place: LocalFacility, ways: Mapping[str, Way], clients: Clients, folder: Path
     ) -> None:
         self.dice = random.Random(seed)
         self._place = place
         self._clients = clients
-        self.asks = [self._ask(number, urls, folder) for number in range(BATCH)]
+        self.asks = [self._ask(number, ways, folder) for number in range(BATCH)]
 
-    def _ask(self, number: int, urls: list[str], folder: Path) -> Soaked:
+    def _ask(self, number: int, ways: Mapping[str, Way], folder: Path) -> Soaked:
         dice = self.dice
-        url, guard = dice.choice(urls), dice.random() < 0.7
+        name, guard = dice.choice([*ways]), dice.random() < 0.7
         work = Work(
-            self._place, url, folder, new_key(str(number)), guard, seconds=dice.choice((0.0, 0.3, 1.0))
+            self._place,
+            "",
+            folder,
+            new_key(f"{number} through {name}"),
+            guard,
+            seconds=dice.choice((0.0, 0.3, 1.0)),
+            profile=ways[name].profile,
         )
-        return Soaked(work, readable=guard and not url.endswith("v1"))
+        return Soaked(work, readable=guard and ways[name].readable)
 
     def run(self) -> None:
         """Ask under faults, then without, until all is done."""
         for _ in range(self.dice.randrange(2, 5)):
             kind, options = self.dice.choice(REPLIES)
-            operation = "launchJob" if kind == "adapter_error" else self.dice.choice(OPERATIONS)
+            operations = ["launchJob"] if kind == "adapter_error" else self.dice.choice(OPERATIONS)
             chance, seed = self.dice.choice((0.1, 0.3, 0.6)), self.dice.randrange(1000)
             words = {"chance": chance, "seed": seed, "times": None, "lasts": self.dice.choice((2.0, 6.0))}
-            self._place.order(kind, operation, **words, **options)
+            self._place.order(kind, operations, **words, **options)
         for each in self.asks:
             name = each.work.key.job_name("marks")
             if self.dice.random() < 0.4:
@@ -143,7 +181,7 @@ class Batch:
                 self._place.order(kind, job=name, **options)
             if self.dice.random() < 0.4:
                 kind, options = self.dice.choice(ASTRAY)
-                self._place.order(kind, "launchJob", job=name, times=self.dice.choice((1, 3)), **options)
+                self._place.order(kind, SUBMITS, job=name, times=self.dice.choice((1, 3)), **options)
         for _ in range(ROUNDS):
             self._round()
         self._place.clear_faults()
@@ -213,8 +251,7 @@ def test_done_once_and_told_truly(seed: int, tmp_path: Path) -> None:
         KeylessRelay(place.base_url) as relay,
         Clients(tmp_path / "stories") as clients,
     ):
-        urls = [place.base_url, place.base_url, f"{place.url}/api/v1", relay.base_url]
-        batch = Batch(seed, place, urls, clients, tmp_path)
+        batch = Batch(seed, place, ways(place, relay.base_url, tmp_path), clients, tmp_path)
         batch.run()
         listed = settle(place)
         wrong = [(ask, ask.wrong(listed)) for ask in batch.asks]
