@@ -85,6 +85,7 @@ class World:
         nameless: The most seconds after that until its name is.
         lag: The most seconds until accounting shows it.
         strangers: How often another job of the user comes between.
+        slowest_task: Seconds; more than anybody waits for, but in calm weather.
     """
 
     dice: random.Random
@@ -97,6 +98,7 @@ class World:
     nameless: float = 0.0
     lag: float = 0.0
     strangers: float = 0.0
+    slowest_task: float = 400.0
     now: float = 0.0
     jobs: list[Job] = field(default_factory=list[Job])
     owners: dict[int, int | Literal["canceled"]] = field(default_factory=dict)
@@ -215,7 +217,8 @@ class World:
             return heard, None
         if self.door.manners.tasks:
             task = Task(then, self.now)
-            self._at(self.dice.choice((0.0, 2.0, 20.0, 400.0)), "work", task, generation, guarded)
+            seconds = self.dice.choice((0.0, 2.0, 20.0, self.slowest_task))
+            self._at(seconds, "work", task, generation, guarded)
             return task if heard is Outcome.OK else (heard, None)
         job = self._take(generation, guarded)
         if stored and not (self.keys == "forgets" and fate.forgets):
