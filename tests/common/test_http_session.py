@@ -131,7 +131,13 @@ async def test_many_callers_whose_token_ran_out_renew_it_once() -> None:
     def door(request: WireRequest) -> WireReply:
         return reply(200, "ok") if request.headers["authorization"].endswith("-2") else reply(401)
 
-    source, transport = Source(), FakeTransport(door)
+    class Together(FakeTransport):
+        async def send(self, request: WireRequest) -> WireReply:
+            await all_of_them.wait()
+            return await super().send(request)
+
+    all_of_them = asyncio.Barrier(40)
+    source, transport = Source(), Together(door)
     session = open_session(transport, source)
     answers = await asyncio.gather(*(session.send(SUBMIT if n % 2 else LOOK) for n in range(40)))
     assert [each.value for each in answers] == ["ok"] * 40

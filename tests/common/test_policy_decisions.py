@@ -230,6 +230,24 @@ def test_words_of_an_api_count_more_than_its_status(status, sent, body, operatio
     assert verdict.detail or outcome is Outcome.OK
 
 
+@pytest.mark.parametrize(("before", "outcome"), [(5_000, Outcome.INVALID), (10**6, Outcome.BROKEN)])
+def test_words_count_that_are_too_far_behind_to_be_told(before: int, outcome: Outcome) -> None:
+    error = "x " * (before // 2) + "bad account"
+    told = json.dumps({"status": "ERROR", "error": error}).encode()
+    problem = json.dumps({"errors": [error]}).encode()
+    for status, body in ((200, told), (500, problem), (500, problem[:-1])):
+        verdict = classify(status, JSON, body, operation="ask", rules=WORDY)
+        assert (verdict.outcome, len(verdict.detail)) == (outcome, 600)
+
+
+def test_control_characters_are_not_told() -> None:
+    body = json.dumps({"detail": "\x1b]0;title\x07 bad\n account"}).encode()
+    assert (
+        classify(400, JSON, body).detail
+        == "\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER} bad account"
+    )
+
+
 @pytest.mark.parametrize("body", [b"", b"\xff\x00", b'{"status": "ERROR"}'])
 def test_what_is_asked_for_raw_is_its_body(body: bytes) -> None:
     assert classify(200, HTML, body, raw=True, rules=WORDY).value == body

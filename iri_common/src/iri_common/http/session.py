@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote_plus
 
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.http import telemetry
@@ -45,11 +43,11 @@ from iri_common.policy.classify import (
     classify,
 )
 from iri_common.policy.retry import Action, Limits, Replay, decide
+from iri_common.policy.telling import Hide, Hiding, told
 
 log = logging.getLogger(__name__)
 
 LARGE = 256 * 1024  # bytes of a reply
-SHORTEST_SECRET = 6  # characters: a "1" or a "true" in the environment is none
 LONGEST_REPLY = 900.0  # seconds from the first byte out to the last one in: one that trickles is never silent
 LONGEST_REST = 120.0  # seconds for all requests, whatever a Retry-After asks: a cancel must get through
 
@@ -244,38 +242,24 @@ class Session:
         return result
 
     async def _answered(self, request: Request, wire: WireRequest, token: Token | None) -> _Attempt:
+        # Some services repeat what they refuse.
+        hide = Hiding(dict.fromkeys(request.secrets, "[secret]") | _marked(token))
         try:
             async with asyncio.timeout(LONGEST_REPLY):
                 reply = await self._transport.send(wire)
         except TimeoutError:
             return _Attempt(Verdict(Outcome.LOST, detail=f"no whole reply in {LONGEST_REPLY:.0f} s"), {})
         except NotSent as error:
-            return _Attempt(Verdict(Outcome.NOT_SENT, detail=str(error)), {})
+            return _Attempt(Verdict(Outcome.NOT_SENT, detail=told(str(error), hide)), {})
         except ReplyTooLong as error:
             return _Attempt(Verdict(Outcome.TOO_LONG, detail=str(error)), {})
         except ReplyLost as error:
-            return _Attempt(Verdict(Outcome.LOST, detail=str(error)), {})
-        verdict = await self._classified(request, reply)
+            return _Attempt(Verdict(Outcome.LOST, detail=told(str(error), hide)), {})
+        verdict = await self._classified(request, reply, hide)
         self.reached = self.reached or verdict.outcome is not Outcome.AWAY
         if verdict.outcome is Outcome.BAD_TOKEN and token and self._tokens:
             self._tokens.refused(token)
-        if verdict.outcome is not Outcome.OK:  # some services repeat what they refuse
-            secrets = {secret: "[secret]" for secret in request.secrets if len(secret) >= SHORTEST_SECRET}
-            hidden = ({token.value: "[token]"} if token else {}) | secrets
-            verdict = replace(verdict, detail=await self._told(request, reply, verdict.detail, hidden))
         return _Attempt(verdict, reply.headers, reply.status)
-
-    async def _told(self, request: Request, reply: WireReply, detail: str, hidden: Mapping[str, str]) -> str:
-        """The words of an error without what is hidden, gone before they are cut: no half is told."""
-        body = reply.body
-        for secret, mark in hidden.items():
-            for spelled in _spellings(secret):
-                body = body.replace(spelled, mark.encode())
-        if body != reply.body:
-            detail = (await self._classified(request, replace(reply, body=body))).detail
-        for secret, mark in hidden.items():
-            detail = detail.replace(secret, mark)
-        return detail
 
     async def _current_token(self, tokens: TokenKeeper) -> Token:
         try:
@@ -294,7 +278,7 @@ class Session:
     def _about(self, request: Request, result: _Attempt) -> dict[str, str]:
         return about(facility=self.label, operation=request.operation, request_id=result.request_id)
 
-    async def _classified(self, request: Request, reply: WireReply) -> Verdict:
+    async def _classified(self, request: Request, reply: WireReply, hide: Hide) -> Verdict:
         meaning = functools.partial(
             classify,
             reply.status,
@@ -304,6 +288,7 @@ class Session:
             keyed=request.keyed,
             raw=request.raw,
             rules=self._rules,
+            hide=hide,
         )
         # Megabytes of JSON (a download) are parsed off the loop that every wait lives on.
         return await in_turn(meaning) if len(reply.body) > LARGE else meaning()
@@ -340,12 +325,8 @@ class Session:
         return kind(f"{_LEAD[outcome]}{tried}: {verdict.detail}", **context)
 
 
-def _spellings(secret: str) -> Iterator[bytes]:
-    """How a secret may stand in a body: as it is, in JSON (json-c escapes slashes too), in a form."""
-    escaped = json.dumps(secret, ensure_ascii=False)[1:-1]
-    ways = (secret, escaped, escaped.replace("/", "\\/"), json.dumps(secret)[1:-1])
-    for way in dict.fromkeys((*ways, quote_plus(secret, errors="replace"))):
-        yield way.encode(errors="replace")
+def _marked(token: Token | None) -> dict[str, str]:
+    return {token.value: "[token]"} if token else {}
 
 
 _KINDS: Mapping[Outcome, type[IriError]] = {

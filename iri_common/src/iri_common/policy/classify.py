@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from iri_common.policy.telling import MOST, Hide, bounded, flat, told
+
 
 class NotSent(Exception):
     """The wire could not be opened: the facility has seen nothing of the request."""
@@ -81,7 +83,7 @@ class Word:
 
     Attributes:
         outcome: What it means.
-        says: Found in the detail.
+        says: Found in the words of the reply, up to 64 KiB of them.
         operations: That may say so; empty for all.
         statuses: Of the replies that may; empty for every failure, one told in a success among them.
     """
@@ -91,12 +93,12 @@ class Word:
     operations: frozenset[str] = frozenset()
     statuses: frozenset[int] = frozenset()
 
-    def fits(self, operation: str, status: int, detail: str) -> bool:
+    def fits(self, operation: str, status: int, words: str) -> bool:
         """Whether this reply says it."""
         return (
             (not self.operations or operation in self.operations)
             and (not self.statuses or status in self.statuses)
-            and self.says.search(detail) is not None
+            and self.says.search(words) is not None
         )
 
 
@@ -150,7 +152,7 @@ class Verdict:
     Attributes:
         outcome: What became of the request.
         value: The decoded body of a success.
-        detail: The facility's words, for a person; HTML and long bodies are cut.
+        detail: The facility's words, for a person; HTML is left out, and what is long is cut.
         retry_after: Seconds the facility asks us to wait, where it says.
     """
 
@@ -169,6 +171,7 @@ def classify(
     keyed: bool = False,
     raw: bool = False,
     rules: Rules = GENERAL,
+    hide: Hide = bounded,
 ) -> Verdict:
     """Decide what a complete reply means.
 
@@ -180,19 +183,20 @@ def classify(
         keyed: The request went out under an idempotency key.
         raw: A success is its body, whatever that is.
         rules: The API's oddities.
+        hide: Takes out of the facility's words what must not be told.
     """
     if 200 <= status < 300:
-        return _success(status, headers, body, operation, raw, rules)
-    detail = _detail(headers, body, rules.says) or f"HTTP {status}"
+        return _success(status, headers, body, operation, raw, rules, hide)
+    words = _words(headers, body, rules.says)
+    detail = told(words, hide) or f"HTTP {status}"
     if 300 <= status < 400 and "location" in headers:
-        detail = (
-            _cut(f"HTTP {status}, redirected to {_bare(headers['location'])}") + "; is the base URL right?"
-        )
+        where = told(f"HTTP {status}, redirected to {_bare(headers['location'])}", hide)
+        detail = f"{where}; is the base URL right?"
     if status == 404 and not _is_own(headers, rules):
         return Verdict(Outcome.AWAY, detail=f"{detail}; no 404 of this API, so is the base URL right?")
     if status == 404 and operation in rules.empty_when_missing:
         return Verdict(Outcome.OK, value=[])
-    outcome = _of_operation(status, headers, detail, operation, keyed, rules) or _of_status(status, rules)
+    outcome = _of_operation(status, headers, words, operation, keyed, rules) or _of_status(status, rules)
     return Verdict(outcome, detail=detail, retry_after=retry_after(headers))
 
 
@@ -201,17 +205,18 @@ def _is_own(headers: Mapping[str, str], rules: Rules) -> bool:
 
 
 def _of_operation(
-    status: int, headers: Mapping[str, str], detail: str, operation: str, keyed: bool, rules: Rules
+    status: int, headers: Mapping[str, str], words: str, operation: str, keyed: bool, rules: Rules
 ) -> Outcome | None:
     if not (_has_type(headers, "json") or (rules.texts and _has_type(headers, "text/plain"))):
         return None  # the words of a gateway, whatever they are
     if keyed and status == rules.key_used.get(operation):
         return Outcome.KEY_USED
-    return _by_words(status, detail, operation, rules)
+    return _by_words(status, words, operation, rules)
 
 
-def _by_words(status: int, detail: str, operation: str, rules: Rules) -> Outcome | None:
-    return next((word.outcome for word in rules.words if word.fits(operation, status, detail)), None)
+def _by_words(status: int, words: str, operation: str, rules: Rules) -> Outcome | None:
+    line = flat(bounded(words))
+    return next((word.outcome for word in rules.words if word.fits(operation, status, line)), None)
 
 
 def _of_status(status: int, rules: Rules) -> Outcome:
@@ -225,7 +230,13 @@ def _of_status(status: int, rules: Rules) -> Outcome:
 
 
 def _success(
-    status: int, headers: Mapping[str, str], body: bytes, operation: str, raw: bool, rules: Rules
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    operation: str,
+    raw: bool,
+    rules: Rules,
+    hide: Hide,
 ) -> Verdict:
     if raw:
         return Verdict(Outcome.OK, value=body)
@@ -233,35 +244,35 @@ def _success(
         return Verdict(Outcome.OK)
     bare = rules.bare and _has_type(headers, "text/plain")
     if not (bare or _has_type(headers, "json")):
-        return Verdict(Outcome.UNREADABLE, detail=f"the body is not JSON: {_shorten(body)}")
+        return Verdict(Outcome.UNREADABLE, detail=f"the body is not JSON: {told(_text(body), hide)}")
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         if not bare:
-            return Verdict(Outcome.UNREADABLE, detail=f"the JSON is cut or broken: {_shorten(body)}")
+            return Verdict(Outcome.UNREADABLE, detail=f"the JSON is cut or broken: {told(_text(body), hide)}")
         value = body.decode("utf-8", "replace")
-    told = rules.failure(operation, value)
-    if told is None:
+    words = rules.failure(operation, value)
+    if words is None:
         return Verdict(Outcome.OK, value=value)
-    detail = _cut(" ".join(told.split())) or "it says that it failed, and not why"
-    return Verdict(_by_words(status, detail, operation, rules) or Outcome.BROKEN, detail=detail)
+    detail = told(words, hide) or "it says that it failed, and not why"
+    return Verdict(_by_words(status, words, operation, rules) or Outcome.BROKEN, detail=detail)
 
 
 def _has_type(headers: Mapping[str, str], part: str) -> bool:
     return part in headers.get("content-type", "").lower()
 
 
-def _detail(headers: Mapping[str, str], body: bytes, says: Callable[[Any], str]) -> str:
+def _words(headers: Mapping[str, str], body: bytes, says: Callable[[Any], str]) -> str:
     if not _has_type(headers, "json"):
-        return _shorten(body)
+        return _text(body)
     try:
         problem: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return _shorten(body)
-    if told := says(problem):
-        return _cut(" ".join(told.split()))
+        return _text(body)
+    if words := says(problem):
+        return words
     if not isinstance(problem, dict):
-        return _shorten(body)
+        return _text(body)
     fields: dict[str, Any] = problem  # pyright: ignore[reportUnknownVariableType]
     text = str(fields.get("detail") or fields.get("title") or fields.get("error_description") or "")
     reasons: Any = fields.get("invalid_params")
@@ -270,23 +281,19 @@ def _detail(headers: Mapping[str, str], body: bytes, says: Callable[[Any], str])
         for each in (reasons if isinstance(reasons, list) else ())  # pyright: ignore[reportUnknownVariableType]
         if isinstance(each, dict)
     ]
-    return _cut("; ".join([part for part in (text, *named) if part])) or _shorten(body)
+    return "; ".join([part for part in (text, *named) if part]) or _text(body)
 
 
-def _shorten(body: bytes) -> str:
-    text = body[:2000].decode("utf-8", "replace")
+def _text(body: bytes) -> str:
+    text = body[: 4 * MOST].decode("utf-8", "replace")
     if text.lstrip()[:1] == "<":  # a gateway's HTML page says nothing that a person needs
         return "an HTML page, probably from a gateway"
-    return _cut(" ".join(text.split()))
+    return text
 
 
 def _bare(link: str) -> str:
     """A link without what may be a secret: a signature, a password."""
     return re.sub(r"//[^/?#]*@", "//", re.sub(r"[?#].*", "", link, flags=re.DOTALL))
-
-
-def _cut(text: str, limit: int = 600) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
