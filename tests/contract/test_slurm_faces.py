@@ -21,6 +21,7 @@ from iri_common.model.errors import AuthError, Conflict, NotFound, Refused, Usag
 from iri_common.model.facility import Availability
 from iri_common.model.outcome import Done
 from iri_common.model.state import JobState
+from iri_common.model.streams import StreamState
 from iri_local_facility import LocalFacility
 
 VERSIONS = [f"v0.0.{number}" for number in (38, 40, 41, 42, 43, 44)]
@@ -226,7 +227,9 @@ async def test_a_streaming_cluster_from_its_beginning_to_its_end(place, transpor
         with pytest.raises(Conflict):
             await streaming.provision(engine, backend.kind, "mine", {})
         (cluster,) = (await streaming.clusters(engine)).value
-        assert (cluster.name, cluster.settings["cpus"]) == ("mine", 1)
+        assert (cluster.name, cluster.state) == ("mine", StreamState.UP)
+        assert (await streaming.cluster(engine, "mine")).value.settings["cpus"] == 1
+        assert (await streaming.access(engine, "mine")).value is None  # told once
         await streaming.extend(engine, "mine")
         assert 7 * 86400 - 60 < (await streaming.cluster(engine, "mine")).value.seconds_left <= 7 * 86400
         await streaming.release(engine, "mine")

@@ -234,7 +234,7 @@ def test_streaming_clusters(mesh: httpx.Client, engine: str, kind: str) -> None:
     assert told["password"] not in one.text  # told once
     assert 604790 < listed["lifetime"]["secondsRemaining"] <= 604800
     assert mesh.post(f"{STREAMING}/{engine}/provision_cluster", json=wanted).status_code == 409
-    extended = mesh.post(f"{STREAMING}/{engine}/extend/mycluster").json()["cluster"]["lifetime"]
+    extended = mesh.post(f"{STREAMING}/{engine}/extend/mycluster").json()["lifetime"]
     assert extended["extendedAt"] > extended["provisionedAt"]
     assert mesh.delete(f"{STREAMING}/{engine}/cluster/mycluster").json() == {"success": True}
     assert mesh.get(f"{STREAMING}/{engine}/cluster/mycluster").status_code == 404

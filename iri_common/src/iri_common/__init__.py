@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ReplyError,
         ResourceDown,
         SpecChanged,
+        StreamLost,
         SubmitUncertain,
         TooLarge,
         TransferError,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from iri_common.model.ref import JobRef
     from iri_common.model.spec import Container, JobAttributes, JobSpec, ResourceSpec, VolumeMount
     from iri_common.model.state import JobState
+    from iri_common.model.streams import StreamAccess, StreamIntent, StreamLease, StreamState
     from iri_common.model.transfer import Progress, Road, TransferResult
     from iri_common.policy.generation import GenerationFacts, GenerationStep, generation_step
     from iri_common.policy.outage import OnOutage
@@ -87,6 +89,7 @@ _HOMES = {
     "model.files": ("FileEntry", "FileStat"),
     "model.transfer": ("Road", "Progress", "TransferResult"),
     "model.network": ("PathEnd", "PathIntent", "PathOffer", "Quality", "NetworkPath", "LeaseState"),
+    "model.streams": ("StreamIntent", "StreamLease", "StreamAccess", "StreamState"),
     "policy.roads": ("Plan",),
     "model.ports": ("TokenSource",),
     "auth.static": ("StaticToken", "token_from_env", "token_from_file"),
@@ -124,6 +127,7 @@ _HOMES = {
         "WaitTimeout",
         "TransferError",
         "PathFailed",
+        "StreamLost",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -164,6 +168,10 @@ __all__ = [
     "Quality",
     "NetworkPath",
     "LeaseState",
+    "StreamIntent",
+    "StreamLease",
+    "StreamAccess",
+    "StreamState",
     "TokenSource",
     "StaticToken",
     "token_from_env",
@@ -207,6 +215,7 @@ __all__ = [
     "WaitTimeout",
     "TransferError",
     "PathFailed",
+    "StreamLost",
 ]
 
 

@@ -107,6 +107,9 @@ def serve(
     sense_step: Annotated[
         float, typer.Option(min=0, help="Seconds that each phase of a network path takes.")
     ] = 0.5,
+    stream_setup: Annotated[
+        float, typer.Option(min=0, help="Seconds until a cluster of message brokers can be used.")
+    ] = 0,
     slurm_version: Annotated[
         list[int] | None,
         typer.Option(help="A version of Slurm's REST API that there is.", show_default="38, 40 … 44"),
@@ -167,6 +170,7 @@ def serve(
         superfacility_retention=superfacility_retention,
         superfacility_cache=superfacility_cache,
         sense_step=sense_step,
+        stream_setup=stream_setup,
         slurm_versions=tuple(sorted(slurm_version or SLURM_VERSIONS)),
         slurm_min_job_age=slurm_min_job_age,
         slurm=slurm and slurm.resolve(),

@@ -20,6 +20,7 @@ from .facility import Facility
 from .globus.collections import Collection
 from .launch import output_paths
 from .orders import Order
+from .s3m.streaming import ever
 
 PREFIX = "/_facility"
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
@@ -128,6 +129,10 @@ def make_app(facility: Facility) -> FastAPI:
     @app.get(f"{PREFIX}/paths")
     async def paths() -> list[dict[str, Any]]:
         return list(facility.sense.describe())
+
+    @app.get(f"{PREFIX}/clusters")
+    async def clusters() -> list[dict[str, Any]]:
+        return ever(facility)
 
     @app.post(f"{PREFIX}/tokens/revoke")
     async def revoke(revocation: _Revocation) -> dict[str, bool]:

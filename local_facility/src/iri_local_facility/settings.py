@@ -59,6 +59,7 @@ class Settings:
         superfacility_retention: Seconds that such a task is known after its end.
         superfacility_cache: Seconds that its cached picture of the queue may be old.
         sense_step: Seconds that each phase of a network path takes.
+        stream_setup: Seconds until a cluster of message brokers can be used.
         slurm_versions: The versions of Slurm's REST API that are there, by the last part of their numbers.
         slurm_min_job_age: Seconds that slurmctld remembers a job after its end.
         slurm: Configuration of a real Slurm that runs the jobs in place of the facility itself.
@@ -93,6 +94,7 @@ class Settings:
     superfacility_retention: float = 600.0
     superfacility_cache: float = 5.0
     sense_step: float = 0.5
+    stream_setup: float = 0.0
     slurm_versions: tuple[int, ...] = SLURM_VERSIONS
     slurm_min_job_age: float = 300.0
     slurm: Path | None = None

@@ -49,6 +49,9 @@ CREATE TABLE IF NOT EXISTS s3m_clusters (
     project TEXT NOT NULL, engine TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
     settings TEXT NOT NULL, provisioned REAL NOT NULL, extended REAL NOT NULL,
     PRIMARY KEY (project, engine, name));
+CREATE TABLE IF NOT EXISTS s3m_released (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, engine TEXT NOT NULL,
+    name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS globus_collections (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS globus_codes (

@@ -100,6 +100,7 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
         superfacility_retention: float | None = None,
         superfacility_cache: float | None = None,
         sense_step: float | None = None,
+        stream_setup: float | None = None,
         slurm_versions: Iterable[int] = (),
         slurm_min_job_age: float | None = None,
         slurm: str | os.PathLike[str] | None = None,
@@ -125,6 +126,7 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
             "superfacility-retention": superfacility_retention,
             "superfacility-cache": superfacility_cache,
             "sense-step": sense_step,
+            "stream-setup": stream_setup,
             "slurm-min-job-age": slurm_min_job_age,
             "slurm": slurm,
         }

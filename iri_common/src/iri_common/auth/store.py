@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from iri_common.auth.privatefile import write_private
 from iri_common.model.errors import AuthError
 from iri_common.policy.places import place
 
@@ -143,23 +143,11 @@ class TokenStore:
                 raise self._unusable(error) from None
 
     def _write(self, tokens: Tokens) -> None:
-        aside = self.path.with_suffix(f".{secrets.token_hex(4)}")
+        text = json.dumps({"tokens": {name: asdict(token) for name, token in tokens.items()}})
         try:
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump({"tokens": {name: asdict(token) for name, token in tokens.items()}}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, self.path)
-            directory = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            write_private(self.path, text)
         except OSError as error:
             raise self._unusable(error) from None
-        finally:
-            aside.unlink(missing_ok=True)
 
     def _unusable(self, error: OSError) -> AuthError:
         return AuthError(

@@ -16,6 +16,7 @@ from iri_common.facility.services import (
     StorageService,
 )
 from iri_common.facility.settings import FacilitySettings, make_settings
+from iri_common.facility.streams import AsyncStreams, Streams, StreamService
 from iri_common.jobs.ledger import FileLedger
 from iri_common.model.grades import Grades
 from iri_common.model.ports import Ledger, TokenSource
@@ -31,6 +32,7 @@ class AsyncFacility:
         self.accounts = faces.AsyncAccounts(AccountService(settings, ledger))
         self.storage = faces.AsyncStorage(StorageService(settings, ledger))
         self.networks = faces.AsyncNetworks(NetworkService(settings, ledger))
+        self.streams = AsyncStreams(StreamService(settings, ledger))
 
 
 class Facility:
@@ -90,6 +92,7 @@ class Facility:
         self.accounts = faces.Accounts(AccountService(settings, ledger))
         self.storage = faces.Storage(StorageService(settings, ledger))
         self.networks = faces.Networks(NetworkService(settings, ledger))
+        self.streams = Streams(StreamService(settings, ledger))
         self.aio = AsyncFacility(settings, ledger)
 
     @property

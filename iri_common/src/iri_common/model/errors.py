@@ -22,6 +22,7 @@ IriError
 ├── JobFailed                 the job ended without success
 ├── JobLost                   the facility no longer knows the job and nothing tells how it ended
 ├── PathFailed                a path through a network is not up, and will not be
+├── StreamLost                a cluster of message brokers is gone, and what was in it
 ├── FlowFailed                a run of a flow ended without success
 ├── WaitTimeout               the caller's own limit on a wait was reached; the job lives on
 └── TransferError             a file did not arrive whole
@@ -264,6 +265,18 @@ class PathFailed(IriError):
     def __init__(self, message: str, *, path: NetworkPath, **context: str | int | None) -> None:
         super().__init__(message, **context)  # type: ignore[arg-type]
         self.path = path
+
+
+class StreamLost(IriError):
+    """A cluster of message brokers is not there any more: its time was over, or somebody released it.
+
+    Attributes:
+        ref: Which one it was.
+    """
+
+    def __init__(self, message: str, *, ref: JobRef, facility: str | None = None) -> None:
+        super().__init__(message, facility=facility)
+        self.ref = ref
 
 
 class TransferError(IriError):

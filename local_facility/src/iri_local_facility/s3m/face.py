@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,13 +10,23 @@ from starlette.requests import Request
 
 from iri_local_facility.facility import Facility
 from iri_local_facility.manners import Manners
-from iri_local_facility.slurm.submissions import name_in
+from iri_local_facility.slurm.submissions import name_in as job_name_in
 
 from . import compute, refusals, status, streaming
 from .tokens import caller, introspection
 
 PREFIXES = (compute.PREFIX, "/olcf")
 _TOKEN = "/olcf/v1/token/ctls"
+
+
+def name_in(body: bytes) -> str | None:
+    """The name of the job, or of the cluster of brokers, that a body describes, for orders.
+
+    Raises:
+        ValueError: It describes none.
+        AttributeError: Likewise.
+    """
+    return job_name_in(body) or json.loads(body).get("name")
 
 
 def make_app(core: Facility) -> FastAPI:

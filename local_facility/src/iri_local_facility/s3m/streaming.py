@@ -36,6 +36,10 @@ class Cluster:
     provisioned: float
     extended: float
 
+    def ready(self, setup: float) -> bool:
+        """Whether it can be used, which takes so many seconds."""
+        return time.time() >= self.provisioned + setup
+
     @property
     def remaining(self) -> int:
         """Seconds until it is deleted for good."""
@@ -92,12 +96,12 @@ def _add_clusters(router: APIRouter, core: Facility) -> None:
     @router.get("/{engine}/list_clusters", operation_id="s3mClusters")
     async def clusters(request: Request, engine: str) -> dict[str, Any]:
         project = caller(core, request, STREAM).grant.project
-        return {"clusters": [_document(each) for each in _clusters(core, project, engine)]}
+        return {"clusters": [_summary(core, each) for each in _clusters(core, project, engine)]}
 
     @router.get("/{engine}/cluster/{name}", operation_id="s3mCluster")
     async def cluster(request: Request, engine: str, name: str) -> dict[str, Any]:
         project = caller(core, request, STREAM).grant.project
-        return {"cluster": _document(_cluster(core, project, engine, name))}
+        return {"cluster": _document(core, _cluster(core, project, engine, name))}
 
     @router.post("/{engine}/extend/{name}", operation_id="s3mExtend")
     async def extend(request: Request, engine: str, name: str) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def _add_clusters(router: APIRouter, core: Facility) -> None:
             engine,
             name,
         )
-        return {"cluster": _document(_cluster(core, project, engine, name))}
+        return {"lifetime": _lifetime(_cluster(core, project, engine, name))}
 
     @router.delete("/{engine}/cluster/{name}", operation_id="s3mRelease")
     async def release(request: Request, engine: str, name: str) -> dict[str, Any]:
@@ -152,6 +156,15 @@ def _delete(core: Facility, project: str, engine: str, name: str) -> None:
     core.store.run(
         "DELETE FROM s3m_clusters WHERE project = ? AND engine = ? AND name = ?", project, engine, name
     )
+    core.store.insert("s3m_released", project=project, engine=engine, name=name)
+
+
+def ever(core: Facility) -> list[dict[str, Any]]:
+    """Every cluster that there ever was: those that are gone first."""
+    facts = "project, engine, name"
+    gone = core.store.rows(f"SELECT {facts} FROM s3m_released ORDER BY number")
+    there = core.store.rows(f"SELECT {facts} FROM s3m_clusters ORDER BY provisioned")
+    return [dict(row) | {"released": rows is gone} for rows in (gone, there) for row in rows]
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -201,19 +214,27 @@ def _credentials(engine: str, name: str) -> dict[str, Any]:
     return told | {"amqpsUrl": f"amqps://{login}@{host}:443", "mgmtUrl": f"https://{host}"}
 
 
-def _document(cluster: Cluster) -> dict[str, Any]:
+def _summary(core: Facility, cluster: Cluster) -> dict[str, Any]:
+    ready = cluster.ready(core.settings.stream_setup)
     return {
         "kind": cluster.kind,
         "name": cluster.name,
-        "syncStatus": "SYNCED",
-        "healthStatus": "HEALTHY",
-        "lifetime": {
-            "provisionedAt": _timestamp(cluster.provisioned),
-            "extendedAt": _timestamp(cluster.extended),
-            "secondsLifetime": _LIFETIME,
-            "secondsRemaining": cluster.remaining,
-        },
-        "resourceSettings": cluster.settings,
+        "syncStatus": "Synced" if ready else "OutOfSync",
+        "healthStatus": "Healthy" if ready else "Progressing",
+        "lifetime": _lifetime(cluster),
+    }
+
+
+def _document(core: Facility, cluster: Cluster) -> dict[str, Any]:
+    return _summary(core, cluster) | {"resourceSettings": cluster.settings}
+
+
+def _lifetime(cluster: Cluster) -> dict[str, Any]:
+    return {
+        "provisionedAt": _timestamp(cluster.provisioned),
+        "extendedAt": _timestamp(cluster.extended),
+        "secondsLifetime": _LIFETIME,
+        "secondsRemaining": cluster.remaining,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class WithS3m:
 
     root: Path
     _ready: dict[str, Any]
+    _control: Callable[..., Any]
 
     @property
     def s3m_url(self) -> str:
@@ -41,6 +42,10 @@ class WithS3m:
         if "s3m_token" not in self._ready:
             self._ready["s3m_token"] = self.new_s3m_token()
         return self._ready["s3m_token"]
+
+    def clusters(self) -> list[dict[str, Any]]:
+        """Every cluster of message brokers there ever was, and whether it was released."""
+        return self._control("GET", "/clusters")
 
     def new_s3m_token(
         self,

@@ -7,18 +7,35 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field, ValidationError
 
 from iri_common.apis.reading import Reading, WireModel, segment
 from iri_common.apis.slurm.wire import field, number, text
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import AmbiguousReply, NotFound, UsageError
 from iri_common.model.outcome import Done
-from iri_common.model.streams import StreamAccess, StreamBackend, StreamCluster, StreamOption
+from iri_common.model.streams import (
+    LONGEST,
+    StreamAccess,
+    StreamBackend,
+    StreamCluster,
+    StreamOption,
+    StreamState,
+)
 from iri_common.policy.retry import Replay
 
 ROOT = "/olcf/open/v1alpha/streaming"
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")  # RFC 1123, 40 letters
+_NAME = re.compile(rf"[a-z0-9](?:[a-z0-9-]{{0,{LONGEST - 2}}}[a-z0-9])?")  # RFC 1123
+# The protocol says "string" and nothing more: these are the words of what deploys them, whatever their case.
+_READY = {"synced": True, "outofsync": False, "unknown": False}
+_HEALTH: Mapping[str, StreamState] = {
+    "healthy": StreamState.UP,
+    "progressing": StreamState.PENDING,
+    "missing": StreamState.PENDING,  # nothing of it runs yet
+    "degraded": StreamState.PENDING,
+    "unknown": StreamState.PENDING,
+    "": StreamState.PENDING,
+}
 
 
 class _BackendReply(WireModel):
@@ -26,6 +43,16 @@ class _BackendReply(WireModel):
     kind: str
     description: str = ""
     options: tuple[Any, ...] = Field((), alias="resourceOptions")
+
+
+class _AccessReply(WireModel):
+    """Of an answer to a provision, and with other words perhaps of a look at the cluster."""
+
+    username: str = ""
+    password: str = ""
+    amqps: str = Field("", alias="amqpsUrl")
+    management: str = Field("", alias="mgmtUrl")
+    redis: str = Field("", validation_alias=AliasChoices("redisUrl", "url"))
 
 
 class _ClusterReply(WireModel):
@@ -52,11 +79,11 @@ class S3mStreaming:
     async def provision(
         self, engine: str, kind: str, name: str, settings: Mapping[str, int]
     ) -> Done[StreamAccess]:
-        """Set up a cluster. Its credentials are told in this answer and never again.
+        """Set up a cluster. Its credentials are told in this answer.
 
         Raises:
             Conflict: if there is one of that name.
-            AmbiguousReply: if the answer was lost; whoever needs the credentials releases it and asks again.
+            AmbiguousReply: if the answer was lost, and the credentials with it.
         """
         if not _NAME.fullmatch(name):
             raise UsageError(
@@ -73,16 +100,10 @@ class S3mStreaming:
                 raw=True,  # what cannot be read is shown to nobody: there are passwords in it
             )
         )
-        try:
-            told: object = json.loads(reply.value)
-        except (ValueError, RecursionError):
-            raise self._lost(operation) from None
-        user, password = text(field(told, "username")), text(field(told, "password"))
-        urls = {"amqps": "amqpsUrl", "management": "mgmtUrl", "redis": "url"}
-        found = {what: text(field(told, key)) for what, key in urls.items() if text(field(told, key))}
-        if not (user and password and found):
+        access = _access(engine, name, _unmasked(reply.value))
+        if access is None:
             raise self._lost(operation)
-        return Done(StreamAccess(engine, name, user, password, found))
+        return Done(access)
 
     async def clusters(self, engine: str) -> Done[Sequence[StreamCluster]]:
         """Those of the project."""
@@ -92,14 +113,17 @@ class S3mStreaming:
 
     async def cluster(self, engine: str, name: str) -> Done[StreamCluster]:
         """One of them."""
-        value = await self._get("getCluster", f"{self._engine(engine)}/cluster/{segment(name, 'cluster')}")
-        row = self._reading("getCluster").one(_ClusterReply, field(value, "cluster"))
+        row = self._reading("getCluster").one(_ClusterReply, await self._seen(engine, name))
         return Done(_cluster(engine, row))
+
+    async def access(self, engine: str, name: str) -> Done[StreamAccess | None]:
+        """How to reach one: the protocol lets a look tell it, the documents say that none does."""
+        return Done(_access(engine, name, await self._seen(engine, name)))
 
     async def extend(self, engine: str, name: str) -> Done[None]:
         """Let its time begin anew; however often, it ends a week after the last."""
         path = f"{self._engine(engine)}/extend/{segment(name, 'cluster')}"
-        await self._session.send(Request(operation="extendCluster", method="POST", path=path))
+        await self._session.send(Request(operation="extendCluster", method="POST", path=path, json={}))
         return Done(None)
 
     async def release(self, engine: str, name: str) -> Done[None]:
@@ -114,6 +138,12 @@ class S3mStreaming:
     def _engine(self, engine: str) -> str:
         return f"{ROOT}/{segment(engine, 'streaming engine')}"
 
+    async def _seen(self, engine: str, name: str) -> object:
+        path = f"{self._engine(engine)}/cluster/{segment(name, 'cluster')}"
+        # Raw for the reason that a provision is.
+        request = Request(operation="getCluster", method="GET", path=path, raw=True)
+        return field(_unmasked((await self._session.send(request)).value), "cluster")
+
     async def _get(self, operation: str, path: str) -> object:
         return (await self._session.send(Request(operation=operation, method="GET", path=path))).value
 
@@ -127,6 +157,38 @@ class S3mStreaming:
 def _rows(value: object, name: str) -> object:
     found = field(value, name)
     return list[object]() if found is None else found  # proto3 leaves out a list that is empty
+
+
+def _unmasked(body: bytes) -> object:
+    """The value of a body with secrets in it, without the parser's error, which refers to all of it."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _access(engine: str, name: str, told: object) -> StreamAccess | None:
+    try:
+        row = _AccessReply.model_validate(told)
+    except ValidationError:
+        return None
+    urls = {"amqps": row.amqps, "management": row.management, "redis": row.redis}
+    urls = {what: url for what, url in urls.items() if url}
+    if not (row.username and row.password and urls):
+        return None
+    return StreamAccess(engine, name, row.username, row.password, urls)
+
+
+def _state(ready: str, health: str) -> StreamState:
+    synced = _READY.get(_letters(ready))
+    state = _HEALTH.get(_letters(health), StreamState.UNKNOWN)
+    if synced is None:
+        return StreamState.UNKNOWN if ready else StreamState.PENDING
+    return state if synced or state is StreamState.UNKNOWN else StreamState.PENDING
+
+
+def _letters(word: str) -> str:
+    return word.replace("_", "").replace(" ", "").casefold()
 
 
 def _backend(row: _BackendReply) -> StreamBackend:
@@ -149,6 +211,7 @@ def _cluster(engine: str, row: _ClusterReply) -> StreamCluster:
         engine=engine,
         name=row.name,
         kind=row.kind,
+        state=_state(row.sync, row.health),
         health=row.health,
         ready=row.sync,
         seconds_left=number(row.lifetime.get("secondsRemaining")),
