@@ -154,8 +154,9 @@ class HttpsRoad:
         spans = Spans(move.size, noted["missing"] if same and left else None)
         trip.meter.kept(spans.here)
 
-        def note(missing: Sequence[Sequence[int]]) -> None:
+        async def note(missing: Sequence[Sequence[int]]) -> None:
             trip.notes.put(name, {"size": move.size, "seen": seen, "missing": missing})
+            await trip.notes.written()
 
         def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
             return self._ranges.read(self._id, move.source, start=start, end=end)

@@ -38,8 +38,9 @@ def default_directory() -> Path:
 class FileNotes:
     """Notes of one transfer; open them with :meth:`opened`, end them with :meth:`close` or :meth:`forget`.
 
-    A note is on its way to the file when :meth:`put` returns, and survives the end of this process a moment
-    later; :meth:`durable` waits until it survives the end of this machine too.
+    A note is on its way to the file when :meth:`put` returns, which takes its time on a busy machine: it
+    survives the end of this process when :meth:`written` returns, and that of the machine when
+    :meth:`durable` does.
     """
 
     def __init__(self, path: Path, descriptor: int, notes: dict[str, Any]) -> None:
@@ -122,12 +123,17 @@ class FileNotes:
         # Who puts is on an event loop, where nothing may wait for a disk.
         self._lines.put(functools.partial(os.write, self._descriptor, _line(name, value)))
 
+    async def written(self) -> None:
+        """Return when all that was put survives the end of this process; what finds no room does not."""
+        await asyncio.to_thread(self._drain)
+
     async def durable(self) -> None:
         """Return when all that was put is on the disk.
 
         Raises:
             TransferError: if it cannot be written there.
         """
+        self._lines.put(functools.partial(os.fsync, self._descriptor))
         await asyncio.to_thread(self._drain)
         if self._trouble is not None:
             raise TransferError(f"{self._path} cannot be written: {self._trouble.strerror}")
@@ -165,7 +171,6 @@ class FileNotes:
 
     def _drain(self) -> None:
         through = threading.Event()
-        self._lines.put(functools.partial(os.fsync, self._descriptor))
         self._lines.put(through.set)
         through.wait()
 

@@ -217,6 +217,7 @@ class _Upload(_Leg):
             async with self._slots:
                 etags[number] = await self._sent(source, links, number)
             self._trip.notes.put(self._part(upload, number), etags[number])
+            await self._trip.notes.written()
 
         numbers = range(1, upload.parts + 1)
         await abreast([each for each in numbers if each not in etags], part, self._trip.parallel)
@@ -350,8 +351,9 @@ class _Download(_Leg):
         self._etag = noted["etag"] if same and left else ""
         self._trip.meter.kept(spans.here)
 
-        def note(missing: Sequence[Sequence[int]]) -> None:
+        async def note(missing: Sequence[Sequence[int]]) -> None:
             self._note({"size": size, "mtime": self._move.mtime, "etag": self._etag, "missing": missing})
+            await self._trip.notes.written()
 
         digest = Digest(aside.read, size, spans)
         opener, slots = self._opener(links, spans), self._slots

@@ -127,6 +127,10 @@ class _Named:
         """Note it here."""
         self._notes.put(self._prefix + name, value)
 
+    async def written(self) -> None:
+        """All of the transfer's."""
+        await self._notes.written()
+
     async def durable(self) -> None:
         """All of the transfer's."""
         await self._notes.durable()

@@ -33,8 +33,8 @@ Block = Sequence[memoryview]
 OpenAt = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """The bytes from an offset up to, not including, another."""
 
-Note = Callable[[Sequence[Sequence[int]]], None]
-"""Takes down what is missing, as :class:`Spans` gives it and takes it."""
+Note = Callable[[Sequence[Sequence[int]]], Awaitable[None]]
+"""Takes down what is missing, as :class:`Spans` gives it and takes it, and returns when a kill leaves it."""
 
 
 class Damaged(TransferError):
@@ -228,7 +228,7 @@ class _Noting:
         """Note all that is here."""
         missing, here = self._spans.missing, self._spans.here
         await self._aside.durable()  # a machine that loses power would remember the note, not the bytes
-        self._note(missing)
+        await self._note(missing)  # on its way only, it would be lost in a kill, and more let in on its word
         self._noted = here
         self._moved.set()
 

@@ -44,8 +44,12 @@ class Notes(Protocol):
     def put(self, name: str, value: Mapping[str, Any] | Sequence[Any] | str | int | None) -> None:
         """Note something, plain JSON, under a name; None forgets it.
 
-        It outlives this process a moment later; :meth:`durable` waits until it outlives the machine.
+        It outlives this process when :meth:`written` returns, and the machine when :meth:`durable` does.
         """
+        ...
+
+    async def written(self) -> None:
+        """Return when all that was put outlives this process, as far as there is room for it."""
         ...
 
     async def durable(self) -> None:
