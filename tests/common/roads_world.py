@@ -26,6 +26,7 @@ from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
 from iri_common.policy.retry import Limits
 from iri_common.transfers import abreast, chunks, packs
+from iri_common.transfers.landed import forget_landed
 from iri_common.transfers.trip import Carrier, Trip
 from iri_local_facility import LocalFacility
 
@@ -55,17 +56,21 @@ class Told:
 
     def landed(self, move: Move, sha256: str | None = None) -> None:
         self.landings[move.target] = sha256
+        forget_landed(self, move)  # what is noted of it from here on is no matter of the roads
 
     def get(self, name: str) -> Any:
         return self.notes.get(name)
 
     def put(self, name: str, value: Any) -> None:
-        self.notes[name] = value
         if value is None:
-            del self.notes[name]
+            self.notes.pop(name, None)
+        else:
+            self.notes[name] = value
 
-    async def durable(self) -> None:
+    async def written(self) -> None:
         """It outlives nothing."""
+
+    durable = written
 
     def trip(self, parallel: int = 4) -> Trip:
         return Trip(self, self, parallel)

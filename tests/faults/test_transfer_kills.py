@@ -82,6 +82,31 @@ def test_killed_on_the_way_and_started_again(ends, tmp_path, seed) -> None:
 
 
 @pytest.mark.parametrize(
+    ("road", "strike"),
+    [
+        ("parts down", Strike("after", "get")),
+        ("https down", Strike("after", "get")),
+        ("direct up tree", Strike("after", "mv", 4)),
+        ("direct down tree", Strike("before", "checksum", 5)),
+    ],
+    ids=str,
+)
+def test_what_arrives_quicker_than_it_is_noted_does_not_come_again(ends, tmp_path, road, strike) -> None:
+    dice = random.Random(road)
+    names = TREE if road.endswith("tree") else ("",)
+    files = {name: dice.randbytes(PART // 8 if name else 3 * PART) for name in names}
+    there = ends.place.scratch / tmp_path.name
+    sent = Parcel(ends, road, files, None, tmp_path, there, parallel=4 if names is TREE else 1)
+    sent.lay()
+    sent.start(strike, slow=0.3)
+    assert sent.heard(), "it was to be killed"
+    sent.start()
+    assert not sent.heard()
+    sent.whole()
+    assert len(sent.again[-1]) <= 1, sent.story()
+
+
+@pytest.mark.parametrize(
     "strike", [Strike("after", "begin"), Strike("before", "put", 3), Strike("after", "finish")], ids=str
 )
 def test_an_upload_to_a_store_is_not_lost_at_the_store(ends, tmp_path, strike) -> None:

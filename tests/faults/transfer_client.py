@@ -12,9 +12,11 @@ import math
 import os
 import re
 import resource
+import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from asking_client import HURRY, Fate, Story, Strike, serve
@@ -26,7 +28,7 @@ from iri_common.facility import doors
 from iri_common.http.budget import Budget
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import HttpxTransport
-from iri_common.transfers import abreast, chunks, https, parts, spans
+from iri_common.transfers import abreast, chunks, https, notes, parts, spans
 
 MIB = 1024 * 1024
 PART = 256 * 1024  # bytes: files of a few of them go quickly, and are in parts all the same
@@ -77,6 +79,7 @@ class TransferPlan:
         strike: When it ends.
         limit: Bytes of a file that it may write at most; 0 for any.
         small: Parts are small, and pauses short.
+        slow: Seconds that each note takes until it is in its file.
         warm: Before, it moves what has the same names with ``.small`` after them, and says so.
     """
 
@@ -95,6 +98,7 @@ class TransferPlan:
     strike: Strike | None = None
     limit: int = 0
     small: bool = True
+    slow: float = 0.0
     warm: bool = False
 
     def line(self) -> str:
@@ -180,6 +184,16 @@ class _Got:
         return await self._asked.__aexit__(*error)
 
 
+def slow_notes(seconds: float) -> None:
+    """Have notes lag behind, as they do where many want the processor and the disk."""
+
+    def write(descriptor: int, line: bytes) -> int:
+        time.sleep(seconds)
+        return os.write(descriptor, line)
+
+    notes.os = SimpleNamespace(**{**vars(os), "write": write})
+
+
 def move(plan: TransferPlan, facility: Facility) -> str | None:
     """Move what is planned; gives the digest of one file."""
     words: Any = {"road": plan.road, "allow_job": True, "parallel": plan.parallel}
@@ -197,6 +211,8 @@ def live(plan: TransferPlan) -> None:
             setattr(where, name, value)
         for module in (abreast, https, parts, spans):  # they have it by name
             module.backoff = lambda attempt, chance, limits: 0.05
+    if plan.slow:
+        slow_notes(plan.slow)
     if plan.limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (plan.limit, plan.limit))
     os.environ.update(plan.environment, XDG_STATE_HOME=plan.state)

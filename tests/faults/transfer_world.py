@@ -215,6 +215,8 @@ class Parcel:
             seen, self._seen = seen[self._seen :], len(seen)
             return {re.sub(r"\.[0-9a-f]{16}\.part$", "", path) for path in seen}
         asked = [each for each in self.tries[-1].story() if each["what"] == "asked"]
+        if self.road.startswith("direct"):
+            return {each["path"].replace(str(self.far), str(self.here), 1) for each in asked}
         if "path" in (asked or [{}])[0]:
             found = [re.match(r"(\d{6})-", Path(each["path"]).name) for each in asked]
             return {str(int(each[1])) for each in found if each}

@@ -17,8 +17,9 @@ from iri_common.policy import globs
 from iri_common.policy.inside import inside
 from iri_common.policy.offers import Wishes
 from iri_common.policy.roads import Plan
-from iri_common.transfers.conduct import Stretch, conduct, forget_landed, landed_before, note_landed
+from iri_common.transfers.conduct import Stretch, conduct
 from iri_common.transfers.globus import GlobusRoad
+from iri_common.transfers.landed import forget_landed, landed_before, note_landed
 from iri_common.transfers.leavings import Leavings, Side
 from iri_common.transfers.meter import OnProgress, TransferMeter
 from iri_common.transfers.notes import FileNotes

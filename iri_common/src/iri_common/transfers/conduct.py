@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from iri_common.model.transfer import Move
+from iri_common.transfers.landed import has_landed
 from iri_common.transfers.meter import TransferMeter
 from iri_common.transfers.notes import FileNotes
 from iri_common.transfers.trip import Carrier, Trip
-
-_LANDED = "landed "
 
 Make = Callable[[Sequence[str]], Awaitable[None]]
 """Makes directories at the target, those above them too; ones that are there are fine."""
@@ -57,9 +56,9 @@ async def conduct(
     notes.put("begun", True)  # what a try leaves aside bears its name: the next one has to know that
     missing = set(directories)
     for stretch in stretches:
-        left = [move for move in stretch.moves if not _landed(notes, move)]
+        left = [move for move in stretch.moves if not has_landed(notes, move)]
         for move in stretch.moves:
-            if _landed(notes, move):
+            if has_landed(notes, move):
                 meter.skipped(move)
         needed = {posixpath.dirname(move.target) for move in left}
         if not stretch.makes_directories:
@@ -68,21 +67,6 @@ async def conduct(
             await stretch.carrier.carry(left, trip)
         missing -= {above for each in needed for above in _and_above(each)}
     await make(leaves(missing))
-
-
-def note_landed(notes: FileNotes, move: Move) -> None:
-    """Remember that a file need not be moved again while its source is as it was."""
-    notes.put(_LANDED + move.target, [move.size, move.mtime])
-
-
-def landed_before(notes: FileNotes, moves: Sequence[Move]) -> Sequence[Move]:
-    """Those that an earlier try had landed, of a source as it is now."""
-    return [move for move in moves if _landed(notes, move)]
-
-
-def forget_landed(notes: FileNotes, move: Move) -> None:
-    """It is not at the target any more."""
-    notes.put(_LANDED + move.target, None)
 
 
 def leaves(directories: Iterable[str]) -> Sequence[str]:
@@ -97,8 +81,3 @@ def _and_above(path: str) -> Iterable[str]:
     while path != (above := posixpath.dirname(path)):  # "//" is above itself, as "/" and "" are
         path = above
         yield path
-
-
-def _landed(notes: FileNotes, move: Move) -> bool:
-    # Where no time is told nobody knows whether the source is as it was.
-    return move.mtime != 0.0 and notes.get(_LANDED + move.target) == [move.size, move.mtime]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -13,6 +14,7 @@ from iri_common.policy.sizes import MIB, WHOLE_UP
 from iri_common.transfers import local
 from iri_common.transfers.abreast import Room, abreast, named, tried
 from iri_common.transfers.far import FarEnd, require_file_name
+from iri_common.transfers.landed import landing_before, note_landing
 from iri_common.transfers.trip import Trip
 
 # Contents in memory at once: each is copied on its way, and as JSON, coming, more often.
@@ -50,6 +52,8 @@ class DirectRoad:
     async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
         """Move them all, each whole or not at all.
 
+        Carried again after a kill, what is in its place is left there where its digest is told.
+
         Raises:
             UsageError: if a source is no readable file, or a target is a directory.
             TooLarge: if one is over the API's limit; nothing of it was sent.
@@ -60,6 +64,10 @@ class DirectRoad:
         room = Room(_ROOM_UP if self._up else _ROOM_DOWN)
 
         async def one(move: Move) -> None:
+            if (before := await self._landed_before(move, trip)) is not None:
+                trip.meter.kept(move.size)
+                trip.meter.landed(move, before)
+                return
             try:
                 async with room.of(move.size):
                     if self._up:
@@ -74,6 +82,17 @@ class DirectRoad:
             trip.meter.landed(move, digest)
 
         await abreast(moves, one, trip.parallel)
+
+    async def _landed_before(self, move: Move, trip: Trip) -> str | None:
+        """The digest of what is in place since an earlier try, which did not live to tell."""
+        noted = landing_before(trip.notes, move)
+        if noted is None or (self._up and not move.mtime):
+            return None
+        with contextlib.suppress(IriError):
+            there = await self._far.digest(move.target if self._up else move.source)
+            if there == noted and (self._up or await local.is_whole(move.target, move.size, noted)):
+                return noted
+        return None
 
     async def _looked_at(self, moves: Sequence[Move], trip: Trip) -> frozenset[str]:
         """The directories in which no target is in the way of its file."""
@@ -111,10 +130,12 @@ async def _put(far: FarEnd, move: Move, trip: Trip, *, clear: bool, in_place: bo
         await far.require_whole(aside, size, digest, f"{move.source} -> {move.target}")
 
     if in_place:
+        await note_landing(trip.notes, move, digest)
         await tried(send)
         return digest, size
     try:
         await tried(send)
+        await note_landing(trip.notes, move, digest)
         await far.rename(aside, move.target, size, digest)
     except BaseException:
         await far.remove_in_leaving(aside)
@@ -133,5 +154,6 @@ async def _get(far: FarEnd, move: Move, trip: Trip) -> tuple[str, int]:
         return content, digest
 
     content, digest = await tried(fetch)
+    await note_landing(trip.notes, move, digest)
     await local.write_whole(move.target, trip.notes.transfer, content)
     return digest, len(content)
