@@ -9,6 +9,7 @@ import pytest
 from iri_common import JobKey, JobRef, JobState, JobStatus, UsageError
 from iri_common.cli.exits import Exit, exit_of_error, exit_of_status, propagated, table
 from iri_common.model import errors
+from iri_common.model.compute import ComputeState, ComputeTask
 from iri_common.model.flows import FlowRun, RunState
 from iri_common.model.network import LeaseState, LeaseStatus, NetworkPath
 
@@ -37,6 +38,7 @@ CODES = {
     "ResourceDown": 12,
     "ReplyError": 1,
     "TransferError": 13,
+    "ComputeFailed": 3,
     "FlowFailed": 1,
     "PathFailed": 1,
 }
@@ -47,6 +49,7 @@ def made(kind: type[errors.IriError]) -> errors.IriError:
         "key": JobKey.of("k"),
         "ref": REF,
         "run": FlowRun("r", "f", RunState.FAILED),
+        "task": ComputeTask("t", ComputeState.FAILED),
         "path": NetworkPath(REF, LeaseStatus("42", LeaseState.FAILED)),
         "job_status": JobStatus(JobState.FAILED, exit_code=9),
     }

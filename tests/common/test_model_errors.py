@@ -10,7 +10,9 @@ import re
 import pytest
 
 from iri_common.model import errors
+from iri_common.model.compute import ComputeState, ComputeTask
 from iri_common.model.errors import (
+    ComputeFailed,
     FlowFailed,
     IriError,
     JobFailed,
@@ -44,6 +46,7 @@ EXTRAS = {
     JobLost: {"ref": REF},
     WaitTimeout: {"ref": REF},
     PathFailed: {"path": NetworkPath(REF, LeaseStatus("42", LeaseState.FAILED))},
+    ComputeFailed: {"task": ComputeTask("t", ComputeState.FAILED, trouble="Traceback")},
     FlowFailed: {"run": FlowRun("r", "f", RunState.FAILED, code="FlowCanceled")},
 }
 

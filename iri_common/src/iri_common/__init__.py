@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from iri_common.auth.client_credentials import ClientCredentials
     from iri_common.auth.static import StaticToken, token_from_env, token_from_file
     from iri_common.facility.collections import GlobusSettings
+    from iri_common.facility.compute import Compute
     from iri_common.facility.faces import Transfers
     from iri_common.facility.facility import AsyncFacility, Facility
     from iri_common.facility.flows import Flows
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from iri_common.facility.keeping import Cleaned, MyJob
     from iri_common.facility.preview import Preview
     from iri_common.jobs.ledger import FileLedger
+    from iri_common.jobside.calls import FunctionCall, ShellCall
     from iri_common.jobside.journal import Journal
+    from iri_common.model.compute import ComputeEndpoint, ComputeState, ComputeTask, ShellResult
     from iri_common.model.errors import (
         AmbiguousReply,
         AuthError,
+        ComputeFailed,
         Conflict,
         FlowFailed,
         IriError,
@@ -75,6 +79,7 @@ _HOMES = {
     "facility.faces": ("Transfers",),
     "facility.collections": ("GlobusSettings",),
     "facility.flows": ("Flows",),
+    "facility.compute": ("Compute",),
     "facility.jobs": ("Asked",),
     "facility.keeping": ("MyJob", "Cleaned"),
     "facility.preview": ("Preview",),
@@ -86,6 +91,7 @@ _HOMES = {
     "model.job": ("JobStatus", "JobResult"),
     "model.facility": ("Availability", "Incident", "Resource"),
     "model.flows": ("FlowRun", "RunEvent", "RunState"),
+    "model.compute": ("ComputeEndpoint", "ComputeTask", "ComputeState", "ShellResult"),
     "model.files": ("FileEntry", "FileStat"),
     "model.transfer": ("Road", "Progress", "TransferResult"),
     "model.network": ("PathEnd", "PathIntent", "PathOffer", "Quality", "NetworkPath", "LeaseState"),
@@ -98,6 +104,7 @@ _HOMES = {
     "model.grades": ("Grades",),
     "model.ledger": ("Stage",),
     "model.logs": ("LogChunk",),
+    "jobside.calls": ("ShellCall", "FunctionCall"),
     "jobside.journal": ("Journal",),
     "jobs.ledger": ("FileLedger",),
     "policy.generation": ("GenerationFacts", "GenerationStep", "generation_step"),
@@ -124,6 +131,7 @@ _HOMES = {
         "JobFailed",
         "JobLost",
         "FlowFailed",
+        "ComputeFailed",
         "WaitTimeout",
         "TransferError",
         "PathFailed",
@@ -158,6 +166,13 @@ __all__ = [
     "FlowRun",
     "RunEvent",
     "RunState",
+    "Compute",
+    "ShellCall",
+    "FunctionCall",
+    "ComputeTask",
+    "ComputeState",
+    "ComputeEndpoint",
+    "ShellResult",
     "TransferResult",
     "Progress",
     "Plan",
@@ -212,6 +227,7 @@ __all__ = [
     "JobFailed",
     "JobLost",
     "FlowFailed",
+    "ComputeFailed",
     "WaitTimeout",
     "TransferError",
     "PathFailed",

@@ -7,6 +7,7 @@ from enum import IntEnum
 from iri_common.model.errors import (
     AmbiguousReply,
     AuthError,
+    ComputeFailed,
     IriError,
     JobFailed,
     JobLost,
@@ -64,6 +65,7 @@ _KINDS: tuple[tuple[type[IriError], Exit], ...] = (
     (TransientError, Exit.DOWN),
     (AmbiguousReply, Exit.UNCERTAIN),
     (JobLost, Exit.JOB_LOST),
+    (ComputeFailed, Exit.JOB_FAILED),
     (TransferError, Exit.TRANSFER),
 )
 

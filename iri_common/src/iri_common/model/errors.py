@@ -24,6 +24,7 @@ IriError
 ├── PathFailed                a path through a network is not up, and will not be
 ├── StreamLost                a cluster of message brokers is gone, and what was in it
 ├── FlowFailed                a run of a flow ended without success
+├── ComputeFailed             a command or function at an endpoint did not do what was asked
 ├── WaitTimeout               the caller's own limit on a wait was reached; the job lives on
 └── TransferError             a file did not arrive whole
 ```
@@ -36,6 +37,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from iri_common.model.compute import ComputeTask
     from iri_common.model.flows import FlowRun
     from iri_common.model.job import JobStatus
     from iri_common.model.key import JobKey
@@ -239,6 +241,18 @@ class FlowFailed(IriError):
     def __init__(self, message: str, *, run: FlowRun, **context: str | int | None) -> None:
         super().__init__(message, **context)  # type: ignore[arg-type]
         self.run = run
+
+
+class ComputeFailed(IriError):
+    """A command or a function at an endpoint of Globus Compute is over, and did not do what was asked.
+
+    Attributes:
+        task: As it ended; its ``trouble`` is the traceback at the endpoint.
+    """
+
+    def __init__(self, message: str, *, task: ComputeTask, **context: str | int | None) -> None:
+        super().__init__(message, **context)  # type: ignore[arg-type]
+        self.task = task
 
 
 class WaitTimeout(IriError):

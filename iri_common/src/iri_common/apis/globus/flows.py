@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from iri_common.apis.globus.answers import an_id, an_object, objects
 from iri_common.apis.globus.client import LABEL, GlobusClient, Service
 from iri_common.apis.globus.rules import FLOWS, Needs, flow_scope, runs_scopes
 from iri_common.model.errors import AuthError, Conflict, NotFound, PermissionDenied, ReplyError
@@ -41,7 +42,7 @@ class GlobusFlows:
 
         def start(flow: globus_sdk.SpecificFlowClient) -> str:
             reply = flow.run_flow(dict(request.body), label=request.label, tags=list(request.tags))
-            return _id(reply["run_id"])
+            return an_id(reply["run_id"])
 
         flow = _of_flow(request.flow_id)
         return Done(await self._client.ask(flow, "runFlow", start, replay=Replay.ONCE))
@@ -70,7 +71,7 @@ class GlobusFlows:
         """The newest lines of its log, oldest of them first."""
 
         def read(flows: globus_sdk.FlowsClient) -> Sequence[Mapping[str, Any]]:
-            return _rows(flows.get_run_logs(run_id, limit=limit, reverse_order=True)["entries"])
+            return objects(flows.get_run_logs(run_id, limit=limit, reverse_order=True)["entries"])
 
         rows = await self._client.ask(self._flows, "getRunLogs", read)
         return Done([_event_of(each) for each in reversed(rows)])
@@ -106,7 +107,7 @@ class GlobusFlows:
 
     async def _one(self, run_id: str) -> FlowRun | None:
         def read(flows: globus_sdk.FlowsClient) -> tuple[Mapping[str, Any], Needs | None]:
-            words = _document(flows.get_run(run_id).data)
+            words = an_object(flows.get_run(run_id).data)
             return words, _needs_in(words)
 
         with contextlib.suppress(NotFound, PermissionDenied):
@@ -116,7 +117,7 @@ class GlobusFlows:
 
     async def _listed(self, where: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
         def read(flows: globus_sdk.FlowsClient) -> Sequence[Mapping[str, Any]]:
-            return _rows(flows.list_runs(filter_roles="run_owner", query_params=where)["runs"])
+            return objects(flows.list_runs(filter_roles="run_owner", query_params=where)["runs"])
 
         return await self._client.ask(self._flows, "listRuns", read)
 
@@ -131,7 +132,7 @@ def run_of(words: Mapping[str, Any]) -> FlowRun:
     """A run as its document tells it."""
     try:
         state = RunState(words["status"])
-        run_id, flow_id = _id(words["run_id"]), _id(words["flow_id"])
+        run_id, flow_id = an_id(words["run_id"]), an_id(words["flow_id"])
     except (KeyError, TypeError, ValueError):
         raise ReplyError("a run of Globus Flows without an id, or with a status that is none") from None
     details = _mapping(words.get("details"))  # null in lists of some flows
@@ -152,7 +153,7 @@ def _event_of(words: Mapping[str, Any]) -> RunEvent:
 
 
 def _needs_of(flows: globus_sdk.FlowsClient, run_id: str) -> Needs | None:
-    return _needs_in(_document(flows.get_run(run_id).data))
+    return _needs_in(an_object(flows.get_run(run_id).data))
 
 
 def _needs_in(words: Mapping[str, Any]) -> Needs | None:
@@ -176,27 +177,6 @@ def _flows_client(bearer: Bearer) -> globus_sdk.FlowsClient:
     from iri_common.apis.globus.sdk import flows_client
 
     return flows_client(bearer)
-
-
-# In the thread these tell the client that an answer cannot be read: it is asked for again.
-
-
-def _id(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError("an id is a text")
-    return value
-
-
-def _document(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError("a run is an object")
-    return cast("Mapping[str, Any]", value)
-
-
-def _rows(value: object) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(value, list):
-        raise TypeError("these are no rows")
-    return [_document(each) for each in cast("list[object]", value)]
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -11,10 +11,12 @@ from iri_common.policy.classify import Outcome
 
 TRANSFER = "transfer.api.globus.org"  # as a resource server
 FLOWS = "flows.globus.org"
+COMPUTE = "funcx_service"  # Globus Compute's name from when it was funcX
 _ALL = "urn:globus:auth:scope:transfer.api.globus.org:all"
 _OF_COLLECTION = re.compile(r"https://auth\.globus\.org/scopes/([0-9a-fA-F-]{36})/(?:data_access|https)\b")
 # The scopes of Flows are named by an id, not by its host name as those of other services.
 _OF_FLOWS = "https://auth.globus.org/scopes/eec9b274-0c81-4334-bdc2-54e90e689b9a/"
+_OF_COMPUTE = "https://auth.globus.org/scopes/facd7ccc-c5f4-42aa-916b-a0e270e2c2a9/all"
 _WANTED = re.compile(r"requires the following scopes?: (https://\S+)")
 
 LOGIN = "iri globus login"
@@ -44,6 +46,11 @@ def runs_scopes() -> Sequence[str]:
 def flow_scope(flow_id: str) -> str:
     """What starting a flow needs: each is a resource server of its own, named by its id."""
     return f"https://auth.globus.org/scopes/{flow_id}/flow_{flow_id.replace('-', '_')}_user"
+
+
+def compute_scopes() -> Sequence[str]:
+    """What Globus Compute needs: it has one scope for everything."""
+    return [_OF_COMPUTE]
 
 
 def wanted_scope(words: str) -> str | None:

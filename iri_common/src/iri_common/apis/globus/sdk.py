@@ -1,4 +1,4 @@
-"""The blocking side: Transfer and Flows through the SDK, and what its exceptions mean. Loads the SDK."""
+"""The blocking side: Globus' services through the SDK, and what its exceptions mean. Loads the SDK."""
 
 from __future__ import annotations
 
@@ -82,6 +82,27 @@ def flow_client(flow_id: str, bearer: Bearer) -> globus_sdk.SpecificFlowClient:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ComputeClients:
+    """Both versions of Compute's API; each has what the other has not.
+
+    Attributes:
+        v2: Looks at endpoints and tasks.
+        v3: Registers functions and submits.
+    """
+
+    v2: globus_sdk.ComputeClientV2
+    v3: globus_sdk.ComputeClientV3
+
+
+def compute_clients(bearer: Bearer) -> ComputeClients:
+    """Compute, where ``GLOBUS_SDK_SERVICE_URL_COMPUTE`` or the SDK says."""
+    return ComputeClients(
+        globus_sdk.ComputeClientV2(authorizer=bearer, transport=transport(), retry_config=no_retries()),
+        globus_sdk.ComputeClientV3(authorizer=bearer, transport=transport(), retry_config=no_retries()),
+    )
+
+
 def trouble_of(error: globus_sdk.GlobusError) -> Trouble:
     """What an exception means."""
     if isinstance(error, globus_sdk.GlobusAPIError):
@@ -97,8 +118,7 @@ def trouble_of(error: globus_sdk.GlobusError) -> Trouble:
 
 def _refusal(error: globus_sdk.GlobusAPIError) -> Trouble:
     body: Any = error.raw_json
-    oauth = body.get("error") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    words = error.message or (oauth if isinstance(oauth, str) else "") or f"HTTP {error.http_status}"
+    words = error.message or _said(body) or f"HTTP {error.http_status}"
     headers = {name.lower(): value for name, value in error.headers.items()}
     outcome = outcome_of(error.http_status, error.code)
     if isinstance(error, globus_sdk.AuthAPIError) and error.http_status in {400, 401}:
@@ -111,6 +131,12 @@ def _refusal(error: globus_sdk.GlobusAPIError) -> Trouble:
         retry_after(headers),
         needs_of(error) or _missing_scope(error),
     )
+
+
+def _said(body: Any) -> str:
+    """What the SDK does not read: OAuth's word, and Compute's sentence."""
+    words: Sequence[Any] = [body.get(name) for name in ("error", "reason")] if isinstance(body, dict) else ()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return next((each for each in words if isinstance(each, str)), "")
 
 
 def needs_of(error: globus_sdk.GlobusAPIError | dict[str, Any]) -> Needs | None:

@@ -10,11 +10,12 @@ import globus_sdk
 from globus_sdk.token_storage import TokenStorage, TokenStorageData
 
 from iri_common.apis.globus.credentials import GlobusCredential
-from iri_common.apis.globus.rules import FLOWS, TRANSFER, Needs, flow_scope
+from iri_common.apis.globus.rules import COMPUTE, FLOWS, TRANSFER, Needs, flow_scope
 from iri_common.apis.globus.sdk import no_retries, transport
 from iri_common.auth.store import StoredToken, Tokens, TokenStore
 from iri_common.model.errors import AuthError, NotOffered
 
+_NAMES = {FLOWS: "Globus Flows", COMPUTE: "Globus Compute"}
 AHEAD = 120.0  # seconds: a request under way must not outlive its token
 
 
@@ -156,8 +157,8 @@ class GlobusTokens:
 
 
 def _called(service: str, scopes: Sequence[str]) -> str:
-    if service == FLOWS:
-        return "Globus Flows"
+    if service in _NAMES:
+        return _NAMES[service]
     return f"the {'flow' if flow_scope(service) in scopes else 'collection'} {service}"
 
 
