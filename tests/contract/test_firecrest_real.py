@@ -22,6 +22,7 @@ from iri_common import (
     JobReason,
     JobState,
     NotFound,
+    NotOffered,
     Transfers,
 )
 from iri_common.apis.firecrest import RULES, FirecrestDialect
@@ -195,6 +196,20 @@ def test_the_profile_of_a_token_that_lives_shortly_needs_no_care(
     assert asked[-1] == 200
     with pytest.raises(AuthError, match="too soon"):
         opened(place, tmp_path, token=place.new_token(lifetime=20)).accounts.check_token()
+
+
+def test_a_command_beside_a_job(facility: Facility, at_pbs: Facility, folder: Path) -> None:
+    ref = facility.jobs.submit(shell("until test -e go; do sleep 0.05; done", directory=str(folder)))
+    while facility.jobs.status(ref).state is not JobState.ACTIVE:
+        time.sleep(0.05)
+    odd = 'it\'s a "word"'
+    facility.jobs.attach(ref, ["sh", "-c", 'printf %s "$1" > go', "sh", odd])
+    assert facility.jobs.result(ref).status.succeeded
+    assert (folder / "go").read_text() == odd
+    with pytest.raises(NotFound):
+        facility.jobs.attach(ref, "true")
+    with pytest.raises(NotOffered, match="pbs"):
+        at_pbs.jobs.attach(at_pbs.jobs.submit(shell("true")), "true")
 
 
 # ----------------------------------------------------------------------------------------------- PBS

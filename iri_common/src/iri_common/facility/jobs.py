@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from iri_common.facility.attaching import JobAttaching
 from iri_common.facility.canceling import job_id_of
-from iri_common.facility.following import JobFollowing
 from iri_common.facility.preview import MASK, Preview, masked, preview
 from iri_common.facility.settings import on_outage_of, seconds_of
 from iri_common.jobs.generations import Newest, newest
@@ -49,7 +49,7 @@ class Asked:
     step: GenerationStep
 
 
-class JobService(JobFollowing):
+class JobService(JobAttaching):
     """Jobs at the facility."""
 
     async def submit(

@@ -132,6 +132,24 @@ class ConcernsApi(Protocol):
         ...
 
 
+class AttachApi(Protocol):
+    """Commands beside jobs that run."""
+
+    async def attach(self, resource_id: str, job_id: str, command: str) -> Done[None]:
+        """Run a shell's command on the nodes of a job, and wait for its end; nobody reads what it writes."""
+        ...
+
+
+@runtime_checkable
+class AttachDialect(Protocol):
+    """Beside the ports of a dialect: that of an API that runs commands where a job runs."""
+
+    @property
+    def attaching(self) -> AttachApi:
+        """Beside its jobs."""
+        ...
+
+
 class Dialect(Protocol):
     """One facility API in our words. An API that it lacks raises NotOffered when asked for."""
 

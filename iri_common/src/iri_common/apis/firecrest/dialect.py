@@ -6,6 +6,7 @@ import json
 from typing import cast
 
 from iri_common.apis.firecrest.accounts import FirecrestAccounts
+from iri_common.apis.firecrest.attaching import FirecrestAttaching
 from iri_common.apis.firecrest.files import FirecrestFiles
 from iri_common.apis.firecrest.jobs import FirecrestJobs
 from iri_common.apis.firecrest.operations import FirecrestTransfers
@@ -50,6 +51,7 @@ class FirecrestDialect:
         self.status = FirecrestStatus(systems, session.label)
         self.accounts = FirecrestAccounts(systems, session.label, user)
         self.storage = FirecrestStorage(systems, session.label)
+        self.attaching = FirecrestAttaching(session, systems)
         self.ranges: RangesApi | None = None
         self._systems = systems
         self._parts = FirecrestParts(session, systems, self.jobs, self.files, self.operations)

@@ -48,7 +48,7 @@ SAYS_DONE: Mapping[str, str] = {
 
 _SUBMITS = frozenset({"post_job_submit", *(each for each in FILE_REPLAYS if each.startswith("transfer/"))})
 _FILES = frozenset(each for each in FILE_REPLAYS if each.startswith("ops/"))
-_ONCE = _SUBMITS | frozenset(each for each in _FILES if FILE_REPLAYS[each] is Replay.ONCE)
+_ONCE = _SUBMITS | {"attach"} | frozenset(each for each in _FILES if FILE_REPLAYS[each] is Replay.ONCE)
 
 # sbatch and qsub refuse what they were asked for, in words only. Not among these: time-outs and lost
 # connections between them and their daemon, after which the job may be there.
@@ -82,16 +82,17 @@ _NOT_MINE = re.compile(r"access/permission denied|\bq(?:del|sub): unauthorized r
 _COMMAND_FAILED = re.compile(r"^Remote process failed with exit status:(?!124\b|137\b)\d")
 _OUT_OF_TIME = re.compile(r"command execution timeout|exit status:(?:124|137)\b", re.IGNORECASE)
 
-_JOB = frozenset({"get_job", "get_job_metadata", "delete_job_cancel"})
 _CANCEL = frozenset({"delete_job_cancel"})
+_ATTACH = frozenset({"attach"})
+_JOB = _CANCEL | _ATTACH | {"get_job", "get_job_metadata"}
 _CHECKSUM = frozenset({"ops/checksum"})
 
 WORDS = (
-    Word(Outcome.BROKEN, _UNSURE, operations=_SUBMITS, statuses=frozenset({500})),
+    Word(Outcome.BROKEN, _UNSURE, operations=_SUBMITS | _ATTACH, statuses=frozenset({500})),
     Word(Outcome.INVALID, _REFUSED, operations=_SUBMITS, statuses=frozenset({400, 403, 500})),
     Word(Outcome.NOT_FOUND, _NO_SUCH_JOB, operations=_JOB, statuses=frozenset({500})),
-    Word(Outcome.CONFLICT, _JOB_IS_OVER, operations=_CANCEL, statuses=frozenset({500})),
-    Word(Outcome.FORBIDDEN, _NOT_MINE, operations=_CANCEL | _SUBMITS, statuses=frozenset({500})),
+    Word(Outcome.CONFLICT, _JOB_IS_OVER, operations=_CANCEL | _ATTACH, statuses=frozenset({500})),
+    Word(Outcome.FORBIDDEN, _NOT_MINE, operations=_CANCEL | _ATTACH | _SUBMITS, statuses=frozenset({500})),
     # It is asked who may use the system, says no or cannot be asked, and all of that is a 401: no other token
     # would do better.
     Word(Outcome.FORBIDDEN, re.compile("verify system access"), statuses=frozenset({401})),
@@ -114,7 +115,7 @@ WORDS = (
     Word(Outcome.NOT_OFFERED, _OUT_OF_TIME, operations=_CHECKSUM, statuses=frozenset({408, 500})),
     Word(Outcome.NOT_OFFERED, re.compile("^Invalid output:"), operations=_CHECKSUM),
     Word(Outcome.CONFLICT, re.compile("File exists"), operations=_FILES, statuses=frozenset({400})),
-    Word(Outcome.INVALID, _COMMAND_FAILED, operations=_FILES, statuses=frozenset({500})),
+    Word(Outcome.INVALID, _COMMAND_FAILED, operations=_FILES | _ATTACH, statuses=frozenset({500})),
 )
 
 
