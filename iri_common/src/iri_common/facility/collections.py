@@ -7,10 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
-from iri_common.apis.globus import GlobusClient, GlobusCredential, GlobusDialect, GlobusFlows
+from iri_common.apis.globus import (
+    GlobusClient,
+    GlobusCompute,
+    GlobusCredential,
+    GlobusDialect,
+    GlobusFlows,
+)
 from iri_common.facility.loop import io_loop
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
+from iri_common.model.compute import ComputeApi, ComputeTask
 from iri_common.model.dataports import TransfersApi
 from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint
@@ -73,6 +80,8 @@ class Globus:
         poller: Shared by all who wait for its tasks.
         flows: Runs of flows as it sees them.
         run_poller: Shared by all who wait for those.
+        compute: Endpoints and their tasks as it sees them.
+        compute_poller: Shared by all who wait for those.
     """
 
     dialect: GlobusDialect
@@ -80,6 +89,8 @@ class Globus:
     poller: TaskPoller[TransferTask] = field(repr=False)
     flows: FlowsApi = field(repr=False)
     run_poller: TaskPoller[FlowRun] = field(repr=False)
+    compute: ComputeApi = field(repr=False)
+    compute_poller: TaskPoller[ComputeTask] = field(repr=False)
 
     @property
     def transfers(self) -> TransfersApi:
@@ -110,9 +121,16 @@ def open_globus(credential: GlobusCredential) -> Globus:
     if key not in doors:
         wire = HttpBytes(WireSettings())
         client = GlobusClient(credential)
-        dialect, flows = GlobusDialect(client, wire), GlobusFlows(client)
-        pollers = TaskPoller(dialect.transfers), TaskPoller(_Runs(flows))
-        doors[key] = Globus(dialect, wire, pollers[0], flows, pollers[1])
+        dialect, flows, compute = GlobusDialect(client, wire), GlobusFlows(client), GlobusCompute(client)
+        doors[key] = Globus(
+            dialect,
+            wire,
+            TaskPoller(dialect.transfers),
+            flows,
+            TaskPoller(_Runs(flows)),
+            compute,
+            TaskPoller(compute),
+        )
     globus: Globus = doors[key]
     globus.dialect.client.speak_by(credential)
     return globus
