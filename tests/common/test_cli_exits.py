@@ -39,8 +39,9 @@ CODES = {
     "ReplyError": 1,
     "TransferError": 13,
     "ComputeFailed": 3,
-    "FlowFailed": 1,
-    "PathFailed": 1,
+    "FlowFailed": 3,
+    "PathFailed": 3,
+    "StreamLost": 3,
 }
 
 

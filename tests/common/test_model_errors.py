@@ -18,6 +18,7 @@ from iri_common.model.errors import (
     JobFailed,
     JobLost,
     PathFailed,
+    StreamLost,
     SubmitUncertain,
     WaitTimeout,
 )
@@ -45,6 +46,7 @@ EXTRAS = {
     },
     JobLost: {"ref": REF},
     WaitTimeout: {"ref": REF},
+    StreamLost: {"ref": REF},
     PathFailed: {"path": NetworkPath(REF, LeaseStatus("42", LeaseState.FAILED))},
     ComputeFailed: {"task": ComputeTask("t", ComputeState.FAILED, trouble="Traceback")},
     FlowFailed: {"run": FlowRun("r", "f", RunState.FAILED, code="FlowCanceled")},

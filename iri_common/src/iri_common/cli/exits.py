@@ -8,12 +8,15 @@ from iri_common.model.errors import (
     AmbiguousReply,
     AuthError,
     ComputeFailed,
+    FlowFailed,
     IriError,
     JobFailed,
     JobLost,
     NotFound,
+    PathFailed,
     PermissionDenied,
     Refused,
+    StreamLost,
     TransferError,
     TransientError,
     UsageError,
@@ -38,7 +41,7 @@ class Exit(IntEnum):
     OK = 0, "success"
     OTHER = 1, "anything without a code of its own"
     USAGE = 2, "options, profile or job make no sense; nothing was sent"
-    JOB_FAILED = 3, "the job ended without success"
+    JOB_FAILED = 3, "the job, flow, path or stream ended without success"
     JOB_CANCELED = 4, "the job was cancelled"
     JOB_LOST = 5, "the facility forgot the job and nothing tells how it ended"
     UNCERTAIN = 6, "sent, and whether it arrived is unknown: run the same key again"
@@ -65,6 +68,9 @@ _KINDS: tuple[tuple[type[IriError], Exit], ...] = (
     (TransientError, Exit.DOWN),
     (AmbiguousReply, Exit.UNCERTAIN),
     (JobLost, Exit.JOB_LOST),
+    (FlowFailed, Exit.JOB_FAILED),
+    (PathFailed, Exit.JOB_FAILED),
+    (StreamLost, Exit.JOB_FAILED),
     (ComputeFailed, Exit.JOB_FAILED),
     (TransferError, Exit.TRANSFER),
 )
