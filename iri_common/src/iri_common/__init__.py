@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from iri_common.apis.globus.credentials import GlobusCredential
     from iri_common.auth.client_credentials import ClientCredentials
     from iri_common.auth.static import StaticToken, token_from_env, token_from_file
+    from iri_common.facility.among import Facilities, select
     from iri_common.facility.collections import GlobusSettings
     from iri_common.facility.compute import Compute
     from iri_common.facility.faces import Transfers
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from iri_common.model.state import JobState
     from iri_common.model.streams import StreamAccess, StreamIntent, StreamLease, StreamState
     from iri_common.model.transfer import Progress, Road, TransferResult
+    from iri_common.policy.choice import Choice, Requirements
     from iri_common.policy.generation import GenerationFacts, GenerationStep, generation_step
     from iri_common.policy.outage import OnOutage
     from iri_common.policy.roads import Plan
@@ -76,6 +78,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "facility.facility": ("Facility", "AsyncFacility"),
+    "facility.among": ("Facilities", "select"),
     "facility.faces": ("Transfers",),
     "facility.collections": ("GlobusSettings",),
     "facility.flows": ("Flows",),
@@ -108,6 +111,7 @@ _HOMES = {
     "jobside.journal": ("Journal",),
     "jobs.ledger": ("FileLedger",),
     "policy.generation": ("GenerationFacts", "GenerationStep", "generation_step"),
+    "policy.choice": ("Choice", "Requirements"),
     "policy.outage": ("OnOutage",),
     "model.errors": (
         "IriError",
@@ -144,6 +148,10 @@ __all__ = [
     "__version__",
     "Facility",
     "AsyncFacility",
+    "Facilities",
+    "select",
+    "Requirements",
+    "Choice",
     "JobSpec",
     "ResourceSpec",
     "JobAttributes",

@@ -175,6 +175,21 @@ class JobService(JobAttaching):
             raise NotOffered(f"{self.settings.label} does not show all jobs by name: look for {key} there")
         return None
 
+    async def begun(self, key: JobKey, *, resource: str | None = None) -> bool:
+        """Whether this generation of a key, or a later one, was ever begun here, as far as anything tells.
+
+        Args:
+            key: Who asked.
+            resource: As in :meth:`submit`.
+
+        Raises:
+            IriError: if it is not on record and the facility cannot be looked at.
+        """
+        where = await self._where(resource)
+        guards = self.door.guards(where.id, self._guard_root(where), self.settings.storage)
+        known = await newest(key, where.id, self.door.dialect, self.ledger, guards)
+        return known is not None and known.generation >= key.generation
+
     async def status(self, job: JobRef | str) -> JobStatus:
         """Look at a job once; state ``missing`` if the facility does not know it."""
         ref = self._ref(job)

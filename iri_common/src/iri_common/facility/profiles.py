@@ -150,6 +150,7 @@ class _Profile(Words):
     guard_directory: str | None = None
     on_outage: str | None = None
     outage_limit: float | None = Field(default=None, gt=0)
+    enclave: str | None = None
     ca_file: str | None = None
     proxy: str | None = None
     poll_seconds: float | None = Field(default=None, gt=0)

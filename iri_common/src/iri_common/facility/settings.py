@@ -17,6 +17,7 @@ from iri_common.model.errors import UsageError
 from iri_common.model.ports import TokenSource
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.spec import JobSpec
+from iri_common.policy.enclave import enclave_of
 from iri_common.policy.outage import OnOutage
 from iri_common.policy.pace import Pace
 
@@ -88,6 +89,7 @@ class FacilitySettings:
         guard: Jobs check for themselves that they are no doubles, and keep a journal.
         on_outage: What a submit does when the resource or its API is down.
         outage_limit: Seconds that it waits at most, where it waits.
+        enclave: Whose rules for data hold there; by default as the URL tells.
     """
 
     url: str
@@ -106,9 +108,11 @@ class FacilitySettings:
     guard: bool = True
     on_outage: OnOutage = OnOutage.WAIT
     outage_limit: float = 3600.0
+    enclave: str = ""
 
     def __post_init__(self) -> None:
         origin_of(self.url)
+        object.__setattr__(self, "enclave", self.enclave or enclave_of(self.url))
         parts = urlsplit(self.url)
         if parts.query or parts.fragment or parts.username or parts.password:
             raise UsageError(f"a facility's URL has no query, fragment or password in it: {self.label}")
@@ -184,7 +188,7 @@ def make_settings(
     Raises:
         UsageError: naming any word that is not known.
     """
-    known = {"name", "profile", "dialect", "resource", "storage", "globus"}
+    known = {"name", "profile", "dialect", "resource", "storage", "globus", "enclave"}
     if unknown := sorted(set(others) - known):
         words = sorted(known | set(make_settings.__kwdefaults__ or ()))
         raise UsageError(f"unknown facility settings: {', '.join(unknown)} (known: {', '.join(words)})")

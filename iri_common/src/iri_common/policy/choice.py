@@ -1,0 +1,169 @@
+"""Which facility: what each door tells, put in an order that explains itself; and when a submit moves on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from iri_common.model.errors import (
+    AuthError,
+    IriError,
+    NotOffered,
+    PermissionDenied,
+    TransientError,
+    UsageError,
+)
+from iri_common.model.facility import Availability
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What is to be run, as far as it decides where.
+
+    Attributes:
+        nodes: That it takes.
+        seconds: That it may run; None where that is not known.
+    """
+
+    nodes: int = 1
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.nodes < 1:
+            raise UsageError(f"requirements are for one node or more, not {self.nodes}")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise UsageError(f"requirements take a number of seconds above 0, not {self.seconds}")
+
+    @property
+    def node_hours(self) -> float | None:
+        """The most that it can cost; None where its time is not known."""
+        return None if self.seconds is None else self.nodes * self.seconds / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What one door tells of itself; None where it tells nothing.
+
+    Attributes:
+        facility: What messages call it.
+        resource: The machine there.
+        closed: Why nothing can be asked there now: no answer, no right, no credential.
+        status: Of the machine.
+        away: When it is announced to go away, before the work would be over.
+        back: When it is announced to be back.
+        node_hours_left: Of the account that would pay.
+        waiting: Jobs of mine that wait there now.
+        running: Jobs of mine that run there now.
+        unknown: What could not be found out, a clause each.
+    """
+
+    facility: str
+    resource: str = ""
+    closed: str = ""
+    status: Availability = Availability.UNKNOWN
+    away: datetime | None = None
+    back: datetime | None = None
+    node_hours_left: float | None = None
+    waiting: int | None = None
+    running: int | None = None
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One door in its place.
+
+    Attributes:
+        prospect: What it told.
+        open: Whether a submit makes sense there now.
+        reasons: Why it stands where it stands, a clause each.
+    """
+
+    prospect: Prospect
+    open: bool
+    reasons: tuple[str, ...]
+
+    @property
+    def facility(self) -> str:
+        """What messages call it."""
+        return self.prospect.facility
+
+    def __str__(self) -> str:
+        mark = "open" if self.open else "closed"
+        machine = f" ({self.prospect.resource})" if self.prospect.resource else ""
+        return f"{self.facility}{machine}: {mark}; {'; '.join(self.reasons)}"
+
+
+def ranked(requirements: Requirements, prospects: Iterable[Prospect]) -> Sequence[Choice]:
+    """The doors in the order in which they should be asked; closed ones last.
+
+    Sooner counts before later: a machine that is up before one that is not quite, one that stays before
+    one that is announced to go away, then the one where fewer jobs of mine wait. What a door does not tell
+    counts neither for nor against it, and among equals the order given stands. No start is promised:
+    what others have in the queue is nobody's to tell.
+    """
+    choices = [_judged(requirements, each) for each in prospects]
+    return sorted(choices, key=_rank)
+
+
+def _judged(requirements: Requirements, prospect: Prospect) -> Choice:
+    against = [why for why in (judge(requirements, prospect) for judge in _CLOSES) if why]
+    if against:
+        return Choice(prospect, open=False, reasons=tuple(against))
+    return Choice(prospect, open=True, reasons=tuple(_facts(prospect)))
+
+
+def _says_so(_: Requirements, prospect: Prospect) -> str:
+    return prospect.closed
+
+
+def _down(_: Requirements, prospect: Prospect) -> str:
+    return "the machine is down" if prospect.status is Availability.DOWN else ""
+
+
+def _too_poor(requirements: Requirements, prospect: Prospect) -> str:
+    left, wanted = prospect.node_hours_left, requirements.node_hours
+    if left is None or (left > 0 and (wanted is None or wanted <= left)):
+        return ""
+    asked = "" if wanted is None else f", and up to {wanted:.4g} are asked for"
+    return f"{max(left, 0.0):.4g} node hours are left{asked}"
+
+
+_CLOSES: Sequence[Callable[[Requirements, Prospect], str]] = (_says_so, _down, _too_poor)
+
+
+def _facts(prospect: Prospect) -> Iterable[str]:
+    yield f"the machine is {prospect.status}"
+    if prospect.away is not None:
+        back = f" until {prospect.back:%Y-%m-%d %H:%M %Z}" if prospect.back else ""
+        yield f"announced to be away from {prospect.away:%Y-%m-%d %H:%M %Z}{back}"
+    if prospect.node_hours_left is not None:
+        yield f"{prospect.node_hours_left:.4g} node hours are left"
+    if prospect.waiting is not None:
+        yield f"{prospect.waiting} of my jobs wait and {prospect.running or 0} run there"
+    yield from prospect.unknown
+
+
+_STATUS = {Availability.UP: 0, Availability.UNKNOWN: 0, Availability.DEGRADED: 1, Availability.DOWN: 2}
+
+
+def _rank(choice: Choice) -> tuple[bool, bool, int, int]:
+    prospect = choice.prospect
+    if not choice.open:
+        return (True, False, 0, 0)
+    return (False, prospect.away is not None, _STATUS[prospect.status], prospect.waiting or 0)
+
+
+# The door is closed, and nothing was asked of it; anything else would meet the next door, too.
+_CLOSED = (TransientError, AuthError, PermissionDenied, NotOffered)
+
+
+def moves_on(error: IriError) -> bool:
+    """Whether a submit that ended so is asked at the next door instead.
+
+    Never after a request whose fate is open (SubmitUncertain): the job may be there. Nor after a plain
+    refusal or bad input: the ask is wrong, not the door.
+    """
+    return isinstance(error, _CLOSED)
