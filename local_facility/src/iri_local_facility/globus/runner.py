@@ -49,6 +49,8 @@ class Runner:
         """End a run, and with it what it asked for."""
         if not run.finished:
             self._end(run, "FAILED", "FlowCanceled", "The Flow Instance was canceled by the user", {})
+            # Read again: its action may have begun since the caller read it, and none begins any more.
+            run = self._globus.runs.get(run.id)
             if run.action is not None:
                 self._globus.mover.cancel(self._globus.tasks.get(run.action))
         return self._globus.runs.get(run.id)
