@@ -11,6 +11,7 @@ import pytest
 from iri_common import NotFound, NotOffered, TransferError, UsageError
 from iri_common.model.files import FileEntry, FileStat
 from iri_common.model.outcome import Done
+from iri_common.policy import descent
 from iri_common.transfers.ends import GlobusEnd, LocalEnd, ProfileEnd, parse_end
 from iri_common.transfers.tree import FarListing, Tree, local_tree
 
@@ -247,6 +248,49 @@ def test_a_facilitys_tree_is_listed_at_once_or_level_by_level(deep: bool) -> Non
     assert names(tree) == ["a.h5", "sub/b.h5", "sub/deep/c\nd"]
     assert set(tree.directories) == {"sub", "sub/deep"}
     assert shelf.asked.count("ls /data") == (1 if deep else 2)
+
+
+class Endless(Shelf):
+    """Every directory is as one above it, or shows ever new ones."""
+
+    def __init__(self, *names: str, ever_new: bool = False, known: tuple[FileEntry, ...] = ()) -> None:
+        super().__init__(deep=False)
+        self.names, self.ever_new, self.known = names, ever_new, known
+
+    async def ls(self, file_system, path, *, hidden=False, recursive=False, dereference=False):
+        await super().ls(file_system, path, recursive=recursive)
+        number = f"-{len(self.asked)}" if self.ever_new else ""
+        return Done([*self.known, *(FileEntry(f"{name}{number}", "directory") for name in self.names)])
+
+
+@pytest.mark.parametrize(
+    ("shelf", "words", "most"),
+    [
+        (Endless("self"), "/data(/self){8} looks like", 10),
+        (Endless("a", "b", "c", known=(FileEntry("x.h5", "file", 3),)), "/data(/[abc]){8} looks like", 60),
+        (Endless("new", ever_new=True), f"is more than {descent.DEEPEST} directories deep", 135),
+        (Endless(*map(str, range(500)), ever_new=True), "/data has more than 2000 directories", 9),
+    ],
+    ids=["round", "round in many ways", "deeper and deeper", "more and more"],
+)
+def test_a_tree_without_an_end_is_refused_by_name(
+    shelf: Endless, words: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descent, "MOST", 2000)
+    with pytest.raises(UsageError, match=words):
+        listed(shelf)
+    assert len(shelf.listings) <= most
+
+
+def test_directories_that_look_alike_are_no_circle() -> None:
+    name, entries = "", list[FileEntry]()
+    for _ in range(8):
+        name = f"{name}/same".lstrip("/")
+        entries.append(FileEntry(name, "directory"))
+    runs = [FileEntry(each, "directory") for n in range(40) for each in (f"r{n}", f"r{n}/o", f"r{n}/o/o")]
+    tree = listed(Shelf(*entries, *runs, FileEntry(f"{name}/x.h5", "file", 1), deep=False))
+    assert names(tree) == [f"{name}/x.h5"]
+    assert len(tree.directories) == 8 + 120
 
 
 def test_one_file_is_one_question() -> None:

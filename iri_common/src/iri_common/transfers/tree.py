@@ -16,6 +16,7 @@ from iri_common.model.files import FileEntry
 from iri_common.model.ports import OperationsApi
 from iri_common.model.transfer import Move
 from iri_common.policy import globs
+from iri_common.policy.descent import Descent
 from iri_common.policy.inside import inside
 from iri_common.policy.unchanged import told_time
 from iri_common.transfers.abreast import abreast
@@ -250,7 +251,7 @@ class FarListing:
 
         Raises:
             NotFound: if there is nothing.
-            UsageError: naming a link that leads elsewhere, or what is no file.
+            UsageError: naming a link that leads elsewhere, a directory that has no end, or what is no file.
         """
         base, pattern = globs.split(path)
         try:
@@ -302,16 +303,21 @@ class FarListing:
         try:
             return await self._level(path, recursive=True)
         except (NotOffered, TooLarge, WaitTimeout):
-            found: list[FileEntry] = []
-            await self._descend(path, "", found)
-            return found
+            return await self._descend(path)
 
-    async def _descend(self, root: str, below: str, found: list[FileEntry]) -> None:
-        named: list[FileEntry] = []
-        await self._listed(root, below, named)
-        found += named
-        directories = [each.name for each in named if each.type == "directory"]
-        await abreast(directories, lambda name: self._descend(root, name, found), _AT_ONCE)
+    async def _descend(self, root: str) -> Sequence[FileEntry]:
+        found, left, descent = list[FileEntry](), [""], Descent(root)
+
+        async def look(name: str) -> None:
+            named: list[FileEntry] = []
+            await self._listed(root, name, named)
+            found.extend(named)
+            left.extend(descent.below(name, named))
+
+        while left:  # the deepest first: what leads round is found before it has led to many
+            some = [left.pop() for _ in left[:_AT_ONCE]]
+            await abreast(some, look, _AT_ONCE)
+        return found
 
     async def _level(self, path: str, *, recursive: bool = False) -> Sequence[FileEntry]:
         answer = await self._files.ls(self._id, path, hidden=True, recursive=recursive)
