@@ -202,7 +202,7 @@ async def test_a_pattern_of_the_scheduler_is_no_path():
         }
     )
     door = dialect(wire)
-    spec = {"executable": "x", "directory": "/d", "stdout_path": "o-%j"}
+    spec = {"executable": "x", "directory": "/d", "stdout_path": "o-%N"}
     await door.jobs.submit("alps", spec, None)
     assert (await door.jobs.output_paths("alps", "7")).value == {}
 

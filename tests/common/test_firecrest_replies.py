@@ -147,7 +147,7 @@ async def seen(*rows, job_id="7"):
 
 
 async def test_a_job_is_told_by_its_exact_id():
-    rows = job("71", "FAILED"), job("7", "COMPLETED", time={"end": 2000}), job("7_1", "RUNNING")
+    rows = job("71", "FAILED"), job("7", "COMPLETED", time={"end": 2000}), job("71_1", "RUNNING")
     status = await seen(*rows)
     assert status == JobStatus(JobState.COMPLETED, 0, None, 2000, "COMPLETED")
     assert status.succeeded

@@ -26,6 +26,13 @@ lines = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\x85"), min_size=1
 ).filter(str.strip)
 
+ranges = st.tuples(counts, counts).map(lambda ends: f"{ends[0]}-{sum(ends)}")
+arrays = st.tuples(
+    st.lists(ranges | counts.map(str) | ranges.map("{}:2".format), min_size=1, max_size=3).map(",".join),
+    st.just("") | counts.map("%{}".format),
+).map("".join)
+job_ids = counts.map(str) | counts.map("{}_3".format)
+
 
 def wire(**fields: Any) -> dict[str, Any]:
     return JobSpec(**{"executable": "/bin/true", **fields}).sent()
@@ -127,6 +134,10 @@ specs = st.fixed_dictionaries(
                 "account": lines,
                 "queue_name": lines,
                 "reservation_id": lines,
+                "array": arrays,
+                "after": st.fixed_dictionaries(
+                    {}, optional=dict.fromkeys(("ok", "any", "failure"), st.lists(job_ids, min_size=1))
+                ),
                 "custom_attributes": st.fixed_dictionaries(
                     {}, optional={"constraint": lines, "licenses": lines}
                 ),
@@ -157,6 +168,14 @@ def test_slurm_directives_say_what_was_asked(fields: dict) -> None:
             "slurm",
             "#SBATCH --dependency=afterok:7",
         ),
+        (
+            {"attributes": {"after": {"ok": ["7", "8"], "any": ["9_1"]}}},
+            "slurm",
+            "#SBATCH --dependency=afterok:7:8,afterany:9_1",
+        ),
+        ({"attributes": {"after": {"failure": ["7.pbs"]}}}, "pbs", "#PBS -W depend=afternotok:7.pbs"),
+        ({"attributes": {"array": "0-9:2%3"}}, "slurm", "#SBATCH --array=0-9:2%3"),
+        ({"attributes": {"array": "0-9"}}, "pbs", "#PBS -J 0-9"),
         ({"name": "a b"}, "slurm", "#SBATCH --job-name='a b'"),
         ({"stdout_path": 'a\\b "c'}, "slurm", r'#SBATCH --output="a\\b \"c"'),
         ({"resources": {}}, "pbs", "#PBS -l select=1"),
@@ -193,12 +212,13 @@ def test_what_the_api_is_told_by_itself_is_left_out() -> None:
         ({"stdout_path": "a\nb"}, "slurm", "control character"),
         ({"attributes": {"account": "a\n#SBATCH --uid=0"}}, "slurm", "control character"),
         ({"attributes": {"custom_attributes": {"bad name": "x"}}}, "slurm", "not the name of an option"),
-        ({"attributes": {"custom_attributes": {"array": "0-3"}}}, "slurm", "a job of its own"),
-        ({"attributes": {"custom_attributes": {"J": "0-3"}}}, "pbs", "a job of its own"),
-        ({"attributes": {"custom_attributes": {"arr": "0-3"}}}, "slurm", "a job of its own"),
+        ({"attributes": {"custom_attributes": {"array": "0-3"}}}, "slurm", "a word of its own"),
+        ({"attributes": {"custom_attributes": {"J": "0-3"}}}, "pbs", "a word of its own"),
+        ({"attributes": {"custom_attributes": {"arr": "0-3"}}}, "slurm", "a word of its own"),
         ({"attributes": {"custom_attributes": {"job-n": "x"}}}, "slurm", "`name`"),
         ({"attributes": {"custom_attributes": {"wait": ""}}}, "slurm", "until the job is over"),
         ({"attributes": {"custom_attributes": {"test-only": ""}}}, "slurm", "no job at all"),
+        ({"attributes": {"array": "1,3"}}, "pbs", "one range"),
         ({"launcher": "srun 'x"}, "slurm", "launcher"),
         ({"stdin_path": "x"}, "pbs", "stdin_path"),
         ({"resources": {"node_count": 2, "process_count": 3}}, "pbs", "evenly"),

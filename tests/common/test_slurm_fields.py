@@ -123,7 +123,7 @@ def test_the_command_line_is_kept_whole(words):
         ({"directory": ""}, "directory"),
         ({"inherit_environment": True}, "inherit_environment.*pre_launch"),
         ({"container": {"image": "i"}}, "container"),
-        ({"attributes": {"custom_attributes": {"array": "0-3"}}}, "array.*job of its own"),
+        ({"attributes": {"custom_attributes": {"array": "0-3"}}}, "array.*word of its own"),
         ({"attributes": {"custom_attributes": {"hold": "perhaps"}}}, "hold=perhaps"),
         ({"attributes": {"custom_attributes": {"mail-user": "a@b"}}}, "mail-user.*known: comment"),
     ],

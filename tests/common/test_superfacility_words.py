@@ -109,7 +109,7 @@ async def test_reasons(columns: dict[str, str], reason: JobReason | None) -> Non
 
 
 async def test_the_row_is_that_of_the_very_id_and_what_is_empty_is_left_out() -> None:
-    steps = [{"jobid": each, "state": "FAILED"} for each in ("12.batch", "12.extern", "120", "12_1")]
+    steps = [{"jobid": each, "state": "FAILED"} for each in ("12.batch", "12.extern", "120", "120_1")]
     whole = {
         "jobid": "12",
         "state": "RUNNING",

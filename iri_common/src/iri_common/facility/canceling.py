@@ -13,6 +13,7 @@ from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.operations import settled
 from iri_common.jobs.search import pages
+from iri_common.model.array import indices_of, task_id
 from iri_common.model.errors import IriError, NotOffered, Refused, SubmitUncertain, UsageError
 from iri_common.model.facility import Resource
 from iri_common.model.job import JobEntry
@@ -221,6 +222,19 @@ class JobCanceling(Service):
         ref = JobRef.parse(job) if isinstance(job, str) else job
         self.settings.require_own(ref)
         return ref
+
+
+def task_of(ref: JobRef, index: int | None) -> JobRef:
+    """The reference of one task of an array; without an index the job itself.
+
+    Raises:
+        UsageError: if there is no such task.
+    """
+    if index is None:
+        return ref
+    if ref.array is not None and index not in indices_of(ref.array):
+        raise UsageError(f"{ref.describe()} has the tasks {ref.array}, and none of index {index}")
+    return ref.with_job(task_id(job_id_of(ref), index))
 
 
 def job_id_of(ref: JobRef) -> str:

@@ -8,12 +8,13 @@ import functools
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
-from iri_common.facility.canceling import job_id_of
+from iri_common.facility.canceling import job_id_of, task_of
 from iri_common.facility.keeping import JobKeeping
 from iri_common.jobs.following import Life, follow
 from iri_common.jobs.logfile import LogFile
 from iri_common.jobs.logs import JobLogs, Output, Place
 from iri_common.jobs.output import tail
+from iri_common.model.array import parted
 from iri_common.model.errors import IriError, NotOffered, UsageError
 from iri_common.model.logs import LogChunk
 from iri_common.model.ref import JobRef
@@ -34,6 +35,7 @@ class JobFollowing(JobKeeping):
         since: Mapping[str, int] | None = None,
         grace: float = GRACE,
         patient: bool = False,
+        index: int | None = None,
     ) -> AsyncGenerator[LogChunk]:
         """What a job writes, as it comes: new bytes only; ends when the job has and all was told.
 
@@ -49,39 +51,52 @@ class JobFollowing(JobKeeping):
             since: By stream, the byte to begin at; from the beginning if it is not named.
             grace: Seconds after the end in which what was written last may arrive.
             patient: As in :meth:`wait`.
+            index: Of an array, the task: each writes for itself. It is followed until all tasks are over.
 
         Raises:
-            UsageError: for another stream, or for an offset that makes no sense.
+            UsageError: for another stream, for an index that the array has not, or for an offset that makes
+                no sense.
             JobLost: if the facility forgets the job, and nothing tells how it ended; all is told before.
             AuthError: as in :meth:`wait`.
         """
         ref, begins = self._ref(job), _begins(streams, since)
         job_id_of(ref)
+        task = task_of(ref, index)
         life = Life(ref)
         watching = asyncio.create_task(self._waited(ref, None, life.saw, patient))
         watching.add_done_callback(life.ended)
         try:
-            with self._logs(ref) as logs:
-                async with aclosing(self._told(logs, life, begins, grace)) as chunks:
+            with self._logs(task) as logs:
+                async with aclosing(self._told(logs, life, begins, grace, index)) as chunks:
                     async for chunk in chunks:
                         yield chunk
-                elsewhere = await self._elsewhere(logs, ref, life.ref, begins)
+                worker = task_of(life.ref, index)
+                elsewhere = await self._elsewhere(logs, task, worker, begins)
             if elsewhere:  # it was the double of another, which did the work
                 for stream in elsewhere:
                     yield LogChunk(stream, "", 0)
-                with self._logs(life.ref) as logs:
-                    async with aclosing(self._told(logs, life, elsewhere, grace)) as chunks:
+                with self._logs(worker) as logs:
+                    async with aclosing(self._told(logs, life, elsewhere, grace, index)) as chunks:
                         async for chunk in chunks:
                             yield chunk
         finally:
             watching.cancel()
             await asyncio.wait([watching])
 
-    async def tail(self, job: JobRef | str, stream: str = "stdout", *, lines: int = 20) -> str:
-        """The last lines of "stdout" or "stderr"; "" where the facility does not show them."""
+    async def tail(
+        self, job: JobRef | str, stream: str = "stdout", *, lines: int = 20, index: int | None = None
+    ) -> str:
+        """The last lines of "stdout" or "stderr"; "" where the facility does not show them.
+
+        Args:
+            job: Which.
+            stream: Of the two.
+            lines: How many.
+            index: Of an array, the task.
+        """
         if stream not in {"stdout", "stderr"} or lines < 1:
             raise UsageError(f"tail reads lines of stdout or stderr, not {lines} of {stream!r}")
-        ref = self._ref(job)
+        ref = task_of(self._ref(job), index)
         try:
             file_system = (await self.door.file_system(self.settings.storage, ref.resource_id)).id
         except IriError:
@@ -91,7 +106,7 @@ class JobFollowing(JobKeeping):
     # -- how it is done
 
     async def _told(
-        self, logs: JobLogs, life: Life, begins: Mapping[str, int], grace: float
+        self, logs: JobLogs, life: Life, begins: Mapping[str, int], grace: float, index: int | None
     ) -> AsyncGenerator[LogChunk]:
         """What there is to tell of one job; of a stream that cannot be read, its last lines."""
         now, both = logs.clock(), len(begins) > 1
@@ -99,10 +114,11 @@ class JobFollowing(JobKeeping):
         async with aclosing(follow(logs, life, places, grace)) as chunks:
             async for chunk in chunks:
                 yield chunk
+        ref = task_of(life.ref, index)
         unread = [each for each in begins if logs.closed(each)]
         begun = {place.stream for place in places if place.offset != begins[place.stream]}
-        for stream in await self._apart(life.ref, unread) if unread else ():
-            if stream not in begun and (last := await self._last(life.ref, stream, begins[stream])):
+        for stream in await self._apart(ref, unread) if unread else ():
+            if stream not in begun and (last := await self._last(ref, stream, begins[stream])):
                 yield last
 
     async def _last(self, ref: JobRef, stream: str, since: int) -> LogChunk | None:
@@ -148,6 +164,8 @@ class JobFollowing(JobKeeping):
         if dialect.grades.logs != "follow":
             when = "only when it has ended" if dialect.grades.logs == "end" else "not at all"
             raise NotOffered(f"the output of a job is shown {when}")
+        if ref.array is not None and parted(job_id_of(ref))[1] is None:
+            raise NotOffered("each task of an array writes for itself; name one by its index")
         return await self._located(ref)
 
     async def _located(self, ref: JobRef) -> Output:

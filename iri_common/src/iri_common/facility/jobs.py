@@ -27,7 +27,7 @@ from iri_common.model.job import JobResult, JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.ports import Token
 from iri_common.model.ref import JobRef
-from iri_common.model.spec import JobSpec
+from iri_common.model.spec import After, JobSpec
 from iri_common.model.submission import Submission
 from iri_common.policy.generation import GenerationStep, generation_step
 from iri_common.policy.outage import OnOutage
@@ -257,7 +257,7 @@ class JobService(JobAttaching):
         if status.succeeded:
             return
         ref = self._ref(job)
-        last = await self.tail(ref, "stderr")
+        last = await self.tail(ref, "stderr", index=next(iter(status.failed_tasks), None))
         said = f"\nthe last lines of its stderr:\n{last.rstrip()}" if last.strip() else ""
         raise JobFailed(
             f"{ref.describe()} ended as {status.describe()}{said}",
@@ -277,6 +277,8 @@ class JobService(JobAttaching):
         words = JobSpec.of({"executable": "unchanged", **changes}).sent()
         if "executable" not in changes:
             del words["executable"]
+        if "array" in words.get("attributes", {}):
+            raise UsageError("the tasks of a job that was asked for cannot be changed; ask for another")
         if not words:
             raise UsageError("an update changes at least one field")
         record = await self._record(ref.key)
@@ -335,6 +337,7 @@ class JobService(JobAttaching):
         guard: bool | None,
     ) -> Submission:
         defaults = self.settings.defaults_for(where.name, where.id, resource)
+        spec = self._with_ids(spec, where)
         full = defaults.applied(spec)
         if guard and full.container and defaults.guard_directory is None:
             raise UsageError(
@@ -346,6 +349,29 @@ class JobService(JobAttaching):
         fits = placeable(full.sent(), container_has_shell=bool(guard))
         guarded = wanted and fits and self.door.dialect.grades.guard == "lock"
         return Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory, spec)
+
+    def _with_ids(self, spec: JobSpec, where: Resource) -> JobSpec:
+        """The spec with the ids of the jobs that it waits for, in the place of references.
+
+        Raises:
+            UsageError: for a job of another machine, or whose id is not known yet.
+        """
+        attributes = spec.attributes
+        if attributes is None or not attributes.after:
+            return spec
+        ids = {how: tuple(self._id_here(each, where) for each in jobs) for how, jobs in attributes.after}
+        return spec.model_copy(update={"attributes": attributes.model_copy(update={"after": After(**ids)})})
+
+    def _id_here(self, job: str, where: Resource) -> str:
+        if "://" not in job:
+            return job
+        ref = self._ref(job)
+        if ref.resource_id != where.id:
+            raise UsageError(
+                f"a job at {where.name} cannot be told to wait for {ref.describe()}, which is at "
+                f"{ref.resource_id}: wait for it, and submit this one then"
+            )
+        return job_id_of(ref)
 
 
 def _next(

@@ -164,10 +164,15 @@ class JobKeeping(JobCanceling):
             await self._amend(record, None)
         return Cleaned(directories, len(ended))
 
-    async def journal(self, job: JobRef | str) -> Journal | None:
-        """What a job wrote of its beginning and end; None without a guard, or where it cannot be read."""
+    async def journal(self, job: JobRef | str, *, index: int | None = None) -> Journal | None:
+        """What a job wrote of its beginning and end; None without a guard, or where it cannot be read.
+
+        Args:
+            job: Which.
+            index: Of an array, the task: each writes its own.
+        """
         ref = self._ref(job)
-        return await self._guards_of(ref).journal(ref.key)
+        return await self._guards_of(ref).journal(ref.key, index)
 
     # -- how it is done
 

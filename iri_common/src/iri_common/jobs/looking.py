@@ -15,6 +15,7 @@ from iri_common.model.job import JobStatus
 from iri_common.model.logfields import about
 from iri_common.model.ports import JobsApi
 from iri_common.model.state import JobState
+from iri_common.policy.arrays import accounted
 from iri_common.policy.bulk import ListMemory, Way, list_lies, list_the_ended
 
 log = logging.getLogger(__name__)
@@ -225,6 +226,8 @@ class Looker:
         watched = self._table.get(job_id)
         if watched is None:
             return
+        if watched.ref.array is not None:
+            status = accounted(status, watched.ref.array)
         look.learned += 1
         if watched.suspect:
             look.left += 1

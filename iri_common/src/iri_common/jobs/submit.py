@@ -361,6 +361,7 @@ class _Run:
             job_id=job_id,
             directory=guards.known_directory(self._key) if guards and self._submission.guarded else None,
             profile=submitter.profile,
+            array=self._submission.array,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Collection
 
@@ -14,17 +15,37 @@ from iri_common.model.key import JobKey
 from iri_common.model.ports import Dialect, JobsApi
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
+from iri_common.policy.arrays import folded, untold
+
+AT_ONCE = 8  # journals that are read together
 
 
 async def by_journal(ref: JobRef, guards: GuardFiles) -> JobStatus | None:
     """How the job of a reference is by its key's journal: ended, or begun; None if nothing is written.
 
-    Where another job wrote it, this one is a double.
+    Where another job wrote it, this one is a double. Of an array each task has one: they tell of those that
+    the facility does not.
 
     Raises:
         IriError: if the journal cannot be read now.
     """
-    journal = await guards.journal(ref.key)
+    if ref.array is None:
+        return await _by_journal(ref, guards, None)
+    shown = (await guards.dialect.jobs.status(ref.resource_id, ref.job_id or "")).value
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def told(index: int) -> JobStatus | None:
+        async with slots:
+            return await _by_journal(ref, guards, index)
+
+    rest = untold(shown, ref.array)
+    written = await asyncio.gather(*(told(index) for index in rest))
+    found = {index: status for index, status in zip(rest, written, strict=True) if status is not None}
+    return folded({**shown.tasks, **found}, shown.others) if len(found) == len(rest) else None
+
+
+async def _by_journal(ref: JobRef, guards: GuardFiles, index: int | None) -> JobStatus | None:
+    journal = await guards.journal(ref.key, index)
     if journal is None or journal.last is None:
         return None
     if _other(ref.job_id, journal.last.job_id):

@@ -11,24 +11,25 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from iri_common.jobside.amounts import memory_per_node
+from iri_common.jobside.dependency import dependency_of
 from iri_common.jobside.guard import encodable
 from iri_common.model.errors import UsageError
 
 Scheduler = Literal["slurm", "pbs"]
 
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_ARRAY = (
-    "an array is many jobs with many ends, and one is watched under one id; submit each of its tasks as a "
-    "job of its own"
+# What to do where an API has no arrays.
+ONE_BY_ONE = (
+    "submit each of its tasks as a job under a key of its own, or start them in one job by a launcher"
 )
-_ARRAYS = frozenset({"a", "J"})
-# Slurm's options that make something else of a submit than one job that can be found.
-_NOT_ONE_JOB: Mapping[str, str] = {
-    "array": _ARRAY,
+# Slurm's options that make something else of a submit than one job that can be found, or have a word here.
+_NOT_CUSTOM: Mapping[str, str] = {
+    "array": "it has a word of its own, `array`, among the attributes",
     "job-name": "the name by which a job is found again is in `name`",
     "wait": "sbatch would not answer until the job is over",
     "test-only": "sbatch would ask for no job at all",
 }
+_ARRAYS = frozenset({"a", "J"})
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -143,13 +144,22 @@ def _slurm(spec: Mapping[str, Any], queue_option: str, omit: frozenset[str]) -> 
         yield "--exclusive"
     if (mebibytes := memory_per_node(resources)) is not None:
         yield f"--mem={mebibytes}M"
-    attributes: Mapping[str, Any] = _group(spec, "attributes")
+    yield from _slurm_attributes(_group(spec, "attributes"), queue_option, omit)
+
+
+def _slurm_attributes(
+    attributes: Mapping[str, Any], queue_option: str, omit: frozenset[str]
+) -> Iterator[str]:
     if attributes.get("duration"):
         yield f"--time={clock(attributes['duration'])}"
     options = {"account": "--account", "queue_name": queue_option, "reservation_id": "--reservation"}
     for field, option in options.items():
         if attributes.get(field) and field not in omit:
             yield _option(option, attributes[field], field)
+    if attributes.get("array"):
+        yield f"--array={attributes['array']}"
+    if attributes.get("after"):
+        yield f"--dependency={dependency_of(attributes['after'])}"
     for name, value in _group(attributes, "custom_attributes").items():
         yield _custom("--", name, value)
 
@@ -176,6 +186,10 @@ def _pbs(spec: Mapping[str, Any], omit: frozenset[str]) -> Iterator[str]:
         yield "-l place=excl"
     if attributes.get("duration"):
         yield f"-l walltime={clock(attributes['duration'])}"
+    if attributes.get("array"):
+        yield f"-J {_one_range(attributes['array'])}"
+    if attributes.get("after"):
+        yield f"-W depend={dependency_of(attributes['after'])}"
     for name, value in _group(attributes, "custom_attributes").items():
         yield _custom("-l ", name, value)
 
@@ -209,6 +223,12 @@ def clock(seconds: int) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
+def _one_range(array: str) -> str:
+    if "," in array:
+        raise UsageError(f"PBS numbers an array by one range of indices, such as 0-20:4, and not by {array}")
+    return array
+
+
 def _group(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return fields.get(name) or {}
 
@@ -218,10 +238,9 @@ def _option(option: str, value: str, field: str) -> str:
 
 
 def _custom(prefix: str, name: str, value: str) -> str:
-    if name in _ARRAYS:
-        raise UsageError(_ARRAY)
-    for option, why in _NOT_ONE_JOB.items():
-        if len(name) > 1 and option.startswith(name):  # getopt takes what an option begins with for it
+    for option, why in _NOT_CUSTOM.items():
+        # getopt takes what an option begins with for it.
+        if (len(name) > 1 and option.startswith(name)) or (option == "array" and name in _ARRAYS):
             raise UsageError(f"the custom attribute {name!r} cannot be asked for: {why}")
     if not _OPTION.fullmatch(name):
         raise UsageError(f"the custom attribute {name!r} is not the name of an option of this scheduler")

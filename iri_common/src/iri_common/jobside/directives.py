@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iri_common.jobside.amounts import bytes_of, count_of, seconds_of
+from iri_common.jobside.dependency import after_of
+from iri_common.model.array import array_text
 from iri_common.model.errors import UsageError
 
 MIB = 2**20
@@ -180,8 +182,8 @@ def _plain(name: str) -> Taker:
     return lambda needs, value: needs.plain.__setitem__(name, value)
 
 
-def _attribute(name: str) -> Taker:
-    return lambda needs, value: needs.attributes.__setitem__(name, value)
+def _attribute(name: str, read: Callable[[str], Any] = str) -> Taker:
+    return lambda needs, value: needs.attributes.__setitem__(name, read(value))
 
 
 def _custom(name: str) -> Taker:
@@ -201,7 +203,7 @@ def _whole_nodes(needs: Needs, value: str) -> None:
 
 
 def _duration(plain: int) -> Taker:
-    return lambda needs, value: needs.attributes.__setitem__("duration", seconds_of(value, plain=plain))
+    return _attribute("duration", lambda value: seconds_of(value, plain=plain))
 
 
 def _mebibytes(value: str) -> int:
@@ -308,6 +310,13 @@ def _pbs_path(name: str) -> Taker:
     return take
 
 
+def _pbs_words(needs: Needs, value: str) -> None:
+    name, equals, terms = value.partition("=")
+    if name != "depend" or not equals:
+        raise ValueError(f"the API has no field for {name}")
+    needs.attributes["after"] = after_of(terms)
+
+
 def _inherit(needs: Needs, value: str) -> None:
     needs.plain["inherit_environment"] = True
 
@@ -334,11 +343,15 @@ _SLURM: Mapping[str, Taker] = {
     "--mem": _kept("memory_per_node", _mebibytes),
     "--mem-per-cpu": _kept("memory_per_cpu", _mebibytes),
     "--export": _slurm_export,
+    "--array": _attribute("array", array_text),
+    "--dependency": _attribute("after", after_of),
     "--constraint": _custom("constraint"),
     "--licenses": _custom("licenses"),
 }
 _SHORT = {
     "-J": "--job-name",
+    "-a": "--array",
+    "-d": "--dependency",
     "-o": "--output",
     "-e": "--error",
     "-i": "--input",
@@ -364,6 +377,8 @@ _PBS: Mapping[str, Taker] = {
     "-j": _pbs_join,
     "-l": _pbs_list,
     "-v": _pbs_variables,
+    "-J": _attribute("array", array_text),
+    "-W": _pbs_words,
 }
 _PBS_RESOURCES: Mapping[str, Taker] = {
     "walltime": _duration(1),

@@ -22,6 +22,8 @@ class JobStatus:
         raw_state: The word the facility used.
         meta: Whatever else the facility says about the job; its keys are the facility's own.
         reason: Why it failed or does not begin, as far as the facility's words and numbers tell.
+        tasks: Of an array, each task by its index, as far as the facility tells them one by one.
+        others: Of an array whose tasks are not all told one by one, how the rest is.
     """
 
     state: JobState
@@ -31,6 +33,18 @@ class JobStatus:
     raw_state: str | None = None
     meta: Mapping[str, object] = field(default_factory=dict[str, object])
     reason: JobReason | None = None
+    tasks: Mapping[int, JobStatus] = field(default_factory=dict[int, "JobStatus"])
+    others: JobStatus | None = None
+
+    @property
+    def exit_codes(self) -> Mapping[int, int | None]:
+        """Of an array, the exit code of each task by its index; None while or where there is none."""
+        return {index: each.exit_code for index, each in self.tasks.items()}
+
+    @property
+    def failed_tasks(self) -> tuple[int, ...]:
+        """Of an array, the indices of the tasks that failed."""
+        return tuple(index for index, each in self.tasks.items() if each.reported is JobState.FAILED)
 
     @property
     def succeeded(self) -> bool:
@@ -77,7 +91,7 @@ class JobEntry:
 
     Attributes:
         job_id: As in :class:`Accepted`.
-        status: At the moment of listing.
+        status: At the moment of listing; of an array, that of all its tasks together.
         name: The job's name, where the list carries its specification.
     """
 
@@ -92,3 +106,8 @@ class JobResult:
 
     ref: JobRef
     status: JobStatus
+
+    @property
+    def exit_codes(self) -> Mapping[int, int | None]:
+        """Of an array, the exit code of each task by its index."""
+        return self.status.exit_codes

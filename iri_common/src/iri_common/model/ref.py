@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
+from iri_common.model.array import array_text
 from iri_common.model.errors import UsageError
 from iri_common.model.key import JobKey
 
@@ -32,6 +33,13 @@ def origin_of(url: str) -> str:
     return host if port in (None, default) else f"{host}:{port}"
 
 
+def _array(text: str | None) -> str | None:
+    try:
+        return None if text is None else array_text(text)
+    except ValueError as error:
+        raise UsageError(f"not a job reference: its array is none: {error}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class JobRef:
     """Where a job is: ``iri+job://<origin>/<dialect>/<resource>/<key.generation>?job=…&dir=…&profile=…``.
@@ -46,6 +54,7 @@ class JobRef:
         job_id: The facility's id of the job, once known.
         directory: The job's directory at the facility, once known.
         profile: Under which name this door is configured where the job was asked for; a hint.
+        array: The indices of its tasks, if it is an array: without them nobody knows when all are over.
     """
 
     origin: str
@@ -55,10 +64,11 @@ class JobRef:
     job_id: str | None = None
     directory: str | None = None
     profile: str | None = None
+    array: str | None = None
 
     def __str__(self) -> str:
         path = "/".join(quote(part, safe="") for part in (self.dialect, self.resource_id, str(self.key)))
-        hints = {"job": self.job_id, "dir": self.directory, "profile": self.profile}
+        hints = {"job": self.job_id, "dir": self.directory, "profile": self.profile, "array": self.array}
         query = urlencode({name: value for name, value in hints.items() if value}, quote_via=quote)
         return f"{_SCHEME}://{self.origin}/{path}" + (f"?{query}" if query else "")
 
@@ -88,6 +98,7 @@ class JobRef:
             job_id=hints.get("job"),
             directory=hints.get("dir"),
             profile=hints.get("profile"),
+            array=_array(hints.get("array")),
         )
 
     def with_job(self, job_id: str) -> Self:

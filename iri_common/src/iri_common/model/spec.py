@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,9 +18,12 @@ from pydantic import (
     StrictInt,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
 
+from iri_common.model.array import array_text
 from iri_common.model.errors import UsageError
+from iri_common.model.ref import JobRef
 
 # A NUL cannot be in a path, an argument or an environment value of any POSIX process.
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=r"^[^\x00]+$")]
@@ -27,6 +31,24 @@ Argument = Annotated[str, StringConstraints(strict=True, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f/]+$")]
 VariableName = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Count = Annotated[StrictInt, Field(ge=1)]
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _named(value: object) -> object:
+    """Job references as the texts that they are kept in."""
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple(str(each) if isinstance(each, JobRef) else each for each in cast("Sequence[Any]", value))
+
+
+ArrayText = Annotated[str, StringConstraints(strict=True), AfterValidator(array_text)]
+JobId = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9._\[\]-]*|iri\+job://\S+)$")
+]
+JobIds = Annotated[tuple[JobId, ...], BeforeValidator(_named), Field(strict=True)]
 
 
 class _Words(BaseModel):
@@ -57,10 +79,6 @@ def _usage_error(model: type[BaseModel], error: ValidationError) -> UsageError:
     return UsageError(f"this {model.__name__} cannot be sent: " + "; ".join(lines))
 
 
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
 class VolumeMount(_Words):
     """A directory of the facility shown inside a container."""
 
@@ -88,14 +106,46 @@ class ResourceSpec(_Words):
     memory: Count | None = None
 
 
+class After(_Words):
+    """Other jobs of the same machine whose ends this one waits for: ids, or references of jobs.
+
+    Attributes:
+        ok: They must have succeeded, an array all of its tasks; else this job never begins.
+        any: They must be over, however they ended.
+        failure: They must have failed.
+    """
+
+    ok: JobIds = ()
+    any: JobIds = ()
+    failure: JobIds = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ok or self.any or self.failure)
+
+
 class JobAttributes(_Words):
-    """How the job is scheduled. Duration in whole seconds."""
+    """How the job is scheduled. Duration in whole seconds.
+
+    Attributes:
+        array: The same program once for each index, under one id: ``0-9``, ``1,3,7``, ``0-20:4``; of
+            ``0-9%2`` two at a time. A task learns its index from the scheduler's own variable, such as
+            SLURM_ARRAY_TASK_ID.
+        after: Other jobs that are waited for.
+    """
 
     duration: Count | None = None
     queue_name: Text | None = None
     account: Text | None = None
     reservation_id: Text | None = None
+    array: ArrayText | None = None
+    after: After | None = None
     custom_attributes: dict[Text, Argument] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _wait_in_one_way(self) -> Self:
+        if self.after and "dependency" in self.custom_attributes:
+            raise ValueError("other jobs are waited for by `after` or by the custom attribute, not by both")
+        return self
 
 
 class JobSpec(_Words):
@@ -165,7 +215,7 @@ class JobSpec(_Words):
 def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, value in fields.items():
-        if name in {"resources", "attributes", "container"}:
+        if name in {"resources", "attributes", "container", "after"}:
             value = _without_empty(value)
         if value not in ({}, []):
             kept[name] = value

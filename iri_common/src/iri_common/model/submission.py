@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from iri_common.model.array import without_limit
 from iri_common.model.errors import UsageError
 from iri_common.model.key import JobKey
 from iri_common.model.spec import JobSpec
@@ -43,6 +44,12 @@ class Submission:
         """The job's name at the facility, by which it is found again."""
         return self.key.job_name(self.spec.name)
 
+    @property
+    def array(self) -> str | None:
+        """The indices of its tasks, if it is an array."""
+        array = self.spec.attributes.array if self.spec.attributes else None
+        return without_limit(array) if array else None
+
     def __post_init__(self) -> None:
         if not self.resource_id:
             raise UsageError("a submission needs a resource: which machine shall run the job?")
@@ -53,5 +60,6 @@ class Submission:
         Both output paths are always given: ALCF refuses a job without, and elsewhere nobody would know
         afterwards where the output went (the API does not tell it).
         """
-        output = {"stdout_path": f"{self.name}.out", "stderr_path": f"{self.name}.err"}
+        stem = f"{self.name}.%a" if self.array else self.name  # each task writes for itself
+        output = {"stdout_path": f"{stem}.out", "stderr_path": f"{stem}.err"}
         return {**output, **self.spec.sent(), "name": self.name}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iri_common.apis.firecrest.wire import SystemReply
-from iri_common.jobside.batch import Scheduler, batch_script, plain_script
+from iri_common.jobside.batch import ONE_BY_ONE, Scheduler, batch_script, plain_script
 from iri_common.model.errors import UsageError
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]")
@@ -81,9 +81,9 @@ def _named(spec: Mapping[str, Any], scheduler: Scheduler) -> Mapping[str, Any]:
     if not name or clean_name(name) == name:
         return spec
     changed = {"name": clean_name(name)}
-    for field, ending in (("stdout_path", ".out"), ("stderr_path", ".err")):
-        if spec.get(field) == f"{name}{ending}":
-            changed[field] = f"{changed['name']}{ending}"
+    for field in ("stdout_path", "stderr_path"):
+        if (spec.get(field) or "").startswith(f"{name}."):
+            changed[field] = changed["name"] + spec[field].removeprefix(name)
     return {**spec, **changed}
 
 
@@ -91,6 +91,12 @@ def _require_sayable(spec: Mapping[str, Any], scheduler: Scheduler) -> None:
     if "|" in (spec.get("directory") or ""):
         raise UsageError(
             "directory: while a job works at a path with a '|', FirecREST shows no job of its user"
+        )
+    attributes: Mapping[str, Any] = spec.get("attributes") or {}
+    if scheduler == "pbs" and attributes.get("array"):
+        raise UsageError(
+            "array: FirecREST's own address of a job takes no [], which PBS has in the id of an array "
+            f"(firecrest-v2#173); {ONE_BY_ONE}"
         )
     if spec.get("inherit_environment") is False and scheduler == "slurm":
         raise UsageError(

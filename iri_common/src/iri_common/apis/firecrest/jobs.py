@@ -23,11 +23,13 @@ from iri_common.apis.firecrest.wire import (
 )
 from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
+from iri_common.model.array import parted
 from iri_common.model.errors import Conflict, NotFound, NotOffered, ReplyError, UsageError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done
 from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
+from iri_common.policy.arrays import gathered, told_of
 from iri_common.policy.reason import explained
 from iri_common.policy.retry import Replay
 
@@ -39,6 +41,7 @@ _NO_NAME = "allocation"
 
 _ASKABLE = re.compile(r"[A-Za-z0-9]+")  # `42_7` and `42.server` are asked for by their beginning
 _TASK = re.compile(r"[_\[]")
+_LETTER = re.compile(r"%([A-Za-z])")
 _REMEMBERED = 10_000  # jobs
 
 
@@ -81,7 +84,8 @@ class FirecrestJobs:
         except NotFound as error:
             return Done(JobStatus(JobState.MISSING, message=error.message))
         reading = self._reading("get_job")
-        return Done(_of(job_id, [(row.job_id, _status(reading, row)) for row in rows]))
+        jobs = gathered((row.job_id, _status(reading, row)) for row in _own(rows))
+        return Done(told_of(jobs, job_id))
 
     async def list(
         self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool
@@ -91,15 +95,17 @@ class FirecrestJobs:
             return Done([])
         window = _HISTORY if historical else _LIVE
         path = f"/compute/{segment(resource_id, 'system')}/jobs"
-        rows = await self._rows("get_jobs", path, ("time_window", window))
+        rows = _own(await self._rows("get_jobs", path, ("time_window", window)))
         reading = self._reading("get_jobs")
-        return Done([JobEntry(row.job_id, _status(reading, row), _name(row)) for row in rows])
+        names_of = {parted(row.job_id)[0]: _name(row) for row in rows}
+        jobs = gathered((row.job_id, _status(reading, row)) for row in rows)
+        return Done([JobEntry(job_id, status, names_of[job_id]) for job_id, status in jobs.items()])
 
     async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
         """Where the job's output goes: as this process asked for it, or by what the scheduler still knows."""
-        known = self._outputs.get((resource_id, job_id))
+        known = self._outputs.get((resource_id, parted(job_id)[0]))
         if known is not None:
-            return Done(known)
+            return Done(_expanded(known, job_id))
         told: dict[str, str] = {}
         with contextlib.suppress(NotFound, NotOffered):  # Slurm before 24.05 forgets it soon after the end
             told = await self._metadata(resource_id, job_id)
@@ -161,23 +167,22 @@ class FirecrestJobs:
             await self._systems.of(resource_id)
         ).scheduler.type == "pbs":  # there they are the wrong way round
             streams = {"stdout": row.standard_error, "stderr": row.standard_output}
-        told = {stream: _expanded(path, job_id) for stream, path in streams.items() if path}
-        return {stream: path for stream, path in told.items() if path}
+        return _expanded({stream: path for stream, path in streams.items() if path}, job_id)
 
     async def _by_name(self, resource_id: str, job_id: str) -> dict[str, str]:
         """The files that a job of ours writes unless it was asked for others: they are named like it."""
         rows = await self._rows("get_job", self._path(resource_id, job_id))
-        row = next((each for each in rows if each.job_id == job_id), None)
+        array, index, _ = parted(job_id)
+        row = next((each for each in rows if parted(each.job_id)[0] == array), None)
         if row is None or not row.working_directory or not (name := _name(row)):
             return {}
-        path = posixpath.join(row.working_directory, name)
+        path = posixpath.join(row.working_directory, name if index is None else f"{name}.{index}")
         return {"stdout": f"{path}.out", "stderr": f"{path}.err"}
 
     def _remember(self, resource_id: str, job_id: str, job: Mapping[str, Any]) -> None:
         directory = job["workingDirectory"]
         paths = {stream: posixpath.join(directory, path) for stream, path in output_paths(job).items()}
-        if all("%" not in path for path in paths.values()):  # else the scheduler puts something in its place
-            self._outputs[resource_id, job_id] = paths
+        self._outputs[resource_id, job_id] = paths
         while len(self._outputs) > _REMEMBERED:
             self._outputs.popitem(last=False)
 
@@ -206,14 +211,22 @@ def _name(row: JobReply) -> str | None:
     return None if row.name == _NO_NAME else row.name
 
 
-def _of(job_id: str, rows: Sequence[tuple[str, JobStatus]]) -> JobStatus:
-    """The status of exactly this job; an array's is that of the task that stands for all."""
-    exact = [status for found, status in rows if found == job_id]
-    array = re.compile(rf"{re.escape(job_id)}(?:_|\[)")
-    found = exact or [status for each, status in rows if array.match(each)]
-    if not found:
-        return JobStatus(JobState.MISSING)
-    return found[states.of_all([each.state for each in found])]
+def _own(rows: Sequence[JobReply]) -> Sequence[JobReply]:
+    """Without the rows that show a task of an array once more, as a job by a number of its own.
+
+    Such a row has the array's name and no earlier number. The double of an array may be among them, which its
+    guard ends.
+    """
+    first: dict[str | None, int] = {}
+    for row in rows:
+        array, index, several = parted(row.job_id)
+        if index is not None or several is not None:
+            first[row.name] = min(int(array), first.get(row.name, int(array)))
+    return [row for row in rows if not _again(row, first.get(row.name))]
+
+
+def _again(row: JobReply, array: int | None) -> bool:
+    return array is not None and row.job_id.isdecimal() and int(row.job_id) >= array
 
 
 def _status(reading: Reading, row: JobReply) -> JobStatus:
@@ -236,6 +249,12 @@ def _status(reading: Reading, row: JobReply) -> JobStatus:
     )
 
 
-def _expanded(path: str, job_id: str) -> str | None:
-    path = path.replace("%j", job_id).replace("%A", job_id)
-    return path if path.startswith("/") and "%" not in path else None
+def _expanded(paths: Mapping[str, str], job_id: str) -> dict[str, str]:
+    """Paths with what the scheduler puts in the place of letters; without those where it alone can."""
+    array, index, _ = parted(job_id)
+    letters = {"A": array, **({"j": array} if index is None else {"a": str(index)})}
+    told = {
+        stream: _LETTER.sub(lambda found: letters.get(found[1], found[0]), path)
+        for stream, path in paths.items()
+    }
+    return {stream: path for stream, path in told.items() if path.startswith("/") and "%" not in path}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from iri_common.model.facility import Availability
 from iri_common.model.state import JobState
@@ -88,13 +88,6 @@ def exit_code(state: JobState, code: int | None, signal: int | None) -> int | No
         return code
     return 128 + signal if signal is not None and signal in _SIGNALS else None
 
-
-def of_all(states: Sequence[JobState]) -> int:
-    """Which task stands for its array: one that is not over, else one that failed, else any."""
-    return min(range(len(states)), key=lambda number: _RANKS.get(states[number], 0))
-
-
-_RANKS: Mapping[JobState, int] = {JobState.FAILED: 1, JobState.CANCELED: 2, JobState.COMPLETED: 3}
 
 # `ls -l` in its first column.
 _FILE_TYPES: Mapping[str, str] = {"-": "file", "d": "directory", "l": "symlink"}

@@ -13,7 +13,8 @@ from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import JobReply, SpecReply, StatusReply, TaskSubmitReply
 from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Reply, Request, Session
-from iri_common.model.errors import NotFound, ReplyError
+from iri_common.jobside.batch import ONE_BY_ONE
+from iri_common.model.errors import NotFound, ReplyError, UsageError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.model.ports import WireRequest
@@ -28,6 +29,11 @@ _REPLAYED: Mapping[str, bool] = {"hit": True, "miss": False}
 _TOLD: Mapping[str, Sequence[str]] = {
     "stdout": ("stdout_path", "standard_output", "StdOut"),
     "stderr": ("stderr_path", "standard_error", "StdErr"),
+}
+
+_NO_WORD: Mapping[str, str] = {
+    "array": ONE_BY_ONE,
+    "after": "wait for the other jobs and submit this one then, or use a custom attribute of the site's",
 }
 
 
@@ -70,7 +76,7 @@ class IriJobs:
             method="POST",
             path=f"/compute/job/{segment(resource_id, 'resource')}",
             replay=Replay.ONCE,
-            json=self._site.said(spec),
+            json=self._site.said(_described(spec)),
             headers=headers,
             keyed=bool(headers),
             secrets=_secrets(spec),
@@ -179,6 +185,19 @@ def _told(meta: Mapping[str, object], words: Sequence[str]) -> str | None:
     told = (meta.get(word) for word in words)
     # Schedulers may show the pattern (`slurm-%j.out`) in place of the name that it made.
     return next((path for path in told if isinstance(path, str) and path and "%" not in path), None)
+
+
+def _described(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spec, if the API has words for all of it: what it does not know, services drop and say nothing.
+
+    Raises:
+        UsageError: naming the word, and what to do instead.
+    """
+    attributes: Mapping[str, Any] = spec.get("attributes") or {}
+    for word, instead in _NO_WORD.items():
+        if attributes.get(word):
+            raise UsageError(f"the IRI API has no word for {word} in a job's attributes; {instead}")
+    return spec
 
 
 def _secrets(spec: Mapping[str, Any]) -> list[str]:

@@ -10,24 +10,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iri_common.apis.reading import Reading
+from iri_common.apis.slurm.arrays import letters, of_job, of_task, one_of_each, statuses
 from iri_common.apis.slurm.calls import Calls
-from iri_common.apis.slurm.exits import status_of
 from iri_common.apis.slurm.needs import changes as changed_fields
 from iri_common.apis.slurm.needs import submission
 from iri_common.apis.slurm.rules import job_number
 from iri_common.apis.slurm.versions import Version
 from iri_common.apis.slurm.wire import JobReply, field, text
 from iri_common.http.session import Reply, Request
+from iri_common.model.array import parted
 from iri_common.model.errors import Conflict, NotFound, NotOffered
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done
 from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
+from iri_common.policy.arrays import told_of
 from iri_common.policy.retry import Replay
 
 _NUMBER = re.compile(r"[1-9][0-9]*")
 _LETTER = re.compile(r"%([a-zA-Z%]|$)")
-_DEFAULT_OUTPUT = "slurm-%j.out"
+_DEFAULT_OUTPUTS = {False: "slurm-%j.out", True: "slurm-%A_%a.out"}  # of jobs, and of arrays
 _RECORDED_SECONDS = 7 * 86400  # how far back a name is looked for
 
 
@@ -75,8 +77,7 @@ class SlurmJobs:
 
     async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
         """Look at one job: at slurmctld, which forgets what has ended, then wherever else it may be known."""
-        found = await self._found(resource_id, job_id)
-        return Done(JobStatus(JobState.MISSING) if found is None else status_of(found))
+        return Done(told_of(statuses(await self._found(resource_id, job_id)), job_id))
 
     async def list(
         self, resource_id: str, *, offset: int, limit: int, historical: bool, names: bool
@@ -84,26 +85,27 @@ class SlurmJobs:
         """All jobs that slurmctld knows, at once; with ``historical`` and ``names`` those on record too."""
         if offset:
             return Done([])
-        rows = (
-            {job.job_id: job for job in await self._recorded_ones(resource_id)}
-            if historical and names
-            else {}
-        )
-        rows |= {job.job_id: job for job in await self._listed(resource_id)}
+        recorded = await self._recorded_ones(resource_id) if historical and names else ()
+        rows = {(job.job_id, job.array_index): job for job in recorded}
+        rows |= {(job.job_id, job.array_index): job for job in await self._listed(resource_id)}
+        jobs = one_of_each(rows.values())
         entries = [
-            JobEntry(job.job_id, status_of(job), text(job.name) if names else None) for job in rows.values()
+            JobEntry(job_id, status, text(jobs[job_id].name) if names else None)
+            for job_id, status in statuses(rows.values()).items()
         ]
         return Done([each for each in entries if historical or not each.status.state.terminal])
 
     async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
         """Where the job's output goes; without a word of that, where Slurm puts it."""
-        job = await self._found(resource_id, job_id)
-        if job is None:
+        found = await self._found(resource_id, job_id)
+        if not found:
             raise NotFound(f"Slurm knows no job {job_id}", facility=self._calls.label, operation="getJob")
-        stdout = _place(job, job.stdout_expanded, job.standard_output, job.stdout) or _place(
-            job, _DEFAULT_OUTPUT
+        _, index, _ = parted(job_id)
+        job = of_task(found, index)
+        stdout = _place(job, index, job.stdout_expanded, job.standard_output, job.stdout) or _place(
+            job, index, _DEFAULT_OUTPUTS[bool(job.array_id)]
         )
-        stderr = _place(job, job.stderr_expanded, job.standard_error, job.stderr) or stdout
+        stderr = _place(job, index, job.stderr_expanded, job.standard_error, job.stderr) or stdout
         return Done({stream: path for stream, path in (("stdout", stdout), ("stderr", stderr)) if path})
 
     async def cancel(self, resource_id: str, job_id: str) -> Done[None]:
@@ -136,21 +138,23 @@ class SlurmJobs:
         )
         return await self.status(resource_id, job_id)
 
-    async def _found(self, resource_id: str, job_id: str) -> JobReply | None:
+    async def _found(self, resource_id: str, job_id: str) -> Sequence[JobReply]:
+        """The records of a job; there are several of an array, which is also looked at for one task of it."""
+        job_id, _, _ = parted(job_id)
         if not self._is_number(job_id):
             await self._calls.version(resource_id)  # there is no such job, but is there such a resource?
-            return None
+            return ()
         request = Request(operation="getJob", method="GET", path=f"job/{job_id}")
         with contextlib.suppress(NotFound):
             reply = await self._calls.send(resource_id, lambda version: request)
-            if job := self._one("getJob", reply, job_id):
-                return job
+            if found := of_job(self._jobs("getJob", reply), job_id):
+                return found
         if self._calls.site.archived:
             # The database hears of a job some seconds after the queue.
-            return next((job for job in await self._listed(resource_id) if job.job_id == job_id), None)
+            return of_job(await self._listed(resource_id), job_id)
         request = Request(operation="getRecordedJob", method="GET", path=f"job/{job_id}")
         reply = await self._calls.record(resource_id, request)
-        return self._one("getRecordedJob", reply, job_id) if reply else None
+        return of_job(self._jobs("getRecordedJob", reply), job_id) if reply else ()
 
     async def _listed(self, resource_id: str) -> Sequence[JobReply]:
         request = Request(operation="getJobs", method="GET", path="jobs")
@@ -167,11 +171,6 @@ class SlurmJobs:
         request = Request(operation="getRecordedJobs", method="GET", path="jobs", params=params)
         reply = await self._calls.record(resource_id, request)
         return self._mine("getRecordedJobs", reply) if reply else ()
-
-    def _one(self, operation: str, reply: Reply, job_id: str) -> JobReply | None:
-        """The job of that id; of one that was requeued the newest record, which comes last."""
-        jobs = self._jobs(operation, reply)
-        return next((job for job in reversed(jobs) if job.job_id == job_id), None)
 
     def _mine(self, operation: str, reply: Reply) -> Sequence[JobReply]:
         jobs = self._jobs(operation, reply)
@@ -194,10 +193,10 @@ class SlurmJobs:
         return Reading(self._calls.label, operation)
 
 
-def _place(job: JobReply, *patterns: object) -> str | None:
+def _place(job: JobReply, index: int | None, *patterns: object) -> str | None:
     """The first path that is told, its letters replaced as Slurm does; None if it alone can do that."""
     pattern = next((text(each) for each in patterns if text(each)), "")
-    known = {"j": job.job_id, "A": job.job_id, "x": text(job.name), "u": job.owner, "%": "%"}
+    known = {**letters(job, index), "x": text(job.name), "u": job.owner, "%": "%"}
     path = _LETTER.sub(lambda found: known.get(found[1]) or "\0", pattern)
     directory = text(job.current_working_directory) or text(job.working_directory)
     return posixpath.join(directory, path) if path and "\0" not in path else None

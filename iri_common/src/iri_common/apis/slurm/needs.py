@@ -7,7 +7,8 @@ from typing import Any
 
 from iri_common.apis.slurm.versions import Site, Version
 from iri_common.jobside.amounts import memory_per_node
-from iri_common.jobside.batch import dependency, plain_script
+from iri_common.jobside.batch import ONE_BY_ONE, plain_script
+from iri_common.jobside.dependency import dependency_of
 from iri_common.model.errors import UsageError
 
 # A job has no variable but those that are sent, and slurmrestd takes none without any.
@@ -46,7 +47,7 @@ _FLAGS: Mapping[str, tuple[str, bool]] = {
 }
 _TRUTH: Mapping[str, bool] = {"": True, "true": True, "false": False}
 _INSTEAD: Mapping[str, str] = {
-    "array": "submit each of its tasks as a job of its own",
+    "array": ONE_BY_ONE,
     "dependency": "wait for the other job and submit this one then",
     "constraints": "name a queue of such nodes",
     "tres_per_task": "name a queue whose jobs get GPUs",
@@ -110,7 +111,7 @@ def _fields(spec: Mapping[str, Any], version: Version) -> Iterator[tuple[str, An
     if attributes.get("array"):
         yield "array", attributes["array"]
     if attributes.get("after"):
-        yield "dependency", dependency(attributes["after"])
+        yield "dependency", dependency_of(attributes["after"])
     custom: Mapping[str, str] = attributes.get("custom_attributes") or {}
     for name, value in custom.items():
         yield _custom(name, value)
@@ -141,7 +142,7 @@ def _custom(name: str, value: str) -> tuple[str, Any]:
     if name in _FLAGS and value.lower() in _TRUTH:
         field, meant = _FLAGS[name]
         return field, meant is _TRUTH[value.lower()]
-    instead = "say it as the attribute of that name" if name == "array" else _INSTEAD.get(name)
+    instead = "it has a word of its own among the attributes" if name == "array" else _INSTEAD.get(name)
     known = ", ".join(sorted({*_CUSTOM, *_FLAGS}))
     raise UsageError(
         f"the custom attribute {name}={value} is none that is carried to Slurm's API"

@@ -39,6 +39,27 @@ class JobReply(WireModel):
     stderr: Any = None
     stdout_expanded: Any = None
     stderr_expanded: Any = None
+    array_job_id: Any = None
+    array_task_id: Any = None
+    array_task_string: Any = None
+    array: Any = None
+
+    @property
+    def array_id(self) -> str:
+        """The id of the array that it is a task of, or the rest of; "" for none."""
+        told = number(self.array_job_id) or number(field(self.array, "job_id"))
+        return str(told) if told else ""
+
+    @property
+    def array_index(self) -> int | None:
+        """Which task of an array; None for the rest of one, and for what is none."""
+        own = number(self.array_task_id)
+        return own if own is not None else number(field(self.array, "task_id"))
+
+    @property
+    def array_rest(self) -> str:
+        """The indices of the tasks that have not begun, where one record stands for them."""
+        return text(self.array_task_string) or text(field(self.array, "task"))
 
     @property
     def words(self) -> Sequence[str]:

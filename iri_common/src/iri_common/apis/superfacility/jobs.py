@@ -17,11 +17,13 @@ from iri_common.apis.superfacility.states import exit_code, job_state
 from iri_common.apis.superfacility.wire import AcceptedReply, Row, result_of, rows_of, unreadable
 from iri_common.http.session import Request, Session
 from iri_common.jobside.batch import batch_script
+from iri_common.model.array import parted
 from iri_common.model.errors import NotFound, NotOffered, Refused, ReplyError
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
+from iri_common.policy.arrays import gathered, told_of
 from iri_common.policy.reason import explained
 
 T = TypeVar("T")
@@ -78,8 +80,9 @@ class SuperfacilityJobs:
         unknown: NotFound | None = None
         for sacct in (True, False):
             try:
-                if row := await self._row(resource_id, job_id, sacct=sacct):
-                    return Done(_status(row))
+                if rows := await self._rows(resource_id, job_id, sacct=sacct):
+                    jobs = gathered((_called(row), _status(row)) for row in rows)
+                    return Done(told_of(jobs, job_id))
             except NotFound as error:
                 unknown = error
         return Done(JobStatus(JobState.MISSING, message=unknown.message if unknown else None))
@@ -109,15 +112,18 @@ class SuperfacilityJobs:
                 ),
             )
         )
-        rows = rows_of(self._reading("read_jobs"), reply.value)
-        return Done([_entry(row) for row in rows if _is_job(row)])
+        rows = [row for row in rows_of(self._reading("read_jobs"), reply.value) if _is_job(row)]
+        names_of = {parted(_called(row))[0]: row.get("name") or row.get("jobname") for row in rows}
+        jobs = gathered((_called(row), _status(row)) for row in rows)
+        return Done([JobEntry(job_id, status, names_of[job_id]) for job_id, status in jobs.items()])
 
     async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
         """Where the job's output goes: by accounting when it is known there, by our own comment before."""
-        row = await self._row(resource_id, job_id, sacct=True)
-        paths = _output_paths(row)
+        row = _row_of(await self._rows(resource_id, job_id, sacct=True), job_id)
+        paths = _output_paths(row, job_id)
         if not paths and not (row and _status(row).state.terminal):
-            paths = _output_paths(await self._row(resource_id, job_id, sacct=False))
+            row = _row_of(await self._rows(resource_id, job_id, sacct=False), job_id)
+            paths = _output_paths(row, job_id)
         return Done(paths)
 
     async def cancel(self, resource_id: str, job_id: str) -> Done[None] | Pending[None]:
@@ -141,8 +147,9 @@ class SuperfacilityJobs:
             operation="update",
         )
 
-    async def _row(self, resource_id: str, job_id: str, *, sacct: bool) -> Row:
-        # Steps (1.batch) and tasks of arrays (1_2) come with the job; only the row of the very id is its own.
+    async def _rows(self, resource_id: str, job_id: str, *, sacct: bool) -> Sequence[Row]:
+        """The row of a job, or the rows of all tasks of an array; steps (1.batch) come with the job."""
+        job_id, _, _ = parted(job_id)
         reply = await self._session.send(
             Request(
                 operation="read_job",
@@ -152,7 +159,7 @@ class SuperfacilityJobs:
             )
         )
         rows = rows_of(self._reading("read_job"), reply.value)
-        return next((row for row in rows if row.get("jobid") == job_id), _NO_ROW)
+        return [row for row in rows if _is_job(row) and parted(_called(row))[0] == job_id]
 
     def _begun(self, operation: str, value: object, read: Callable[[Reading, object], T]) -> Pending[T]:
         reading = self._reading(operation)
@@ -208,8 +215,19 @@ def _is_job(row: Row) -> bool:
     return "jobid" in row and "." not in row["jobid"]
 
 
-def _entry(row: Row) -> JobEntry:
-    return JobEntry(row["jobid"], _status(row), row.get("name") or row.get("jobname"))
+def _called(row: Row) -> str:
+    """Its id, of tasks as Slurm shows them: ``42_7``, ``42_[8-9%2]``; squeue also has it in two columns."""
+    array, task = row.get("array_job_id"), row.get("array_task_id")
+    if array is None or task is None:
+        return row["jobid"]
+    return f"{array}_{task}" if task.isdecimal() else f"{array}_[{task}]"
+
+
+def _row_of(rows: Sequence[Row], job_id: str) -> Row:
+    """The row of a job or task; of a task that has not begun that of all such tasks."""
+    found = {_called(row): row for row in rows}
+    several = (row for called, row in found.items() if parted(called)[2] is not None)
+    return found.get(job_id) or next(several, _NO_ROW)
 
 
 def _status(row: Row) -> JobStatus:
@@ -226,9 +244,14 @@ def _status(row: Row) -> JobStatus:
     return explained(status)
 
 
-def _output_paths(row: Row) -> Mapping[str, str]:
+def _output_paths(row: Row, job_id: str) -> Mapping[str, str]:
     named = _of_accounting(row.get("admincomment", "")) or _of_comment(row.get("comment", ""))
     directory = row.get("workdir") or row.get("work_dir") or ""
+    array, index, _ = parted(job_id)
+    if index is not None:
+        named = {
+            stream: path.replace("%A", array).replace("%a", str(index)) for stream, path in named.items()
+        }
     # Accounting may show the pattern (`slurm-%j.out`) in place of the name that it made.
     return {
         stream: posixpath.join(directory, path) for stream, path in named.items() if path and "%" not in path
