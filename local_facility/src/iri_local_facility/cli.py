@@ -269,6 +269,7 @@ For its files through its Globus, which the SDK finds with these in the environm
   export GLOBUS_SDK_SERVICE_URL_AUTH={listening.url}/globus/auth/
   export GLOBUS_SDK_SERVICE_URL_TRANSFER={listening.url}/globus/transfer/
   export GLOBUS_SDK_SERVICE_URL_FLOWS={listening.url}/globus/flows/
+  export GLOBUS_SDK_SERVICE_URL_COMPUTE={listening.url}/globus/compute/
 
   [{listening.name}.globus]
   collection = "{listening.collection}"

@@ -18,6 +18,7 @@ from .batch import readable
 from .errors import Missing, Rejected
 from .facility import Facility
 from .globus.collections import Collection
+from .globus.computetable import Endpoint
 from .launch import output_paths
 from .orders import Order
 from .s3m.streaming import ever
@@ -125,6 +126,22 @@ def make_app(facility: Facility) -> FastAPI:
     @app.get(f"{PREFIX}/runs")
     async def runs() -> list[dict[str, Any]]:
         return [asdict(run) for run in reversed(facility.globus.runs.all())]
+
+    @app.get(f"{PREFIX}/endpoints")
+    async def endpoints() -> list[dict[str, Any]]:
+        return [asdict(endpoint) for endpoint in facility.globus.compute.endpoints()]
+
+    @app.post(f"{PREFIX}/endpoints", status_code=201)
+    async def put_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+        return asdict(facility.globus.compute.put(endpoint))
+
+    @app.get(f"{PREFIX}/calls")
+    async def calls() -> list[dict[str, Any]]:
+        return [asdict(call) for call in facility.globus.compute.calls()]
+
+    @app.delete(f"{PREFIX}/calls/results", status_code=204)
+    async def drop_results() -> None:
+        facility.globus.compute.drop()
 
     @app.get(f"{PREFIX}/paths")
     async def paths() -> list[dict[str, Any]]:

@@ -87,6 +87,14 @@ CREATE TABLE IF NOT EXISTS globus_run_log (
     number INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, time REAL NOT NULL, code TEXT NOT NULL,
     description TEXT NOT NULL, details TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS globus_run_log_by_run ON globus_run_log (run);
+CREATE TABLE IF NOT EXISTS globus_endpoints (id TEXT PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS globus_functions (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS globus_calls (
+    id TEXT PRIMARY KEY, grp TEXT NOT NULL, user TEXT NOT NULL, endpoint TEXT NOT NULL,
+    function TEXT NOT NULL, payload TEXT NOT NULL, serializers TEXT NOT NULL, status TEXT NOT NULL,
+    result TEXT, exception TEXT, begun INTEGER NOT NULL, submitted REAL NOT NULL, completed REAL);
+CREATE INDEX IF NOT EXISTS globus_calls_by_group ON globus_calls (grp);
 CREATE TABLE IF NOT EXISTS superfacility_clients (
     id TEXT PRIMARY KEY, user TEXT NOT NULL, name TEXT NOT NULL, public_key TEXT NOT NULL,
     scope TEXT NOT NULL, created REAL NOT NULL, expires REAL NOT NULL);

@@ -1,1 +1,1 @@
-"""Globus at the facility: Auth, Transfer, Flows, and collections with their HTTPS server."""
+"""Globus at the facility: Auth, Transfer, Flows, Compute, and collections with their HTTPS server."""

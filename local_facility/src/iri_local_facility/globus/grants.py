@@ -194,7 +194,7 @@ class Grants:
             service = scopes.service_of(path[-1])
             if scopes.is_of_flow(path[-1]):
                 self._check_flow(service, path[-1])
-            elif service not in (scopes.TRANSFER, scopes.AUTH, scopes.FLOWS):
+            elif service not in (scopes.TRANSFER, scopes.AUTH, scopes.FLOWS, scopes.COMPUTE):
                 self._check_collection(service, path[-1])
         return asked
 

@@ -17,6 +17,7 @@ _CODES = {400: "BadRequest", 401: "AuthenticationFailed", 404: "ClientError.NotF
 
 
 FLOWS_PREFIX = "/globus/flows"
+COMPUTE_PREFIX = "/globus/compute"
 # What Flows calls what Transfer has another code for.
 _OF_FLOWS = {
     "AuthenticationFailed": "AUTHENTICATION_ERROR",
@@ -28,7 +29,7 @@ _OF_FLOWS = {
 
 
 class Refusal(Exception):
-    """A refusal of Transfer, of a collection, or of Flows."""
+    """A refusal of Transfer, of a collection, of Flows, or of Compute."""
 
     def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
         super().__init__(message)
@@ -89,6 +90,9 @@ def _document(
     if request.url.path.startswith(FLOWS_PREFIX):
         said = {"code": _OF_FLOWS.get(code, code), "detail": message, **(more or {})}
         return JSONResponse({"error": said, "debug_id": exchange.request_id if exchange else ""}, status)
+    if request.url.path.startswith(COMPUTE_PREFIX):
+        said = {"status": "Failed", "code": code, "reason": message, "http_status_code": status}
+        return JSONResponse({**said, "error_args": [], **(more or {})}, status)
     document = {
         "code": code,
         "message": message,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 TRANSFER = "transfer.api.globus.org"
 AUTH = "auth.globus.org"
 FLOWS = "flows.globus.org"
+COMPUTE = "funcx_service"
+COMPUTE_ALL = "https://auth.globus.org/scopes/facd7ccc-c5f4-42aa-916b-a0e270e2c2a9/all"
 TRANSFER_ALL = f"urn:globus:auth:scope:{TRANSFER}:all"
 _OF_AUTH = {"openid", "email", "profile"}
 _AUTH_PREFIX = f"urn:globus:auth:scope:{AUTH}:"
@@ -76,6 +78,8 @@ def service_of(scope: str) -> str:
     """
     if scope == TRANSFER_ALL:
         return TRANSFER
+    if scope == COMPUTE_ALL:
+        return COMPUTE
     if scope in _OF_AUTH or scope.startswith(_AUTH_PREFIX):
         return AUTH
     if scope.startswith(_FLOWS_PREFIX) and scope.removeprefix(_FLOWS_PREFIX) in _OF_FLOWS:

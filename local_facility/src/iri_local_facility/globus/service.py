@@ -1,4 +1,4 @@
-"""Globus behind its faces: collections, grants, tasks that really move files, flows that really run."""
+"""Globus behind its faces: collections, grants, and tasks, flows and functions that really run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from iri_local_facility.settings import Settings
 from iri_local_facility.store import Store
 
 from .collections import Collections
+from .computetable import ComputeTable, Endpoint
+from .computing import Computing
 from .flowtable import FlowTable
 from .grants import Grants
 from .idtokens import IdTokens
@@ -30,14 +32,21 @@ class Globus:
         self.mover = Mover(self.tasks, self.collections, accounts, faults)
         self.submissions = Submissions(self.tasks, self.mover, self.collections)
         self.runs = RunTable(store)
+        self.compute = ComputeTable(store)
+        self.computing = Computing(self.compute, accounts)
         self.runner = Runner(self)
+        self._first = Endpoint("cluster", settings.default_user)
 
     def start(self) -> None:
         """Begin to work."""
         self.mover.start()
+        if not self.compute.endpoints():
+            self.compute.put(self._first)
+        self.computing.start()
         self.runner.start()
 
     def stop(self) -> None:
         """Let go of what is under way."""
         self.runner.stop()
+        self.computing.stop()
         self.mover.stop()

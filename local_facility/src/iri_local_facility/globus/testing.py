@@ -46,6 +46,7 @@ class WithGlobus:
             "GLOBUS_SDK_SERVICE_URL_AUTH": f"{url}/globus/auth/",
             "GLOBUS_SDK_SERVICE_URL_TRANSFER": f"{url}/globus/transfer/",
             "GLOBUS_SDK_SERVICE_URL_FLOWS": f"{url}/globus/flows/",
+            "GLOBUS_SDK_SERVICE_URL_COMPUTE": f"{url}/globus/compute/",
         }
 
     @property
@@ -89,6 +90,31 @@ class WithGlobus:
     def flow_runs(self) -> list[dict[str, Any]]:
         """All runs of flows, oldest first, released ones among them."""
         return control(self._served["url"], "GET", "/runs")
+
+    @property
+    def compute_endpoint(self) -> str:
+        """The endpoint of Globus Compute at which the default user has tasks run."""
+        return control(self._served["url"], "GET", "/endpoints")[0]["id"]
+
+    def put_endpoint(self, **facts: Any) -> str:
+        """Add an endpoint, or change one, and return its id.
+
+        Args:
+            facts: ``id`` (of the one to change), ``name``, ``owner``, ``online``, ``high_assurance``,
+                ``allowed_functions``.
+        """
+        known = {each["id"]: each for each in control(self._served["url"], "GET", "/endpoints")}
+        blank = {"name": "endpoint", "owner": self._served["user"]}
+        endpoint = {**blank, **known.get(facts.get("id"), {}), **facts}
+        return control(self._served["url"], "POST", "/endpoints", endpoint)["id"]
+
+    def compute_tasks(self) -> list[dict[str, Any]]:
+        """All tasks of Globus Compute, oldest first; ``begun`` counts the processes of each."""
+        return control(self._served["url"], "GET", "/calls")
+
+    def drop_results(self) -> None:
+        """Have Globus Compute forget what came of all tasks."""
+        control(self._served["url"], "DELETE", "/calls/results")
 
     def globus_login(self, authorize_url: str, user: str | None = None) -> str:
         """Do what a person does in a browser: log in at the URL, and return the code that the page shows."""
