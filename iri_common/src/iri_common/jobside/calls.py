@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
+import dis
 import hashlib
 import inspect
 import json
 import shlex
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from types import CodeType
 from typing import Any, Self, cast
 
 from iri_common.jobside.guard import encodable
@@ -117,10 +120,9 @@ class FunctionCall:
             raise UsageError(f"the source of {name} cannot be read; give it as FunctionCall(…)") from None
         if not source.startswith("def "):
             raise UsageError(f"{name} is decorated, or no function of its own: its source alone is not it")
-        outer = inspect.getclosurevars(function)
-        if found := [*outer.nonlocals, *outer.globals]:
+        if found := set(_outer(function.__code__)) - {name, *dir(builtins)}:
             raise UsageError(
-                f"{name} uses {', '.join(sorted(found))} of its module, which does not travel with it: "
+                f"{name} uses {', '.join(sorted(found))} from around it, which does not travel with it: "
                 "import it within the function, or pass it as an argument"
             )
         return cls(name, source, args, kwargs)
@@ -134,6 +136,17 @@ class FunctionCall:
             "args": list(self.args),
             "kwargs": dict(self.kwargs),
         }
+
+
+def _outer(code: CodeType) -> Iterator[str]:
+    """The names that a function looks up around itself; ``co_names`` has those of attributes, too."""
+    yield from code.co_freevars
+    for step in dis.get_instructions(code):
+        if step.opname == "LOAD_GLOBAL":
+            yield step.argval
+        elif isinstance(step.argval, CodeType):
+            own = {*code.co_varnames, *code.co_cellvars}
+            yield from (each for each in _outer(step.argval) if each not in own)
 
 
 Call = ShellCall | FunctionCall
