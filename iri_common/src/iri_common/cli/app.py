@@ -232,6 +232,32 @@ def facilities(
     ended(screen, lambda: do_facilities(screen))
 
 
+@app.command(cls=ReadableCommand, rich_help_panel=_look)
+def select(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FACILITY]…",
+            help="Profiles to choose among; all of them by default.",
+            show_default=False,
+        ),
+    ] = None,
+    nodes: Annotated[int, typer.Option(metavar="N", help="Nodes of the job.")] = 1,
+    time: Annotated[
+        str | None, typer.Option("--time", "-t", metavar="TIME", help="Its wall time: seconds or H:MM:SS.")
+    ] = None,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", metavar="", help="Also facilities of different enclaves together.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Rank facilities for a job by what they tell, each with the reasons; closed ones last."""
+    from iri_common.cli.selecting import select as do_select
+
+    screen = Screen(as_json)
+    ended(screen, lambda: do_select(screen, names or (), nodes, time, mixed=mixed))
+
+
 app.add_typer(data)
 app.add_typer(globus, rich_help_panel=_look)
 app.add_typer(github, rich_help_panel=_look)
