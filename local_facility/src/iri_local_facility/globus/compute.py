@@ -16,8 +16,6 @@ from .scopes import COMPUTE
 from .tasks import moment
 from .tokens import bearer
 
-_MOST = 10_000_000  # characters of a payload
-
 Document = Annotated[dict[str, Any], Body()]
 
 
@@ -99,47 +97,24 @@ def _add_functions(router: APIRouter, core: Facility) -> None:
 
 
 def _add_submit(router: APIRouter, core: Facility) -> None:
-    globus = core.globus
-
     @router.post("/v3/endpoints/{endpoint_id}/submit", operation_id="globusSubmitBatch")
     async def submit(request: Request, endpoint_id: str, document: Document) -> dict[str, Any]:
         user = _user(core, request)
-        endpoint = globus.compute.endpoint(endpoint_id)
-        tasks = document.get("tasks")
-        if not isinstance(tasks, dict) or not tasks or not all(isinstance(e, list) for e in tasks.values()):
+        asked = document.get("tasks")
+        if not isinstance(asked, dict) or not asked or not all(isinstance(e, list) for e in asked.values()):
             raise Refusal(422, "REQUEST_MALFORMED", "tasks maps ids of functions to lists of payloads")
-        for function, payloads in tasks.items():
-            _admit(core, user, endpoint, function)
-            if any(not isinstance(each, str) or len(each) > _MOST for each in payloads):
-                raise Refusal(422, "REQUEST_MALFORMED", "a payload is a text of at most 10 MB")
         group = _group(core, user, document.get("task_group_id"))
+        pairs = [(function, each) for function, payloads in asked.items() for each in payloads]
         how = document.get("result_serializers") or []
-        made = {
-            function: [globus.compute.add(group, user, endpoint.id, function, each, how) for each in payloads]
-            for function, payloads in tasks.items()
-        }
-        for calls in made.values():
-            for call in calls:
-                globus.computing.begin(call)
-        ids = {function: [call.id for call in calls] for function, calls in made.items()}
+        calls = core.globus.computing.submit(user, endpoint_id, pairs, group, how)
         return {
             "request_id": str(uuid.uuid4()),
             "task_group_id": group,
-            "endpoint_id": endpoint.id,
-            "tasks": ids,
+            "endpoint_id": endpoint_id,
+            "tasks": {
+                function: [call.id for call in calls if call.function == function] for function in asked
+            },
         }
-
-
-def _admit(core: Facility, user: str, endpoint: Endpoint, function_id: str) -> None:
-    function = core.globus.compute.function(function_id)
-    if endpoint.owner != user:
-        raise Refusal(403, "ENDPOINT_ACCESS_FORBIDDEN", f"Endpoint {endpoint.id} is somebody else's")
-    if endpoint.allowed_functions and function.id not in endpoint.allowed_functions:
-        words = f"Function {function.id} is not permitted on endpoint {endpoint.id}"
-        raise Refusal(403, "FUNCTION_NOT_PERMITTED", words)
-    if endpoint.high_assurance and function.document.get("ha_endpoint_id") != endpoint.id:
-        words = f"Function {function.id} was not registered for high assurance endpoint {endpoint.id}"
-        raise Refusal(403, "FUNCTION_NOT_PERMITTED", words)
 
 
 def _group(core: Facility, user: str, asked: Any) -> str:

@@ -15,12 +15,13 @@ from typing import Any
 from iri_local_facility.accounts import Accounts
 from iri_local_facility.processes import signal_group
 
-from .computetable import Call, ComputeTable
+from .computetable import Call, ComputeTable, Endpoint
 from .refusals import Refusal
 
 _WORKER = Path(__file__).with_name("worker.py")
 _AT_A_TIME = 4
 _LONGEST = 120.0  # seconds of a task, as the owner of an endpoint may choose
+_MOST = 10_000_000  # characters of a payload
 _LEAVE = 5.0  # seconds for a worker to end what it has begun
 _PAUSE = 0.05
 
@@ -38,10 +39,45 @@ class Computing:
     def start(self) -> None:
         """Go on with what an earlier server did not get to the end of: such a task is run again."""
         for call in self._table.under_way():
-            self.begin(call)
+            self._begin(call)
 
-    def begin(self, call: Call) -> None:
-        """Take up a task."""
+    def submit(
+        self, user: str, endpoint_id: str, tasks: list[tuple[str, str]], group: str, how: list[str]
+    ) -> list[Call]:
+        """Have tasks run, or none of them.
+
+        Args:
+            user: For whom.
+            endpoint_id: Where.
+            tasks: Functions by id, each with its arguments, packed.
+            group: Their task group.
+            how: How the results are to be written.
+
+        Raises:
+            Refusal: The endpoint does not take them.
+        """
+        endpoint = self._table.endpoint(endpoint_id)
+        for function, payload in tasks:
+            self._admit(user, endpoint, function)
+            if not isinstance(payload, str) or len(payload) > _MOST:
+                raise Refusal(422, "REQUEST_MALFORMED", "a payload is a text of at most 10 MB")
+        calls = [self._table.add(group, user, endpoint.id, *task, how) for task in tasks]
+        for call in calls:
+            self._begin(call)
+        return calls
+
+    def _admit(self, user: str, endpoint: Endpoint, function_id: str) -> None:
+        function = self._table.function(function_id)
+        if endpoint.owner != user:
+            raise Refusal(403, "ENDPOINT_ACCESS_FORBIDDEN", f"Endpoint {endpoint.id} is somebody else's")
+        if endpoint.allowed_functions and function.id not in endpoint.allowed_functions:
+            words = f"Function {function.id} is not permitted on endpoint {endpoint.id}"
+            raise Refusal(403, "FUNCTION_NOT_PERMITTED", words)
+        if endpoint.high_assurance and function.document.get("ha_endpoint_id") != endpoint.id:
+            words = f"Function {function.id} was not registered for high assurance endpoint {endpoint.id}"
+            raise Refusal(403, "FUNCTION_NOT_PERMITTED", words)
+
+    def _begin(self, call: Call) -> None:
         thread = threading.Thread(target=self._run, args=(call,), name=f"compute-{call.id}", daemon=True)
         self._threads[call.id] = thread
         thread.start()

@@ -25,8 +25,12 @@ _FIELDS = {
 _LAST = {"Fail", "Succeed"}
 _PATH = re.compile(r"\$((?:\.[A-Za-z_][\w-]*|\[\d+\]|\['[^']+'\])*)")
 _STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\['([^']+)'\]")
-# The action provider of Transfer under its present address and its old one.
-_TRANSFER = {"transfer.actions.globus.org/transfer", "actions.globus.org/transfer/transfer"}
+# The action provider of Transfer under its present address and its old one, and that of Compute.
+_PROVIDERS = {
+    "transfer.actions.globus.org/transfer": "transfer",
+    "actions.globus.org/transfer/transfer": "transfer",
+    "compute.actions.globus.org/v3": "compute",
+}
 
 
 class BadPath(ValueError):
@@ -54,17 +58,18 @@ def _wrong(state: Any, states: dict[str, Any]) -> list[str]:
         found.append("needs Next, the name of a state, or End")
     if kind == "Wait" and not {"Seconds", "SecondsPath"} & set(state):
         found.append("needs Seconds or SecondsPath")
-    if kind == "Action" and not is_transfer(str(state.get("ActionUrl"))):
+    if kind == "Action" and provider_of(str(state.get("ActionUrl"))) is None:
         found.append(
-            "ActionUrl is no action of this facility; https://transfer.actions.globus.org/transfer is"
+            "ActionUrl is no action of this facility; https://transfer.actions.globus.org/transfer and "
+            "https://compute.actions.globus.org/v3 are"
         )
     return found
 
 
-def is_transfer(url: str) -> bool:
-    """Whether an action provider's URL is that of Transfer."""
+def provider_of(url: str) -> str | None:
+    """Whose an action provider's URL is: ``transfer`` or ``compute``."""
     parts = urlsplit(url)
-    return f"{parts.netloc}{parts.path}".rstrip("/") in _TRANSFER
+    return _PROVIDERS.get(f"{parts.netloc}{parts.path}".rstrip("/"))
 
 
 def read(context: Any, path: str) -> Any:
@@ -119,12 +124,6 @@ def rendered(template: Any, context: Any) -> Any:
             return [rendered(each, context) for each in template]
         case _:
             return template
-
-
-def _member(name: str, value: Any, context: Any) -> tuple[str, Any]:
-    if name.endswith(".$"):
-        return name.removesuffix(".$"), read(context, value)
-    return name, rendered(value, context)
 
 
 def transfer_document(parameters: dict[str, Any], submission: str, label: str) -> dict[str, Any]:

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from iri_local_facility.errors import FacilityError
 
-from .collections import Collection
-from .definitions import BadPath, read, rendered, transfer_document, written
+from .actions import Calling, Provider, Transferring
+from .definitions import BadPath, provider_of, read, rendered, written
 from .refusals import Refusal
 from .runtable import Run
-from .scopes import TRANSFER_ALL, flow_user
-from .tasks import Task, moment
 
 if TYPE_CHECKING:
     from .service import Globus
@@ -32,6 +30,7 @@ class Runner:
         self._globus = globus
         self._stops: dict[str, threading.Event] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._providers: dict[str, Provider] = {"transfer": Transferring(globus), "compute": Calling(globus)}
 
     def start(self) -> None:
         """Go on with what an earlier server did not get to the end of."""
@@ -52,7 +51,7 @@ class Runner:
             # Read again: its action may have begun since the caller read it, and none begins any more.
             run = self._globus.runs.get(run.id)
             if run.action is not None:
-                self._globus.mover.cancel(self._globus.tasks.get(run.action))
+                self._provider(self._globus.flows.get(run.flow).states[run.state]).cancel(run.action)
         return self._globus.runs.get(run.id)
 
     def resume(self, run: Run, client: str | None, session: bool) -> Run:
@@ -73,6 +72,9 @@ class Runner:
             stop.set()
         for thread in list(self._threads.values()):
             thread.join(5)
+
+    def _provider(self, state: dict[str, Any]) -> Provider:
+        return self._providers[provider_of(state["ActionUrl"]) or ""]
 
     # -- one run, on its thread
 
@@ -130,32 +132,30 @@ class Runner:
             stop.wait(_PAUSE)
 
     def _act(self, run: Run, state: dict[str, Any], stop: threading.Event) -> None:
+        provider = self._provider(state)
         if run.submission is None:
-            # Kept before it is used: whatever breaks, the action is one transfer.
+            # Kept before it is used: whatever breaks, what the action asks for is there once.
             due = time.time() + state.get("WaitTime", 300.0)
             run = self._globus.runs.update(run, submission=str(uuid.uuid4()), due=due)
         if run.action is None:
-            self._ask(run, state)
+            self._ask(run, state, provider)
             return
-        task = self._globus.tasks.get(run.action)
-        if not task.finished:
+        sight = provider.look(run.action)
+        if not sight.finished:
             if time.time() >= (run.due or 0):
-                self._globus.mover.cancel(task)
+                provider.cancel(run.action)
                 self._fail(run, "ActionTimeout", f"{run.state} took longer than its WaitTime")
             stop.wait(_PAUSE)
-        elif task.fatal is not None and state.get("ExceptionOnActionFailure", True):
-            self._fail(run, "ActionFailedException", f"{run.state}: {task.fatal.details}")
+        elif sight.failure is not None and state.get("ExceptionOnActionFailure", True):
+            self._fail(run, "ActionFailedException", f"{run.state}: {sight.failure}")
         else:
-            result = {**_action(task), "state_name": run.state}
+            result = {**sight.result, "state_name": run.state}
             self._advance(run, state, written(run.context, state.get("ResultPath"), result))
 
-    def _ask(self, run: Run, state: dict[str, Any]) -> None:
+    def _ask(self, run: Run, state: dict[str, Any], provider: Provider) -> None:
         parameters = rendered(state.get("Parameters", {}), run.context)
-        document = transfer_document(parameters, run.submission or "", run.label or run.state)
         try:
-            task, _ = self._globus.submissions.submit(
-                run.user, document, "transfer", lambda collection: self._admit(run, collection)
-            )
+            action = provider.begin(run, parameters)
         except Refusal as refusal:
             if refusal.code in _CONSENTS:
                 details = {"code": refusal.code, "description": refusal.message, **refusal.more}
@@ -166,30 +166,8 @@ class Runner:
         except FacilityError as error:
             self._fail(run, "ActionUnableToRun", f"{run.state}: {error}")
         else:
-            if self._globus.runs.update(run, action=task.id).finished:  # canceled meanwhile
-                self._globus.mover.cancel(task)
-
-    def _admit(self, run: Run, collection: Collection) -> None:
-        """As for a token of Transfer, but the consent hangs below that of the flow."""
-        if collection.high_assurance and not run.session:
-            raise Refusal(
-                403,
-                "AuthorizationRequired",
-                f"Collection '{collection.name}' needs a session of an identity of {collection.domain}",
-                authorization_parameters={
-                    "session_message": f"Session reauthentication required ({collection.name})",
-                    "session_required_single_domain": [collection.domain],
-                },
-            )
-        path = (flow_user(run.flow), TRANSFER_ALL, collection.data_access_scope)
-        grants = self._globus.grants
-        if collection.needs_consent and not grants.has_consent(run.user, run.client, path):
-            raise Refusal(
-                403,
-                "ConsentRequired",
-                "Missing required data_access consent",
-                required_scope=f"{path[0]}[{path[1]}[*{path[2]}]]",
-            )
+            if self._globus.runs.update(run, action=action).finished:  # canceled meanwhile
+                provider.cancel(action)
 
     def _advance(self, run: Run, state: dict[str, Any], context: Any) -> None:
         kind = state["Type"]
@@ -217,23 +195,3 @@ class Runner:
         kind = self._globus.flows.get(run.flow).states[run.state]["Type"]
         details = {"state_name": run.state, "state_type": kind, **(more or {"input": run.context})}
         self._globus.runs.note(run.id, code, description, details)
-
-
-def _action(task: Task) -> dict[str, Any]:
-    """A finished task as the result of an action."""
-    failure = task.fatal and {"code": task.fatal.code, "description": task.fatal.details}
-    return {
-        "action_id": task.id,
-        "status": task.status,
-        "display_status": task.status,
-        "label": task.label,
-        "start_time": moment(task.requested),
-        "completion_time": moment(task.completed),
-        "release_after": None,
-        "details": {
-            "task_id": task.id,
-            "files_transferred": task.progress.files_transferred,
-            "bytes_transferred": task.progress.bytes_transferred,
-            "fatal_error": failure,
-        },
-    }
