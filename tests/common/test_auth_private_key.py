@@ -78,6 +78,10 @@ HOMES = {
     "json with a pem": ({"a.json": json.dumps({"client_id": CLIENT, "secret": PEM})}, "a.json"),
     "pem beside its id": ({"priv_key.pem": PEM, "clientid.txt": f"{CLIENT}\n"}, "priv_key.pem"),
     "jwk beside its id": ({"priv_key.jwk": json.dumps(JWK), "clientid.txt": CLIENT}, "priv_key.jwk"),
+    "the folder, the key in both forms": (
+        {"priv_key.pem": PEM, "priv_key.jwk": json.dumps(JWK), "clientid.txt": CLIENT},
+        "",
+    ),
     "the folder": ({"priv_key.pem": PEM, "clientid.txt": CLIENT, "note.txt": "hello"}, ""),
 }
 

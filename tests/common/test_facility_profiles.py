@@ -189,7 +189,7 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(file: Path, text: str)
 
 def test_a_secret_in_the_place_of_a_pointer_is_told_where_it_belongs(file: Path) -> None:
     file.write_text(f'[a]\nurl = "{URL}"\ntoken = "{SECRET}"')
-    with pytest.raises(ProfileError, match=r'\{ env = "NAME" \} or \{ file = "path" \}'):
+    with pytest.raises(ProfileError, match=r'\{ env = "NAME" \}, \{ file = "path" \} or \{ command = '):
         load_profile("a")
 
 
@@ -232,9 +232,10 @@ def test_the_environments_credential_replaces_the_files(file: Path, monkeypatch)
     monkeypatch.setenv("IRI_FACILITY_A_CLIENT_SECRET", SECRET)
     assert "client robot" in load_profile("a").token.identity
     monkeypatch.setenv("IRI_FACILITY_A_TOKEN_FILE", "/a/token")
+    with pytest.raises(ProfileError, match="both a token and a client"):
+        load_profile("a")
+    monkeypatch.delenv("IRI_FACILITY_A_CLIENT_ID")
     assert load_profile("a").token.identity == "the token file /a/token"
-    monkeypatch.setenv("IRI_FACILITY_A_TOKEN", SECRET)
-    assert load_profile("a").token.identity == "the environment variable IRI_FACILITY_A_TOKEN"
 
 
 def test_a_client_without_its_token_url_is_told_at_once(monkeypatch) -> None:
@@ -385,7 +386,12 @@ def test_a_facility_with_a_secret_in_hand_does_not_travel(file: Path, words) -> 
         ('id = "x"\nkey = { env = "K" }\ntoken_url = "https://t"', "the environment variable K at https://t"),
         (
             'id = "app"\ntoken_url = "https://t"\nuser = "alice"\npassword = { env = "P" }\nscope = "s"',
-            "user alice through client app of https://t for s",
+            "user alice through client app of https://t for s (the environment variable P)",
+        ),
+        (
+            'id = "app"\ntoken_url = "https://t"\nsecret = { file = "/s" }\n'
+            'user = "al"\npassword = { file = "/p" }',
+            "user al through client app of https://t (the password file /p, the secret file /s)",
         ),
     ],
 )

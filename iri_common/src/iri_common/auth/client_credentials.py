@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-from iri_common.auth.endpoint import token_from
-from iri_common.model.ports import Token, TokenExchange, WireRequest
+from iri_common.auth.endpoint import Ask, EndpointSource, ReadSecret
 
 
-class ClientCredentials:
+class ClientCredentials(EndpointSource):
     """Fetches tokens with a client id and secret.
 
     Args:
@@ -24,58 +22,36 @@ class ClientCredentials:
         clock: Seconds since the epoch.
     """
 
-    renewable = True
-
     def __init__(
         self,
         token_url: str,
         client_id: str,
-        secret: str | Callable[[], str],
+        secret: str | ReadSecret,
         scope: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._token_url = token_url
+        super().__init__(token_url, scope, clock)
         self._client_id = client_id
         self._secret = secret
-        self._scope = scope
-        self._clock = clock
-        digest = "" if callable(secret) else hashlib.sha256(secret.encode()).hexdigest()[:8]
-        self._digest = f" (…{digest})" if digest else ""
 
     @property
     def identity(self) -> str:
-        """Client, endpoint and scope, and a short digest of a secret in hand: a corrected one is another."""
-        scope = f" for {self._scope}" if self._scope else ""
-        return f"client {self._client_id} of {self._token_url}{scope}{self._digest}"
+        """With a short digest of a secret in hand: a corrected one is another."""
+        named = self._named(f"client {self._client_id}", self._secret)
+        if not isinstance(self._secret, str):
+            return named
+        return f"{named} (…{hashlib.sha256(self._secret.encode()).hexdigest()[:8]})"
 
-    def __repr__(self) -> str:
-        return f"ClientCredentials({self.identity})"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a credential is not pickled: hand over the name of its source instead")
-
-    async def fetch(self, send: TokenExchange) -> Token:
-        """Ask the token endpoint.
-
-        Raises:
-            AuthError: if it refuses the client.
-            Unreachable: if it does not answer.
-        """
-        asked_at = self._clock()
-        form = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
-        request = WireRequest(
-            "POST", self._token_url, headers={"authorization": await self._basic()}, form=form
-        )
-        return await token_from(
-            send,
-            request,
-            asked_at=asked_at,
-            client=f"client {self._client_id}",
-            advice="Check client id and secret, and whether the client has expired",
-        )
-
-    async def _basic(self) -> str:
-        secret = await asyncio.to_thread(self._secret) if callable(self._secret) else self._secret
+    def ask(self, now: int) -> Ask:
+        """Whose token is wanted, told in a header."""
+        secret = self._secret if isinstance(self._secret, str) else self._secret()
         # RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
         pair = f"{quote(self._client_id, safe='')}:{quote(secret, safe='')}"
-        return "Basic " + base64.b64encode(pair.encode()).decode()
+        basic = base64.b64encode(pair.encode()).decode()
+        return Ask(
+            client=f"client {self._client_id}",
+            advice="Check client id and secret, and whether the client has expired",
+            form={"grant_type": "client_credentials"},
+            secrets=(basic, secret),
+            headers={"authorization": f"Basic {basic}"},
+        )

@@ -1,20 +1,20 @@
 """The private key of an API client, where NERSC's own client and others keep it: ``~/.superfacility``.
 
 What can be there: ``<any>.pem`` with the client's id in its first line, ``<any>.json`` with ``client_id`` and
-``secret``, which is a JWK, or a bare key ``priv_key.pem`` or ``priv_key.jwk`` beside ``clientid.txt``.
+``secret``, which is a JWK, or a bare key ``priv_key.pem`` or ``priv_key.jwk`` beside ``clientid.txt``. Both
+of these together are one key, which Iris hands out in two forms.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from iri_common.auth.secret import SecretReader, private_text, secret_from_env
 from iri_common.model.errors import AuthError
 
 _ID_FILE = "clientid.txt"
@@ -52,17 +52,14 @@ class KeyReader:
     origin: str
 
 
+def key_from(secret: SecretReader, client_id: str | None = None) -> KeyReader:
+    """The key that is kept there, in one of the words that its file could have."""
+    return KeyReader(lambda: _understood(secret.read(), secret.origin, lambda: client_id), secret.origin)
+
+
 def key_from_env(variable: str, client_id: str | None = None) -> KeyReader:
-    """The key in an environment variable, in one of the words that its file could have."""
-    origin = f"the environment variable {variable}"
-
-    def read() -> ClientKey:
-        value = os.environ.get(variable, "")
-        if not value:
-            raise AuthError(f"{origin} holds no key; set it")
-        return _understood(value, origin, lambda: client_id)
-
-    return KeyReader(read, origin)
+    """The key in an environment variable."""
+    return key_from(secret_from_env(variable, "key"), client_id)
 
 
 def key_from_file(path: str | Path, client_id: str | None = None) -> KeyReader:
@@ -71,7 +68,7 @@ def key_from_file(path: str | Path, client_id: str | None = None) -> KeyReader:
 
     def read() -> ClientKey:
         file = _only_key(place) if place.is_dir() else place
-        text = _private_text(file)
+        text = private_text(file, "key")
         return _understood(text, f"the key file {file}", lambda: client_id or _id_beside(file))
 
     return KeyReader(read, f"the key {place}")
@@ -82,22 +79,11 @@ def _only_key(folder: Path) -> Path:
         keys = sorted(each for each in folder.iterdir() if each.suffix in _KINDS)
     except OSError as error:
         raise AuthError(f"the folder {folder} cannot be read: {error.strerror}") from None
+    keys = [each for each in keys if each.suffix != ".jwk" or each.with_suffix(".pem") not in keys]
     if len(keys) != 1:
         there = ", ".join(each.name for each in keys) or "none"
         raise AuthError(f"{folder} must hold one key, or name its file; there: {there}")
     return keys[0]
-
-
-def _private_text(file: Path) -> str:
-    try:
-        mode = file.stat().st_mode
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise AuthError(f"others may read the key file {file}; run: chmod 600 {file}")
-        return file.read_text()
-    except OSError as error:
-        raise AuthError(f"the key file {file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise AuthError(f"the key file {file} holds no text") from None
 
 
 def _id_beside(file: Path) -> str | None:

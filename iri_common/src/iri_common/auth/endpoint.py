@@ -2,42 +2,112 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
+from iri_common.auth.secret import SecretReader
 from iri_common.model.errors import AuthError, Unreachable
 from iri_common.model.ports import Token, TokenExchange, WireReply, WireRequest
 from iri_common.policy.classify import NotSent, ReplyLost
+from iri_common.policy.telling import Hiding, told
+
+ReadSecret = SecretReader | Callable[[], str]
 
 
-async def token_from(
-    send: TokenExchange, request: WireRequest, *, asked_at: float, client: str, advice: str
-) -> Token:
-    """Ask for a token.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What an endpoint is asked for.
 
-    Args:
-        send: The wire.
-        request: To the endpoint, with the credential.
-        asked_at: When, in seconds since the epoch: the token's life is counted from then.
+    Attributes:
         client: What a refusal calls the one who asks.
         advice: What to do about a refusal.
-
-    Raises:
-        AuthError: if it refuses the client.
-        Unreachable: if it does not answer.
+        form: The grant, and what goes with it.
+        secrets: Of those in the request; an endpoint may repeat what it refuses.
+        headers: Where the client is told there.
     """
-    try:
-        reply = await send(request)
-    except (NotSent, ReplyLost) as error:
-        raise Unreachable(f"no answer from the token endpoint {request.url}: {error}") from None
-    answer = _answer(reply)
-    if reply.status == 200 and answer.get("access_token"):
-        return Token(str(answer["access_token"]), _end(asked_at, answer.get("expires_in")))
-    if reply.status >= 500 or reply.status == 429:
-        raise Unreachable(f"the token endpoint {request.url} answered HTTP {reply.status}; try later")
-    reason = answer.get("error_description") or answer.get("error") or f"HTTP {reply.status}"
-    raise AuthError(f"{request.url} gave {client} no token: {reason}. {advice}", status=reply.status)
+
+    client: str
+    advice: str
+    form: Mapping[str, str] = field(repr=False)
+    secrets: Sequence[str] = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+
+class EndpointSource(ABC):
+    """Fetches each token from an endpoint.
+
+    Args:
+        token_url: The endpoint.
+        scope: Blank-separated, where it wants any.
+        clock: Seconds since the epoch.
+    """
+
+    renewable = True
+
+    def __init__(self, token_url: str, scope: str = "", clock: Callable[[], float] = time.time) -> None:
+        self._token_url = token_url
+        self._scope = scope
+        self._clock = clock
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Who asks where for what, and where the secrets are: sources that are equal in that share tokens."""
+
+    @abstractmethod
+    def ask(self, now: int) -> Ask:
+        """Read the secrets and make the request; it blocks.
+
+        Raises:
+            AuthError: if there is no secret that can be used.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.identity})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a credential is not pickled: hand over the name of its source instead")
+
+    async def fetch(self, send: TokenExchange) -> Token:
+        """Ask the endpoint.
+
+        Raises:
+            AuthError: if a secret cannot be read, or the endpoint refuses it.
+            Unreachable: if the endpoint does not answer.
+        """
+        asked_at = self._clock()
+        # Secrets may lie on a slow disk, and signing takes milliseconds that the loop has no time for.
+        ask = await asyncio.to_thread(self.ask, int(asked_at))
+        form = {**ask.form} | ({"scope": self._scope} if self._scope else {})
+        request = WireRequest("POST", self._token_url, headers=ask.headers, form=form)
+        try:
+            reply = await send(request)
+        except (NotSent, ReplyLost) as error:
+            raise Unreachable(f"no answer from the token endpoint {self._token_url}: {error}") from None
+        return self._token(reply, ask, asked_at)
+
+    def _token(self, reply: WireReply, ask: Ask, asked_at: float) -> Token:
+        answer, where = _answer(reply), self._token_url
+        if reply.status == 200 and answer.get("access_token"):
+            return Token(str(answer["access_token"]), _end(asked_at, answer.get("expires_in")))
+        if reply.status >= 500 or reply.status == 429:
+            raise Unreachable(f"the token endpoint {where} answered HTTP {reply.status}; try later")
+        reason = str(answer.get("error_description") or answer.get("error") or f"HTTP {reply.status}")
+        hide = Hiding(dict.fromkeys(ask.secrets, "[secret]"), shortest=1)
+        raise AuthError(
+            f"{where} gave {ask.client} no token: {told(reason, hide)}. {ask.advice}", status=reply.status
+        )
+
+    def _named(self, who: str, *secrets: str | ReadSecret | None) -> str:
+        """Who asks, where, for what; and where the secrets are, as far as they tell."""
+        origins = [each.origin for each in secrets if isinstance(each, SecretReader)]
+        scope = f" for {self._scope}" if self._scope else ""
+        return f"{who} of {self._token_url}{scope}" + (f" ({', '.join(origins)})" if origins else "")
 
 
 def _end(asked_at: float, lifetime: object) -> float | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable
 from typing import Any
 
 from iri_common.auth.client_key import ClientKey, KeyReader
-from iri_common.auth.endpoint import token_from
+from iri_common.auth.endpoint import Ask, EndpointSource
 from iri_common.model.errors import AuthError, UsageError
-from iri_common.model.ports import Token, TokenExchange, WireRequest
 
 NERSC_TOKEN_URL = "https://oidc.nersc.gov/c2id/token"
 
@@ -21,7 +19,7 @@ _ALGORITHM = "RS256"
 _MISSING = "a client's private key is used through PyJWT and cryptography: install iri-common[superfacility]"
 
 
-class PrivateKeyJwt:
+class PrivateKeyJwt(EndpointSource):
     """Fetches tokens with what a client's private key signs.
 
     Args:
@@ -31,15 +29,11 @@ class PrivateKeyJwt:
         clock: Seconds since the epoch.
     """
 
-    renewable = True
-
     def __init__(
         self, token_url: str, key: KeyReader, scope: str = "", clock: Callable[[], float] = time.time
     ) -> None:
-        self._token_url = token_url
+        super().__init__(token_url, scope, clock)
         self._key = key
-        self._scope = scope
-        self._clock = clock
         self.client_id: str | None = None  # of the last token
 
     @property
@@ -48,39 +42,23 @@ class PrivateKeyJwt:
         scope = f" for {self._scope}" if self._scope else ""
         return f"{self._key.origin} at {self._token_url}{scope}"
 
-    def __repr__(self) -> str:
-        return f"PrivateKeyJwt({self.identity})"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a credential is not pickled: hand over the name of its source instead")
-
-    async def fetch(self, send: TokenExchange) -> Token:
-        """Ask the token endpoint.
-
-        Raises:
-            AuthError: if there is no key that can be used, or the endpoint refuses the client.
-            UsageError: if what signs is not installed.
-            Unreachable: if the endpoint does not answer.
-        """
-        asked_at = self._clock()
-        # Reading and signing take milliseconds that the loop has no time for.
-        client_id, assertion = await asyncio.to_thread(self._signed, int(asked_at))
-        self.client_id = client_id
+    def ask(self, now: int) -> Ask:
+        """Who the client is, in words that only its key signs."""
+        self.client_id, assertion = self._signed(now)
         form = {
             "grant_type": "client_credentials",
             "client_assertion_type": _ASSERTION_TYPE,
             "client_assertion": assertion,
-        } | ({"scope": self._scope} if self._scope else {})
-        return await token_from(
-            send,
-            WireRequest("POST", self._token_url, form=form),
-            asked_at=asked_at,
-            client=f"client {client_id}",
+        }
+        return Ask(
+            client=f"client {self.client_id}",
             advice=(
                 "Check whether the client has expired and whether it may be used from this machine. "
-                f"If need be, make a new one (at NERSC: in Iris, Superfacility API Clients) and replace "
+                "If need be, make a new one (at NERSC: in Iris, Superfacility API Clients) and replace "
                 f"{self._key.origin}; it is read again by itself"
             ),
+            form=form,
+            secrets=(assertion,),
         )
 
     def _signed(self, now: int) -> tuple[str, str]:

@@ -1,19 +1,21 @@
-"""A token that somebody else got: given, from the environment, or from a file."""
+"""A token that somebody else got: given, or read where it is kept."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
-import stat
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from iri_common.auth.claims import end_of
+from iri_common.auth.secret import SecretReader, secret_from_command, secret_from_env, secret_from_file
 from iri_common.model.errors import AuthError
 from iri_common.model.ports import Token, TokenExchange
 
-_PREFIX = re.compile(r"^bearer(\s+|$)", re.IGNORECASE)  # copied from a header, with or without a token
+# Copied from a header, with or without a token; or as `scontrol token` writes it.
+_PREFIX = re.compile(r"^(bearer(\s+|$)|SLURM_JWT=)", re.IGNORECASE)
 
 
 class StaticToken:
@@ -69,40 +71,31 @@ class TokenReader:
 
     async def fetch(self, send: TokenExchange) -> Token:
         """Read it; a file may lie on a slow disk, and the loop has others to serve."""
-        return Token(_clean(await asyncio.to_thread(self.read), self._origin))
+        token = _clean(await asyncio.to_thread(self.read), self._origin)
+        return Token(token, end_of(token, time.time()))
 
     def __repr__(self) -> str:
         return f"TokenReader({self._origin})"
 
 
+def token_from(secret: SecretReader) -> TokenReader:
+    """The token that is kept there."""
+    return TokenReader(secret.read, secret.origin, mendable=secret.mendable)
+
+
 def token_from_env(variable: str) -> TokenReader:
     """The token in an environment variable."""
-
-    def read() -> str:
-        value = os.environ.get(variable, "")
-        if not value:
-            raise AuthError(f"the environment variable {variable} holds no token; set it")
-        return value
-
-    return TokenReader(read, f"the environment variable {variable}", mendable=False)
+    return token_from(secret_from_env(variable, "token"))
 
 
 def token_from_file(path: str | Path) -> TokenReader:
     """The token in a file that nobody else may read (mode 0600 or 0400)."""
-    file = Path(path).expanduser()
+    return token_from(secret_from_file(path, "token"))
 
-    def read() -> str:
-        try:
-            mode = file.stat().st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise AuthError(f"others may read the token file {file}; run: chmod 600 {file}")
-            return file.read_text().strip()
-        except OSError as error:
-            raise AuthError(f"the token file {file} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise AuthError(f"the token file {file} holds no text") from None
 
-    return TokenReader(read, f"the token file {file}")
+def token_from_command(command: str | Sequence[str]) -> TokenReader:
+    """The token that a command writes, such as ``scontrol token``; it is run again before that one ends."""
+    return token_from(secret_from_command(command, "token"))
 
 
 def _clean(value: str, origin: str) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from iri_common.auth.client_credentials import ClientCredentials
-from iri_common.auth.client_key import KeyReader, key_from_env, key_from_file
+from iri_common.auth.client_key import KeyReader, key_from, key_from_file
 from iri_common.auth.password import PasswordGrant
 from iri_common.auth.private_key_jwt import NERSC_TOKEN_URL, PrivateKeyJwt
-from iri_common.auth.static import TokenReader, token_from_env, token_from_file
+from iri_common.auth.secret import SecretReader, secret_from_command, secret_from_env, secret_from_file
+from iri_common.auth.static import TokenReader, token_from
+from iri_common.model.errors import ProfileError, UsageError
 from iri_common.model.ports import TokenSource
 
-_POINT = 'must point to a secret, as { env = "NAME" } or { file = "path" }; no secret is written here'
+_POINT = (
+    'must point to a secret, as { env = "NAME" }, { file = "path" } or { command = ["…"] }; '
+    "no secret is written here"
+)
 
 
 class Words(BaseModel):
@@ -28,6 +34,7 @@ class Secret(Words):
 
     env: str | None = None
     file: str | None = None
+    command: str | list[str] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -38,17 +45,26 @@ class Secret(Words):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.env is None) == (self.file is None) or not (self.env or self.file):
+        places = [each for each in (self.env, self.file, self.command) if each is not None]
+        if len(places) != 1 or not places[0]:
             raise ValueError(_POINT)
         return self
 
-    def reader(self) -> TokenReader:
+    def secret(self, what: str = "secret") -> SecretReader:
         """Reads it when it is needed."""
-        return token_from_env(self.env) if self.env else token_from_file(self.file or "")
+        if self.env:
+            return secret_from_env(self.env, what)
+        if self.command:
+            return secret_from_command(self.command, what)
+        return secret_from_file(self.file or "", what)
+
+    def reader(self) -> TokenReader:
+        """Reads it as a token."""
+        return token_from(self.secret("token"))
 
     def key(self, client_id: str | None) -> KeyReader:
         """Reads it as a client's private key."""
-        return key_from_env(self.env, client_id) if self.env else key_from_file(self.file or "", client_id)
+        return key_from_file(self.file, client_id) if self.file else key_from(self.secret("key"), client_id)
 
 
 class Client(Words):
@@ -64,61 +80,133 @@ class Client(Words):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.user is None) != (self.password is None):
-            raise ValueError("user and password belong together")
-        if self.key and (self.secret or self.password):
-            raise ValueError("has a key; no secret or password goes with it")
-        if not (self.key or self.secret or self.password):
-            raise ValueError("needs a secret, a key (a private one), or user and password")
-        if self.token_url is None and self.key is None:
-            raise ValueError("needs a token_url")
-        if self.id is None and self.key is None:
-            raise ValueError("needs an id")
+        if problem := _problem_of({name for name in self.model_fields_set if getattr(self, name)}):
+            raise ValueError(problem)
         return self
 
     def source(self) -> TokenSource:
         """Where its tokens come from."""
-        secret = self.secret.reader().read if self.secret else None
-        if self.key is not None:
-            return PrivateKeyJwt(self.token_url or NERSC_TOKEN_URL, self.key.key(self.id), self.scope)
-        if self.password is not None:
-            return PasswordGrant(
-                self.token_url or "",
-                self.id or "",
-                self.user or "",
-                self.password.reader().read,
-                secret,
-                self.scope,
-            )
-        return ClientCredentials(self.token_url or "", self.id or "", secret or "", scope=self.scope)
+        return _source(
+            self.token_url or "",
+            self.id or "",
+            secret=self.secret.secret() if self.secret else None,
+            key=self.key.key(self.id) if self.key else None,
+            user=self.user or "",
+            password=self.password.secret("password") if self.password else None,
+            scope=self.scope,
+        )
 
 
-# A variable of the environment, and the word of the table that it points with.
-_POINTERS = {
-    "client_secret": ("secret", "env"),
-    "client_key": ("key", "env"),
-    "client_key_file": ("key", "file"),
-    "client_password": ("password", "env"),
-}
+def client_tokens(
+    origin: str,
+    *,
+    id: str = "",
+    token_url: str = "",
+    secret: str = "",
+    key: str = "",
+    user: str = "",
+    password: str = "",
+    scope: str = "",
+) -> TokenSource:
+    """Where the tokens of a client come from whose secrets are in hand, as an engine's store gives them.
+
+    Args:
+        origin: What holds them, for messages.
+        id: Of the client; a key may tell it.
+        token_url: The token endpoint; with a key NERSC's if there is none.
+        secret: Of the client.
+        key: Its private one, as PEM or JWK.
+        user: A person's name, where the endpoint allows it,
+        password: and what belongs to it.
+        scope: Blank-separated, where the endpoint wants any.
+
+    Raises:
+        UsageError: if these words make no client.
+    """
+    words = {"id": id, "token_url": token_url, "secret": secret, "key": key}
+    words |= {"user": user, "password": password}
+    if problem := _problem_of({name for name, value in words.items() if value}):
+        raise UsageError(f"the client of {origin} {problem}")
+
+    def held(value: str, what: str) -> SecretReader:
+        digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+        return SecretReader(lambda: value, f"the {what} of {origin} (…{digest})", mendable=False)
+
+    return _source(
+        token_url,
+        id,
+        secret=held(secret, "secret") if secret else None,
+        key=key_from(held(key, "key"), id or None) if key else None,
+        user=user,
+        password=held(password, "password") if password else None,
+        scope=scope,
+    )
+
+
+def _problem_of(given: set[str]) -> str | None:
+    """What is wrong with a client that has these words."""
+    if ("user" in given) != ("password" in given):
+        return "user and password belong together"
+    if "key" in given and given & {"secret", "password"}:
+        return "has a key; no secret or password goes with it"
+    if not given & {"key", "secret", "password"}:
+        return "needs a secret, a key (a private one), or user and password"
+    missing = [] if "key" in given else [name for name in ("token_url", "id") if name not in given]
+    return f"needs {'an' if missing[0] == 'id' else 'a'} {missing[0]}" if missing else None
+
+
+def _source(
+    token_url: str,
+    id: str,
+    *,
+    secret: SecretReader | None,
+    key: KeyReader | None,
+    user: str,
+    password: SecretReader | None,
+    scope: str,
+) -> TokenSource:
+    if key is not None:
+        return PrivateKeyJwt(token_url or NERSC_TOKEN_URL, key, scope)
+    if password is not None:
+        return PasswordGrant(token_url, id, user, password, secret, scope)
+    return ClientCredentials(token_url, id, secret or "", scope)
+
+
+_PLACES = ("", "_file", "_command")
+_SECRETS = ("client_secret", "client_key", "client_password")
+_PLAIN = {"client_id": "id", "client_user": "user", "token_url": "token_url", "scope": "scope"}
+
+
+def pointer_from_env(prefix: str, found: Mapping[str, str], name: str) -> dict[str, str]:
+    """Where variables say that a secret is: in one of them, in the file or from the command that one names.
+
+    Args:
+        prefix: Of the variables' names.
+        found: The variables that are set, by the rest of their names in small letters.
+        name: Of the secret.
+
+    Raises:
+        ProfileError: naming both, if two of them say so: nobody knows which one is old.
+    """
+    said = [f"{name}{place}" for place in _PLACES if f"{name}{place}" in found]
+    if len(said) > 1:
+        both = " and ".join(f"{prefix}{each.upper()}" for each in said)
+        raise ProfileError(f"{both} name two secrets where one is used; unset one of them")
+    if not said:
+        return {}
+    place = said[0].removeprefix(name).removeprefix("_")
+    return {place: found[said[0]]} if place else {"env": f"{prefix}{name.upper()}"}
 
 
 def client_from_env(prefix: str, found: Mapping[str, str]) -> dict[str, Any]:
     """The words of a client that variables with this prefix say; empty for none.
 
-    Args:
-        prefix: Of the variables' names.
-        found: The variables that are set, by the rest of their names in small letters.
+    Raises:
+        ProfileError: if a secret is said to be in two places.
     """
-    if not any(word in found for word in ("client_id", "client_key", "client_key_file")):
+    secrets = {name: pointer_from_env(prefix, found, name) for name in _SECRETS}
+    if "client_id" not in found and not secrets["client_key"]:
         return {}
-    words: dict[str, Any] = {
-        word: found[name]
-        for name, word in (("client_id", "id"), ("client_user", "user"), ("token_url", "token_url"))
-        if name in found
-    }
-    words |= {word: found[word] for word in ("scope",) if word in found}
-    pointed = [name for name in _POINTERS if name in found] or ["client_secret"]
-    for name in pointed:
-        word, place = _POINTERS[name]
-        words[word] = {place: found[name] if place == "file" else f"{prefix}{name.upper()}"}
-    return words
+    words: dict[str, Any] = {word: found[name] for name, word in _PLAIN.items() if name in found}
+    pointed = {name.removeprefix("client_"): where for name, where in secrets.items() if where}
+    return words | (pointed or {"secret": {"env": f"{prefix}CLIENT_SECRET"}})

@@ -3,7 +3,7 @@
 ```toml
 [nersc]
 url = "https://api.iri.nersc.gov/api/v2"
-token = { file = "~/.config/iri/nersc.token" }      # or { env = "NERSC_TOKEN" }
+token = { file = "~/.config/iri/nersc.token" }  # or { env = "NAME" }, or { command = ["scontrol", "token"] }
 resource = "perlmutter"
 account = "m1234"
 
@@ -16,7 +16,7 @@ A client in place of a token, which fetches tokens by itself:
 
 ```toml
 [nersc.client]            # with a private key; without token_url NERSC's
-key = { file = "~/.superfacility/key.pem" }
+key = { file = "~/.superfacility/key.pem" }  # or the folder
 
 [cscs.client]             # with a secret
 id = "…"
@@ -30,7 +30,9 @@ user = "alice"
 password = { file = "~/.config/iri/esnet.password" }
 ```
 
-``IRI_FACILITY_<NAME>_<SETTING>`` overrides one setting, or makes a profile where the file has none.
+``IRI_FACILITY_<NAME>_<SETTING>`` overrides one setting, or makes a profile where the file has none. A secret is
+in one variable (``_TOKEN``, ``_CLIENT_SECRET``, ``_CLIENT_KEY``, ``_CLIENT_PASSWORD``), or with ``_FILE`` or
+``_COMMAND`` behind that name in the file or from the command that it names; two of these are refused.
 
 Globus: a facility's files as a collection shows them, and who speaks to Globus.
 
@@ -44,6 +46,19 @@ lend = true               # files, guards and journals go through the collection
 id = "…"                  # registered at app.globus.org/settings/developers
 secret = { env = "GLOBUS_SECRET" }  # it speaks for itself; without a secret for who ran `iri globus login`
 ```
+
+What a profile may be used for, and what is written down of that (see docs/grants.md):
+
+```toml
+[nersc.grant]             # each of them may be left out; a variable or a caller can only narrow them
+verbs = ["look", "submit", "cancel", "read", "write"]
+accounts = ["m1234"]
+nodes = 4
+node_hours_a_day = 100
+paths = ["/pscratch/sd/a/alice/portal"]
+```
+
+``audit = "off"`` beside the url writes nothing down, "all" looks and reads as well.
 
 ``[globus]`` is no facility. Instead of a client it takes ``token = { env = … }``, a token of Globus Transfer;
 ``person = true`` beside a secret speaks for whoever logged in. ``[olcf.globus.client]`` is for one facility
@@ -65,9 +80,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from iri_common.apis.globus import LOGIN, GlobusCredential
 from iri_common.facility.collections import GlobusSettings
-from iri_common.facility.credentials import Client, Secret, Words, client_from_env
-from iri_common.facility.settings import FacilitySettings, ResourceDefaults, make_settings
+from iri_common.facility.credentials import Client, Secret, Words, client_from_env, pointer_from_env
+from iri_common.facility.settings import FacilitySettings, ResourceDefaults, audit_of, make_settings
 from iri_common.model.errors import AuthError, ProfileError, UsageError
+from iri_common.model.grant import Audit, Grant
 from iri_common.model.ports import TokenSource
 from iri_common.policy.places import place
 
@@ -98,7 +114,7 @@ class _GlobusIdentity(Words):
         secret = self.client.secret
         return GlobusCredential(
             self.client.id,
-            secret.reader().read if secret else None,
+            secret.secret() if secret else None,
             person=self.client.person,
             login=login,
         )
@@ -154,6 +170,8 @@ class _Profile(Words):
     ca_file: str | None = None
     proxy: str | None = None
     poll_seconds: float | None = Field(default=None, gt=0)
+    audit: str | None = None
+    grant: dict[str, Any] | None = None
     globus: _GlobusOfFacility | None = None
     resources: dict[str, _Resource] = Field(default_factory=dict)
 
@@ -174,7 +192,7 @@ class _Profile(Words):
         return self.model_dump(exclude_none=True, exclude=_TABLES)
 
 
-_TABLES = {"token", "client", "globus", "resources"}
+_TABLES = {"token", "client", "grant", "globus", "resources"}
 
 
 def config_file() -> Path:
@@ -200,7 +218,7 @@ def load_globus() -> GlobusCredential | None:
     Raises:
         ProfileError: if that section has a word that is not known.
     """
-    words = _identity_from(GLOBUS_PREFIX, os.environ) or _sections().get(GLOBUS, {})
+    words = _identity_from_env(GLOBUS_PREFIX) or _sections().get(GLOBUS, {})
     try:
         return _GlobusIdentity(**words).credential()
     except ValidationError as error:
@@ -226,6 +244,7 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
         words = {word: value for word, value in words.items() if word not in {"token", "client"}}
     if GLOBUS in stronger:
         words[GLOBUS] = _stronger_globus(words.get(GLOBUS), stronger.pop(GLOBUS))
+    narrower = stronger.pop("grant", None)
     words |= stronger
     if name == GLOBUS or (name not in sections and "url" not in words):
         raise ProfileError(_no_such(name))
@@ -240,9 +259,21 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
         settings["token"] = profile.token_source()
         if profile.globus is not None:
             settings["globus"] = profile.globus.settings(name)
+        grant = (Grant.of(profile.grant) or Grant()).narrowed(Grant.of(narrower))
+        overrides = _kept_to(grant, profile.audit, overrides)
         return make_settings(**{**settings, **profile.plain(), **overrides})
     except (UsageError, AuthError) as error:
         raise ProfileError(f"the profile {name!r} cannot be used: {error}") from None
+
+
+def _kept_to(grant: Grant, audit: str | None, overrides: dict[str, Any]) -> dict[str, Any]:
+    """What a caller says beside a profile: of its grant it can have less, of what is written down more."""
+    moved = [each for each in ("guard_directory", "per_resource") if overrides.get(each) is not None]
+    if grant.paths is not None and moved:
+        raise UsageError(f"its grant names paths: {moved[0]} is the profile's to say")
+    levels = list(Audit)
+    most = max(audit_of(audit or Audit.ACTS), audit_of(overrides.get("audit") or Audit.OFF), key=levels.index)
+    return overrides | {"grant": grant.narrowed(Grant.of(overrides.get("grant"))), "audit": most}
 
 
 def _parsed(name: str, words: dict[str, Any]) -> _Profile:
@@ -281,19 +312,16 @@ def _sections() -> dict[str, dict[str, Any]]:
 
 def _from_env(name: str) -> dict[str, Any]:
     prefix = f"{PREFIX}{name.upper().replace('-', '_')}_"
-    found = {
-        variable.removeprefix(prefix).lower(): value
-        for variable, value in os.environ.items()
-        if variable.startswith(prefix) and value
-    }
+    found = _set_in_env(prefix)
     plain = set(_Profile.model_fields) - _TABLES
     words: dict[str, Any] = {word: value for word, value in found.items() if word in plain}
-    if "token" in found:
-        words["token"] = {"env": f"{prefix}TOKEN"}
-    elif "token_file" in found:
-        words["token"] = {"file": found["token_file"]}
-    elif client := client_from_env(prefix, found):
+    if token := pointer_from_env(prefix, found, "token"):
+        words["token"] = token
+    if client := client_from_env(prefix, found):
         words["client"] = client
+    limits = [each for each in Grant.limits() if f"grant_{each}" in found]
+    if limits:
+        words["grant"] = {each: found[f"grant_{each}"] for each in limits}
     if of_globus := _globus_from_env(prefix, found):
         words[GLOBUS] = of_globus
     return words
@@ -311,15 +339,24 @@ def _stronger_globus(words: object, stronger: dict[str, Any]) -> object:
 def _globus_from_env(prefix: str, found: Mapping[str, str]) -> dict[str, Any]:
     plain = set(_GlobusOfFacility.model_fields) - set(_GlobusIdentity.model_fields)
     words = {word: found[f"globus_{word}"] for word in plain if f"globus_{word}" in found}
-    return words | _identity_from(f"{prefix}GLOBUS_", os.environ)
+    return words | _identity_from_env(f"{prefix}GLOBUS_")
 
 
-def _identity_from(prefix: str, variables: Mapping[str, str]) -> dict[str, Any]:
-    if variables.get(f"{prefix}TOKEN"):
-        return {"token": {"env": f"{prefix}TOKEN"}}
-    if file := variables.get(f"{prefix}TOKEN_FILE"):
-        return {"token": {"file": file}}
-    if client := variables.get(f"{prefix}CLIENT_ID"):
-        secret = f"{prefix}CLIENT_SECRET"
-        return {"client": {"id": client} | ({"secret": {"env": secret}} if variables.get(secret) else {})}
-    return {}
+def _identity_from_env(prefix: str) -> dict[str, Any]:
+    found = _set_in_env(prefix)
+    words: dict[str, Any] = {}
+    if token := pointer_from_env(prefix, found, "token"):
+        words["token"] = token
+    if client := found.get("client_id"):
+        secret = pointer_from_env(prefix, found, "client_secret")
+        words["client"] = {"id": client} | ({"secret": secret} if secret else {})
+    return words
+
+
+def _set_in_env(prefix: str) -> Mapping[str, str]:
+    """The variables that are set, by the rest of their names in small letters."""
+    return {
+        variable.removeprefix(prefix).lower(): value
+        for variable, value in os.environ.items()
+        if variable.startswith(prefix) and value
+    }

@@ -44,13 +44,12 @@ class Hiding:
     """Puts marks in the place of secrets, however those whom we sent them to write them back.
 
     Args:
-        secrets: Each with its mark; what is too short to be one is left.
+        secrets: Each with its mark.
+        shortest: Characters of one: what is shorter may be any word, and is left.
     """
 
-    def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._secrets = {
-            secret: mark for secret, mark in secrets.items() if len(secret.strip()) >= SHORTEST_SECRET
-        }
+    def __init__(self, secrets: Mapping[str, str], shortest: int = SHORTEST_SECRET) -> None:
+        self._secrets = {secret: mark for secret, mark in secrets.items() if len(secret.strip()) >= shortest}
 
     @classmethod
     def of(cls, secrets: Iterable[str]) -> Hiding:

@@ -1,0 +1,31 @@
+"""What a token tells of itself, if it is one that does (a JWT, RFC 7519); nothing of it is verified here."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+
+def claims_of(token: str) -> Mapping[str, object]:
+    """Its claims; empty for a token that is opaque."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        claims: Any = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return cast("Mapping[str, object]", claims) if isinstance(claims, dict) else {}
+
+
+def end_of(token: str, now: float) -> float | None:
+    """When it ends, in seconds since the epoch.
+
+    None where it does not tell, and for one that has ended by our clock: that may be wrong, and the facility
+    knows better.
+    """
+    end = claims_of(token).get("exp")
+    known = isinstance(end, int | float) and now < end < now + 10**10
+    return float(cast("float", end)) if known else None

@@ -1,0 +1,126 @@
+"""Where a secret is, and how it is read: a variable, a file of one's own, or what a command writes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import signal
+import stat
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from iri_common.model.errors import AuthError
+from iri_common.policy.telling import told
+
+PATIENCE = 60.0  # seconds for a command: it may ask a person, through an agent of the desktop
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReader:
+    """A secret read anew each time one is needed: what is replaced is noticed.
+
+    Attributes:
+        read: Gives it; raises AuthError with what to do when there is none. It blocks.
+        origin: What it reads.
+        mendable: Somebody outside of this process can put another one there.
+    """
+
+    read: Callable[[], str]
+    origin: str
+    mendable: bool = True
+
+    def __call__(self) -> str:
+        """Read it."""
+        return self.read()
+
+
+def secret_from_env(variable: str, what: str = "secret") -> SecretReader:
+    """What is in an environment variable."""
+    origin = f"the environment variable {variable}"
+
+    def read() -> str:
+        value = os.environ.get(variable, "")
+        if not value:
+            raise AuthError(f"{origin} holds no {what}; set it")
+        return value
+
+    return SecretReader(read, origin, mendable=False)
+
+
+def secret_from_file(path: str | Path, what: str = "secret") -> SecretReader:
+    """What is in a file that nobody else may read (mode 0600 or 0400)."""
+    file = Path(path).expanduser()
+    return SecretReader(lambda: private_text(file, what).strip(), f"the {what} file {file}")
+
+
+def private_text(file: Path, what: str) -> str:
+    """The text of a file that nobody else may read.
+
+    Raises:
+        AuthError: if others may, or if it cannot be read.
+    """
+    try:
+        if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise AuthError(f"others may read the {what} file {file}; run: chmod 600 {file}")
+        return file.read_text()
+    except OSError as error:
+        raise AuthError(f"the {what} file {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise AuthError(f"the {what} file {file} holds no text") from None
+
+
+def secret_from_command(command: str | Sequence[str], what: str = "secret") -> SecretReader:
+    """What a command writes to its standard output; no shell reads it.
+
+    Raises:
+        AuthError: if it is no command.
+    """
+    words = _words(command)
+    # Another of its words may be a secret after all.
+    digest = hashlib.sha256("\0".join(words).encode(errors="replace")).hexdigest()[:8]
+    origin = f"the command {words[0]} (…{digest})"
+    return SecretReader(lambda: _written_by(words, origin, what), origin)
+
+
+def _words(command: str | Sequence[str]) -> list[str]:
+    try:
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError as error:
+        raise AuthError(f"a command that gives a secret cannot be split into words: {error}") from None
+    if not words or not words[0]:
+        raise AuthError("a command that gives a secret has no words")
+    return words
+
+
+def _written_by(words: list[str], origin: str, what: str) -> str:
+    try:
+        child = subprocess.Popen(
+            [os.path.expanduser(words[0]), *words[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,  # its own children end with it
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it has a NUL character in it"
+        raise AuthError(f"{origin}, which gives the {what}, cannot be run: {reason}") from None
+    with child:
+        try:
+            output, words_of_error = child.communicate(timeout=PATIENCE)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise AuthError(f"{origin} gave no {what} in {PATIENCE:.0f} s") from None
+    if child.returncode:
+        reason = told(words_of_error.decode(errors="replace")) or f"exit code {child.returncode}"
+        raise AuthError(f"{origin} gave no {what}: {reason}")
+    secret = output.decode(errors="replace").strip()
+    if not secret:
+        raise AuthError(f"{origin} gave no {what}: it wrote nothing")
+    return secret
