@@ -18,7 +18,7 @@ from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.http.budget import Budget
 from iri_common.http.session import Session
 from iri_common.http.transport import HttpxTransport, WireSettings
-from iri_common.model.errors import NotFound, Refused, TooLarge
+from iri_common.model.errors import AmbiguousReply, NotFound, Refused, TooLarge, TransferError
 from iri_common.model.facility import Availability
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.state import JobState
@@ -203,3 +203,43 @@ def test_a_profile_names_the_key(place, tmp_path, monkeypatch):
     facility = Facility.from_profile("sf", ledger=FileLedger(tmp_path / "ledger"))
     assert facility.accounts.whoami() == place.user
     assert facility.grades.settle == "lookup"
+
+
+@pytest.fixture
+def facility(place, tmp_path):
+    return Facility(
+        place.superfacility_url,
+        dialect="superfacility",
+        token=PrivateKeyJwt(place.superfacility_token_url, key_from_file(place.superfacility_key)),
+        ledger=FileLedger(tmp_path / "ledger"),
+        poll_seconds=0.05,
+    )
+
+
+def test_nersc_moves_data_between_collections_by_itself(facility, folder):
+    (folder / "data").mkdir()
+    (folder / "data" / "x").write_bytes(b"x" * 1000)
+    storage, here = facility.storage, f"globus://perlmutter{folder}"
+    task = storage.begin_transfer(f"globus://dtn{folder}/data", f"{here}/copy")
+    assert storage.wait_for_transfer(task, timeout=20).bytes_done == 1000
+    assert (folder / "copy" / "x").stat().st_size == 1000
+    with pytest.raises(NotFound):
+        storage.begin_transfer(f"globus://{uuid.uuid4()}/x", f"{here}/more")
+    with pytest.raises(NotFound):
+        storage.transfer(str(uuid.uuid4()))
+
+
+def test_a_transfer_whose_answer_is_lost_is_not_asked_for_again(place, facility, folder):
+    (folder / "x").write_text("x")
+    place.order("lose_reply", "sfStartTransfer", times=1)
+    place.reset_requests()
+    with pytest.raises(AmbiguousReply, match="unknown"):
+        facility.storage.begin_transfer(f"globus://dtn{folder}/x", f"globus://dtn{folder}/there")
+    assert len(place.requests("sfStartTransfer")) == 1
+    (folder / "y").write_text("y")
+    place.order("transfer_fails", job="doomed", code="NO_APPEND_FILESYSTEM", times=1)
+    task = facility.storage.begin_transfer(
+        f"globus://dtn{folder}/y", f"globus://dtn{folder}/here", label="doomed"
+    )
+    with pytest.raises(TransferError, match=task):
+        facility.storage.wait_for_transfer(task, timeout=20)

@@ -280,6 +280,9 @@ class Storage(Face[StorageService]):
 
     locations = blocking(StorageService.locations)
     access_endpoints = blocking(StorageService.access_endpoints)
+    begin_transfer = blocking(StorageService.begin_transfer)
+    transfer = blocking(StorageService.transfer)
+    wait_for_transfer = blocking(StorageService.wait_for_transfer)
 
 
 class AsyncStorage(Face[StorageService]):
@@ -287,6 +290,9 @@ class AsyncStorage(Face[StorageService]):
 
     locations = awaited(StorageService.locations)
     access_endpoints = awaited(StorageService.access_endpoints)
+    begin_transfer = awaited(StorageService.begin_transfer)
+    transfer = awaited(StorageService.transfer)
+    wait_for_transfer = awaited(StorageService.wait_for_transfer)
 
 
 class Networks(Face[NetworkService]):

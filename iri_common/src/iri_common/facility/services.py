@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
 from iri_common.jobs.operations import settled
-from iri_common.model.errors import NotOffered
+from iri_common.model.dataports import BehalfApi, BehalfDialect
+from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.facility import (
     AccessEndpoint,
     Allocation,
@@ -23,6 +24,11 @@ from iri_common.model.facility import (
     StorageLocation,
 )
 from iri_common.model.ports import ClientsApi, ConcernsApi, Ledger
+from iri_common.model.transfer import TransferTask
+from iri_common.policy.globus_tasks import TaskPace
+from iri_common.policy.pace import Pace
+from iri_common.transfers.behalf import moved
+from iri_common.transfers.ends import GlobusEnd, parse_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ class AccountService(Service):
 
 
 class StorageService(Service):
-    """Where data belongs."""
+    """Where data belongs, and what the facility itself moves from one collection to another."""
 
     async def locations(
         self, resource: str | None = None, *, logical_name: str | None = None, project: str | None = None
@@ -142,3 +148,64 @@ class StorageService(Service):
         storage = resource or settings.storage
         resource_id = (await self.door.own_file_system(storage, settings.resource)).id
         return (await self.door.dialect.storage.access_endpoints(resource_id, protocol=protocol)).value
+
+    async def begin_transfer(self, source: str, target: str, *, label: str = "iri-workflows") -> str:
+        """Have the facility's own Globus move a file or a directory; no login at Globus is needed.
+
+        What is asked for twice is moved twice: nothing tells whether a request arrived whose answer was lost.
+
+        Args:
+            source: ``globus://<collection>/<path>`` of a file or a directory; the collection by its id, or
+                as the facility calls one of its own: at NERSC ``dtn``, ``perlmutter`` and ``hpss``.
+            target: Likewise, of the directory that a file goes into, or that a directory becomes.
+            label: What Globus calls it.
+
+        Returns:
+            The id of Globus' task.
+
+        Raises:
+            NotOffered: if this facility has no such thing.
+            Conflict: if a transfer of the same paths is under way.
+            AmbiguousReply: if no answer came: look at app.globus.org/activity before asking again.
+        """
+        one, other = _in_collection(source), _in_collection(target)
+        collections = one.collection, other.collection
+        return (await self._behalf().begin(collections, one.path, other.path, label)).value
+
+    async def transfer(self, task_id: str) -> TransferTask:
+        """Look at what :meth:`begin_transfer` began."""
+        return (await self._behalf().look(task_id)).value
+
+    async def wait_for_transfer(self, task_id: str, *, timeout: float | None = None) -> TransferTask:
+        """Wait for its end, over any outage.
+
+        Globus tries for a day to move what it cannot read or write, and this API tells nothing of that.
+
+        Args:
+            task_id: As :meth:`begin_transfer` gave it.
+            timeout: Seconds to wait at most; the transfer is not touched when they are over.
+
+        Raises:
+            TransferError: if it failed or was canceled.
+            WaitTimeout: if ``timeout`` seconds were not enough.
+        """
+        pace = self.settings.pace
+        task_pace = TaskPace() if pace == Pace() else TaskPace(pace.quickest)
+        return await moved(self._behalf(), task_id, task_pace, timeout)
+
+    def _behalf(self) -> BehalfApi:
+        dialect = self.door.dialect
+        if not isinstance(dialect, BehalfDialect):
+            raise NotOffered(
+                f"{self.settings.label} begins no transfers by itself; `Transfers` moves data between "
+                "facilities and collections",
+                facility=self.settings.label,
+            )
+        return dialect.behalf
+
+
+def _in_collection(text: str) -> GlobusEnd:
+    end = parse_end(text)
+    if not isinstance(end, GlobusEnd):
+        raise UsageError(f"{text}: write globus://<collection>/<path>")
+    return end

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from iri_common.model.facility import AccessEndpoint, StorageLocation
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
@@ -142,6 +142,35 @@ class RangesApi(Protocol):
         self, resource_id: str, path: str, size: int, pieces: Callable[[], AsyncIterator[bytes]]
     ) -> Done[None]:
         """Write a file of so many bytes; ``pieces`` begins anew each time it is called."""
+        ...
+
+
+class BehalfApi(Protocol):
+    """Transfers between Globus collections that a facility begins by itself, as the user it knows.
+
+    A collection is told by its id, or by the name that the facility has for one of its own.
+    """
+
+    async def begin(self, collections: tuple[str, str], source: str, target: str, label: str) -> Done[str]:
+        """Have a file put into a directory, or all of a directory into another; gives the task's id.
+
+        The collections are those of the source and of the target. Raises Conflict if a transfer of the same
+        paths is under way.
+        """
+        ...
+
+    async def look(self, task_id: str) -> Done[TransferTask]:
+        """A task as it is now."""
+        ...
+
+
+@runtime_checkable
+class BehalfDialect(Protocol):
+    """Beside the ports of a dialect: that of an API that begins transfers on the user's behalf."""
+
+    @property
+    def behalf(self) -> BehalfApi:
+        """Its transfers."""
         ...
 
 

@@ -14,6 +14,7 @@ from iri_common.apis.superfacility.rules import FILE_LIMIT, RULES
 from iri_common.apis.superfacility.status import SuperfacilityStatus
 from iri_common.apis.superfacility.storage import SuperfacilityStorage
 from iri_common.apis.superfacility.tasks import SuperfacilityTasks
+from iri_common.apis.superfacility.transfers import SuperfacilityTransfers
 from iri_common.http.session import Session
 from iri_common.model.dataports import PartsApi, RangesApi
 from iri_common.model.grades import Grades
@@ -49,6 +50,7 @@ class SuperfacilityDialect:
         self.status = SuperfacilityStatus(session)
         self.accounts = SuperfacilityAccounts(session, owner)
         self.storage = SuperfacilityStorage(session)
+        self.behalf = SuperfacilityTransfers(session)
         self.parts: PartsApi | None = None
         self.ranges: RangesApi | None = None
 

@@ -29,6 +29,7 @@ TASK_SECONDS = 0.5
 REPLAYS: Mapping[str, Replay] = {
     "submit_job": Replay.ONCE,
     "cancel_job": Replay.SAFE,
+    "start_transfer": Replay.ONCE,  # the second moves it all again, or finds the first one at work
     "home": Replay.SAFE,
     "ls": Replay.SAFE,
     "head": Replay.SAFE,
@@ -63,6 +64,8 @@ WORDS = (
         r"\binvalid job id\b|\bjob\b.{0,80}?\bnot found\b",
         ("read_job", "read_jobs", "cancel_job"),
     ),
+    _word(Outcome.NOT_FOUND, r"\bnot found\b|\bno (such )?task\b", ("start_transfer", "read_transfer")),
+    _word(Outcome.CONFLICT, r"identical paths", ("start_transfer",)),
     # An sbatch that lost its connection may have been heard: the job's name will tell.
     _word(
         Outcome.AWAY,
@@ -73,7 +76,10 @@ WORDS = (
     ),
     # What keeps the queue from being read says nothing of a job in it.
     _word(Outcome.BROKEN, r"\b(squeue|sacct|slurm\w*)\b", ("read_job", "read_jobs")),
-    _word(Outcome.NOT_FOUND, r"no such file|does not exist|no such (host|machine|project|user)"),
+    _word(
+        Outcome.NOT_FOUND,
+        r"no such file|does not exist|no such (host|machine|project|user|endpoint|collection)",
+    ),
     _word(Outcome.FORBIDDEN, r"permission denied|not permitted|access denied"),
     # A quota that is exceeded is no limit of this API, so neither word is enough alone.
     _word(
@@ -96,7 +102,7 @@ def told_failure(operation: str, value: Any) -> str | None:
     fields = cast("dict[str, object]", value)
     if str(fields.get("status")).upper() != "ERROR":
         return None
-    error = fields.get("error")
+    error = fields.get("error") or fields.get("reason")
     return error if isinstance(error, str) else ""
 
 

@@ -136,6 +136,20 @@ class ClientReply(WireModel):
     expires_at: str = Field(alias="expiresAt", default="")
 
 
+class TransferBegunReply(WireModel):
+    """Schema GlobusTransfer."""
+
+    transfer_id: Id
+
+
+class TransferReply(WireModel):
+    """Schema GlobusTransferResult."""
+
+    globus_status: Annotated[str | None, BeforeValidator(_text)] = None
+    bytes_transferred: Annotated[int | None, BeforeValidator(_count)] = None
+    reason: Annotated[str | None, BeforeValidator(_text)] = None
+
+
 def rows_of(reading: Reading, value: object) -> list[Row]:
     """The rows of squeue or sacct: columns that tell something, all of them texts."""
     output = reading.one(RowsReply, value).output
