@@ -28,6 +28,7 @@ CODES = {
     "WaitTimeout": 7,
     "AuthError": 8,
     "PermissionDenied": 9,
+    "GrantExceeded": 9,
     "NotFound": 10,
     "Refused": 11,
     "Conflict": 11,
@@ -48,6 +49,7 @@ CODES = {
 def made(kind: type[errors.IriError]) -> errors.IriError:
     words = {
         "key": JobKey.of("k"),
+        **dict.fromkeys(("profile", "asked", "allowed"), "words"),
         "ref": REF,
         "run": FlowRun("r", "f", RunState.FAILED),
         "task": ComputeTask("t", ComputeState.FAILED),

@@ -14,6 +14,7 @@ from iri_common.model.compute import ComputeState, ComputeTask
 from iri_common.model.errors import (
     ComputeFailed,
     FlowFailed,
+    GrantExceeded,
     IriError,
     JobFailed,
     JobLost,
@@ -44,6 +45,7 @@ EXTRAS = {
         "job_status": JobStatus(JobState.FAILED, 7, meta={"node": "n1"}),
         "stderr_tail": "oops",
     },
+    GrantExceeded: {"profile": "portal", "asked": "3 nodes", "allowed": "2 nodes at once"},
     JobLost: {"ref": REF},
     WaitTimeout: {"ref": REF},
     StreamLost: {"ref": REF},

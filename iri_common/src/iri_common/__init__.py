@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ComputeFailed,
         Conflict,
         FlowFailed,
+        GrantExceeded,
         IriError,
         JobFailed,
         JobLost,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from iri_common.model.files import FileEntry, FileStat
     from iri_common.model.flows import FlowRun, RunEvent, RunState
     from iri_common.model.grades import Grades
+    from iri_common.model.grant import Grant
     from iri_common.model.job import JobResult, JobStatus
     from iri_common.model.key import JobKey
     from iri_common.model.ledger import Stage
@@ -105,6 +107,7 @@ _HOMES = {
     "auth.client_credentials": ("ClientCredentials",),
     "apis.globus.credentials": ("GlobusCredential",),
     "model.grades": ("Grades",),
+    "model.grant": ("Grant",),
     "model.ledger": ("Stage",),
     "model.logs": ("LogChunk",),
     "jobside.calls": ("ShellCall", "FunctionCall"),
@@ -118,6 +121,7 @@ _HOMES = {
         "UsageError",
         "ProfileError",
         "SpecChanged",
+        "GrantExceeded",
         "NotOffered",
         "AuthError",
         "PermissionDenied",
@@ -205,6 +209,7 @@ __all__ = [
     "FileLedger",
     "Stage",
     "Grades",
+    "Grant",
     "Journal",
     "Asked",
     "MyJob",
@@ -218,6 +223,7 @@ __all__ = [
     "UsageError",
     "ProfileError",
     "SpecChanged",
+    "GrantExceeded",
     "NotOffered",
     "AuthError",
     "PermissionDenied",

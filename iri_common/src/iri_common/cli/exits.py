@@ -9,6 +9,7 @@ from iri_common.model.errors import (
     AuthError,
     ComputeFailed,
     FlowFailed,
+    GrantExceeded,
     IriError,
     JobFailed,
     JobLost,
@@ -47,7 +48,7 @@ class Exit(IntEnum):
     UNCERTAIN = 6, "sent, and whether it arrived is unknown: run the same key again"
     TIMEOUT = 7, "--timeout was reached; the job goes on"
     AUTH = 8, "the token is refused, expired or missing"
-    PERMISSION = 9, "the token is accepted but lacks the right"
+    PERMISSION = 9, "the token, or the grant of the profile, lacks the right"
     NOT_FOUND = 10, "no such job, file or resource"
     REFUSED = 11, "the facility said no to the request"
     DOWN = 12, "the facility is down or unreachable; try again later"
@@ -59,6 +60,7 @@ class Exit(IntEnum):
 
 # In order: the first that fits, so a kind stands before those it is a kind of.
 _KINDS: tuple[tuple[type[IriError], Exit], ...] = (
+    (GrantExceeded, Exit.PERMISSION),
     (UsageError, Exit.USAGE),
     (AuthError, Exit.AUTH),
     (PermissionDenied, Exit.PERMISSION),

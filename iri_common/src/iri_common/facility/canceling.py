@@ -7,6 +7,7 @@ import logging
 import time
 from dataclasses import replace
 
+from iri_common.facility.granted import speak_for
 from iri_common.facility.services import Service
 from iri_common.jobs.generations import newest, tag_of
 from iri_common.jobs.guards import GuardFiles
@@ -44,6 +45,7 @@ class JobCanceling(Service):
             SubmitUncertain: if a job of the key may be there, and nothing can be done about it.
         """
         if isinstance(job, JobKey):
+            speak_for(job)
             where = await self._resource(await self._place_of(job) or resource)
             guards = self.door.guards(where.id, self._guard_root(where), self.settings.storage)
             known = await newest(job, where.id, self.door.dialect, self.ledger, guards)
@@ -51,6 +53,7 @@ class JobCanceling(Service):
             await self._cancel_key(JobKey(job.identity, last), where, since=job.generation)
             return
         ref = self._ref(job)
+        speak_for(ref.key)
         record = await self._record(ref.key)
         several = record is not None and record.generation == ref.key.generation and record.sends > 1
         if ref.job_id and not several:

@@ -7,11 +7,14 @@ import posixpath
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from iri_common.facility.carriers import Making, carrier, makes_directories
 from iri_common.facility.farreach import CollectionReach, FacilityReach
+from iri_common.facility.granted import speak_for
 from iri_common.facility.reach import Reach
 from iri_common.model.errors import IriError, NotFound
+from iri_common.model.grant import Verb
 from iri_common.model.transfer import Move, TransferResult
 from iri_common.policy import globs
 from iri_common.policy.inside import inside
@@ -68,9 +71,27 @@ async def carried(
     """Do the task; asked for again after a crash, it goes on.
 
     Raises:
+        GrantExceeded: if one of its files may not be read, written or taken away there; none was.
         UsageError: if another process carries this transfer now.
         IriError: of a road; what had landed stays.
     """
+    if said.who:
+        speak_for(said.who)
+    if task.gone:
+        await target.admit(Verb.DELETE, task.gone)
+    told = dict[str, Any](road=str(task.plan.road))
+    async with (
+        source.carrying(Verb.READ, [move.source for move in task.moves], told),
+        target.carrying(Verb.WRITE, [move.target for move in task.moves], told),
+    ):
+        result = await _carried(source, target, task, said, source_said, target_said)
+        told |= {"files": result.files, "bytes": result.bytes, "deleted": result.deleted}
+        return result
+
+
+async def _carried(
+    source: Reach, target: Reach, task: Task, said: Said, source_said: str, target_said: str
+) -> TransferResult:
     began = time.monotonic()
     notes = await FileNotes.opened(source.name, target.name, said.who)
     moves = [*task.moves, *task.unchanged]

@@ -14,12 +14,15 @@ from datetime import UTC, datetime, timedelta
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.facility.collections import LentDialect, lent_grades, loan
+from iri_common.facility.granted import Gate, GrantedDialect
 from iri_common.facility.loop import io_loop
 from iri_common.facility.settings import FacilitySettings
 from iri_common.http.budget import Budget
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.session import Session
 from iri_common.http.transport import HttpxTransport
+from iri_common.jobs.audit import AuditLog
+from iri_common.jobs.audit import default_directory as audit_directory
 from iri_common.jobs.guards import GuardFiles, Place
 from iri_common.jobs.logs import Followed
 from iri_common.jobs.operations import settled
@@ -33,7 +36,7 @@ from iri_common.model.job import JobStatus
 from iri_common.model.logfields import about
 from iri_common.model.networkports import NetworkDialect
 from iri_common.model.ports import ClientsApi, Dialect
-from iri_common.model.ref import JobRef
+from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.transfer import CollectionEnd
 from iri_common.policy.collections import shown
 from iri_common.policy.outage import announced
@@ -62,6 +65,8 @@ class Door:
         client: The id of the API client that the token is of, where a person has to replace it when it dies.
         memory: What submits learned.
         followed: The jobs whose output is followed.
+        gate: Before the dialect: what it may be used for, and what is written down of that.
+        own: The dialect without its gate, for the door's own files; None where there is none before it.
     """
 
     dialect: Dialect
@@ -73,6 +78,8 @@ class Door:
     client: Callable[[], str | None] = lambda: None
     memory: DoorMemory = field(default_factory=DoorMemory)
     followed: Followed = field(default_factory=Followed)
+    gate: Gate = field(default_factory=Gate)
+    own: Dialect | None = None
     _pollers: dict[str, Poller] = field(default_factory=dict[str, Poller])
     _guards: dict[_Where, GuardFiles] = field(default_factory=dict[_Where, GuardFiles])
     _incidents: Sequence[Incident] = ()
@@ -117,7 +124,7 @@ class Door:
         key = (resource_id, root, storage)
         if key not in self._guards:
             locate = functools.partial(self._guard_place, *key)
-            self._guards[key] = GuardFiles(self.dialect, locate, root)
+            self._guards[key] = GuardFiles(self.own or self.dialect, locate, root)
         return self._guards[key]
 
     async def _witness(self, ref: JobRef) -> JobStatus | None:
@@ -267,7 +274,42 @@ class Door:
 
 
 def open_door(settings: FacilitySettings) -> Door:
-    """The door for these settings; made once per process. Call it on the I/O loop.
+    """The door for these settings, with its gate; made once per process. Call it on the I/O loop.
+
+    Whoever may do another thing has another gate, before the same connections, token and budget.
+
+    Raises:
+        UsageError: if the certificates cannot be read, or the proxy's URL makes no sense.
+    """
+    shared, doors = _shared_door(settings), io_loop().belongings
+    directory = audit_directory()
+    key = ("gate", settings.door, settings.grant, settings.audit, settings.profile, settings.label, directory)
+    if key not in doors:
+
+        async def names(resource_id: str) -> Sequence[str]:
+            known = await shared.resources()
+            return [each.name for each in known if each.id == resource_id and each.name is not None]
+
+        whose = {
+            "profile": settings.profile,
+            "facility": settings.label,
+            "origin": origin_of(settings.url),
+            "principal": settings.token.identity if settings.token else None,
+        }
+        gate = Gate(settings.grant, settings.audit, whose, names, AuditLog(directory))
+        doors[key] = replace(
+            shared,
+            dialect=GrantedDialect(shared.dialect, gate),
+            gate=gate,
+            own=shared.dialect,
+            _pollers={},
+            _guards={},
+        )
+    return doors[key]
+
+
+def _shared_door(settings: FacilitySettings) -> Door:
+    """What is shared by all who mean the same facility with the same credential.
 
     Raises:
         UsageError: if the certificates cannot be read, or the proxy's URL makes no sense.

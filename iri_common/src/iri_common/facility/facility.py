@@ -48,7 +48,7 @@ class Facility:
         ledger: Where intents are kept; by default files in the user's state directory.
         settings: Further words: name, resource, storage, account, queue, directory, pre_launch,
             guard, guard_directory, on_outage, outage_limit, poll_seconds, ca_file, proxy, dialect, user,
-            site, api_version, globus.
+            site, api_version, grant, audit, globus.
 
     Raises:
         UsageError: for a URL or a word that makes no sense; nothing is sent.

@@ -8,13 +8,15 @@ import copy
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from iri_common.apis.s3 import s3_parts
 from iri_common.facility.collections import Globus, announced, open_globus
 from iri_common.facility.doors import RESOURCES_STAY_FRESH, Door, open_door
+from iri_common.facility.granted import Gate
 from iri_common.facility.loop import io_loop
 from iri_common.facility.profiles import load_globus
 from iri_common.facility.settings import FacilitySettings
@@ -24,10 +26,12 @@ from iri_common.jobs.operations import settled
 from iri_common.model.dataports import PartsApi
 from iri_common.model.errors import IriError, NotFound, NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint, Resource
+from iri_common.model.grant import Verb
 from iri_common.model.logfields import about
 from iri_common.model.ports import ByteWire, Dialect, Ledger
 from iri_common.model.ref import origin_of
 from iri_common.model.transfer import CollectionEnd
+from iri_common.policy.grants import Ask
 from iri_common.policy.offers import Offer, Parts
 from iri_common.transfers.abreast import abreast
 from iri_common.transfers.ends import GlobusEnd
@@ -63,10 +67,21 @@ class _FarReach:
         path: The end's.
         place: Names the file system among all there are.
         readable: The files can be listed, renamed and removed.
+        gate: Before whatever does not pass the dialect.
     """
 
-    def __init__(self, dialect: Dialect, file_system: str, path: str, *, place: str, readable: bool) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        file_system: str,
+        path: str,
+        *,
+        place: str,
+        readable: bool,
+        gate: Gate | None = None,
+    ) -> None:
         self.path = path
+        self.gate = gate or Gate()
         self._place = place
         self.dialect = dialect
         self.file_system = file_system
@@ -119,6 +134,16 @@ class _FarReach:
 
         await abreast(paths, remove, AT_ONCE)
 
+    async def admit(self, verb: Verb, paths: Sequence[str]) -> None:
+        """Raise GrantExceeded unless this may be done with all of them."""
+        await self.gate.admit(Ask(verb, "transfer", (self.file_system,), tuple(paths)))
+
+    def carrying(
+        self, verb: Verb, paths: Sequence[str], told: dict[str, Any]
+    ) -> AbstractAsyncContextManager[None]:
+        """Around whatever is carried, because Globus, HTTPS and signed links pass no dialect."""
+        return self.gate.transfer(verb, self.file_system, paths, self.path, told)
+
     @property
     def far(self) -> FarEnd | None:
         """For what is done file by file; None for a store of objects."""
@@ -138,7 +163,7 @@ class FacilityReach(_FarReach):
         grades = door.dialect.grades
         readable = storage.offers("filesystem") and grades.readable_files
         place = f"{origin_of(end.settings.url)}/{storage.id}"
-        super().__init__(door.dialect, storage.id, end.path, place=place, readable=readable)
+        super().__init__(door.dialect, storage.id, end.path, place=place, readable=readable, gate=door.gate)
         self.settings, self.ledger = end.settings, end.ledger
         self.parts: PartsApi | None = door.dialect.parts
         self._door = door
@@ -203,7 +228,7 @@ class FacilityReach(_FarReach):
         # A file system that has a store beside it keeps its files elsewhere.
         stores = [each for each in told if each.protocol == "s3"] if self._far is None else []
         if self.parts is None and stores:
-            self.parts = s3_parts(stores[0], self.settings.wire)
+            self.parts = self.gate.port("parts", s3_parts(stores[0], self.settings.wire))
         self.collection = self.collection or announced(told, root) or await self._of_storage(root)
         if self.collection is not None:
             credential = settings.credential if settings is not None else None

@@ -118,7 +118,7 @@ class JobService(JobAttaching):
         checked, key = _checked(spec, key)
         gate = self._gate(guard, on_outage, outage_limit)
         where = await gate.opened(lambda: self._where(resource))
-        template = self._submission(checked, where, resource, key, False, guard)
+        template = await self._submission(checked, where, resource, key, False, guard)
         submitter = self._submitter(template)
         known = await gate.passed(
             lambda: newest(key, where.id, self.door.dialect, self.ledger, submitter.guards)
@@ -150,7 +150,7 @@ class JobService(JobAttaching):
         """
         checked, key = _checked(spec, key)
         where = await self._where(resource)
-        submission = masked(self._submission(checked, where, resource, key, False, guard))
+        submission = masked(await self._submission(checked, where, resource, key, False, guard))
         request = self._submitter(submission).request(submission)
         carried = self.settings.kind.credential(self.settings.words)(Token(MASK))
         return preview(submission, request, carried if self.settings.token is not None else {})
@@ -304,7 +304,7 @@ class JobService(JobAttaching):
         seen_before: bool = False,
     ) -> JobRef:
         where = await gate.opened(lambda: self._where(resource))
-        submission = self._submission(spec, where, resource, key, seen_before, guard)
+        submission = await self._submission(spec, where, resource, key, seen_before, guard)
         gate.guarded = submission.guarded
         wall_time = submission.spec.attributes.duration if submission.spec.attributes else None
         await self.door.warn_of_maintenance(where, wall_time)
@@ -327,7 +327,7 @@ class JobService(JobAttaching):
         """The resource, its status no older than a fresh look would tell if it is said to be down."""
         return await self.door.resource_now(resource or self.settings.resource, "compute")
 
-    def _submission(
+    async def _submission(
         self,
         spec: JobSpec,
         where: Resource,
@@ -348,7 +348,9 @@ class JobService(JobAttaching):
         # Nobody but the user knows whether an image has a shell.
         fits = placeable(full.sent(), container_has_shell=bool(guard))
         guarded = wanted and fits and self.door.dialect.grades.guard == "lock"
-        return Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory, spec)
+        made = Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory, spec)
+        await self.door.gate.admit_job(made, where)
+        return made
 
     def _with_ids(self, spec: JobSpec, where: Resource) -> JobSpec:
         """The spec with the ids of the jobs that it waits for, in the place of references.

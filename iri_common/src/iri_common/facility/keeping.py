@@ -266,6 +266,7 @@ class JobKeeping(JobCanceling):
             label=settings.label,
             profile=settings.profile,
             guards=door.guards(submission.resource_id, submission.guard_root, settings.storage),
+            books=door.gate,
         )
 
 

@@ -9,10 +9,12 @@ import posixpath
 import shutil
 import socket
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from iri_common.model.errors import TransferError, UsageError
+from iri_common.model.grant import Verb
 from iri_common.policy.offers import HERE, Offer
 from iri_common.transfers.tree import Links, Tree, local_tree
 
@@ -60,6 +62,16 @@ class Reach(Protocol):
         """Take files and whole directories away."""
         ...
 
+    async def admit(self, verb: Verb, paths: Sequence[str]) -> None:
+        """Raise GrantExceeded unless this may be done with all of them."""
+        ...
+
+    def carrying(
+        self, verb: Verb, paths: Sequence[str], told: dict[str, Any]
+    ) -> AbstractAsyncContextManager[None]:
+        """Around whatever is carried from or to them, over whatever road: admitted, and written down."""
+        ...
+
 
 class HereReach:
     """This machine."""
@@ -99,6 +111,15 @@ class HereReach:
     async def remove(self, paths: Sequence[str]) -> None:
         """Take them away; links, not what they lead to, nor what lies behind one."""
         await asyncio.to_thread(_remove_here, self.path, paths)
+
+    async def admit(self, verb: Verb, paths: Sequence[str]) -> None:
+        """Whatever the user may."""
+
+    def carrying(
+        self, verb: Verb, paths: Sequence[str], told: dict[str, Any]
+    ) -> AbstractAsyncContextManager[None]:
+        """Nothing is written down."""
+        return nullcontext()
 
 
 def require_deletable(source: Reach, target: Reach, tree: Tree) -> None:

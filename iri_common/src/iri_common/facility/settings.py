@@ -14,6 +14,7 @@ from iri_common.facility.collections import GlobusSettings
 from iri_common.facility.dialects import api_kind
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import UsageError
+from iri_common.model.grant import Audit, Grant
 from iri_common.model.ports import TokenSource
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.spec import JobSpec
@@ -89,6 +90,8 @@ class FacilitySettings:
         guard: Jobs check for themselves that they are no doubles, and keep a journal.
         on_outage: What a submit does when the resource or its API is down.
         outage_limit: Seconds that it waits at most, where it waits.
+        grant: What it may be used for.
+        audit: What is written down of that.
         enclave: Whose rules for data hold there; by default as the URL tells.
     """
 
@@ -108,6 +111,8 @@ class FacilitySettings:
     guard: bool = True
     on_outage: OnOutage = OnOutage.WAIT
     outage_limit: float = 3600.0
+    grant: Grant = field(default_factory=Grant)
+    audit: Audit = Audit.ACTS
     enclave: str = ""
 
     def __post_init__(self) -> None:
@@ -116,6 +121,8 @@ class FacilitySettings:
         parts = urlsplit(self.url)
         if parts.query or parts.fragment or parts.username or parts.password:
             raise UsageError(f"a facility's URL has no query, fragment or password in it: {self.label}")
+        if self.audit is Audit.OFF and self.grant.node_hours_a_day is not None:
+            raise UsageError('node_hours_a_day are counted in the audit log: audit cannot be "off" with them')
         if problem := self.kind.problem(self.words):
             raise UsageError(f"{self.label} cannot be used: {problem}")
 
@@ -175,6 +182,8 @@ def make_settings(
     guard_directory: str | None = None,
     on_outage: OnOutage | str = OnOutage.WAIT,
     outage_limit: float | str = 3600.0,
+    grant: Grant | Mapping[str, Any] | None = None,
+    audit: Audit | str = Audit.ACTS,
     ca_file: str | None = None,
     proxy: str | None = None,
     user: str | None = None,
@@ -202,6 +211,8 @@ def make_settings(
         guard=_yes_or_no("guard", guard),
         on_outage=on_outage_of(on_outage),
         outage_limit=seconds_of("outage_limit", outage_limit),
+        grant=Grant.of(grant) or Grant(),
+        audit=audit_of(audit),
         **others,
     )
     if poll_seconds is None:
@@ -221,6 +232,18 @@ def on_outage_of(word: OnOutage | str) -> OnOutage:
     except ValueError:
         words = ", ".join(OnOutage)
         raise UsageError(f"on_outage is one of {words}, not {word!r}") from None
+
+
+def audit_of(word: Audit | str) -> Audit:
+    """The word that a user wrote for what is written down.
+
+    Raises:
+        UsageError: naming the words there are.
+    """
+    try:
+        return Audit(word)
+    except ValueError:
+        raise UsageError(f"audit is one of {', '.join(Audit)}, not {word!r}") from None
 
 
 def seconds_of(setting: str, value: float | str) -> float:

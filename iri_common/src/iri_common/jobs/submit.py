@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iri_common.http import telemetry
+from iri_common.jobs.audit import Books, NoBooks
 from iri_common.jobs.claim import claimed
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
@@ -68,6 +69,7 @@ class Submitter:
         label: What errors call the facility.
         profile: Its configured name, a hint in references.
         guards: Reads what guarded jobs leave; None where nothing can be read.
+        books: Where each send is written down.
     """
 
     dialect: Dialect
@@ -77,6 +79,7 @@ class Submitter:
     label: str
     profile: str | None = None
     guards: GuardFiles | None = None
+    books: Books = field(default_factory=NoBooks)
 
     async def submit(self, submission: Submission) -> JobRef:
         """Make sure that the job of this key is at the facility, and that there is one.
@@ -224,6 +227,16 @@ class _Run:
         return max(0.0, time.time() - written)
 
     async def _send(self, *, keyed: bool) -> Sent:
+        try:
+            async with self._submitter.books.noted(self._submission) as tell:
+                sent = await self._ask(keyed=keyed)
+                tell(sent, self._error)
+                return sent
+        except IriError as error:  # it was not to be sent
+            self._error = error
+            return Sent(outcome_of_ask(error))
+
+    async def _ask(self, *, keyed: bool) -> Sent:
         dialect, answer = self._submitter.dialect, None
         try:
             answer = await dialect.jobs.submit(*_asked(self._submission, keyed=keyed))
@@ -232,9 +245,8 @@ class _Run:
             self._error = error
             return Sent(outcome_of_ask(error) if answer is None else outcome_of_wait(error, answer))
         if not keyed and dialect.grades.settle == "native":
-            self._submitter.memory.keeps_keys = (
-                False  # proved now: what was not offered may have been the job
-            )
+            # Proved now: what was not offered may have been the job.
+            self._submitter.memory.keeps_keys = False
         if not accepted.replayed:
             telemetry.accepted(self._submitter.label, self._submission.resource_id, accepted.job_id)
         if accepted.replayed is not None:
@@ -262,14 +274,8 @@ class _Run:
         if seen.job_id is None:
             seen = await self._look_at_owner(seen)
         if seen.job_id is not None:
-            ref = self._ref(seen.job_id)
-            log.info(
-                "%s found at %s as job %s",
-                self._key,
-                self._submitter.label,
-                seen.job_id,
-                extra=about(ref=ref),
-            )
+            fields, label = about(ref=self._ref(seen.job_id)), self._submitter.label
+            log.info("%s found at %s as job %s", self._key, label, seen.job_id, extra=fields)
         return seen
 
     def _owned(self) -> bool:

@@ -5,6 +5,7 @@ IriError
 ├── UsageError                bad input; nothing was sent
 │   ├── ProfileError          a profile that does not exist or cannot be read
 │   ├── SpecChanged           the key belongs to another spec
+│   ├── GrantExceeded         more than the profile may be used for
 │   └── NotOffered            this door has no such capability (says what could serve instead)
 ├── AuthError                 the credential was refused; a person must act
 ├── PermissionDenied          the credential is fine, the right is missing
@@ -114,6 +115,24 @@ class ProfileError(UsageError):
 
 class SpecChanged(UsageError):
     """A key was used before, for something else: another spec under one key cannot be "the same job"."""
+
+
+class GrantExceeded(UsageError):
+    """More was asked for than the profile may be used for.
+
+    Attributes:
+        profile: Whose grant it is.
+        asked: What for.
+        allowed: What would be, for a person.
+    """
+
+    def __init__(
+        self, message: str, *, profile: str, asked: str, allowed: str, **context: str | int | None
+    ) -> None:
+        super().__init__(message, **context)  # type: ignore[arg-type]
+        self.profile = profile
+        self.asked = asked
+        self.allowed = allowed
 
 
 class NotOffered(UsageError):

@@ -1,0 +1,349 @@
+"""The gate before a dialect: a grant is kept here, and what goes through is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from iri_common.jobs.audit import AuditLog, Tell
+from iri_common.model.dataports import BehalfApi, FilesApi, PartsApi, RangesApi
+from iri_common.model.errors import AmbiguousReply, GrantExceeded, IriError
+from iri_common.model.facility import Resource
+from iri_common.model.grades import Grades
+from iri_common.model.grant import Audit, Grant, Verb
+from iri_common.model.key import JobKey
+from iri_common.model.networkports import NetworksApi
+from iri_common.model.outcome import Answer, Pending
+from iri_common.model.ports import AttachApi, Dialect, JobsApi
+from iri_common.model.streamports import StreamingApi
+from iri_common.model.submission import Submission
+from iri_common.policy.asking import Sent
+from iri_common.policy.classify import Outcome
+from iri_common.policy.grants import Ask, Refusal, refusal
+from iri_common.policy.operations import OPERATIONS, ask_of, job_ask, job_paths
+from iri_common.policy.spending import Fate, fate_of_send, masked
+
+PORTS: Mapping[str, type[Any]] = {
+    "jobs": JobsApi,
+    "files": FilesApi,
+    "parts": PartsApi,
+    "ranges": RangesApi,
+    "networks": NetworksApi,
+    "streaming": StreamingApi,
+    "attaching": AttachApi,
+    "behalf": BehalfApi,
+}
+"""The ports of a dialect that stand behind the gate; its others only look, at what is public or one's own."""
+
+MOST_PATHS = 8  # in a line
+MOST_WORDS = 500  # letters of a reason
+
+_asker: ContextVar[str] = ContextVar("asker", default="")
+_carrying: ContextVar[bool] = ContextVar("carrying", default=False)
+
+
+def speak_for(key: JobKey | str) -> None:
+    """From here on, what this task asks for is asked for under a key."""
+    _asker.set(str(key))
+
+
+async def _unnamed(resource_id: str) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What one profile may be used for, and the log of what it was used for.
+
+    Attributes:
+        grant: The limits.
+        audit: What is written down.
+        whose: What every line says of the door: ``profile``, ``facility``, ``origin``, ``principal``.
+        names: What else a resource is called, by its id.
+        log: Where it is written.
+    """
+
+    grant: Grant = field(default_factory=Grant)
+    audit: Audit = Audit.OFF
+    whose: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    names: Callable[[str], Awaitable[Sequence[str]]] = _unnamed
+    log: AuditLog = field(default_factory=AuditLog)
+
+    # -- jobs
+
+    async def admit_job(self, submission: Submission, where: Resource) -> None:
+        """Refuse what no send could pass; the hours of a day are counted when it is sent.
+
+        Raises:
+            GrantExceeded: saying what would be allowed.
+        """
+        ask = _ask_of_job(submission, (where.id, where.name or ""))
+        await self._require(ask, refusal(self.grant, ask), submission.key)
+
+    @asynccontextmanager
+    async def noted(self, submission: Submission) -> AsyncGenerator[Tell]:
+        """One send of a job; its hours are taken before, and given back if it came to nothing.
+
+        Raises:
+            GrantExceeded: if the hours of the day are spent.
+            IriError: if they cannot be counted.
+        """
+        ask = _ask_of_job(submission, (submission.resource_id,))
+        entry = self._entry(ask, submission.key) | {"tag": submission.key.tag, "spec": _facts(submission)}
+        if self.grant.node_hours_a_day is not None:
+            entry |= await self._reserved(entry, ask, submission.key)
+        else:
+            await self._add(entry)
+        fate, told = Fate.UNCERTAIN, dict[str, Any]()
+
+        def tell(sent: Sent, error: IriError | None) -> None:
+            nonlocal fate
+            fate = fate_of_send(sent)
+            if sent.job_id is not None:
+                told["job"] = sent.job_id
+            if error is not None and sent.outcome is not Outcome.OK:
+                told["why"] = masked(str(error), submission.spec.sent())[:MOST_WORDS]
+
+        try:
+            yield tell
+        finally:
+            kept = {word: entry[word] for word in ("grant", "tag", "hours") if word in entry}
+            await self._add({"act": entry["act"], "fate": fate, **kept, **told})
+
+    async def _reserved(self, entry: Mapping[str, Any], ask: Ask, key: JobKey) -> Mapping[str, Any]:
+        hours = ask.job.hours or 0.0 if ask.job is not None else 0.0
+        budget = {"grant": self.whose.get("profile") or self.whose.get("facility", ""), "hours": hours}
+
+        def judge(spent: float) -> Refusal | None:
+            return refusal(replace(self.grant, resources=None), ask, spent)
+
+        refused = await asyncio.to_thread(self.log.reserve, {**entry, **budget}, judge)
+        await self._require(ask, refused, key)
+        return budget
+
+    # -- everything else
+
+    async def admit(self, ask: Ask) -> None:
+        """Let something pass, or refuse it.
+
+        Raises:
+            GrantExceeded: saying what would be allowed.
+        """
+        if self.grant.resources is not None and ask.resource:
+            ask = replace(ask, resource=(*ask.resource, *await self.names(ask.resource[0])))
+        await self._require(ask, refusal(self.grant, ask))
+
+    @asynccontextmanager
+    async def act(self, ask: Ask, told: dict[str, Any] | None = None) -> AsyncGenerator[None]:
+        """Something that is done: admitted, and written down before and after.
+
+        Args:
+            ask: What.
+            told: For the line that says what came of it; may be filled meanwhile.
+
+        Raises:
+            GrantExceeded: if it is not allowed.
+        """
+        await self.admit(ask)
+        if not self._writes_down(ask.verb):
+            yield
+            return
+        entry, fate, last = self._entry(ask), Fate.UNCERTAIN, told if told is not None else {}
+        await self._add(entry)
+        try:
+            yield
+            fate = Fate.DONE
+        except IriError as error:
+            fate = Fate.UNCERTAIN if isinstance(error, AmbiguousReply) else Fate.REFUSED
+            last["why"] = str(error)[:MOST_WORDS]
+            raise
+        finally:
+            await self._add({"act": entry["act"], "fate": fate, **last})
+
+    @asynccontextmanager
+    async def transfer(
+        self, verb: Verb, resource: str, paths: Sequence[str], top: str, told: dict[str, Any]
+    ) -> AsyncGenerator[None]:
+        """Files that are carried over whatever road: admitted one by one, written down as one act.
+
+        Args:
+            verb: READ or WRITE.
+            resource: The file system.
+            paths: All of them.
+            top: What they are written down as.
+            told: As in :meth:`act`.
+        """
+        ask = Ask(verb, "transfer", (resource,), tuple(paths))
+        await self.admit(ask)
+        async with self.act(replace(ask, paths=(top,)), told):
+            outer = _carrying.set(True)
+            try:
+                yield
+            finally:
+                _carrying.reset(outer)
+
+    def port(self, name: str, api: Any) -> Any:
+        """A port behind the gate; None if there is none."""
+        return None if api is None else _Port(name, api, self)
+
+    def _writes_down(self, verb: Verb) -> bool:
+        if self.audit is Audit.ACTS:
+            return verb not in {Verb.LOOK, Verb.READ} and not _carrying.get()
+        return self.audit is Audit.ALL
+
+    async def _require(self, ask: Ask, refused: Refusal | None, key: JobKey | None = None) -> None:
+        if refused is None:
+            return
+        if self.audit is not Audit.OFF:
+            why = {"fate": Fate.DENIED, "why": str(refused)[:MOST_WORDS]}
+            await asyncio.to_thread(self.log.add, self._entry(ask, key) | why)
+        profile = self.whose.get("profile") or self.whose.get("facility", "")
+        raise GrantExceeded(
+            f"the grant of {profile} does not allow {refused.asked}; allowed: {refused.allowed}. "
+            "It was not sent; whoever wrote the profile can change its grant",
+            profile=str(profile),
+            asked=refused.asked,
+            allowed=refused.allowed,
+            facility=str(self.whose.get("facility", "")),
+            outcome=str(Outcome.FORBIDDEN),
+        )
+
+    def _entry(self, ask: Ask, key: JobKey | None = None) -> dict[str, Any]:
+        """The first line of an act."""
+        more = len(ask.paths) - MOST_PATHS
+        entry = {
+            "act": secrets.token_hex(6),
+            "fate": Fate.ASKED,
+            "key": str(key) if key is not None else _asker.get(),
+            **self.whose,
+            "verb": ask.verb,
+            "operation": ask.operation,
+            "resource": ask.resource[0] if ask.resource else "",
+            "paths": [*ask.paths[:MOST_PATHS], *([f"and {more} more"] if more > 0 else [])],
+        }
+        return {name: value for name, value in entry.items() if value not in ("", None, [])}
+
+    async def _add(self, entry: Mapping[str, Any]) -> None:
+        if self.audit is not Audit.OFF:
+            await asyncio.to_thread(self.log.add, entry)
+
+
+class GrantedDialect:
+    """A dialect behind a gate.
+
+    Args:
+        api: The dialect.
+        gate: Before it.
+    """
+
+    def __init__(self, api: Dialect, gate: Gate) -> None:
+        self._api, self._gate = api, gate
+        self._parts: tuple[object, Any] = (None, None)
+        self.name = api.name
+        self.jobs: JobsApi = gate.port("jobs", api.jobs)
+        self.files: FilesApi = gate.port("files", api.files)
+        self.ranges: RangesApi | None = gate.port("ranges", api.ranges)
+        self.operations, self.status = api.operations, api.status
+        self.accounts, self.storage = api.accounts, api.storage
+        for port in ("networks", "streaming", "attaching", "behalf"):  # which some dialects have
+            if hasattr(api, port):
+                setattr(self, port, gate.port(port, getattr(api, port)))
+
+    @property
+    def grades(self) -> Grades:
+        """How exactly each promise is kept."""
+        return self._api.grades
+
+    @property
+    def parts(self) -> PartsApi | None:
+        """None where the API signs no links, or is known by now to sign none."""
+        api = self._api.parts
+        if self._parts[0] is not api:
+            self._parts = (api, self._gate.port("parts", api))
+        return self._parts[1]
+
+
+class _Port:
+    """One port behind a gate; an operation that no grant has a word for is refused."""
+
+    def __init__(self, port: str, api: Any, gate: Gate) -> None:
+        self._port, self._api, self._gate = port, api, gate
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._api, name)
+        if not callable(value):
+            return value  # a fact, such as whether parts are brought by a job
+        row = OPERATIONS[self._port].get(name)
+        if row is None:
+            raise AttributeError(f"no grant has a word for the operation {name} of {self._port}")
+        if row.verb is None:
+            return value
+        passing = _reading if (self._port, name) == ("ranges", "read") else _calling
+        return functools.partial(passing, self._gate, self._port, name, value)
+
+
+async def _calling(gate: Gate, port: str, name: str, call: Any, *args: Any, **words: Any) -> Any:
+    ask = _ask_of_call(port, name, args, words)
+    if (port, name) == ("jobs", "submit"):  # who sends it writes down what came of it
+        await gate.admit(ask)
+        return await call(*args, **words)
+    told = dict[str, Any]()
+    async with gate.act(ask, told):
+        answer: Answer[Any] = await call(*args, **words)
+        if isinstance(answer, Pending):
+            told["task"] = answer.task_id
+        return answer
+
+
+@asynccontextmanager
+async def _reading(
+    gate: Gate,
+    port: str,
+    name: str,
+    call: Callable[..., AbstractAsyncContextManager[Any]],
+    *args: Any,
+    **words: Any,
+) -> AsyncGenerator[Any]:
+    async with gate.act(_ask_of_call(port, name, args, words)), call(*args, **words) as pieces:
+        yield pieces
+
+
+def _ask_of_call(port: str, name: str, args: tuple[Any, ...], words: Mapping[str, Any]) -> Ask:
+    ask = ask_of(port, name, _signature(port, name).bind(None, *args, **words).arguments)
+    # What a transfer takes away on its way is its own; what it shall take away was admitted before.
+    return replace(ask, verb=Verb.WRITE) if ask.verb is Verb.DELETE and _carrying.get() else ask
+
+
+@functools.cache
+def _signature(port: str, name: str) -> inspect.Signature:
+    return inspect.signature(getattr(PORTS[port], name))
+
+
+def _ask_of_job(submission: Submission, names: tuple[str, ...]) -> Ask:
+    spec = submission.spec.sent()
+    paths = job_paths(spec, root=submission.guard_root or "")
+    return Ask(Verb.SUBMIT, "jobs submit", names, tuple(paths), job_ask(spec))
+
+
+def _facts(submission: Submission) -> dict[str, Any]:
+    """What may be told of a job: neither arguments nor environment."""
+    spec, attributes, resources = submission.spec, submission.spec.attributes, submission.spec.resources
+    facts = {
+        "digest": submission.digest[:16],
+        "name": spec.name,
+        "executable": spec.executable,
+        "account": attributes.account if attributes else None,
+        "queue": attributes.queue_name if attributes else None,
+        "seconds": attributes.duration if attributes else None,
+        "array": attributes.array if attributes else None,
+        "nodes": resources.node_count if resources else None,
+        "processes": resources.process_count if resources else None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}

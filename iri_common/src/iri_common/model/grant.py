@@ -1,0 +1,195 @@
+"""What a profile may be used for: limits that are kept before anything is sent."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, Self, TypeVar, cast
+
+from iri_common.model.errors import UsageError
+
+T = TypeVar("T")
+W = TypeVar("W", bound=str)
+
+
+class Verb(StrEnum):
+    """What is done, in words for whoever writes a grant."""
+
+    LOOK = "look"  # at states, lists, sizes; goes with every other verb
+    SUBMIT = "submit"
+    CANCEL = "cancel"
+    READ = "read"
+    WRITE = "write"  # which replaces, and renames
+    DELETE = "delete"
+    LEASE = "lease"  # of paths through a network, and of message brokers
+
+
+class Audit(StrEnum):
+    """What is written down of what is asked for."""
+
+    OFF = "off"
+    ACTS = "acts"  # what changes something there, and what a grant refused
+    ALL = "all"  # looks and reads as well
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Limits; None is no limit, and an empty one allows nothing of its kind.
+
+    Attributes:
+        verbs: What may be done; "look" is always among them.
+        resources: Machines and file systems, by name or id.
+        accounts: That may be charged.
+        queues: That jobs may wait in.
+        nodes: Of one job, all tasks of an array that may run at once together.
+        node_hours: Of one job: nodes times the time that it asks for.
+        node_hours_a_day: Of all jobs together that were asked for within 24 hours.
+        paths: Directories that files may be in, with all that is below them.
+    """
+
+    verbs: frozenset[Verb] | None = None
+    resources: frozenset[str] | None = None
+    accounts: frozenset[str] | None = None
+    queues: frozenset[str] | None = None
+    nodes: int | None = None
+    node_hours: float | None = None
+    node_hours_a_day: float | None = None
+    paths: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        for name, read in _READERS.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, read(name, value))
+
+    @classmethod
+    def of(cls, words: Grant | Mapping[str, Any] | None) -> Self | None:
+        """A grant from plain words, as a file, a form or the environment gives them; None for none.
+
+        Raises:
+            UsageError: naming the word that is not known, or makes no sense.
+        """
+        if words is None or isinstance(words, cls):
+            return words
+        if not isinstance(words, Mapping):
+            raise UsageError(f"a grant is a table of limits ({_KNOWN}), not {words!r}")
+        if unknown := sorted(set(words) - set(_READERS)):
+            raise UsageError(f"unknown limits of a grant: {', '.join(unknown)} (known: {_KNOWN})")
+        return cls(**words)
+
+    @staticmethod
+    def limits() -> tuple[str, ...]:
+        """The words there are."""
+        return tuple(_READERS)
+
+    @property
+    def limited(self) -> bool:
+        """Whether it limits anything."""
+        return self != Grant()
+
+    def narrowed(self, other: Grant | None) -> Grant:
+        """What both allow: it never allows what this one refuses, nor what the other does."""
+        if other is None:
+            return self
+        return Grant(
+            _both(self.verbs, other.verbs, _common),
+            _both(self.resources, other.resources, _same_names),
+            _both(self.accounts, other.accounts, _common),
+            _both(self.queues, other.queues, _common),
+            _both(self.nodes, other.nodes, min),
+            _both(self.node_hours, other.node_hours, min),
+            _both(self.node_hours_a_day, other.node_hours_a_day, min),
+            _both(self.paths, other.paths, _common_paths),
+        )
+
+    def words(self) -> dict[str, Any]:
+        """The limits there are, as they are written down."""
+        set_ = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            name: sorted(map(str, value)) if isinstance(value, frozenset) else value  # pyright: ignore[reportUnknownArgumentType]
+            for name, value in set_.items()
+            if value is not None
+        }
+
+
+def within(path: str, prefix: str) -> bool:
+    """Whether a plain path is a directory or lies below it; ``/a/bc`` does not lie in ``/a/b``."""
+    return path == prefix or path.startswith(f"{prefix.rstrip('/')}/")
+
+
+def _both(one: T | None, other: T | None, meet: Callable[[T, T], T]) -> T | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return meet(one, other)
+
+
+def _common(one: frozenset[W], other: frozenset[W]) -> frozenset[W]:
+    return one & other
+
+
+def _same_names(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """Resources answer to their names in any case."""
+    folded = {each.casefold() for each in other}
+    return frozenset(each for each in one if each.casefold() in folded)
+
+
+def _common_paths(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    inner = {each for each in one if any(within(each, outer) for outer in other)}
+    return frozenset(inner | {each for each in other if any(within(each, outer) for outer in one)})
+
+
+def _paths(name: str, value: object) -> frozenset[str]:
+    found = _texts(name, value)
+    if wrong := [each for each in found if not each.startswith("/") or ".." in each.split("/")]:
+        raise UsageError(f"{name} of a grant are absolute, without '..', not {wrong[0]!r}")
+    return frozenset(posixpath.normpath(f"/{each.lstrip('/')}") for each in found)
+
+
+def _texts(name: str, value: object) -> frozenset[str]:
+    """A list of words, or one text with commas between them."""
+    if isinstance(value, str):
+        return frozenset(each.strip() for each in value.split(",") if each.strip())
+    if not isinstance(value, Sequence | Set):
+        raise UsageError(f"{name} of a grant is a list of texts, not {value!r}")
+    found = frozenset(cast("Iterable[object]", value))
+    if wrong := [each for each in found if not isinstance(each, str) or not each]:
+        raise UsageError(f"{name} of a grant is a list of texts, not of {wrong[0]!r}")
+    return cast("frozenset[str]", found)
+
+
+def _verbs(name: str, value: object) -> frozenset[Verb]:
+    try:
+        return frozenset(map(Verb, _texts(name, value))) | {Verb.LOOK}
+    except ValueError:
+        raise UsageError(f"{name} of a grant are of {', '.join(Verb)}, not {value!r}") from None
+
+
+def _hours(name: str, value: Any) -> float:
+    try:
+        hours = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        hours = math.nan
+    if not 0 <= hours < math.inf:
+        raise UsageError(f"{name} of a grant is a number, 0 or more, not {value!r}")
+    return hours
+
+
+def _nodes(name: str, value: Any) -> int:
+    if (count := _hours(name, value)) != int(count):
+        raise UsageError(f"{name} of a grant is a whole number, not {value!r}")
+    return int(count)
+
+
+_READERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "verbs": _verbs,
+    "resources": _texts,
+    "accounts": _texts,
+    "queues": _texts,
+    "nodes": _nodes,
+    "node_hours": _hours,
+    "node_hours_a_day": _hours,
+    "paths": _paths,
+}
+_KNOWN = ", ".join(_READERS)

@@ -1,0 +1,168 @@
+"""What a grant allows, and what would be allowed in its stead. No I/O here."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from iri_common.model.grant import Grant, Verb, within
+
+# What a scheduler is told by a custom attribute and that adds no node, no time, no account and no queue.
+HARMLESS = frozenset(
+    {
+        "comment",
+        "constraint",
+        "dependency",
+        "filesystems",
+        "hold",
+        "licenses",
+        "no-requeue",
+        "requeue",
+        "wckey",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobAsk:
+    """What a job asks for.
+
+    Attributes:
+        nodes: At once; None where it cannot be told.
+        hours: Nodes times time, of all tasks; None where it cannot be told.
+        unclear: Why not.
+        account: To charge.
+        queue: To wait in.
+        partly: Only these things of a job that is there are changed.
+        custom: Words for the scheduler that may be more nodes, more time, another queue or account.
+    """
+
+    nodes: int | None = 1
+    hours: float | None = None
+    unclear: str = ""
+    account: str | None = None
+    queue: str | None = None
+    partly: bool = False
+    custom: tuple[str, ...] = ()
+
+    @property
+    def same_size(self) -> bool:
+        """Whether neither nodes nor time of a job that is there are changed."""
+        return self.partly and self.nodes is None and not self.unclear
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Something that is asked for.
+
+    Attributes:
+        verb: What.
+        operation: The same in words of the ports.
+        resource: All the names of where; empty for nowhere in particular.
+        paths: Of files.
+        job: What of a job.
+    """
+
+    verb: Verb
+    operation: str
+    resource: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    job: JobAsk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a grant does not allow something.
+
+    Attributes:
+        asked: What for.
+        allowed: What would be.
+    """
+
+    asked: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.asked}; allowed: {self.allowed}"
+
+
+def refusal(grant: Grant, ask: Ask, spent_today: float = 0.0) -> Refusal | None:
+    """Why something is not allowed; None if it is.
+
+    Args:
+        grant: The limits.
+        ask: What is asked for.
+        spent_today: Node hours of other jobs that were asked for within a day.
+    """
+    if grant.verbs is not None and ask.verb not in grant.verbs:
+        return Refusal(f"to {ask.verb} ({ask.operation})", f"to {_listed(grant.verbs, ' and to ')}")
+    named = {each.casefold() for each in ask.resource}
+    if grant.resources is not None and named and named.isdisjoint(map(str.casefold, grant.resources)):
+        return Refusal(f"{ask.operation} at {ask.resource[-1]}", f"at {_listed(grant.resources)}")
+    if grant.paths is not None and (refused := _path_refusal(grant.paths, ask.paths)):
+        return refused
+    return _job_refusal(grant, ask.job, spent_today) if ask.job is not None else None
+
+
+def _path_refusal(prefixes: frozenset[str], paths: Iterable[str]) -> Refusal | None:
+    for path in paths:
+        plain = plain_path(path)
+        if plain is None:
+            why = "leads nowhere that could be told from here" if path else "no directory to work in"
+            what = f"the path {path!r}, which {why}" if path else f"a job with {why}"
+            return Refusal(what, f"an absolute path without '..' in {_listed(prefixes)}")
+        if not any(within(plain, prefix) for prefix in prefixes):
+            return Refusal(f"the path {path!r}", f"below {_listed(prefixes)}")
+    return None
+
+
+def plain_path(path: str) -> str | None:
+    """The one way to write a path; None if what it means is another's to say.
+
+    Where ".." leads, links decide, and of a relative path nobody knows what it is relative to.
+    """
+    if not path.startswith("/") or ".." in path.split("/"):
+        return None
+    return posixpath.normpath(f"/{path.lstrip('/')}")
+
+
+def _job_refusal(grant: Grant, job: JobAsk, spent: float) -> Refusal | None:
+    counted = (grant.nodes, grant.node_hours, grant.node_hours_a_day, grant.accounts, grant.queues)
+    if job.custom and any(each is not None for each in counted):
+        asked = f"the custom attribute {job.custom[0]!r}, which may ask for more than can be told from here"
+        return Refusal(asked, _listed(HARMLESS))
+    for what, one, several in (("account", job.account, grant.accounts), ("queue", job.queue, grant.queues)):
+        if several is None or (one is None and job.partly):
+            continue
+        if one is None:
+            return Refusal(f"a job that names no {what}, and would get one by default", _listed(several))
+        if one not in several:
+            return Refusal(f"the {what} {one!r}", _listed(several))
+    if grant.nodes is not None and (job.nodes is None or job.nodes > grant.nodes) and not job.same_size:
+        asked = _amount(job.nodes, "node") if job.nodes is not None else job.unclear
+        return Refusal(asked, f"{_amount(grant.nodes, 'node')} at once")
+    if (grant.node_hours is None and grant.node_hours_a_day is None) or job.same_size:
+        return None
+    return _hours_refusal(grant.node_hours, grant.node_hours_a_day, job, spent)
+
+
+def _hours_refusal(one: float | None, day: float | None, job: JobAsk, spent: float) -> Refusal | None:
+    told = [f"{_amount(one, 'node hour')} a job"] if one is not None else []
+    told += [f"{_amount(day, 'node hour')} a day"] if day is not None else []
+    if job.hours is None:
+        return Refusal(job.unclear, " and ".join(told))
+    if one is not None and job.hours > one:
+        return Refusal(_amount(job.hours, "node hour"), told[0])
+    if day is not None and spent + job.hours > day:
+        left = _amount(max(0.0, day - spent), "node hour")
+        return Refusal(_amount(job.hours, "node hour"), f"{told[-1]}, of which {left} are left")
+    return None
+
+
+def _listed(words: Iterable[str], between: str = ", ") -> str:
+    return between.join(sorted(map(str, words))) or "nothing"
+
+
+def _amount(count: float, what: str) -> str:
+    return f"{count:g} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,175 @@
+"""What each operation of a dialect is in the words of a grant, and what a call asks for. No I/O here."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from iri_common.model.array import indices_of
+from iri_common.model.grant import Verb
+from iri_common.policy.grants import HARMLESS, Ask, JobAsk
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an operation of a port is, in the words of a grant.
+
+    Attributes:
+        verb: Of the grant; None for what goes on with something that was asked for, or sends nothing.
+        paths: The arguments that are paths.
+        spec: The argument that describes a job, or what is to be changed of one.
+        resource: The argument that names the resource; "" for none.
+    """
+
+    verb: Verb | None
+    paths: tuple[str, ...] = ()
+    spec: str = ""
+    resource: str = "resource_id"
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes something there."""
+        return self.verb not in {None, Verb.LOOK, Verb.READ}
+
+
+_FREE = Row(None)
+_LOOK, _LOOK_AT = Row(Verb.LOOK), Row(Verb.LOOK, ("path",))
+_READ, _WRITE = Row(Verb.READ, ("path",)), Row(Verb.WRITE, ("path",))
+_WRITE_TWO = Row(Verb.WRITE, ("source", "target"))
+_UPLOAD = Row(Verb.WRITE, ("upload",))
+_LEASE, _LOOK_ROUND = Row(Verb.LEASE, resource=""), Row(Verb.LOOK, resource="")
+
+# Every operation of the ports that a dialect has of its own. What is missing here is refused.
+OPERATIONS: Mapping[str, Mapping[str, Row]] = {
+    "jobs": {
+        "submit": Row(Verb.SUBMIT, spec="spec"),
+        "submit_request": _FREE,
+        "status": _LOOK,
+        "list": _LOOK,
+        "output_paths": _LOOK,
+        "cancel": Row(Verb.CANCEL),
+        "update": Row(Verb.SUBMIT, spec="changes"),
+    },
+    "files": {
+        **dict.fromkeys(("ls", "checksum", "file_type", "stat"), _LOOK_AT),
+        **dict.fromkeys(("head", "tail", "view", "download"), _READ),
+        **dict.fromkeys(("upload", "chmod", "chown", "mkdir"), _WRITE),
+        "rm": Row(Verb.DELETE, ("path",)),
+        # A link that leads out would open what lies there.
+        "symlink": Row(Verb.WRITE, ("target", "link")),
+        **dict.fromkeys(("cp", "mv", "compress", "extract"), _WRITE_TWO),
+    },
+    "parts": {
+        "begin": _WRITE,
+        **dict.fromkeys(("again", "arrived", "finish", "abandon"), _UPLOAD),
+        "clear": _WRITE,
+        "link": _READ,
+    },
+    "attaching": {"attach": Row(Verb.SUBMIT)},
+    "behalf": {"begin": Row(Verb.WRITE, ("source", "target"), resource=""), "look": _LOOK_ROUND},
+    "ranges": {"read": _READ, "write": _WRITE},
+    "networks": {
+        **dict.fromkeys(("new", "compute", "provision", "modify", "cancel", "delete"), _LEASE),
+        **dict.fromkeys(("status", "find", "verification", "manifest", "profiles"), _LOOK_ROUND),
+    },
+    "streaming": {
+        **dict.fromkeys(("provision", "access", "extend", "release"), _LEASE),
+        **dict.fromkeys(("backends", "clusters", "cluster"), _LOOK_ROUND),
+    },
+}
+
+
+def ask_of(port: str, operation: str, arguments: Mapping[str, Any]) -> Ask:
+    """What a call of a port asks for.
+
+    Args:
+        port: A name of :data:`OPERATIONS`.
+        operation: Of its own, one with a verb.
+        arguments: By name.
+    """
+    row = OPERATIONS[port][operation]
+    if row.verb is None:
+        raise ValueError(f"{port} {operation} asks for nothing")
+    where = (str(arguments[row.resource]),) if row.resource and arguments.get(row.resource) else ()
+    given = [arguments[each] for each in row.paths]
+    paths = [each if isinstance(each, str) else str(each.path) for each in given]
+    if operation == "symlink":
+        paths[0] = posixpath.join(posixpath.dirname(paths[1]), paths[0])
+    job = None
+    if row.spec:
+        # Where a container sees its guard is not the caller's affair: its mounts were judged before that.
+        spec = {name: value for name, value in arguments[row.spec].items() if name != "container"}
+        partly = row.spec == "changes"
+        job, paths = job_ask(spec, partly=partly), list(job_paths(spec, partly=partly))
+    return Ask(row.verb, f"{port} {operation}", where, tuple(paths), job)
+
+
+def job_ask(spec: Mapping[str, Any], *, partly: bool = False) -> JobAsk:
+    """What a spec in its wire form asks for; ``partly`` of changes to a job that is there."""
+    attributes: Mapping[str, Any] = spec.get("attributes") or {}
+    resources: Mapping[str, Any] = spec.get("resources") or {}
+    custom: Mapping[str, Any] = attributes.get("custom_attributes") or {}
+    nodes, hours, unclear = _size(resources, attributes, partly)
+    return JobAsk(
+        nodes=nodes,
+        hours=hours,
+        unclear=unclear,
+        account=attributes.get("account"),
+        queue=attributes.get("queue_name"),
+        partly=partly,
+        custom=tuple(sorted(set(custom) - HARMLESS)),
+    )
+
+
+def _size(
+    resources: Mapping[str, Any], attributes: Mapping[str, Any], partly: bool
+) -> tuple[int | None, float | None, str]:
+    """Nodes at once, node hours, and why one of them cannot be told."""
+    array, seconds = attributes.get("array") or "", attributes.get("duration")
+    if partly:
+        changed = bool(resources or array or seconds)
+        why = "another size for a job that is there, which its other words count in" if changed else ""
+        return None, None, why
+    each, unclear = _nodes(resources)
+    if each is None:
+        return None, None, unclear
+    tasks, at_once = _tasks(array)
+    if not seconds:
+        return each * at_once, None, "a job that names no duration, whose node hours nobody can tell"
+    return each * at_once, each * tasks * seconds / 3600, ""
+
+
+def _nodes(resources: Mapping[str, Any]) -> tuple[int | None, str]:
+    """The nodes of one task, or why they cannot be told."""
+    if nodes := resources.get("node_count"):
+        return nodes, ""
+    processes, on_each = resources.get("process_count") or 1, resources.get("processes_per_node")
+    if on_each:
+        return -(-processes // on_each), ""
+    if processes == 1:
+        return 1, ""
+    return None, f"a job of {processes} processes that names no node_count"
+
+
+def _tasks(array: str) -> tuple[int, int]:
+    """How many there are, and how many may run at once."""
+    if not array:
+        return 1, 1
+    count, limit = len(indices_of(array)), array.partition("%")[2]
+    return count, min(count, int(limit)) if limit else count
+
+
+def job_paths(spec: Mapping[str, Any], *, partly: bool = False, root: str = "") -> Iterable[str]:
+    """The paths that a spec in its wire form names; "" where it works wherever its machine has it."""
+    directory: str = spec.get("directory") or ""
+    if directory or not partly:
+        yield directory
+    for each in ("stdin_path", "stdout_path", "stderr_path"):
+        if path := spec.get(each):
+            yield posixpath.join(directory, path)
+    container: Mapping[str, Any] = spec.get("container") or {}
+    for mount in container.get("volume_mounts") or ():
+        if mount["source"] != root:
+            yield mount["source"]

@@ -1,0 +1,68 @@
+"""What the audit log tells of the node hours that were asked for. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from iri_common.policy.asking import Sent
+from iri_common.policy.classify import Outcome
+
+DAY = 24 * 3600.0  # seconds that a node hour counts in a grant's hours of a day
+MASK = "********"
+SHORTEST = 4  # letters of something that may be a secret
+
+
+class Fate(StrEnum):
+    """What came of an act."""
+
+    ASKED = "asked"  # it was about to be sent; where nothing follows, its process did not live to tell
+    DONE = "done"
+    AGAIN = "again"  # it was an ask of before, found there
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    DENIED = "denied"  # by the grant: nothing was sent
+
+
+_GIVEN_BACK = frozenset({Fate.REFUSED, Fate.AGAIN})
+
+
+def hours_spent(entries: Iterable[Mapping[str, Any]], who: str, since: float) -> Mapping[str, float]:
+    """The node hours that were asked for, by the tag of the key: a second ask of one counts once.
+
+    Args:
+        entries: Of the audit log.
+        who: Whose grant.
+        since: Seconds since the epoch; what was asked for before is over.
+    """
+    open_, given_back = dict[str, tuple[str, float]](), set[str]()
+    for entry in entries:
+        if entry.get("grant") != who or "hours" not in entry or not entry.get("tag"):
+            continue
+        if entry.get("fate") == Fate.ASKED and float(entry["at"]) > since:
+            open_[str(entry["act"])] = (str(entry["tag"]), float(entry["hours"]))
+        elif entry.get("fate") in _GIVEN_BACK:
+            given_back.add(str(entry["act"]))
+    spent = dict[str, float]()
+    for act, (tag, hours) in open_.items():
+        if act not in given_back:
+            spent[tag] = max(hours, spent.get(tag, 0.0))
+    return spent
+
+
+def fate_of_send(sent: Sent) -> Fate:
+    """What came of one send of a job, as far as its hours go."""
+    if sent.outcome is Outcome.OK:
+        return Fate.AGAIN if sent.replayed else Fate.DONE
+    # Of a conflict or a used key it is known that something came under it before.
+    came = sent.outcome.may_have_worked or sent.outcome in {Outcome.CONFLICT, Outcome.KEY_USED}
+    return Fate.UNCERTAIN if came else Fate.REFUSED
+
+
+def masked(text: str, spec: Mapping[str, Any]) -> str:
+    """A text about a job without what its arguments and its environment say; a facility may repeat them."""
+    told = [*spec.get("arguments", ()), *spec.get("environment", {}).values()]
+    for each in sorted({each for each in told if len(each) >= SHORTEST}, key=len, reverse=True):
+        text = text.replace(each, MASK)
+    return text
