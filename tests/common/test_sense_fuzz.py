@@ -52,6 +52,8 @@ CALLS = [
     lambda d: d.networks.new(),
     lambda d: d.networks.compute(LEASE, INTENT, "flow"),
     lambda d: d.networks.provision(LEASE, "i"),
+    lambda d: d.networks.modify(LEASE, INTENT, "flow"),
+    lambda d: d.networks.manifest(LEASE),
     lambda d: d.networks.status(LEASE),
     lambda d: d.networks.find("flow"),
     lambda d: d.networks.verification(LEASE),
@@ -75,13 +77,21 @@ async def asked(call, status, body, kind="application/json"):
 @settings(max_examples=25, deadline=None)
 @given(
     value=replies,
-    inside=st.sampled_from([None, "queries", "instances", "domains"]),
+    inside=st.sampled_from([None, "queries", "instances", "domains", "intents"]),
     status=st.sampled_from([200, 200, 200, 201, 204, 400, 401, 403, 404, 409, 500, 503]),
     kind=KINDS,
 )
 async def test_any_json(call, value, inside, status, kind):
     told = value if inside is None else {"intent_uuid": "i", inside: [value]}
     await asked(call, status, json.dumps(told).encode(), kind)
+
+
+@settings(max_examples=50, deadline=None)
+@given(value=replies)
+async def test_any_manifest(value):
+    for text in (json.dumps({"ports": value}), json.dumps({"ports": [value]}), json.dumps(value), "{"):
+        told = json.dumps({"jsonTemplate": text}).encode()
+        await asked(lambda d: d.networks.manifest(LEASE), 200, told)
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -21,6 +21,7 @@ from iri_common import (
     Facility,
     JobKey,
     LeaseState,
+    NotFound,
     NotOffered,
     PathFailed,
     PathIntent,
@@ -36,6 +37,7 @@ from iri_local_facility import LocalFacility
 
 STEP = 0.04
 PROVISION, CANCEL, DELETE = "^PUT .*/provision", "^PUT .*/cancel", "^PUT .*/delete"
+MODIFY = "^POST .*/modify"
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +267,54 @@ def test_the_next_generation_gives_the_one_before_back(place, net, wanted, key) 
     with pytest.raises(UsageError, match="in the past"):
         net.networks.provision(wanted, key=key)
     net.networks.give_back(later.ref.key)
+
+
+def test_a_path_becomes_another_one(place, net, relay, wanted, key) -> None:
+    path = net.networks.wait(net.networks.provision(wanted, key=key))
+    more = intent(place.sense_ports, mbps=200)
+    changed = net.networks.wait(net.networks.modify(path, more))
+    assert (changed.id, changed.status.words) == (path.id, "MODIFY - READY, STABLE")
+    assert net.networks.provision(more, key=key).ref == path.ref, "the key is for what it is now"
+    net.networks.modify(path, more)
+    with pytest.raises(SpecChanged):
+        net.networks.provision(wanted, key=key)
+    with pytest.raises(Refused, match="feasible path"):
+        net.networks.modify(path, intent(place.sense_ports, mbps=200_000))
+    assert net.networks.wait(path).up, "what cannot be has changed nothing"
+    assert the_only(place, key)["asked"]["modify"] == 1
+    assert list(net.networks.mine()) == [path.ref]
+    net.networks.give_back(key)
+    with pytest.raises(PathFailed):
+        net.networks.modify(path, more)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [lose(MODIFY)],
+        [unseen(MODIFY)],
+        [page(MODIFY, 504), page("^GET .*/instance/", 502)],
+        [Fault(MODIFY, reply=http(200, b'{"serv', "application/json"))],
+    ],
+    ids=["lost", "unseen", "gateway", "cut"],
+)
+def test_a_change_whose_answer_is_lost_is_made_once(place, net, relay, wanted, key, faults) -> None:
+    path = net.networks.wait(net.networks.provision(wanted, key=key))
+    relay.faults += faults
+    assert net.networks.wait(net.networks.modify(path, intent(place.sense_ports, mbps=200))).up
+    assert the_only(place, key)["asked"]["modify"] == 1
+    net.networks.give_back(key)
+
+
+def test_a_manifest_tells_ports_and_vlans(place, net, wanted, key) -> None:
+    path = net.networks.provision(wanted, key=key)
+    ports = net.networks.manifest(net.networks.wait(path))
+    assert [each.uri for each in ports] == place.sense_ports[:2]
+    assert all(3600 <= int(each.vlan) < 3700 for each in ports)
+    assert [(each.node, each.ipv4) for each in ports] == [("ESnet", "")] * 2
+    net.networks.give_back(key)
+    with pytest.raises(NotFound):
+        net.networks.manifest(path)
 
 
 def test_a_path_that_somebody_deleted_is_told(place, net, wanted, key) -> None:

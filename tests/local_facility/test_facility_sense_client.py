@@ -79,6 +79,11 @@ def test_the_life_of_a_path(place: LocalFacility, wrapper: RequestWrapper) -> No
     until(flow, "CREATE - READY")
     flow.instance_modify(intent(place, "life", capacity="2000"), sync="true", proceed="true")
     until(flow, "MODIFY - READY")
+    template = {"ports": [{"port": "?terminal?", "tag": "VLAN ?vlan?", "mac": "?mac?", "sparql": "SELECT …"}]}
+    ports = json.loads(flow.manifest_create(json.dumps(template))["jsonTemplate"])["ports"]
+    assert [each["port"] for each in ports] == place.sense_ports[:2]
+    assert [each.keys() for each in ports] == [{"port", "tag", "mac"}] * 2
+    assert ports[0]["tag"].startswith("VLAN 36")
     flow.instance_operate("cancel", sync="true")
     until(flow, "CANCEL - READY")
     flow.instance_operate("reprovision", sync="true")

@@ -6,7 +6,9 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
+from iri_common.facility.granted import speak_for
 from iri_common.facility.services import Service
+from iri_common.jobs.leasechange import LeaseChange
 from iri_common.jobs.leases import Leases, OnChange
 from iri_common.model.errors import IriError, NotOffered, UsageError
 from iri_common.model.key import JobKey
@@ -16,6 +18,7 @@ from iri_common.model.network import (
     NetworkProfile,
     PathIntent,
     PathOffer,
+    PathPort,
     PathProof,
     Quality,
 )
@@ -60,10 +63,8 @@ class NetworkService(Service):
             SpecChanged: if the key was used for another path, which still stands.
             SubmitUncertain: if nothing tells whether it was taken; the same key settles it later.
         """
-        guaranteed = intent.quality in {Quality.GUARANTEED, Quality.SOFT}
-        if intent.profile is None and guaranteed and not intent.mbps:
-            raise UsageError("a path with guaranteed bandwidth needs mbps; negotiate tells what there is")
-        return await self._leases.provision(intent, key or JobKey.random(), search=key is not None)
+        asker = key or JobKey.random()
+        return await self._leases.provision(_sensible(intent), asker, search=key is not None)
 
     async def status(self, path: NetworkPath | JobRef | str) -> NetworkPath:
         """How a path stands; state MISSING if there is none."""
@@ -83,6 +84,37 @@ class NetworkService(Service):
             WaitTimeout: if it is not up after so many seconds; it is left as it is.
         """
         return await self._leases.wait(self._ref(path), timeout, on_change)
+
+    async def modify(
+        self, path: NetworkPath | JobRef | str, intent: PathIntent, *, timeout: float = LIMIT
+    ) -> NetworkPath:
+        """Have a path that is ready become what is meant now: another bandwidth, another schedule.
+
+        Its key stands for the new intent from then on; :meth:`wait` waits until it is up again.
+
+        Args:
+            path: Which.
+            intent: All of what is wanted, not what is different.
+            timeout: Seconds until it must be ready to be changed, and the change taken.
+
+        Raises:
+            Refused: if the network finds no such path; the one that stands is left as it is.
+            PathFailed: if it is not up, and will not be.
+            WaitTimeout: if it is not ready after so many seconds.
+            SubmitUncertain: if nothing tells whether it was taken; the same call settles it later.
+        """
+        return await LeaseChange(self._leases, self._ref(path), _sensible(intent), timeout).made()
+
+    async def manifest(self, path: NetworkPath | JobRef | str) -> Sequence[PathPort]:
+        """The ports that a path goes through, with the VLANs and addresses that it was given there."""
+        ref = self._ref(path)
+        return (await self._api.manifest(ref.job_id or "")).value
+
+    async def mine(self) -> Sequence[JobRef]:
+        """Those that are on record here; how each stands, :meth:`status` tells."""
+        origin, dialect = origin_of(self.settings.url), self.settings.dialect
+        refs = [JobRef.parse(each.ref) for each in await self.ledger.records()]
+        return [each for each in refs if (each.origin, each.dialect) == (origin, dialect)]
 
     async def verify(self, path: NetworkPath | JobRef | str) -> PathProof:
         """What the sites were seen to have configured."""
@@ -116,6 +148,7 @@ class NetworkService(Service):
             timeout: Seconds for its end.
             because: What it is given back for; counts more than what goes wrong here, which is logged.
         """
+        speak_for(key)
         try:
             await self._leases.give_back(key, timeout)
         except IriError as error:
@@ -153,3 +186,10 @@ class NetworkService(Service):
         ref = JobRef.parse(ref) if isinstance(ref, str) else ref
         self.settings.require_own(ref)
         return ref
+
+
+def _sensible(intent: PathIntent) -> PathIntent:
+    guaranteed = intent.quality in {Quality.GUARANTEED, Quality.SOFT}
+    if intent.profile is None and guaranteed and not intent.mbps:
+        raise UsageError("a path with guaranteed bandwidth needs mbps; negotiate tells what there is")
+    return intent

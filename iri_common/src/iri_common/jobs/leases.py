@@ -36,7 +36,7 @@ from iri_common.policy.pace import Pace
 log = logging.getLogger(__name__)
 
 NETWORK = "network"  # the one resource of an orchestrator, in references
-_ASKS = 4  # requests for one path, each after looks that show nothing of the one before
+ASKS = 4  # requests for one path, each after looks that show nothing of the one before
 _AGAIN = 15.0  # paces after which a cancel that shows no effect is asked for once more
 
 OnChange = Callable[[LeaseStatus], None]
@@ -121,7 +121,7 @@ class Leases:
             key.identity, key.generation, Stage.INTENT, str(ref), intent.digest, time.time(), name=alias
         )
         # On the disk before anything is stored under this id: nobody else could find it again.
-        await self._write(record, owner)
+        await self.write(record, owner)
         return record, found is None
 
     async def _found(self, alias: str, key: JobKey) -> str | None:
@@ -144,7 +144,7 @@ class Leases:
         self, intent: PathIntent, record: LedgerRecord, owner: str, *, fresh: bool
     ) -> NetworkPath:
         ref = JobRef.parse(record.ref)
-        lease_id, intent_id = _id_of(ref), None
+        lease_id, intent_id = id_of(ref), None
         asked, asks, looks = record.stage is not Stage.INTENT, 0, 0
         while True:
             # The network knows nothing yet of an id that is new.
@@ -153,19 +153,19 @@ class Leases:
             following = step(status, asked=asked)
             if following is Step.THERE:
                 if record.stage is not Stage.ACCEPTED:
-                    await self._write(_at(record, Stage.ACCEPTED), owner)
+                    await self.write(_at(record, Stage.ACCEPTED), owner)
                 return NetworkPath(ref, status)
             if following is Step.COMPUTE:
                 intent_id = await self._computed(lease_id, intent, record)
                 record, asked = _at(record, Stage.SENT), True
-                await self._write(record, owner)
+                await self.write(record, owner)
             elif looks < LOOKS:  # what was asked for may not show yet
                 await asyncio.sleep(self.pace.quickest)
                 continue
             elif following is Step.GONE:
                 raise await self._gone(NetworkPath(ref, status))
-            if asks == _ASKS:
-                raise self._uncertain(ref, status)
+            if asks == ASKS:
+                raise self.uncertain(ref, status)
             asks, looks = asks + 1, 0
             await self._sent(lease_id, intent_id, ref)
 
@@ -178,9 +178,10 @@ class Leases:
             facility=self.label,
         )
 
-    def _uncertain(self, ref: JobRef, status: LeaseStatus) -> SubmitUncertain:
+    def uncertain(self, ref: JobRef, status: LeaseStatus) -> SubmitUncertain:
+        """The error for one that was asked for, and nothing of it shows."""
         return SubmitUncertain(
-            f"path {status.lease_id} was asked for {_ASKS} times, and {self.label} shows it as "
+            f"path {status.lease_id} was asked for {ASKS} times, and {self.label} shows it as "
             f"{status.words}; ask again with the same key, or look at it there",
             key=ref.key,
             candidates=(status.lease_id,),
@@ -203,7 +204,8 @@ class Leases:
             await self.ledger.forget(JobKey(record.identity))
             raise
 
-    async def _write(self, record: LedgerRecord, owner: str) -> None:
+    async def write(self, record: LedgerRecord, owner: str) -> None:
+        """Put it on record, if this is still the process to do so."""
         if not await self.ledger.write(record, owner):
             raise Conflict(
                 f"another process took over {record.identity}; ask again with the same key",
@@ -214,7 +216,7 @@ class Leases:
 
     async def look(self, ref: JobRef) -> NetworkPath:
         """How it stands."""
-        return NetworkPath(ref, (await self.api.status(_id_of(ref))).value)
+        return NetworkPath(ref, (await self.api.status(id_of(ref))).value)
 
     async def wait(self, ref: JobRef, timeout: float, on_change: OnChange | None = None) -> NetworkPath:
         """Wait until it is ready and stable.
@@ -223,25 +225,30 @@ class Leases:
             PathFailed: if it will not be.
             WaitTimeout: if it is not after so many seconds; it is left as it is.
         """
-        watch = self._lookout(ref, timeout, on_change)
+        watch = self.lookout(ref, timeout, on_change)
         while True:
             status = await watch.look()
             if status is not None:
                 path = NetworkPath(ref, status)
                 if path.up:
                     return path
-                self._require_hope(path, watch.absent)
+                self.require_hope(path, watch.absent)
             await watch.pause("is not up")
 
-    def _lookout(
-        self, ref: JobRef, timeout: float, on_change: OnChange | None = None
-    ) -> Lookout[LeaseStatus]:
+    def lookout(self, ref: JobRef, timeout: float, on_change: OnChange | None = None) -> Lookout[LeaseStatus]:
+        """Looks at one, up to a limit."""
+
         async def look() -> LeaseStatus:
             return (await self.look(ref)).status
 
         return Lookout(f"path {ref.job_id}", look, ref, self.label, self.pace, timeout, on_change)
 
-    def _require_hope(self, path: NetworkPath, absent: int) -> None:
+    def require_hope(self, path: NetworkPath, absent: int) -> None:
+        """Let nobody wait for a path that will not be up; ``absent`` looks in a row have missed it.
+
+        Raises:
+            PathFailed: if it will not be.
+        """
         status = path.status
         gone = status.missing and absent >= LOOKS
         ends = {
@@ -263,7 +270,7 @@ class Leases:
             PathFailed: if its end fails: what it holds is freed by a person only.
             WaitTimeout: if it has not ended after so many seconds.
         """
-        watch = self._lookout(ref, timeout)
+        watch = self.lookout(ref, timeout)
         canceled_at: float | None = None
         while True:
             status = await watch.look()
@@ -288,7 +295,7 @@ class Leases:
 
     async def _cancel(self, ref: JobRef, *, force: bool) -> None:
         try:
-            await self.api.cancel(_id_of(ref), force=force)
+            await self.api.cancel(id_of(ref), force=force)
         except (AmbiguousReply, Conflict) as error:
             log.info("cancel of path %s: %s; looking at it", ref.job_id, error, extra=about(ref=ref))
         except IriError as error:
@@ -301,7 +308,7 @@ class Leases:
         Raises:
             Conflict: if it stands: its resources would be held by nothing that anybody can see.
         """
-        status = (await self.api.status(_id_of(ref))).value
+        status = (await self.api.status(id_of(ref))).value
         way = way_out(status)
         if way not in {WayOut.DELETE, WayOut.NOTHING}:
             raise Conflict(
@@ -339,7 +346,12 @@ def _at(record: LedgerRecord, stage: Stage) -> LedgerRecord:
     return replace(record, stage=stage, asked_at=record.asked_at or now, written_at=now)
 
 
-def _id_of(ref: JobRef) -> str:
+def id_of(ref: JobRef) -> str:
+    """The network's id.
+
+    Raises:
+        UsageError: if the reference names none.
+    """
     if ref.job_id is None:
         raise UsageError(f"{ref} names no path")
     return ref.job_id

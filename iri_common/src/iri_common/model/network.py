@@ -152,6 +152,7 @@ class LeaseStatus:
         ready: What was asked of it last is done, as far as the network's control goes.
         reserved: Something may be held for it.
         canceled: Its end was asked for.
+        intent_id: Of what was asked of it last, where that is told.
     """
 
     lease_id: str
@@ -161,6 +162,7 @@ class LeaseStatus:
     ready: bool = False
     reserved: bool = True
     canceled: bool = False
+    intent_id: str = ""
 
     @property
     def missing(self) -> bool:
@@ -181,6 +183,25 @@ class PathProof:
     whole: bool
     missing: str = ""
     left: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PathPort:
+    """A port that a path goes through, as it was set up.
+
+    Attributes:
+        uri: Of the port.
+        vlan: Its tag there.
+        node: What holds the port, by its name.
+        ipv4: Address of the path there, where it has one; likewise ``ipv6`` and ``mac``.
+    """
+
+    uri: str
+    vlan: str = ""
+    node: str = ""
+    ipv4: str = ""
+    ipv6: str = ""
+    mac: str = ""
 
 
 @dataclass(frozen=True, slots=True)

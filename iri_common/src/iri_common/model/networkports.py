@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from iri_common.model.network import LeaseStatus, NetworkProfile, PathIntent, PathOffer, PathProof
+from iri_common.model.network import (
+    LeaseStatus,
+    NetworkProfile,
+    PathIntent,
+    PathOffer,
+    PathPort,
+    PathProof,
+)
 from iri_common.model.outcome import Done
 
 
@@ -27,6 +34,13 @@ class NetworksApi(Protocol):
         """
         ...
 
+    async def modify(self, lease_id: str, intent: PathIntent, alias: str) -> Done[None]:
+        """Ask for a lease that is ready to become what is meant now; it is, when the status says so.
+
+        Asked again for the same it is the same path; raises Conflict if it is not ready.
+        """
+        ...
+
     async def status(self, lease_id: str) -> Done[LeaseStatus]:
         """Look at one lease; state MISSING if the network does not know it."""
         ...
@@ -37,6 +51,10 @@ class NetworksApi(Protocol):
 
     async def verification(self, lease_id: str) -> Done[PathProof]:
         """What the sites were seen to have configured."""
+        ...
+
+    async def manifest(self, lease_id: str) -> Done[Sequence[PathPort]]:
+        """What the sites were told to set up."""
         ...
 
     async def cancel(self, lease_id: str, *, force: bool) -> Done[None]:

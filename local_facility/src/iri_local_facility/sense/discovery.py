@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from starlette.requests import Request
 
 from iri_local_facility.facility import Facility
 
-from . import profiles
+from . import manifests, profiles
 from .access import caller
 from .instances import Instance
 from .network import DOMAINS, PORTS
@@ -74,6 +75,16 @@ def _add_traces(router: APIRouter, core: Facility) -> None:
     async def verification(request: Request, instance_id: str) -> dict[str, Any]:
         caller(core, request)
         return _verified(core.sense.get(instance_id))
+
+    @router.post("/service/manifest/{instance_id}/json", operation_id="senseManifest")
+    async def manifest(request: Request, instance_id: str) -> dict[str, str]:
+        caller(core, request)
+        instance = core.sense.get(instance_id)
+        try:
+            template = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            raise Refusal("malformed manifest template: JSON expected", as_json=True) from None
+        return {"jsonTemplate": json.dumps(manifests.filled(template, instance), indent=2)}
 
     @router.get("/logging/logs/{instance_id}", operation_id="senseLogs")
     async def logs(request: Request, instance_id: str) -> list[dict[str, Any]]:

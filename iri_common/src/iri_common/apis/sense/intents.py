@@ -7,6 +7,32 @@ from typing import Any
 
 from iri_common.model.network import PathIntent, Quality
 
+# What is wanted of the model of a path: variables to be put in, and the queries that find them.
+TEMPLATE: Mapping[str, Any] = {
+    "ports": [
+        {
+            "port": "?terminal?",
+            "vlan": "?vlan?",
+            "node": "?node_name?",
+            "ipv4": "?ipv4?",
+            "ipv6": "?ipv6?",
+            "mac": "?mac?",
+            "sparql": (
+                "SELECT DISTINCT ?end ?vlan ?ipv4 ?ipv6 ?mac WHERE { "
+                "?segment a mrs:SwitchingSubnet. ?segment nml:hasBidirectionalPort ?end. "
+                "?end nml:hasLabel ?label. ?label nml:value ?vlan. "
+                'OPTIONAL {?end mrs:hasNetworkAddress ?a. ?a mrs:type "ipv4-address". ?a mrs:value ?ipv4.} '
+                'OPTIONAL {?end mrs:hasNetworkAddress ?b. ?b mrs:type "ipv6-address". ?b mrs:value ?ipv6.} '
+                'OPTIONAL {?end mrs:hasNetworkAddress ?c. ?c mrs:type "mac-address". ?c mrs:value ?mac.} }'
+            ),
+            "sparql-ext": (
+                "SELECT DISTINCT ?terminal ?node_name WHERE { ?terminal nml:hasBidirectionalPort ?end. "
+                "?holder nml:hasBidirectionalPort ?terminal. ?holder nml:name ?node_name. }"
+            ),
+            "required": "true",
+        }
+    ]
+}
 CONNECTION = "Connection 1"
 MOST = "total-block-maximum-bandwidth"  # in bits a second; "maximum-bandwidth" is in Mbit/s by custom
 _AHEAD = "+24h"

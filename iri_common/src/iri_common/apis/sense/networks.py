@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import cast
 from uuid import UUID
 
 from iri_common.apis.reading import Reading, segment
-from iri_common.apis.sense.intents import MOST, document
+from iri_common.apis.sense.intents import MOST, TEMPLATE, document
 from iri_common.apis.sense.states import is_reserved, lease_state, parts
 from iri_common.apis.sense.wire import (
     ComputedReply,
     InstanceReply,
     InstancesReply,
+    ManifestReply,
+    PortReply,
+    PortsReply,
     ProfileReply,
     QueryReply,
     ResultReply,
@@ -26,6 +31,7 @@ from iri_common.model.network import (
     NetworkProfile,
     PathIntent,
     PathOffer,
+    PathPort,
     PathProof,
 )
 from iri_common.model.outcome import Done
@@ -71,6 +77,19 @@ class SenseNetworks:
         await self._act("provision", lease_id, params)
         return Done(None)
 
+    async def modify(self, lease_id: str, intent: PathIntent, alias: str) -> Done[None]:
+        """Taken in the phase READY only; no path for it leaves the one that there is."""
+        request = Request(
+            operation="modify",
+            method="POST",
+            path=f"/instance/{segment(lease_id, 'lease')}/modify",
+            replay=Replay.ONCE,
+            params=[("sync", "false"), ("proceed", "true")],
+            json=document(intent, alias),
+        )
+        await self._session.send(request)
+        return Done(None)
+
     async def status(self, lease_id: str) -> Done[LeaseStatus]:
         """State and configuration in one request, so that they belong together."""
         path = f"/instance/{segment(lease_id, 'lease')}"
@@ -101,6 +120,22 @@ class SenseNetworks:
         missing, left = told.unverified_addition.strip(), told.unverified_reduction.strip()
         refuted = "false" in {told.addition.lower(), told.reduction.lower()}
         return Done(PathProof(not (missing or left or refuted), missing, left))
+
+    async def manifest(self, lease_id: str) -> Done[Sequence[PathPort]]:
+        """The template is filled from the model of what was set up; nothing changes by that."""
+        path = f"/service/manifest/{segment(lease_id, 'lease')}/json"
+        request = Request(operation="manifest", method="POST", path=path, json=TEMPLATE)
+        reading = self._reading("manifest")
+        told = reading.one(ManifestReply, (await self._session.send(request)).value)
+        try:
+            inner: object = json.loads(told.filled)
+        except (ValueError, RecursionError):
+            raise reading.unfit("the manifest is no JSON") from None
+        ports = reading.one(PortsReply, inner).ports
+        rows = [] if ports is None else reading.many(PortReply, ports)
+        return Done(
+            [PathPort(row.port, row.vlan, row.node, row.ipv4, row.ipv6, row.mac) for row in rows if row.port]
+        )
 
     async def cancel(self, lease_id: str, *, force: bool) -> Done[None]:
         """Refused without force unless the instance is ready."""
@@ -139,6 +174,14 @@ def _id_of(row: InstanceReply) -> str:
     return row.reference or row.uuid
 
 
+def _newest(intents: object) -> str:
+    """The id of the last intent of an instance."""
+    rows = cast("list[object]", intents) if isinstance(intents, list) else []
+    last = rows[-1] if rows else None
+    found = cast("dict[str, object]", last).get("id") if isinstance(last, dict) else None
+    return found if isinstance(found, str) else ""
+
+
 def _status(lease_id: str, row: InstanceReply) -> LeaseStatus:
     doing, phase = parts(row.state)
     doing, phase = doing or row.doing, phase or row.phase
@@ -151,4 +194,5 @@ def _status(lease_id: str, row: InstanceReply) -> LeaseStatus:
         ready=phase == "READY",
         reserved=is_reserved(doing, phase, row.last),
         canceled=doing == "CANCEL",
+        intent_id=_newest(row.intents),
     )

@@ -36,7 +36,9 @@ RULES = Rules(
     words=(
         _word(Outcome.NOT_FOUND, "was not found|does not exist"),
         # The number of these is 500 more often than not; the server has read the request and says no.
-        _word(Outcome.INVALID, "feasible path|malformed|invalid|unsupported|not editable", "compute"),
+        _word(
+            Outcome.INVALID, "feasible path|malformed|invalid|unsupported|not editable", "compute", "modify"
+        ),
         _word(Outcome.CONFLICT, r"\blocked\b|\bstate\b|in progress|not ready|not allowed"),
     ),
     remedy="Check the user and the password of the profile",

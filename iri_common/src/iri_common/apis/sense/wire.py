@@ -22,8 +22,14 @@ def _text_or_empty(value: object) -> object:
     return value if isinstance(value, str) else ""
 
 
+def _value_or_empty(value: object) -> object:
+    text = str(value).strip() if isinstance(value, str | int) else ""
+    return "" if text.startswith("?") and text.endswith("?") else text
+
+
 Whole = Annotated[int | None, BeforeValidator(_whole_or_none)]
 Text = Annotated[str, BeforeValidator(_text_or_empty)]
+Value = Annotated[str, BeforeValidator(_value_or_empty)]
 
 
 class ResultReply(WireModel):
@@ -59,6 +65,7 @@ class InstanceReply(WireModel):
     phase: Text = Field("", alias="subState")
     last: Text = Field("", alias="lastState")
     configured: Text = Field("", alias="configState")
+    intents: Any = None
 
 
 class InstancesReply(WireModel):
@@ -74,6 +81,29 @@ class VerificationReply(WireModel):
     unverified_reduction: Text = ""
     addition: Text = ""
     reduction: Text = ""
+
+
+class ManifestReply(WireModel):
+    """Of ``POST /service/manifest/{uuid}/json``; its JSON is a text."""
+
+    filled: str = Field(alias="jsonTemplate")
+
+
+class PortsReply(WireModel):
+    """What is in that text."""
+
+    ports: Any = None
+
+
+class PortReply(WireModel):
+    """A row of it. Of a variable that has no value the row holds the variable."""
+
+    port: Value = ""
+    vlan: Value = ""
+    node: Value = ""
+    ipv4: Value = ""
+    ipv6: Value = ""
+    mac: Value = ""
 
 
 class ProfileReply(WireModel):
