@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from firecrest_kit import Plain
 
 from iri_local_facility import LocalFacility
 
@@ -249,3 +250,16 @@ def test_usage_of_the_allocation_grows(alice, bob) -> None:
     before = used(alice)
     bob.wait(bob.launch("/bin/sleep", "0.2", resources={"node_count": 4}))
     assert used(alice) - before >= 4 * 0.2 / 3600
+
+
+def test_a_batch_script_of_another_face_is_shown_as_what_the_scheduler_made_of_it(facility, alice) -> None:
+    other = Plain(facility)
+    script = "#!/bin/sh\n#SBATCH --nodes=2 --time=3\nsleep 60\n"
+    job = other.submit(script, name="batch", env={"COLOUR": "green"}).json()["jobId"]
+    other.http.close()
+    shown = alice.http.get(f"/compute/status/{alice.cluster}/{job}?include_spec=true").json()["job_spec"]
+    listed = alice.http.post(f"/compute/status/{alice.cluster}?include_spec=true", json={}).json()
+    alice.cancel(job)
+    assert shown == next(each["job_spec"] for each in listed if each["id"] == job)
+    assert (shown["name"], shown["environment"]["COLOUR"]) == ("batch", "green")
+    assert (shown["resources"]["node_count"], shown["attributes"]["duration"]) == (2, 180)

@@ -14,7 +14,7 @@ from iri_local_facility.jobs import Job as JobRecord
 
 from .fields import Limit, Offset, QueryBool
 from .idempotency import Idempotency
-from .jobspec import Job, JobSpec, to_changes, to_job, to_request
+from .jobspec import Job, JobSpec, spec_of, to_changes, to_job, to_request
 from .links import Links
 from .models import Resource
 from .paging import page
@@ -53,7 +53,7 @@ def _add_changes(router: APIRouter, core: Core, version: Version) -> None:
     async def update_job(resource_id: str, job_id: str, spec: JobSpec, user: CurrentUser, key: Any = None):
         async def update() -> dict[str, Any]:
             job = _job(core, user, resource_id, job_id)
-            changes, merged = to_changes(spec, JobSpec(**job.document))
+            changes, merged = to_changes(spec, JobSpec(**spec_of(job)))
             document = merged.model_dump(exclude_unset=True)
             return _shown(core, core.scheduler.update(user, job.id, changes, document))
 

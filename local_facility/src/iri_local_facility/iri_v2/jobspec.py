@@ -187,8 +187,31 @@ def to_job(record: JobRecord, *, include_spec: bool = False) -> dict[str, Any]:
     }
     job: dict[str, Any] = {"id": str(record.id), "status": status}
     if include_spec:
-        job["job_spec"] = record.document
+        job["job_spec"] = spec_of(record)
     return job
+
+
+def spec_of(record: JobRecord) -> dict[str, Any]:
+    """What was asked for; of a batch script of another face, what the scheduler made of it."""
+    request = record.request
+    if request.script is None:
+        return record.document
+    asked = {
+        "executable": request.executable,
+        "directory": request.directory,
+        "name": record.name,
+        "inherit_environment": request.inherit_environment,
+        "environment": request.environment,
+        "stdout_path": request.stdout,
+        "stderr_path": request.stderr,
+        "resources": {"node_count": record.node_count, "process_count": request.process_count},
+        "attributes": {
+            "duration": record.duration,
+            "queue_name": record.queue,
+            "account": record.account,
+        },
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _hold(attributes: JobAttributes) -> bool | None:
