@@ -64,6 +64,7 @@ class NetworkService(Service):
             SubmitUncertain: if nothing tells whether it was taken; the same key settles it later.
         """
         asker = key or JobKey.random()
+        speak_for(asker)
         return await self._leases.provision(_sensible(intent), asker, search=key is not None)
 
     async def status(self, path: NetworkPath | JobRef | str) -> NetworkPath:

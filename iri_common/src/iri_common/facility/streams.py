@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from iri_common.auth.vault import FileVault
 from iri_common.facility.faces import Face, awaited, awaited_watch, blocking, blocking_watch
+from iri_common.facility.granted import speak_for
 from iri_common.facility.services import Service
 from iri_common.jobs.streamleases import LIMIT, OnChange, StreamLeases
 from iri_common.model.errors import IriError, NotOffered
@@ -64,7 +65,9 @@ class StreamService(Service):
             StreamLost: if there was one, and it is gone.
             SubmitUncertain: if nothing tells whether it was taken; the same key settles it later.
         """
-        return await self._leases.provision(intent, key or JobKey.random())
+        asker = key or JobKey.random()
+        speak_for(asker)
+        return await self._leases.provision(intent, asker)
 
     async def status(self, stream: StreamLease | JobRef | str) -> StreamLease:
         """How a cluster stands; state MISSING if there is none."""
@@ -122,6 +125,7 @@ class StreamService(Service):
             timeout: Seconds for its end.
             because: What it is given back for; counts more than what goes wrong here, which is logged.
         """
+        speak_for(key)
         try:
             await self._leases.give_back(key, timeout)
         except IriError as error:

@@ -62,6 +62,7 @@ class Ask:
         resource: All the names of where; empty for nowhere in particular.
         paths: Of files.
         job: What of a job.
+        beside: Other resources, which are needed as well.
     """
 
     verb: Verb
@@ -69,6 +70,7 @@ class Ask:
     resource: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     job: JobAsk | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,11 @@ def refusal(grant: Grant, ask: Ask, spent_today: float = 0.0) -> Refusal | None:
     """
     if grant.verbs is not None and ask.verb not in grant.verbs:
         return Refusal(f"to {ask.verb} ({ask.operation})", f"to {_listed(grant.verbs, ' and to ')}")
-    named = {each.casefold() for each in ask.resource}
-    if grant.resources is not None and named and named.isdisjoint(map(str.casefold, grant.resources)):
-        return Refusal(f"{ask.operation} at {ask.resource[-1]}", f"at {_listed(grant.resources)}")
+    if grant.resources is not None:
+        known = set(map(str.casefold, grant.resources))
+        for names in filter(None, (ask.resource, *((each,) for each in ask.beside))):
+            if known.isdisjoint(map(str.casefold, names)):
+                return Refusal(f"{ask.operation} at {names[-1]}", f"at {_listed(grant.resources)}")
     if grant.paths is not None and (refused := _path_refusal(grant.paths, ask.paths)):
         return refused
     return _job_refusal(grant, ask.job, spent_today) if ask.job is not None else None

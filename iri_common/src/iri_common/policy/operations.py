@@ -20,7 +20,7 @@ class Row:
         verb: Of the grant; None for what goes on with something that was asked for, or sends nothing.
         paths: The arguments that are paths.
         spec: The argument that describes a job, or what is to be changed of one.
-        resource: The argument that names the resource; "" for none.
+        resource: The argument that names the resource, or several; "" for none.
     """
 
     verb: Verb | None
@@ -68,7 +68,10 @@ OPERATIONS: Mapping[str, Mapping[str, Row]] = {
         "link": _READ,
     },
     "attaching": {"attach": Row(Verb.SUBMIT)},
-    "behalf": {"begin": Row(Verb.WRITE, ("source", "target"), resource=""), "look": _LOOK_ROUND},
+    "behalf": {
+        "begin": Row(Verb.WRITE, ("source", "target"), resource="collections"),
+        "look": _LOOK_ROUND,
+    },
     "ranges": {"read": _READ, "write": _WRITE},
     "networks": {
         **dict.fromkeys(("new", "compute", "provision", "modify", "cancel", "delete"), _LEASE),
@@ -92,7 +95,8 @@ def ask_of(port: str, operation: str, arguments: Mapping[str, Any]) -> Ask:
     row = OPERATIONS[port][operation]
     if row.verb is None:
         raise ValueError(f"{port} {operation} asks for nothing")
-    where = (str(arguments[row.resource]),) if row.resource and arguments.get(row.resource) else ()
+    named = arguments.get(row.resource) or ()
+    where = (named,) if isinstance(named, str) else tuple(named)
     given = [arguments[each] for each in row.paths]
     paths = [each if isinstance(each, str) else str(each.path) for each in given]
     if operation == "symlink":
@@ -103,7 +107,7 @@ def ask_of(port: str, operation: str, arguments: Mapping[str, Any]) -> Ask:
         spec = {name: value for name, value in arguments[row.spec].items() if name != "container"}
         partly = row.spec == "changes"
         job, paths = job_ask(spec, partly=partly), list(job_paths(spec, partly=partly))
-    return Ask(row.verb, f"{port} {operation}", where, tuple(paths), job)
+    return Ask(row.verb, f"{port} {operation}", where[:1], tuple(paths), job, beside=where[1:])
 
 
 def job_ask(spec: Mapping[str, Any], *, partly: bool = False) -> JobAsk:
