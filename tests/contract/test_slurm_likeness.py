@@ -144,6 +144,74 @@ def _after(kind: str) -> Callable[[Side], Any]:
     return waits
 
 
+def _records(side: Side, number: int) -> list[tuple[Any, ...]]:
+    """What there is to know of each part of an array; the numbers of its jobs do not compare.
+
+    Nor does the reason of what was cancelled before it began: Slurm leaves what it had waited for.
+    """
+    parts = (
+        "array_task_id",
+        "array_task_string",
+        "array_max_tasks",
+        "job_state",
+        "state_reason",
+        "exit_code",
+    )
+    jobs = side.http.get(f"/job/{number}").json()["jobs"]
+    assert {job["array_job_id"] for job in jobs} == {number}
+    assert len({job["job_id"] for job in jobs}) == len(jobs)
+    known = ({**job, "state_reason": ""} if job["job_state"] == "CANCELLED" else job for job in jobs)
+    return sorted((tuple(job[part] for part in parts) for job in known), key=str)
+
+
+def _recorded(side: Side, number: int, *, until: Callable[[Any], bool]) -> list[tuple[Any, ...]]:
+    deadline = time.monotonic() + 20
+    while not until(records := _records(side, number)):
+        assert time.monotonic() < deadline, records
+        time.sleep(0.05)
+    return records
+
+
+def _all(*states: str) -> Callable[[Any], bool]:
+    return lambda records: all(record[3] in states for record in records)
+
+
+def _array(side: Side) -> Any:
+    script = "exit $((SLURM_ARRAY_TASK_ID + SLURM_ARRAY_TASK_COUNT - 4))"
+    number = side.submit(script, array="0-6:2%2")
+    return _recorded(side, number, until=lambda records: len(records) == 4 and _all(*OVER)(records))
+
+
+def _array_held(side: Side) -> Any:
+    number = side.submit("true", array="0-3,7%2", hold=True)
+    waiting = _records(side, number)
+    return waiting, side.cancel(number), _recorded(side, number, until=_all(*OVER))
+
+
+def _array_canceled(side: Side) -> Any:
+    number = side.submit("exec sleep 30", array="0-3%2")
+    seen = _recorded(side, number, until=lambda records: [each[3] for each in records].count("RUNNING") == 2)
+    time.sleep(0.3)
+    canceled = side.cancel(number), _recorded(side, number, until=_all(*OVER))
+    return seen, canceled, side.cancel(number)
+
+
+def _after_array(kind: str) -> Callable[[Side], Any]:
+    def waits(side: Side) -> Any:
+        array = side.submit("exit $SLURM_ARRAY_TASK_ID", array="0-1")
+        number = side.submit("true", dependency=f"{kind}:{array}")
+        deadline = time.monotonic() + 20
+        while (job := side.job(number))["job_state"] not in OVER:
+            if job["state_reason"] == "DependencyNeverSatisfied":
+                side.cancel(number)
+                return job["job_state"], job["state_reason"]
+            assert time.monotonic() < deadline, job["state_reason"]
+            time.sleep(0.05)
+        return job["job_state"]
+
+    return waits
+
+
 CASES: dict[str, Callable[[Side], Any]] = {
     "exit 3": _ends("exit 3"),
     "success": _ends("true"),
@@ -173,6 +241,14 @@ CASES: dict[str, Callable[[Side], Any]] = {
     "an unknown feature": _refused(constraints="nope"),
     "licenses": _refused(licenses="matlab:1"),
     "a bad array": _refused(array="zzz"),
+    "an array backwards": _refused(array="3-1"),
+    "an array that is too large": _refused(array="0-1001"),
+    "an array": _array,
+    "an array that is held": _array_held,
+    "an array that is cancelled": _array_canceled,
+    "after the success of an array": _after_array("afterok"),
+    "after the failure of an array": _after_array("afternotok"),
+    "after the end of an array": _after_array("afterany"),
     "a bad dependency": _refused(dependency="zzz"),
     "a word for a number": _refused(tasks="many"),
     "a bad list of nodes": _refused(nodes=[1]),

@@ -12,7 +12,9 @@ from .jobs import WAITING, Job, JobTable
 DEPENDENT = "waiting for other jobs"
 NEVER = "waiting for what other jobs have not done"
 
-_TERM = re.compile(r"(after|afterany|afternotok|afterok)((?::\d{1,10}(?:\.\w+)?)+)|singleton")
+_TERM = re.compile(
+    r"(after|afterany|afternotok|afterok)((?::\d{1,10}(?:_(?:\d{1,7}|\*))?(?:\.\w+)?)+)|singleton"
+)
 _Judge = Callable[[Job], bool]
 # When each word is satisfied, once the other job has come to its end or is known not to come to it.
 _SATISFIED: dict[str, _Judge] = {
@@ -33,7 +35,7 @@ def check_terms(text: str) -> None:
         pass
 
 
-def terms(text: str) -> Iterator[tuple[str, list[int]]]:
+def terms(text: str) -> Iterator[tuple[str, list[str]]]:
     """The words of a dependency, each with the jobs that it names.
 
     Raises:
@@ -43,7 +45,7 @@ def terms(text: str) -> Iterator[tuple[str, list[int]]]:
         if (found := _TERM.fullmatch(part)) is None:
             raise Rejected("Job dependency problem")
         named = (found[2] or "").split(":")[1:]
-        yield found[1] or "singleton", [int(name.partition(".")[0]) for name in named]
+        yield found[1] or "singleton", [name.partition(".")[0] for name in named]
 
 
 def waits(job: Job, jobs: JobTable) -> str | None:
@@ -51,9 +53,9 @@ def waits(job: Job, jobs: JobTable) -> str | None:
     if not job.request.dependency:
         return None
     stands = [
-        _singleton(job, jobs) if word == "singleton" else _stands(word, number, jobs)
-        for word, numbers in terms(job.request.dependency)
-        for number in numbers or [0]
+        _singleton(job, jobs) if word == "singleton" else _stands(word, name, jobs)
+        for word, names in terms(job.request.dependency)
+        for name in names or [""]
     ]
     return NEVER if NEVER in stands else DEPENDENT if DEPENDENT in stands else None
 
@@ -66,14 +68,26 @@ def awaited(job: Job) -> str:
     return ",".join(f"{term}({stands})" for term in (job.request.dependency or "").split(","))
 
 
-def _stands(word: str, number: int, jobs: JobTable) -> str | None:
-    try:
-        other = jobs.get(number)
-    except Missing:
-        return None  # nobody waits for a job that nobody knows
-    if _SATISFIED[word](other):
+def _stands(word: str, name: str, jobs: JobTable) -> str | None:
+    others = _named(name, jobs)  # nobody waits for a job that nobody knows
+    satisfied = [_SATISFIED[word](other) for other in others]
+    # An array has failed when all of it is over and one task has; for the rest each of them counts.
+    if word == "afternotok" and any(satisfied) and all(other.finished for other in others):
         return None
-    return NEVER if other.finished else DEPENDENT
+    if all(satisfied):
+        return None
+    return NEVER if all(other.finished for other in others) else DEPENDENT
+
+
+def _named(name: str, jobs: JobTable) -> list[Job]:
+    number, _, index = name.partition("_")
+    tasks = jobs.tasks(int(number))
+    if index not in ("", "*"):
+        return [task for task in tasks if task.array_index == int(index)]
+    try:
+        return tasks or [jobs.get(int(number))]
+    except Missing:
+        return []
 
 
 def _singleton(job: Job, jobs: JobTable) -> str | None:

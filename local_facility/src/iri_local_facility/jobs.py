@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ class JobRequest:
         script_arguments: What the script is called with.
         scheduler: Whose variables a batch script sees: Slurm's (``slurm``) or PBS' (``pbs``).
         dependency: What other jobs must have done before it starts; see `dependencies`.
+        array: The tasks that it is to be run as; see `arrays`.
     """
 
     executable: str
@@ -49,6 +50,7 @@ class JobRequest:
     script_arguments: list[str] = field(default_factory=list)
     scheduler: str = "slurm"
     dependency: str | None = None
+    array: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ class Job:
         restarts: How often it went back to the queue after it had started.
         requeue: Whether it goes back there when the processes that are being ended are gone.
         birth: Start time of process ``pid``, so that a recycled pid is not mistaken for the job.
+        array_job: The id of the array that it is a task of.
+        array_index: Which task of it.
+        array_rest: The indices, if it is shown in the place of all tasks that have not begun.
     """
 
     id: int
@@ -87,6 +92,9 @@ class Job:
     nodes: list[str]
     restarts: int
     requeue: bool
+    array_job: int | None = None
+    array_index: int | None = None
+    array_rest: str = ""
 
     @property
     def finished(self) -> bool:
@@ -120,6 +128,19 @@ class JobTable:
         )
         return self.get(number)
 
+    def add_array(self, indices: Sequence[int], **values: Any) -> Job:
+        """Record a job for each index; the last one bears the array's id, as those who begin get others."""
+        with self._store.together():
+            last = self.add(array_index=indices[-1], **values)
+            last = self.change(last.id, array_job=last.id)
+            for index in indices[:-1]:
+                self.add(array_job=last.id, array_index=index, **values)
+        return last
+
+    def tasks(self, number: int) -> list[Job]:
+        """The jobs of an array in order of their indices; none if that is not the id of one."""
+        return self.where("array_job = ? ORDER BY array_index", number)
+
     def get(self, number: int) -> Job:
         """The job of that number.
 
@@ -152,12 +173,14 @@ class JobTable:
         return self.where(f"state IN ({', '.join('?' * len(states))}) ORDER BY id", *states)
 
     def next_waiting(self, resource_id: str, ready: Callable[[Job], bool]) -> Job | None:
-        """The head of the queue: strictly first in, first out of those that are ready."""
-        passed, after = 0, "resource_id = ? AND state = 'queued' AND id > ? ORDER BY id LIMIT 1"
-        while found := self.where(after, resource_id, passed):
+        """The head of the queue: strictly first in, first out of those that are ready; tasks by index."""
+        place = "COALESCE(array_job, id), COALESCE(array_index, 0)"
+        after = f"resource_id = ? AND state = 'queued' AND ({place}) > (?, ?) ORDER BY {place} LIMIT 1"
+        passed = (0, 0)
+        while found := self.where(after, resource_id, *passed):
             if ready(found[0]):
                 return found[0]
-            passed = found[0].id
+            passed = (found[0].array_job or found[0].id, found[0].array_index or 0)
         return None
 
     def nodes_in_use(self, resource_id: str) -> set[str]:

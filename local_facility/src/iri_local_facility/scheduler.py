@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 from . import handover, processes
 from .accounts import Accounts, User
 from .admission import Admission
+from .arrays import LIMITED, limited, tasks_of
 from .batch import make_tools
 from .dependencies import DEPENDENT, NEVER, waits
 from .errors import Conflict, FacilityError, Missing
@@ -70,7 +72,10 @@ class Scheduler:
         held = "held by user" if admitted.hold else None
         if self._mishaps.holds(user.name, admitted.name or ""):
             held = HELD
-        job = self.jobs.add(
+        add = self.jobs.add
+        if admitted.array is not None:
+            add = functools.partial(self.jobs.add_array, tasks_of(admitted.array)[0])
+        job = add(
             resource_id=self.resource_id,
             user=user.name,
             account=admitted.account,
@@ -111,14 +116,15 @@ class Scheduler:
         return self._sight.acknowledged(job)
 
     def cancel(self, user: User, number: int) -> Job:
-        """End a job: at once if it waits, otherwise as soon as its processes are gone."""
+        """End a job or a whole array: at once if it waits, otherwise as soon as its processes are gone."""
         job = self._real(user, number)
-        if job.state in WAITING:
-            job = self._finish(number, "canceled", "canceled by user", None)
-            self.wake()
-        elif not job.finished:
-            self._end(job, "canceled")
-        return job
+        for each in self.jobs.tasks(number) or [job]:
+            if each.state in WAITING:
+                self._finish(each.id, "canceled", "canceled by user", None)
+                self.wake()
+            elif not each.finished:
+                self._end(each, "canceled")
+        return self.jobs.get(number)
 
     def send_signal(self, user: User, number: int, sent: signal.Signals) -> None:
         """Send a signal to a running job, which makes of it what it will."""
@@ -147,6 +153,19 @@ class Scheduler:
         if not (seen := self._sight.of(found)):
             raise Missing(f"Job {number} not found")
         return seen[0]
+
+    def all_of(self, user: User, number: int) -> list[Job]:
+        """A job as the present request sees it; of an array, all of its tasks.
+
+        Raises:
+            Missing: There is none of that number.
+        """
+        if not (tasks := self.jobs.tasks(number)):
+            return [self.job_of(user, number)]
+        found = self._sight.of([task for task in tasks if task.user == user.name])
+        if not found:
+            raise Missing(f"Job {number} not found")
+        return found
 
     def _real(self, user: User, number: int) -> Job:
         """A job that the user can see, as it is."""
@@ -198,8 +217,8 @@ class Scheduler:
 
     def _ready(self, job: Job) -> bool:
         """Whether a job need not wait for others; its record says whether it does."""
-        waiting = waits(job, self.jobs)
-        if job.message in (DEPENDENT, NEVER) or waiting:
+        waiting = waits(job, self.jobs) or limited(job, self.jobs)
+        if job.message in (DEPENDENT, NEVER, LIMITED) or waiting:
             self.jobs.change(job.id, message=waiting or "waiting for nodes")
         return waiting is None
 

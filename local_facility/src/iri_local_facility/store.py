@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ _ADDED = {
         "nodes": "TEXT NOT NULL DEFAULT '[]'",
         "restarts": "INTEGER NOT NULL DEFAULT 0",
         "requeue": "INTEGER NOT NULL DEFAULT 0",
+        "array_job": "INTEGER",
+        "array_index": "INTEGER",
     },
     "requests": {
         "user": "TEXT",
@@ -179,6 +182,18 @@ class Store:
         """Change columns of the row whose ``id`` is ``key``; returns how many rows that were."""
         sets = ", ".join(f'"{name}" = ?' for name in values)
         return self.run(f"UPDATE {table} SET {sets} WHERE id = ?", *values.values(), key).rowcount
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Statements of which all are kept or none."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     def meta(self, key: str, default: str) -> str:
         """A value made once in the facility's life, such as its OAuth client secret."""

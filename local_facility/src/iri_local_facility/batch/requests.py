@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from iri_local_facility.accounts import User
+from iri_local_facility.arrays import tasks_of
 from iri_local_facility.dependencies import check_terms
 from iri_local_facility.errors import Rejected
 from iri_local_facility.jobs import JobRequest
@@ -21,7 +22,6 @@ _DEFAULTS: dict[str, Fields] = {
 FEATURE = "local"
 QOS = "normal"
 _REFUSALS = {
-    "array": (None, "Invalid job array specification"),
     "reservation": (None, "Requested reservation is invalid"),
     "constraint": (FEATURE, "Invalid feature specification"),
     "qos": (QOS, "Invalid qos specification"),
@@ -80,6 +80,8 @@ def batch_request(
         **(directives(script, scheduler) if read_directives else {}),
         **{name: value for name, value in fields.items() if value is not None},
     }
+    if asked.get("array"):
+        _check_array(asked, scheduler)
     per_node = asked.pop("processes_per_node", 1)
     nodes = asked.setdefault("node_count", 1)
     asked.setdefault("process_count", nodes * per_node)
@@ -108,6 +110,14 @@ def _check_words(asked: Fields) -> None:
             raise Rejected(words)
     if asked.get("dependency"):
         check_terms(asked["dependency"])
+
+
+def _check_array(asked: Fields, scheduler: Scheduler) -> None:
+    if scheduler == "pbs":
+        raise Rejected("qsub: this PBS has no job arrays")
+    tasks_of(asked["array"])
+    if asked["stdout"] == _DEFAULTS[scheduler]["stdout"]:
+        asked["stdout"] = "slurm-%A_%a.out"
 
 
 def _check_machine(settings: Settings, user: User, request: JobRequest) -> None:

@@ -7,6 +7,7 @@ import re
 from itertools import groupby
 from pathlib import Path
 
+from iri_local_facility.arrays import tasks_of
 from iri_local_facility.jobs import Job, JobRequest
 
 _LAUNCHERS = ("srun", "mpirun", "mpiexec", "aprun")
@@ -65,8 +66,12 @@ def expand(path: str, job: Job) -> str:
     if "\\" in path:
         return path.replace("\\", "")
     number = str(job.id)
+    array, index = (
+        str(job.array_job or job.id),
+        "4294967294" if job.array_index is None else str(job.array_index),
+    )
     stands_for = {
-        "%": "%", "A": number, "J": number, "j": number, "a": "4294967294", "s": "batch", "n": "0", "t": "0",
+        "%": "%", "A": array, "J": number, "j": number, "a": index, "s": "batch", "n": "0", "t": "0",
         "u": job.user, "x": job.name, "N": job.nodes[0] if job.nodes else "",
     }  # fmt: skip
     return re.sub(
@@ -101,8 +106,23 @@ def _slurm_environment(job: Job) -> dict[str, str]:
         "SLURM_SUBMIT_DIR": job.request.directory or "",
         "SLURMD_NODENAME": job.nodes[0] if job.nodes else "",
     }
+    found |= _array_environment(job)
     # Only there once it has happened, as with the real one.
     return {**found, "SLURM_RESTART_COUNT": str(job.restarts)} if job.restarts else found
+
+
+def _array_environment(job: Job) -> dict[str, str]:
+    if job.array_job is None or job.request.array is None:
+        return {}
+    indices, _ = tasks_of(job.request.array)
+    return {
+        "SLURM_ARRAY_JOB_ID": str(job.array_job),
+        "SLURM_ARRAY_TASK_COUNT": str(len(indices)),
+        "SLURM_ARRAY_TASK_ID": str(job.array_index),
+        "SLURM_ARRAY_TASK_MAX": str(indices[-1]),
+        "SLURM_ARRAY_TASK_MIN": str(indices[0]),
+        "SLURM_ARRAY_TASK_STEP": str(indices[1] - indices[0] if len(indices) > 1 else 1),
+    }
 
 
 def _pbs_environment(job: Job) -> dict[str, str]:

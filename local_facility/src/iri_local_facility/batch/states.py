@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from iri_local_facility.arrays import LIMITED
 from iri_local_facility.dependencies import DEPENDENT, NEVER
 from iri_local_facility.jobs import Job
 
 # How job records say why they wait, and how Slurm does.
 _WAITS = {
+    LIMITED: "JobArrayTaskLimit",
     DEPENDENT: "Dependency",
     NEVER: "DependencyNeverSatisfied",
     "held by user": "JobHeldUser",

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from iri_local_facility.accounts import User
+from iri_local_facility.arrays import shown
 from iri_local_facility.errors import Missing
 from iri_local_facility.facility import Facility
 from iri_local_facility.jobs import Job
@@ -87,25 +88,28 @@ async def jobs(
 @router.get("/{job_id}", operation_id="firecrestJob")
 async def job(caller: Asking, job_id: JobId) -> dict[str, Any]:
     """One job, of anybody."""
-    return {"jobs": _shown(caller.core, [_known(caller.core, job_id)])}
+    return {"jobs": _shown(caller.core, _known(caller.core, job_id))}
 
 
 @router.get("/{job_id}/metadata", operation_id="firecrestMetadata")
 async def job_metadata(caller: Asking, job_id: JobId) -> dict[str, Any]:
     """What a job was made of."""
-    found = _known(caller.core, job_id)
-    own = found.user == caller.user.name
-    return {"jobs": [metadata(found, caller.core.settings.firecrest_scheduler, own=own)]}
+    found = shown(_known(caller.core, job_id))
+    own = found[0].user == caller.user.name
+    return {"jobs": [metadata(job, caller.core.settings.firecrest_scheduler, own=own) for job in found]}
 
 
 def _shown(core: Facility, jobs: list[Job]) -> list[dict[str, Any]]:
     if not _pbs(core) and any(unreadable(job) for job in jobs):
         raise Refusal(500, "Error executing Slurm command.")
-    return [job_document(job, core.settings.firecrest_scheduler) for job in jobs]
+    again = [job for job in jobs if job.array_job is not None and not job.finished]
+    rows = [job_document(job, core.settings.firecrest_scheduler) for job in shown(jobs)]
+    # squeue tells the server no more than the number of a task: it shows those once more.
+    return rows + [{**job_document(job, "slurm"), "jobId": str(job.id)} for job in shown(again)]
 
 
-def _known(core: Facility, job_id: str) -> Job:
-    """A job of anybody, as the present request sees it."""
+def _known(core: Facility, job_id: str) -> list[Job]:
+    """A job of anybody, as the present request sees it; of an array, all of its tasks."""
     try:
         return schedulers.find(core, job_id)
     except Missing:
@@ -121,18 +125,19 @@ def _listed_name(core: Facility, job: Job) -> str:
 
 def _cancel(core: Facility, user: User, job_id: str) -> None:
     try:
-        job = schedulers.find(core, job_id)
+        job = schedulers.find(core, job_id)[0]
     except Missing:
         if _pbs(core):
             raise commands.unknown_to_pbs("qdel", job_id) from None
         raise commands.scancel_failed(job_id, "Invalid job id specified") from None
     if job.user != user.name:
         raise commands.scancel_failed(job_id, "Access/permission denied")
-    if core.scheduler.jobs.get(job.id).finished:
+    tasks = core.scheduler.jobs.tasks(int(job_id)) or [core.scheduler.jobs.get(job.id)]
+    if all(each.finished for each in tasks):
         if _pbs(core):
             raise commands.over_in_pbs(job_id)
         raise commands.scancel_failed(job_id, "Job/step already completing or completed")
-    core.scheduler.cancel(user, job.id)
+    core.scheduler.cancel(user, int(job_id))
 
 
 def _pbs(core: Facility) -> bool:

@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any
 
+from iri_local_facility.arrays import called
 from iri_local_facility.batch import node_list, pbs_status, readable, slurm_status
 from iri_local_facility.files import group_name
 from iri_local_facility.jobs import Job
@@ -27,7 +28,7 @@ def metadata(job: Job, scheduler: str, *, own: bool) -> Document:
     if scheduler == "pbs":
         stdout, stderr = stderr, stdout  # the server mixes them up
     return {
-        "jobId": str(job.id),
+        "jobId": called(job),
         "script": readable(job.request.script or "") if own else "",
         "standardInput": job.request.stdin or "/dev/null",
         "standardOutput": stdout,
@@ -50,7 +51,7 @@ def _slurm_job(job: Job) -> Document:
         codes = (None, None)
     limit = math.ceil(job.duration / 60) * 60
     return {
-        "jobId": str(job.id),
+        "jobId": called(job),
         "name": job.name,
         "status": _status(status.state, status.reason if waiting and accounted else "None", *codes),
         "tasks": [] if job.started is None or waiting else [_task(job)],
@@ -95,7 +96,7 @@ def _task(job: Job) -> Document:
     status = slurm_status(job)
     state = status.state.partition(" ")[0]
     return {
-        "id": f"{job.id}.batch",
+        "id": f"{called(job)}.batch",
         "name": "batch",
         "status": _status(state, None, status.exit_code, status.signal),
         "time": _time(job, limit=None, suspended=0, end=_seconds(job.ended)),

@@ -53,8 +53,8 @@ async def submit(core: Facility, user: User, wanted: JobDescription) -> Job:
         raise commands.sbatch_refused(refused, wanted.partition) from None
 
 
-def find(core: Facility, job_id: str) -> Job:
-    """Anybody's job, as the present request sees it.
+def find(core: Facility, job_id: str) -> list[Job]:
+    """Anybody's job, as the present request sees it; of an array, all of its tasks.
 
     Raises:
         Missing: There is none of that id.
@@ -62,7 +62,7 @@ def find(core: Facility, job_id: str) -> Job:
     if not job_id.isdecimal() or len(job_id) > 17:
         raise Missing(job_id)
     number = int(job_id)
-    return core.scheduler.job_of(core.accounts.user(core.scheduler.jobs.get(number).user), number)
+    return core.scheduler.all_of(core.accounts.user(core.scheduler.jobs.get(number).user), number)
 
 
 def _script(user: User, wanted: JobDescription) -> tuple[str, str | None]:

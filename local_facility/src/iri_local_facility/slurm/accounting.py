@@ -48,10 +48,10 @@ def record(version: Version, job: Job) -> dict[str, Any]:
             "user": job.user,
         },
         "array": {
-            "job_id": 0,
+            "job_id": job.array_job or 0,
             "limits": {"max": {"running": {"tasks": 0}}},
-            "task_id": number(version, None),
-            "task": None if version.plain else "",
+            "task_id": number(version, job.array_index),
+            "task": job.array_rest or (None if version.plain else ""),
         },
         "priority": number(version, 1),
         "required": _required(version, job),

@@ -17,7 +17,7 @@ from iri_local_facility.facility import Facility
 from .access import admit
 from .machine import nodes, partitions, ping, statistics
 from .replies import ERRORS, Plain, Refusal, answer, refusal_of
-from .seeing import everybodys, job_list, look_up, remembered
+from .seeing import everybodys, job_list, looked_up, remembered
 from .signals import kill_status, send, signal_of
 from .submissions import changes, submission
 from .values import number
@@ -77,8 +77,8 @@ def _add_jobs(router: APIRouter, core: Facility) -> None:
         what = ("Unable to find JobId", "slurm_load_job")
         if not call.version.plain:
             what = ("Unable to query JobId", "_handle_job_get")
-        found = look_up(core, call, job_id, *what, body=job_list(call.version, []))
-        return answer(request, call.version, job_list(call.version, [found]))
+        found = looked_up(core, call, job_id, *what, body=job_list(call.version, []))
+        return answer(request, call.version, job_list(call.version, found))
 
 
 def _add_submit(router: APIRouter, core: Facility) -> None:
@@ -107,7 +107,7 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
     async def update(request: Request, job_id: str) -> Response:
         call = admit(core, request)
         what = ("job update failed for JobId", "slurm_update_job2()")
-        job = look_up(core, call, job_id, *what, changing=True)
+        job = looked_up(core, call, job_id, *what, changing=True)[0]
         try:
             asked = changes(call.version, await body_of(request))
         except Refusal as refused:
@@ -132,12 +132,14 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
         sent = signal_of(request.query_params.get("signal"))
         what = f"unable to kill JobId={job_id} with signal {int(sent)}"
         nothing = kill_status(call.version, [])
-        job = look_up(core, call, job_id, what, "slurm_kill_job", body=nothing, changing=True)
-        if job.finished:
+        jobs = looked_up(core, call, job_id, what, "slurm_kill_job", body=nothing, changing=True)
+        if all(job.finished for job in jobs):
             done = f"Job was already sent signal {signal.strsignal(sent)}"
             return answer(request, call.version, nothing, warnings=[done])
-        send(core, call, job, sent, what)
-        return answer(request, call.version, kill_status(call.version, [job]))
+        for job in jobs:
+            if not job.finished:
+                send(core, call, job, sent, what)
+        return answer(request, call.version, kill_status(call.version, jobs[:1]))
 
 
 async def body_of(request: Request) -> Any:

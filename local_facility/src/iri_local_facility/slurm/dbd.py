@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from iri_local_facility.arrays import shown
 from iri_local_facility.facility import Facility
 
 from .access import admit
@@ -21,7 +22,7 @@ def make_router(core: Facility) -> APIRouter:
     async def jobs(request: Request) -> Response:
         call = admit(core, request)
         found = filtered(everybodys(core), request.query_params)
-        return answer(request, call.version, {"jobs": [record(call.version, job) for job in found]})
+        return answer(request, call.version, {"jobs": [record(call.version, job) for job in shown(found)]})
 
     for slash in ("", "/"):
         router.add_api_route(f"/jobs{slash}", jobs, methods=["GET"], operation_id="slurmdbJobs")
@@ -42,6 +43,6 @@ def make_router(core: Facility) -> APIRouter:
                 "source": "slurmdb_jobs_get",
             }
             return answer(request, call.version, {"jobs": []}, errors=[nothing])
-        return answer(request, call.version, {"jobs": [record(call.version, found[0])]})
+        return answer(request, call.version, {"jobs": [record(call.version, job) for job in shown(found)]})
 
     return router

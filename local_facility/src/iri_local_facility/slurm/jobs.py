@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from iri_local_facility.arrays import tasks_of
 from iri_local_facility.batch import QOS, node_list
 from iri_local_facility.dependencies import awaited
 from iri_local_facility.jobs import Job
@@ -52,14 +53,14 @@ def job_document(version: Version, job: Job) -> dict[str, Any]:
         **_output(version, job),
         **_times(version, job),
         **_sizes(version, job),
-        **_array(version),
+        **_array(version, job),
     }
     return document if version.plain else document | {"hold": job.state == "held"}
 
 
 def _output(version: Version, job: Job) -> dict[str, Any]:
     stdout, stderr = output_paths(job)
-    if version.plain:  # as they were given
+    if version.plain or job.array_rest:  # as they were given
         stdout, stderr = job.request.stdout or "", job.request.stderr or ""
     found = {"standard_output": stdout, "standard_error": stderr}
     if version.number >= 43:
@@ -98,11 +99,12 @@ def _sizes(version: Version, job: Job) -> dict[str, Any]:
     }
 
 
-def _array(version: Version) -> dict[str, Any]:
-    """What a job says that is no part of an array: its number is 0."""
+def _array(version: Version, job: Job) -> dict[str, Any]:
+    """Which part of an array it is; of a job that is none, the array's number is 0."""
+    _, limit = tasks_of(job.request.array) if job.request.array else ([], None)
     return {
-        "array_job_id": number(version, 0),
-        "array_task_id": number(version, None),
-        "array_max_tasks": number(version, 0),
-        "array_task_string": "",
+        "array_job_id": number(version, job.array_job or 0),
+        "array_task_id": number(version, job.array_index),
+        "array_max_tasks": number(version, limit or 0),
+        "array_task_string": job.array_rest,
     }

@@ -6,6 +6,7 @@ import contextlib
 import time
 from typing import Any
 
+from iri_local_facility.arrays import shown
 from iri_local_facility.errors import Missing
 from iri_local_facility.facility import Facility
 from iri_local_facility.jobs import Job
@@ -30,7 +31,7 @@ def remembered(core: Facility, jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if not job.finished or (job.ended or 0) >= forgotten]
 
 
-def look_up(
+def looked_up(
     core: Facility,
     call: Call,
     job_id: str,
@@ -39,8 +40,8 @@ def look_up(
     *,
     body: dict[str, Any] | None = None,
     changing: bool = False,
-) -> Job:
-    """One job that slurmctld has not forgotten.
+) -> list[Job]:
+    """A job that slurmctld has not forgotten; of an array, all of its tasks.
 
     Raises:
         Refusal: There is none of that number, or it is to be changed and somebody else's.
@@ -53,20 +54,20 @@ def look_up(
         raise Refusal(2017, doing, source, body=body)
     if changing and found[0].user != call.user.name:
         raise Refusal(2002, doing, source, body=body)
-    return found[0]
+    return found
 
 
 def one(core: Facility, job_id: int) -> list[Job]:
-    """The job of that number, whosever it is, if it is there."""
+    """The job of that number, or the tasks of that array, whosever it is, if it is there."""
     for name in core.settings.users:
         with contextlib.suppress(Missing):
-            return [core.scheduler.job_of(core.accounts.user(name), job_id)]
+            return core.scheduler.all_of(core.accounts.user(name), job_id)
     return []
 
 
 def job_list(version: Version, jobs: list[Job]) -> dict[str, Any]:
     """Jobs as lists and single looks both give them."""
-    found: dict[str, Any] = {"jobs": [job_document(version, job) for job in jobs]}
+    found: dict[str, Any] = {"jobs": [job_document(version, job) for job in shown(jobs)]}
     if not version.plain:
         now = time.time()
         found |= {"last_backfill": number(version, now), "last_update": number(version, now)}

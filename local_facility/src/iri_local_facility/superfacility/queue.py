@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from iri_local_facility.accounts import User
+from iri_local_facility.arrays import shown
 from iri_local_facility.errors import Missing, Rejected
 from iri_local_facility.jobs import Job
 from iri_local_facility.scheduler import Scheduler
@@ -41,7 +42,7 @@ class Queue:
         """
         wanted = _selection(options, "squeue")
         jobs = self._picture(user) if cached else self._jobs(user, wanted, finished=False)
-        return [row for row in map(squeue_row, jobs) if _agrees(row, wanted)]
+        return [row for row in map(squeue_row, shown(jobs)) if _agrees(row, wanted)]
 
     def _picture(self, user: User) -> list[Job]:
         taken, jobs = self._pictures.get(user.name, (float("-inf"), []))
@@ -58,7 +59,7 @@ class Queue:
         found: list[Job] = []
         for number in sorted(map(int, set(wanted["jobid"]))):
             with contextlib.suppress(Missing):
-                found.append(self._scheduler.job_of(user, number))
+                found += self._scheduler.all_of(user, number)
         return [job for job in found if finished or not job.finished]
 
     def sacct(self, user: User, options: Iterable[str]) -> list[Row]:
@@ -71,7 +72,7 @@ class Queue:
         start = _moment(wanted.pop("starttime", None), 0.0 if "jobid" in wanted else _midnight())
         end = _moment(wanted.pop("endtime", None), float("inf"))
         found: list[Row] = []
-        for job in self._jobs(user, wanted, finished=True):
+        for job in shown(self._jobs(user, wanted, finished=True)):
             whole, *steps = sacct_rows(job)
             there = job.submitted <= end and (job.ended is None or job.ended >= start)
             if there and _agrees({**whole, "name": whole["jobname"]}, wanted):
@@ -99,6 +100,8 @@ def _agrees(row: Row, wanted: dict[str, list[str]]) -> bool:
         facts = {row[column].partition(" ")[0] if column == "state" else row[column]}
         if column == "state":
             values = [_LONG.get(value.upper(), value.upper()) for value in values]
+        if column == "jobid":
+            facts.add(row[column].partition("_")[0])
         if column == "user":
             facts.add(row["uid"])
         if not facts & set(values):

@@ -7,6 +7,7 @@ import os
 import time
 from datetime import datetime
 
+from iri_local_facility.arrays import called
 from iri_local_facility.batch import node_list, slurm_status
 from iri_local_facility.dependencies import awaited
 from iri_local_facility.jobs import Job
@@ -57,13 +58,14 @@ _EMPTY_IN_SACCT = """
 def squeue_row(job: Job) -> Row:
     """A job in the queue."""
     status = slurm_status(job)
-    number, nodes, whose = str(job.id), node_list(job.nodes), str(os.getuid())
+    number, nodes, whose = called(job), node_list(job.nodes), str(os.getuid())
     elapsed = _elapsed(job)
     pending = job.started is None
     return {
         **_EMPTY_IN_SQUEUE,
         "account": job.account,
-        "array_job_id": number,
+        "array_job_id": str(job.array_job or job.id),
+        "array_task_id": "N/A" if job.array_job is None else number.partition("_")[2].strip("[]"),
         "command": job.document.get("path") or "(null)",
         "cpus": str(job.request.process_count),
         "dependency": awaited(job) or "(null)",
@@ -113,7 +115,7 @@ def _step(row: Row, name: str) -> Row:
 
 def _sacct_row(job: Job) -> Row:
     status = slurm_status(job)
-    number, count, elapsed = str(job.id), str(job.node_count), _elapsed(job)
+    count, elapsed = str(job.node_count), _elapsed(job)
     exit_code = f"{status.exit_code}:{status.signal}"
     cpus = str(job.request.process_count)
     stdout, stderr = output_paths(job)
@@ -132,8 +134,8 @@ def _sacct_row(job: Job) -> Row:
         "exitcode": exit_code,
         "gid": str(os.getgid()),
         "group": str(os.getgid()),
-        "jobid": number,
-        "jobidraw": number,
+        "jobid": called(job),
+        "jobidraw": str(job.id),
         "jobname": job.name,
         "ncpus": cpus,
         "nnodes": count,

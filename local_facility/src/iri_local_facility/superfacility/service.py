@@ -79,13 +79,13 @@ class Superfacility:
     async def _cancel(self, task: Task) -> Result:
         user, number = self._accounts.user(task.user), task.document["job"]
         try:
-            job = self._scheduler.job_of(user, int(number))
+            tasks = self._scheduler.all_of(user, int(number))
         except (Missing, ValueError, OverflowError):
             return _failed(f"scancel: error: Kill job error on job id {number}: Invalid job id specified")
-        if job.finished:
+        if all(each.finished for each in tasks):
             reason = "Job/step already completing or completed"
             return _failed(f"scancel: error: Kill job error on job id {number}: {reason}")
-        self._scheduler.cancel(user, job.id)
+        self._scheduler.cancel(user, int(number))
         return {"status": "ok", "output": "", "error": None}
 
     async def _command(self, task: Task) -> Result:
