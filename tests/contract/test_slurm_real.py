@@ -190,6 +190,40 @@ def test_what_slurm_refuses_it_refuses_at_once(facility: Facility, key: JobKey) 
         )
 
 
+def array(text: str, indices: str) -> dict[str, Any]:
+    return shell(f"i=$SLURM_ARRAY_TASK_ID; {text}", attributes={"array": indices})
+
+
+def test_an_array_is_one_job(slurm: RealSlurm, facility: Facility, key: JobKey) -> None:
+    ref = facility.jobs.submit(array("echo $i; exit $((i - 1))", "1-5:2%2"), key=key)
+    then = facility.jobs.submit({"executable": "/bin/true", "attributes": {"after": {"failure": [ref]}}})
+    status = facility.jobs.wait(ref)
+    assert (status.state, status.exit_code, status.exit_codes) == (JobState.FAILED, 2, {1: 0, 3: 2, 5: 4})
+    assert facility.jobs.wait(then).succeeded
+    guards = slurm.work / "guards" / key.digest
+    assert {each.name for each in guards.iterdir()} == {"1.owner", *(f"1.journal.{i}" for i in (1, 3, 5))}
+    name = next(iter(slurm.jobs(key.tag)))["name"]
+    assert [(slurm.work / f"{name}.{i}.out").read_text() for i in (1, 3, 5)] == ["1\n", "3\n", "5\n"]
+
+
+def test_a_whole_array_is_canceled(facility: Facility, key: JobKey) -> None:
+    ref = facility.jobs.submit(array("sleep 60", "0-3%2"), key=key)
+    until(lambda: facility.jobs.status(ref).state is JobState.ACTIVE)
+    facility.jobs.cancel(ref)
+    status = facility.jobs.wait(ref, timeout=60)
+    assert (status.state, list(status.tasks)) == (JobState.CANCELED, [0, 1, 2, 3])
+
+
+def test_a_lost_reply_makes_no_second_array(
+    slurm: RealSlurm, relay: Relay, key: JobKey, tmp_path: Path
+) -> None:
+    relay.faults.append(lose(SUBMIT))
+    facility = door(slurm, tmp_path, relay.base_url)
+    ref = facility.jobs.submit(array("sleep 1", "0-2"), key=key)
+    assert facility.jobs.result(ref).exit_codes == {0: 0, 1: 0, 2: 0}
+    assert {each["array_job_id"] for each in slurm.jobs(key.tag)} == {int(ref.job_id or 0)}
+
+
 # ---------------------------------------------------------------------------------------------- once
 
 
