@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from firecrest_world import TRANSFER_JOB, Wire, dialect, error, job, jobs, ok, system
 
@@ -350,12 +352,27 @@ async def test_a_file_whose_path_needs_quotes_is_fetched_through_a_link(letter):
     assert [dict(each.params)["path"] for each in place.asked("/ops/rm")][1:] == [alias, LOG, ERRORS]
 
 
-@pytest.mark.parametrize("method", [None, {"serviceType": "streamer"}, {"serviceType": "wormhole"}])
-async def test_a_system_without_s3_has_no_parts(method):
-    door = dialect(Wire({}, system(dataOperation={"data_transfer": method})))
+async def test_a_system_without_large_transfers_has_no_parts():
+    door = dialect(Wire({}, system(dataOperation={"data_transfer": None})))
     parts = door.parts
     assert parts is not None  # nobody has asked yet
-    for call in (parts.begin("alps", "/x", 5), parts.link("alps", "/x")):
-        with pytest.raises(NotOffered):
+    for call in (parts.begin("alps", "/x", 5), parts.link("alps", "/x"), parts.link("alps", "/x y")):
+        with pytest.raises(NotOffered, match="no transfers over S3; allow a job"):
             await call
     assert door.parts is None
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [("streamer", "streamer.*unencrypted"), ("wormhole", "wormhole.*relay"), ("x", "'x' alone.*not spoken")],
+)
+async def test_why_a_method_is_not_taken_is_said(method, why):
+    wire = Wire({}, system(dataOperation={"data_transfer": {"serviceType": method}}))
+    door = dialect(wire)
+    assert door.parts is not None
+    assert door.parts.why_not == ""  # nobody has asked yet
+    for call in (door.parts.begin("alps", "/x", 5), door.parts.link("alps", "/x")):
+        with pytest.raises(NotOffered, match=f"{why}.*; allow a job"):
+            await call
+    assert re.search(why, door.parts.why_not)
+    assert not [each for each in wire.requests if "transfer/" in each.url]

@@ -136,6 +136,15 @@ def test_parts_that_a_job_carries_say_what_they_spend() -> None:
     assert (unnamed.jobs, unnamed.missing) == (1, (SEEN_EARLY,))
 
 
+def test_parts_that_are_not_taken_say_why() -> None:
+    streamed = replace(FIRECREST, parts=Parts(job=True, why_not="by 'streamer' alone"))
+    with pytest.raises(IriError, match=r"parts: by 'streamer' alone"):
+        plan(HERE, streamed, [GIB])
+    with_job = plan(HERE, streamed, [GIB], JOBS)
+    assert with_job.road is Road.CHUNKS
+    assert "parts: by 'streamer' alone" in with_job.explain()
+
+
 def test_a_tree_within_a_facility_is_copied_as_one_where_its_place_is_empty() -> None:
     many = [10 * KIB] * 1000
     as_one = plan(IRI, IRI, many, tree=True)
@@ -214,7 +223,7 @@ def ends(draw: st.DrawFn) -> Offer:
         archives=draw(st.booleans()),
         jobs=facility and draw(st.booleans()),
         queue_wait=draw(st.sampled_from([1.0, 60.0, 3600.0])),
-        parts=draw(st.sampled_from([None, Parts(), Parts(seconds=60.0, whole=False)])),
+        parts=draw(st.sampled_from([None, Parts(), Parts(seconds=60.0, whole=False), Parts(why_not="no")])),
         https=draw(st.booleans()),
         collection=draw(st.sampled_from([None, "c1", "c2"])),
     )
@@ -248,7 +257,7 @@ def offered(road: Road, source: Offer, target: Offer, largest: int, *, by_name: 
         Road.DIRECT: one_here and far.files and fits and (by_name or largest <= (16 if up else 8) * MIB),
         Road.ARCHIVE: one_here and far.files and far.archives and fits,
         Road.CHUNKS: one_here and far.files and far.jobs,
-        Road.PARTS: one_here and far.parts is not None,
+        Road.PARTS: one_here and far.parts is not None and not far.parts.why_not,
         Road.HTTPS: one_here and far.https,
         Road.GLOBUS: None not in {source.collection, target.collection}
         and not source.here

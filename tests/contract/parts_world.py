@@ -95,6 +95,7 @@ class FetchingParts:
     """
 
     appears_whole = False
+    why_not = ""
 
     def __init__(self, store: Store, signed: S3Parts, facility: Facility, *, seconds: float = 0.3) -> None:
         self._store, self._signed, self._facility, self._seconds = store, signed, facility, seconds

@@ -296,7 +296,8 @@ def _parts(parts: PartsApi | None) -> Parts | None:
     if parts is None:
         return None
     # FirecREST's job looks for a file once a minute.
-    return Parts(whole=parts.appears_whole, job=parts.by_job, seconds=60.0 if parts.by_job else 0.0)
+    seconds = 60.0 if parts.by_job else 0.0
+    return Parts(whole=parts.appears_whole, job=parts.by_job, seconds=seconds, why_not=parts.why_not)
 
 
 def _plain(path: str) -> str:

@@ -91,6 +91,11 @@ class PartsApi(Protocol):
         """Whether a job, at the user's expense, brings each file from the store to its place, or there."""
         ...
 
+    @property
+    def why_not(self) -> str:
+        """Why no file goes over it after all, as far as is known, for people; "" if files do."""
+        ...
+
     async def begin(self, resource_id: str, path: str, size: int) -> Answer[PartsUpload]:
         """Open an upload; nothing is at ``path`` before it is finished.
 

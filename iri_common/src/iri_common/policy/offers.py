@@ -22,12 +22,14 @@ class Parts:
         seconds: That the end takes to see that a file is there, and to put it in its place.
         whole: The file appears whole, or not at all.
         job: A job of the user's allocation carries the file between the store and its place.
+        why_not: Why no file goes over it after all; "" if files do.
     """
 
     size: int = 64 * 1024 * 1024
     seconds: float = 0.0
     whole: bool = True
     job: bool = False
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,8 @@ def _parts(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | 
     far, up = _far(source, target)
     if far is None or far.parts is None:
         return None
+    if far.parts.why_not:
+        return Quote(Road.PARTS, far.parts.why_not)
     requests = 4 * load.files
     missing = () if far.parts.whole or far.rename or not up else (SEEN_EARLY,)
     if not far.checksum or not wishes.checksum:

@@ -58,8 +58,8 @@ class FirecrestDialect:
 
     @property
     def parts(self) -> PartsApi | None:
-        """S3 transfers, unless it is known that no system has them."""
-        return self._parts if self._systems.signs_links else None
+        """S3 transfers, unless it is known that no system has any for large files."""
+        return self._parts if self._systems.moves_large_files else None
 
 
 def recognise(status: int, body: bytes) -> str | None:

@@ -17,7 +17,7 @@ from iri_common.apis.firecrest.files import FirecrestFiles
 from iri_common.apis.firecrest.jobs import FirecrestJobs
 from iri_common.apis.firecrest.operations import FirecrestTransfers, TransferJob, job_of, pending
 from iri_common.apis.firecrest.rules import FILE_REPLAYS
-from iri_common.apis.firecrest.systems import Systems, has_s3
+from iri_common.apis.firecrest.systems import Systems, why_no_s3
 from iri_common.apis.firecrest.wire import DirectivesReply, TransferReply
 from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
@@ -30,6 +30,7 @@ from iri_common.policy.links import Link, link_verdict
 _UPLOAD, _DOWNLOAD = "transfer/upload", "transfer/download"
 _INGRESS = "IngressFileTransfer"  # the name of the job that waits for an upload, for a day
 _REMEMBERED = 1000  # uploads
+_INSTEAD = "allow a job (allow_job), or name a Globus collection in the profile"
 
 
 class FirecrestParts:
@@ -56,6 +57,11 @@ class FirecrestParts:
         self._files = files
         self._transfers = transfers
         self._finishing: OrderedDict[str, str] = OrderedDict()
+
+    @property
+    def why_not(self) -> str:
+        """Why no system here has S3 transfers, as far as is known; "" if one has."""
+        return self._systems.why_no_links
 
     async def begin(self, resource_id: str, path: str, size: int) -> Done[PartsUpload]:
         """Have links signed, and the job begin that waits for the file."""
@@ -140,8 +146,8 @@ class FirecrestParts:
 
     async def _aliased(self, resource_id: str, path: str) -> str:
         """A link of the file system that leads to a file; it goes with the logs of the transfer."""
-        if not has_s3(await self._systems.of(resource_id)):
-            raise self._lacks(f"{resource_id} has no transfers over S3", _DOWNLOAD)
+        if why_not := why_no_s3(await self._systems.of(resource_id)):
+            raise self._lacks(f"{why_not}; {_INSTEAD}", _DOWNLOAD)
         alias = posixpath.join(await self._systems.work(resource_id), f".iri_link_{uuid.uuid4().hex}")
         await self._files.symlink(resource_id, path, alias)
         return alias
@@ -151,8 +157,8 @@ class FirecrestParts:
     ) -> tuple[float | None, Reading, object]:
         """Ask for a transfer; gives when its links expire, and the answer."""
         system = await self._systems.of(resource_id)
-        if not has_s3(system):
-            raise self._lacks(f"{system.name} has no transfers over S3", operation)
+        if why_not := why_no_s3(system):
+            raise self._lacks(f"{why_not}; {_INSTEAD}", operation)
         account = await self._systems.account(resource_id)
         method = system.data_operation.data_transfer
         since = time.time()

@@ -13,6 +13,12 @@ from iri_common.apis.reading import Reading, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import NotFound, NotOffered
 
+# What FirecREST has beside S3 (docs/decisions/firecrest.md).
+_NOT_SPOKEN: Mapping[str, str] = {
+    "streamer": "sends them, and the secret that admits to them, unencrypted, and spoils what is sent up",
+    "wormhole": "needs a relay on the internet, and does not say whether a file arrived",
+}
+
 FRESH = 5.0  # seconds: the server itself looks at its systems once in two minutes
 
 
@@ -56,9 +62,16 @@ class Systems:
         return self._systems.get(resource_id.casefold())
 
     @property
-    def signs_links(self) -> bool:
-        """Whether a system has S3 transfers, as far as is known."""
-        return not self._systems or any(map(has_s3, self._systems.values()))
+    def moves_large_files(self) -> bool:
+        """Whether a system has a method for them, as far as is known."""
+        return not self._systems or any(each.data_operation.data_transfer for each in self._systems.values())
+
+    @property
+    def why_no_links(self) -> str:
+        """Why no system signs links, as far as is known; "" if one does."""
+        moving = [each for each in self._systems.values() if each.data_operation.data_transfer]
+        reasons = [why_no_s3(each) for each in moving]
+        return reasons[0] if reasons and all(reasons) else ""
 
     async def of(self, resource_id: str) -> SystemReply:
         """A system.
@@ -135,7 +148,12 @@ def home_root(system: SystemReply) -> str | None:
     return next(iter([*homes, *works]), None)
 
 
-def has_s3(system: SystemReply) -> bool:
-    """Whether large files go over S3 there; the other methods need a program of their own at both ends."""
+def why_no_s3(system: SystemReply) -> str:
+    """Why large files do not go over S3 there, for people; "" if they do."""
     method = system.data_operation.data_transfer
-    return method is not None and method.service_type == "s3"
+    if method is None:
+        return f"{system.name} has no transfers over S3"
+    if method.service_type == "s3":
+        return ""
+    told = _NOT_SPOKEN.get(method.service_type, "is not spoken here")
+    return f"{system.name} moves large files by {method.service_type!r} alone, which {told}"

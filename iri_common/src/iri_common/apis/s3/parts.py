@@ -37,6 +37,7 @@ class S3Parts:
     """
 
     appears_whole = True
+    why_not = ""
     by_job = False
 
     def __init__(self, bucket: Bucket, *, root: str = "/", link_seconds: float = LINK_SECONDS) -> None:
