@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,26 @@ async def test_a_cancelled_try_of_this_process_is_waited_for(tmp_path: Path) -> 
     await (await next_one).close()
     notes = await opened(tmp_path)
     await notes.forget()
+
+
+async def test_one_that_lets_go_right_after_the_lock_was_tried_is_no_other_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await opened(tmp_path)
+    real, loop, gone = fcntl.flock, asyncio.get_running_loop(), threading.Event()
+
+    def flock(descriptor: int, how: int) -> None:
+        try:
+            real(descriptor, how)
+        except BlockingIOError:
+            if not gone.is_set():
+                gone.set()
+                asyncio.run_coroutine_threadsafe(held.close(), loop).result(10)
+            raise
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    await (await opened(tmp_path)).close()
+    assert gone.is_set()
 
 
 async def test_of_many_that_open_and_finish_only_one_holds_it_at_a_time(tmp_path: Path) -> None:

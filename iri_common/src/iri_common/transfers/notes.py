@@ -200,6 +200,8 @@ class FileNotes:
 def _lock(descriptor: int, path: Path, source: str, target: str) -> None:
     begun = time.monotonic()
     while True:
+        # Before the try: whoever lets go between a try in vain and a look would be taken for another process.
+        ours = _holders.get(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
@@ -207,7 +209,6 @@ def _lock(descriptor: int, path: Path, source: str, target: str) -> None:
             notes, _ = _read(descriptor)
             holder = notes[_HEAD]["held_by"] if _HEAD in notes else "another process"
             # A try of this process that was cancelled learns of it late, and clears away what it had begun.
-            ours = _holders.get(path)
             patience = 0.0 if ours is None else _CLEARING if ours.cancelling() else _LEARNING
             if time.monotonic() - begun > patience:
                 raise UsageError(
