@@ -42,10 +42,12 @@ lint: $(READY)  ## ruff, pyright (strict on the core), the floors of the core
 SCHEDULES := 1000000
 SOAK := 10000
 KILLS := 1000
+AMONG := 1000
 
-soak: $(READY)  ## a million schedules, ten thousand asks and a thousand transfers that are killed, 4 GiB (an hour)
+soak: $(READY)  ## a million schedules, ten thousand asks, a thousand among facilities, a thousand killed transfers, 4 GiB (an hour)
 	@IRI_SCHEDULES=$(SCHEDULES) $(VENV)/bin/pytest tests/faults/test_schedules.py -q -n auto -o timeout=0
 	@IRI_SOAK=$(SOAK) $(VENV)/bin/pytest tests/faults/test_soak.py -q -n auto
+	@IRI_AMONG=$(AMONG) $(VENV)/bin/pytest tests/faults/test_among.py -q -n auto
 	@IRI_TRANSFER_KILLS=$(KILLS) $(VENV)/bin/pytest tests/faults/test_transfer_kills.py -q -n auto
 	@IRI_TRANSFER_MIB=512 $(VENV)/bin/pytest tests/faults/test_transfer_memory.py tests/faults/test_transfer_names.py -q
 
