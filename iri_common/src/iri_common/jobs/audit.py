@@ -162,7 +162,8 @@ class AuditLog:
 
     def _add(self, entry: Entry, *, durably: bool = False) -> None:
         who = {**_here(), "pid": os.getpid()} if "verb" in entry else {}
-        words = {"at": round(self._clock(), 3), **who, **entry}
+        now = self._clock()
+        words = {"at": round(now, 3), **who, **entry}
         line = json.dumps(words, ensure_ascii=False, default=str)
         path = self._current()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -174,6 +175,7 @@ class AuditLog:
             if os.write(descriptor, content) < len(content):
                 os.ftruncate(descriptor, size)
                 raise OSError(None, "the disk is full")
+            os.utime(descriptor, (now, now))  # a file server's clock may be another one
             if durably:
                 os.fsync(descriptor)
         finally:
