@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +71,26 @@ def test_client_credentials(facility, connect) -> None:
     assert opened().accounts.whoami() == facility.user
 
 
+def test_the_private_key_of_a_client(facility, connect) -> None:
+    extra = {
+        "dialect": "superfacility",
+        "credential": "key",
+        "token_url": facility.superfacility_token_url,
+    }
+    words = {"host": facility.superfacility_url, "password": Path(facility.superfacility_key).read_text()}
+    connect("iri_test", {"conn_type": "iri", **words, "extra": extra})
+    assert opened().accounts.whoami() == facility.user
+
+
+def test_a_person_s_password(facility, connect) -> None:
+    extra = {"credential": "person", "token_url": facility.token_url, "client_id": "StackV"}
+    words = {"host": facility.base_url, "login": "somebody", "password": "hunter2"}
+    connect("iri_test", {"conn_type": "iri", **words, "extra": extra})
+    with pytest.raises(AuthError, match="gave user somebody no token") as caught:
+        opened().accounts.whoami()
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_profile_is_shared_with_scripts(facility, connect, monkeypatch) -> None:
     monkeypatch.setenv("IRI_FACILITY_DESK_URL", facility.base_url)
     monkeypatch.setenv("IRI_FACILITY_DESK_TOKEN", facility.token)
@@ -94,7 +115,12 @@ def test_a_profile_that_does_not_exist_names_those_that_do(facility, connect, mo
         ({"host": "example.org", "extra": {"poll_seconds": "often"}}, "number of seconds, not 'often'"),
         ({"host": "example.org", "extra": {"poll_seconds": -1}}, "more than 0"),
         ({"host": "example.org", "extra": "[1]"}, "no JSON object"),
-        ({"host": "example.org", "extra": {"token_url": "https://example.org/t"}}, "client id"),
+        (
+            {"host": "example.org", "extra": {"token_url": "https://example.org/t"}},
+            "needs a secret.*id is the login, secret the password",
+        ),
+        ({"host": "example.org", "extra": {"credential": "keys"}}, "token, client, key, person"),
+        ({"host": "example.org", "extra": {"credential": "person"}, "login": "me"}, "belong together"),
     ],
 )
 def test_what_makes_no_sense_is_said(connect, words: dict[str, Any], says: str) -> None:

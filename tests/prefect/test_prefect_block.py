@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -70,7 +71,7 @@ def test_prefect_keeps_it_and_its_secret(facility: LocalFacility, block: IriFaci
         assert document.data["directory"] == str(facility.scratch)
         schema = client.read_block_document_by_name(saved, "iri-facility").block_schema
     assert schema is not None
-    assert sorted(schema.fields["secret_fields"]) == ["client_secret", "token"]
+    assert sorted(schema.fields["secret_fields"]) == ["client_key", "client_secret", "password", "token"]
 
 
 def test_nothing_shows_the_secret():
@@ -97,7 +98,10 @@ def test_nothing_shows_the_secret():
         ({"url": ""}, "url must not be empty"),
         ({"url": URL, "queue": "", "account": ""}, "account, queue must not be empty"),
         ({"url": URL, "tokn": SECRET}, "no such field: tokn"),
-        ({"url": URL, "client_id": "me"}, "client_secret, token_url"),
+        ({"url": URL, "client_id": "me"}, "needs a secret, a key"),
+        ({"url": URL, "client_id": "me", "client_secret": SECRET}, "needs a token_url"),
+        ({"url": URL, "client_key": SECRET, "client_secret": "x"}, "has a key; no secret"),
+        ({"profile": "nersc", "client_key": SECRET}, "has its own credential"),
         (
             {"url": URL, "token": SECRET, "client_id": "me", "client_secret": "x", "token_url": URL},
             "not both",
@@ -137,6 +141,28 @@ def test_a_profile_with_the_blocks_own_defaults(facility: LocalFacility, monkeyp
     assert door.name == "here"
     ref = door.jobs.run({"executable": "/bin/pwd"}).ref
     assert door.jobs.tail(ref).strip() == str(facility.scratch)
+
+
+def test_a_private_key_and_a_person(facility: LocalFacility):
+    """NERSC's API takes a client's key, ESnet's Keycloak a person's password."""
+    by_key = IriFacility(
+        url=facility.superfacility_url,
+        dialect="superfacility",
+        client_key=Path(facility.superfacility_key).read_text(),
+        token_url=facility.superfacility_token_url,
+    )
+    person = IriFacility(
+        url=facility.sense_url,
+        dialect="sense",
+        client_id=facility.sense_client,
+        client_secret=facility.client_secret,
+        token_url=facility.sense_token_url,
+        username=facility.sense_user,
+        password=facility.sense_password,
+    )
+    for block in (by_key, person):
+        block.facility().accounts.check_token()
+    assert facility.sense_password not in f"{person!r} {person.model_dump_json()} {person.facility()!r}"
 
 
 def test_a_client_fetches_its_token(facility: LocalFacility):

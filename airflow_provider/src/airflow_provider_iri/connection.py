@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from iri_common import ClientCredentials, Facility, ProfileError, UsageError
+from iri_common import Facility, ProfileError, UsageError, client_tokens
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+    from iri_common import TokenSource
+
 _API = ("dialect", "user", "site", "api_version")
 _WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file", *_API)
-KNOWN_EXTRAS = (*_WORDS, "profile", "token_url", "scope", "poll_seconds")
+KNOWN_EXTRAS = (*_WORDS, "profile", "credential", "token_url", "client_id", "scope", "poll_seconds")
+
+# What login and password are, by the kind of credential.
+_CREDENTIALS = {"client": ("id", "secret"), "key": ("id", "key"), "person": ("user", "password")}
 
 
 def facility_of(connection: Connection) -> Facility:
@@ -70,17 +75,28 @@ def _url(connection: Connection) -> str:
     return f"{url}/{connection.schema.strip('/')}" if connection.schema else url
 
 
-def _token(connection: Connection, extra: dict[str, Any]) -> str | ClientCredentials | None:
-    if "token_url" not in extra:
+def _token(connection: Connection, extra: dict[str, Any]) -> str | TokenSource | None:
+    kind = extra.get("credential") or ("client" if "token_url" in extra else "token")
+    if kind == "token":
         return connection.password or None
-    if not connection.login or not connection.password:
+    if kind not in _CREDENTIALS:
         raise UsageError(
-            f"the connection {connection.conn_id!r} has a token endpoint: it needs a client id (login) and "
-            "the secret of the client (password)"
+            f"the connection {connection.conn_id!r}: credential is token, {', '.join(_CREDENTIALS)} "
+            f"or left out, not {kind!r}"
         )
-    return ClientCredentials(
-        extra["token_url"], connection.login, connection.password, scope=extra.get("scope", "")
-    )
+    login, password = _CREDENTIALS[kind]
+    words = {login: connection.login or "", password: connection.password or ""}
+    if kind == "person":
+        words["id"] = extra.get("client_id", "")
+    try:
+        return client_tokens(
+            f"the connection {connection.conn_id!r}",
+            token_url=extra.get("token_url", ""),
+            scope=extra.get("scope", ""),
+            **words,
+        )
+    except UsageError as error:
+        raise UsageError(f"{error} ({login} is the login, {password} the password)") from None
 
 
 def _seconds(connection: Connection, value: object) -> float:

@@ -31,13 +31,13 @@ def _connection_type() -> dict[str, Any]:
             "hidden-fields": ["schema", "port"],
             "relabeling": {
                 "host": "Base URL",
-                "login": "Client id",
-                "password": "Token or client secret",
+                "login": "Client id or user",
+                "password": "Token, secret, key or password",
             },
             "placeholders": {
                 "host": "https://api.example.org/api/v2",
-                "login": "only with a token endpoint",
-                "password": "a bearer token, or the secret of the client",
+                "login": "not with a token",
+                "password": "a bearer token, or what the credential says",
             },
         },
         "conn-fields": {
@@ -46,11 +46,14 @@ def _connection_type() -> dict[str, Any]:
                 "A profile of ~/.config/iri/facilities.toml or IRI_FACILITY_<NAME>_URL on the workers, the "
                 "triggerer and the API server; the other fields override it.",
             ),
-            "token_url": _text(
-                "Token endpoint",
-                "OAuth2 client credentials: login is the client id and password its secret.",
-                "url",
+            "credential": _text(
+                "Credential",
+                "What login and password are: nothing and a token (if empty); client: the id of an OAuth2 "
+                "client and its secret (if empty, with a token endpoint); key: the id and the private key, "
+                "as PEM or JWK; person: a user and the password.",
             ),
+            "token_url": _text("Token endpoint", "Of OAuth2; with a key NERSC's, if empty.", "url"),
+            "client_id": _text("Client id of a person", "Which application asks for the person."),
             "scope": _text("Scope", "For the token endpoint, blank-separated, where it wants any."),
             "resource": _text("Resource", "Name or id; where jobs go if the task names none."),
             "storage": _text("Storage", "Name or id of the resource whose files are meant."),

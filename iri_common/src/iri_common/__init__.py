@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from iri_common.apis.globus.credentials import GlobusCredential
     from iri_common.auth.client_credentials import ClientCredentials
-    from iri_common.auth.static import StaticToken, token_from_env, token_from_file
+    from iri_common.auth.static import StaticToken, token_from_command, token_from_env, token_from_file
     from iri_common.facility.among import Facilities, select
     from iri_common.facility.collections import GlobusSettings
     from iri_common.facility.compute import Compute
+    from iri_common.facility.credentials import client_tokens
     from iri_common.facility.faces import Transfers
     from iri_common.facility.facility import AsyncFacility, Facility
     from iri_common.facility.flows import Flows
@@ -103,8 +104,9 @@ _HOMES = {
     "model.streams": ("StreamIntent", "StreamLease", "StreamAccess", "StreamState"),
     "policy.roads": ("Plan",),
     "model.ports": ("TokenSource",),
-    "auth.static": ("StaticToken", "token_from_env", "token_from_file"),
+    "auth.static": ("StaticToken", "token_from_command", "token_from_env", "token_from_file"),
     "auth.client_credentials": ("ClientCredentials",),
+    "facility.credentials": ("client_tokens",),
     "apis.globus.credentials": ("GlobusCredential",),
     "model.grades": ("Grades",),
     "model.grant": ("Grant",),
@@ -203,7 +205,9 @@ __all__ = [
     "StaticToken",
     "token_from_env",
     "token_from_file",
+    "token_from_command",
     "ClientCredentials",
+    "client_tokens",
     "GlobusCredential",
     "GlobusSettings",
     "FileLedger",

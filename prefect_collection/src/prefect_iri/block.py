@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import ConfigDict, Field, HttpUrl, SecretStr, model_validator
 
-from iri_common import ClientCredentials, Facility, StaticToken, UsageError
+from iri_common import Facility, StaticToken, UsageError, client_tokens
 
 if TYPE_CHECKING:
     from iri_common import TokenSource
@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 _PREFECTS_OWN = {"block_type_slug", "_block_document_id", "_block_document_name", "_is_anonymous"}
 _API = ("dialect", "user", "site", "api_version")
 _DEFAULTS = ("resource", "storage", "account", "queue", "directory", "poll_seconds", "ca_file", *_API)
-_CLIENT = ("client_id", "client_secret", "token_url")
+# Fields of a client, and what they are called there.
+_CLIENT = {"client_id": "id", "token_url": "token_url", "scope": "scope", "username": "user"}
+_SECRETS = {"client_secret": "secret", "client_key": "key", "password": "password"}
 
 
 class IriFacility(CredentialsBlock):
     """A door to a computing facility that speaks the IRI Facility API, or another one that is named.
 
-    Either `url`, with a `token` or with `client_id`, `client_secret` and `token_url`; or the name of a
-    `profile` that every machine running the tasks has. The other fields are defaults for jobs and files.
+    Either `url`, with a `token` or a client that fetches tokens by itself; or the name of a `profile` that
+    every machine running the tasks has. A client is `client_id`, `client_secret` and `token_url`; or a
+    `client_key`, such as those of NERSC's Superfacility API; or `client_id`, `token_url`, `username` and
+    `password` of a person. The other fields are defaults for jobs and files.
 
     Example:
         Load a saved block and run a job:
@@ -94,6 +98,14 @@ class IriFacility(CredentialsBlock):
     api_version: str | None = Field(
         default=None, title="API version", description="Where it shall not be asked for."
     )
+    client_key: SecretStr | None = Field(
+        default=None, description="Private key of the client, as PEM or JWK, in place of a secret."
+    )
+    username: str | None = Field(
+        default=None, description="Person for whom the client asks, where the endpoint allows it."
+    )
+    password: SecretStr | None = Field(default=None, description="Password of that person.")
+    scope: str | None = Field(default=None, description="For the token endpoint, where it wants any.")
 
     @model_validator(mode="before")
     @classmethod
@@ -109,16 +121,15 @@ class IriFacility(CredentialsBlock):
 
     @model_validator(mode="after")
     def _one_door(self) -> IriFacility:
-        given = [name for name in _CLIENT if getattr(self, name) is not None]
+        client = [name for name in (*_CLIENT, *_SECRETS) if getattr(self, name) is not None]
         if (self.url is None) == (self.profile is None):
             raise UsageError("IriFacility needs either a url or the name of a profile")
-        if self.profile is not None and (self.token or given):
+        if self.profile is not None and (self.token or client):
             raise UsageError("IriFacility: a profile has its own credential; give a url, or no token")
-        if given and len(given) < len(_CLIENT):
-            missing = ", ".join(name for name in _CLIENT if name not in given)
-            raise UsageError(f"IriFacility: with {', '.join(given)} belongs {missing}")
-        if self.token and given:
+        if self.token and client:
             raise UsageError("IriFacility needs either a token or a client that fetches tokens, not both")
+        if client:
+            self._token_source()  # refuses what is no client
         if self.poll_seconds is not None and self.poll_seconds <= 0:
             raise UsageError(f"IriFacility: poll_seconds must be more than 0, not {self.poll_seconds}")
         return self
@@ -141,14 +152,13 @@ class IriFacility(CredentialsBlock):
         return self.facility()
 
     def _token_source(self) -> TokenSource | None:
+        named = f"block {self._block_document_name!r}" if self._block_document_name else "an unsaved block"
         if self.token is not None:
-            named = (
-                f"block {self._block_document_name!r}" if self._block_document_name else "an unsaved block"
-            )
             return StaticToken(self.token.get_secret_value(), origin=f"the token of {named}")
-        if self.client_id and self.client_secret and self.token_url:
-            return ClientCredentials(self.token_url, self.client_id, self.client_secret.get_secret_value())
-        return None
+        words = {word: getattr(self, name) for name, word in _CLIENT.items() if getattr(self, name)}
+        secrets = {word: getattr(self, name) for name, word in _SECRETS.items() if getattr(self, name)}
+        words |= {word: secret.get_secret_value() for word, secret in secrets.items()}
+        return client_tokens(named, **words) if words else None
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         # Not as its name either: a block would be loaded while it is unpickled, before Prefect has told the
