@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+from iri_common.apis.filewords import checksum_of, content_of, extent, stat_of
 from iri_common.apis.firecrest import excerpts, paths
 from iri_common.apis.firecrest.operations import begun
 from iri_common.apis.firecrest.ownjobs import OwnJob
 from iri_common.apis.firecrest.rules import FILE_REPLAYS
 from iri_common.apis.firecrest.states import file_type
 from iri_common.apis.firecrest.systems import Systems
-from iri_common.apis.firecrest.wire import ChecksumReply, ContentReply, FileReply, OutputReply, StatReply
+from iri_common.apis.firecrest.wire import FileReply, OutputReply
 from iri_common.apis.reading import Reading, kind, segment
 from iri_common.http.session import Reply, Request, Session
 from iri_common.model.errors import ReplyError, TooLarge, TransientError, UsageError
@@ -48,13 +49,13 @@ class FirecrestFiles:
         self, resource_id: str, path: str, *, lines: int | None = None, size: int | None = None
     ) -> Done[FileText]:
         """The first lines or bytes of a text."""
-        return await self._get("ops/head", resource_id, path, _extent(lines, size), _content)
+        return await self._get("ops/head", resource_id, path, extent(lines, size), content_of)
 
     async def tail(
         self, resource_id: str, path: str, *, lines: int | None = None, size: int | None = None
     ) -> Done[FileText]:
         """The last lines or bytes of a text."""
-        return await self._get("ops/tail", resource_id, path, _extent(lines, size), _content)
+        return await self._get("ops/tail", resource_id, path, extent(lines, size), content_of)
 
     async def view(self, resource_id: str, path: str, *, size: int, offset: int = 0) -> Done[FileText]:
         """Exactly these bytes of a text.
@@ -78,7 +79,7 @@ class FirecrestFiles:
 
     async def checksum(self, resource_id: str, path: str) -> Done[Checksum]:
         """The digest that the facility computes, SHA-256 by the API."""
-        return await self._get("ops/checksum", resource_id, path, {}, _checksum)
+        return await self._get("ops/checksum", resource_id, path, {}, checksum_of)
 
     async def file_type(self, resource_id: str, path: str) -> Done[str]:
         """What ``file -b`` says."""
@@ -86,7 +87,7 @@ class FirecrestFiles:
 
     async def stat(self, resource_id: str, path: str, *, dereference: bool = False) -> Done[FileStat]:
         """Size, mode, owner and time of one file."""
-        return await self._get("ops/stat", resource_id, path, {"dereference": dereference}, _stat)
+        return await self._get("ops/stat", resource_id, path, {"dereference": dereference}, stat_of)
 
     async def download(self, resource_id: str, path: str) -> Done[bytes]:
         """All bytes of a small file."""
@@ -273,15 +274,6 @@ def _word(value: bool | int) -> str:
     return str(value).lower()
 
 
-def _extent(lines: int | None, size: int | None) -> dict[str, bool | int]:
-    name, count = ("lines", lines) if size is None else ("bytes", size)
-    if count is None or (lines is not None and size is not None):
-        raise UsageError("say how much of the file: either lines or size, and not both")
-    if count < 1:
-        raise UsageError(f"a piece of a file has at least one of its {name}, not {count}")
-    return {name: count}
-
-
 def _entry(reply: FileReply) -> FileEntry:
     return FileEntry(
         name=paths.listed(reply.name),
@@ -297,21 +289,6 @@ def _entry(reply: FileReply) -> FileEntry:
 
 def _entries(reading: Reading, output: object) -> Sequence[FileEntry]:
     return [_entry(each) for each in reading.many(FileReply, [] if output is None else output)]
-
-
-def _content(reading: Reading, output: object) -> FileText:
-    reply = reading.one(ContentReply, output)
-    return FileText(reply.content, reply.start_position, reply.end_position)
-
-
-def _checksum(reading: Reading, output: object) -> Checksum:
-    reply = reading.one(ChecksumReply, output)
-    return Checksum(reply.algorithm, reply.checksum.strip().lower())
-
-
-def _stat(reading: Reading, output: object) -> FileStat:
-    reply = reading.one(StatReply, output)
-    return FileStat(reply.size, reply.mode, reply.uid, reply.gid, reply.mtime)
 
 
 def _text(reading: Reading, output: object) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 from pydantic import AliasChoices, AliasGenerator, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from iri_common.apis.reading import Id, Mode, Seconds, Size, WireModel
+from iri_common.apis.reading import Id, WireModel
 
 
 def _both(name: str) -> AliasChoices:
@@ -189,31 +189,6 @@ class FileReply(Wire):
     permissions: str = ""
     last_modified: str = ""
     link_target: str | None = None
-
-
-class StatReply(Wire):
-    """Schema FileStat."""
-
-    size: Size
-    mode: Mode = 0
-    uid: int = 0
-    gid: int = 0
-    mtime: Seconds = 0.0
-
-
-class ContentReply(Wire):
-    """Schema FileContent."""
-
-    content: str
-    start_position: int | None = None
-    end_position: int | None = None
-
-
-class ChecksumReply(Wire):
-    """Schema FileChecksum."""
-
-    checksum: str
-    algorithm: str = "SHA256"
 
 
 # ------------------------------------------------------------------------------------------- transfers

@@ -7,11 +7,12 @@ import binascii
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
+from iri_common.apis.filewords import checksum_of, content_of, extent, stat_of
 from iri_common.apis.iri import unwrap
 from iri_common.apis.iri.rules import FILE_REPLAYS
 from iri_common.apis.iri.states import file_type
 from iri_common.apis.iri.versions import Version
-from iri_common.apis.iri.wire import ChecksumReply, ContentReply, FileReply, StatReply, TaskSubmitReply
+from iri_common.apis.iri.wire import FileReply, TaskSubmitReply
 from iri_common.apis.reading import Reading, kind, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import ReplyError, UsageError
@@ -47,13 +48,13 @@ class IriFiles:
         self, resource_id: str, path: str, *, lines: int | None = None, size: int | None = None
     ) -> Answer[FileText]:
         """The first lines or bytes of a text."""
-        return await self._ask("head", resource_id, {"path": path, **_extent(lines, size)}, _content)
+        return await self._ask("head", resource_id, {"path": path, **extent(lines, size)}, _content)
 
     async def tail(
         self, resource_id: str, path: str, *, lines: int | None = None, size: int | None = None
     ) -> Answer[FileText]:
         """The last lines or bytes of a text."""
-        return await self._ask("tail", resource_id, {"path": path, **_extent(lines, size)}, _content)
+        return await self._ask("tail", resource_id, {"path": path, **extent(lines, size)}, _content)
 
     async def view(self, resource_id: str, path: str, *, size: int, offset: int = 0) -> Answer[FileText]:
         """A piece of a text. The size is always sent: the API's default of 0 gives an empty success."""
@@ -211,15 +212,6 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _extent(lines: int | None, size: int | None) -> dict[str, int]:
-    name, count = ("lines", lines) if size is None else ("bytes", size)
-    if count is None or (lines is not None and size is not None):
-        raise UsageError("say how much of the file: either lines or size, and not both")
-    if count < 1:
-        raise UsageError(f"a piece of a file has at least one of its {name}, not {count}")
-    return {name: count}
-
-
 def _entry(reply: FileReply) -> FileEntry:
     return FileEntry(
         name=reply.name,
@@ -238,18 +230,15 @@ def _entries(reading: Reading, result: object) -> Sequence[FileEntry]:
 
 
 def _content(reading: Reading, result: object) -> FileText:
-    reply = reading.one(ContentReply, unwrap.structure(result))
-    return FileText(reply.content, reply.start_position, reply.end_position)
+    return content_of(reading, unwrap.structure(result))
 
 
 def _checksum(reading: Reading, result: object) -> Checksum:
-    reply = reading.one(ChecksumReply, unwrap.structure(result))
-    return Checksum(reply.algorithm, reply.checksum.strip().lower())
+    return checksum_of(reading, unwrap.structure(result))
 
 
 def _stat(reading: Reading, result: object) -> FileStat:
-    reply = reading.one(StatReply, unwrap.structure(result))
-    return FileStat(reply.size, reply.mode, reply.uid, reply.gid, reply.mtime)
+    return stat_of(reading, unwrap.structure(result))
 
 
 def _text(reading: Reading, result: object) -> str:

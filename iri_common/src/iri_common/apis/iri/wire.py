@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from pydantic import BeforeValidator, Field
 
-from iri_common.apis.reading import Id, Mode, Moment, Seconds, Size, WireModel
+from iri_common.apis.reading import Id, Moment, WireModel
 
 
 def last_segment(uri: str | None) -> str | None:
@@ -80,31 +80,6 @@ class FileReply(WireModel):
     permissions: str = ""
     last_modified: str = ""
     link_target: str | None = None
-
-
-class StatReply(WireModel):
-    """Schema FileStat of the reference server."""
-
-    size: Size
-    mode: Mode = 0
-    uid: int = 0
-    gid: int = 0
-    mtime: Seconds = 0.0
-
-
-class ContentReply(WireModel):
-    """Schema FileContent of the reference server."""
-
-    content: str
-    start_position: int | None = None
-    end_position: int | None = None
-
-
-class ChecksumReply(WireModel):
-    """Schema FileChecksum of the reference server."""
-
-    checksum: str
-    algorithm: str = "SHA-256"
 
 
 class FacilityReply(WireModel):
