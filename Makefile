@@ -39,12 +39,14 @@ test: $(READY)  ## what CI runs: lint, pure tests, contracts, one pytest process
 lint: $(READY)  ## ruff, pyright (strict on the core), the floors of the core
 	@.ci/lint
 
+FUZZ := 1000
 SCHEDULES := 1000000
 SOAK := 10000
 KILLS := 1000
 AMONG := 1000
 
 soak: $(READY)  ## a million schedules, ten thousand asks, a thousand among facilities, a thousand killed transfers, 4 GiB (an hour)
+	@IRI_FUZZ=$(FUZZ) $(VENV)/bin/pytest tests/common/test_every_dialect_fuzz.py -q -n auto -o timeout=0
 	@IRI_SCHEDULES=$(SCHEDULES) $(VENV)/bin/pytest tests/faults/test_schedules.py -q -n auto -o timeout=0
 	@IRI_SOAK=$(SOAK) $(VENV)/bin/pytest tests/faults/test_soak.py -q -n auto
 	@IRI_AMONG=$(AMONG) $(VENV)/bin/pytest tests/faults/test_among.py -q -n auto
