@@ -289,7 +289,7 @@ class _Port:
         return functools.partial(passing, self._gate, self._port, name, value)
 
 
-async def _calling(gate: Gate, port: str, name: str, call: Any, *args: Any, **words: Any) -> Any:
+async def _calling(gate: Gate, port: str, name: str, call: Any, /, *args: Any, **words: Any) -> Any:
     ask = _ask_of_call(port, name, args, words)
     if (port, name) == ("jobs", "submit"):  # who sends it writes down what came of it
         await gate.admit(ask)
@@ -308,6 +308,7 @@ async def _reading(
     port: str,
     name: str,
     call: Callable[..., AbstractAsyncContextManager[Any]],
+    /,
     *args: Any,
     **words: Any,
 ) -> AsyncGenerator[Any]:
