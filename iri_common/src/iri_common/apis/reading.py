@@ -6,9 +6,10 @@ so both count the same here and further fields are not looked at.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 from urllib.parse import quote
 
 from pydantic import (
@@ -23,6 +24,7 @@ from pydantic import (
 
 from iri_common.model.errors import AmbiguousReply, ReplyError, UsageError
 from iri_common.policy.classify import Outcome
+from iri_common.policy.telling import Hide, bounded
 
 
 class WireModel(BaseModel):
@@ -49,10 +51,12 @@ class Reading:
     Attributes:
         facility: What errors call the facility.
         operation: The API's name of what was asked.
+        hide: Takes out of words what must not be told.
     """
 
     facility: str
     operation: str
+    hide: Hide = field(default=bounded, repr=False)
 
     def one(self, model: type[M], value: object) -> M:
         """Read one object.
@@ -105,6 +109,11 @@ def _reasons(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     words = [f"{'.'.join(map(str, each['loc'])) or 'the object'}: {each['msg']}" for each in problems[:5]]
     return "; ".join(words)
+
+
+def secrets_of(spec: Mapping[str, Any]) -> list[str]:
+    """Values of a job's environment: a service that refuses a spec may repeat what it was sent."""
+    return list(spec.get("environment", {}).values())
 
 
 def segment(text: str, what: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -29,12 +29,14 @@ class Pending(Generic[T]):
         operation: Its name in the API's words, for logs and errors.
         read: Translates the finished operation's result.
         soonest: Seconds before which it is hardly ever done; the first look at one of its kind comes then.
+        secrets: What must not come back in the words of its end.
     """
 
     task_id: str
     operation: str
     read: Callable[[object], T]
     soonest: float = 0.0
+    secrets: Sequence[str] = field(default=(), repr=False)
 
 
 Answer = Done[T] | Pending[T]

@@ -21,7 +21,7 @@ from iri_common.apis.firecrest.wire import (
     SubmittedReply,
     TimeReply,
 )
-from iri_common.apis.reading import Reading, segment
+from iri_common.apis.reading import Reading, secrets_of, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.array import parted
 from iri_common.model.errors import Conflict, NotFound, NotOffered, ReplyError, UsageError
@@ -203,7 +203,7 @@ def _submission(resource_id: str, job: Mapping[str, Any], spec: Mapping[str, Any
         path=f"/compute/{segment(resource_id, 'system')}/jobs",
         replay=Replay.ONCE,
         json={"job": job},
-        secrets=sorted(spec.get("environment", {}).values(), key=len, reverse=True),
+        secrets=secrets_of(spec),
     )
 
 

@@ -11,7 +11,7 @@ from iri_common.apis.iri.quirks import PLAIN, Site
 from iri_common.apis.iri.states import NOT_BEGUN, job_state
 from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import JobReply, SpecReply, StatusReply, TaskSubmitReply
-from iri_common.apis.reading import Reading, segment
+from iri_common.apis.reading import Reading, secrets_of, segment
 from iri_common.http.session import Reply, Request, Session
 from iri_common.jobside.batch import ONE_BY_ONE
 from iri_common.model.errors import NotFound, ReplyError, UsageError
@@ -60,7 +60,8 @@ class IriJobs:
             return _accepted(reading, unwrap.structure(result), replayed, self._site)
 
         if _is_task(reply.value):
-            return Pending(reading.one(TaskSubmitReply, reply.value).task_id, "launchJob", read)
+            task_id = reading.one(TaskSubmitReply, reply.value).task_id
+            return Pending(task_id, "launchJob", read, secrets=secrets_of(spec))
         return Done(read(reply.value))
 
     def submit_request(
@@ -79,7 +80,7 @@ class IriJobs:
             json=self._site.said(_described(spec)),
             headers=headers,
             keyed=bool(headers),
-            secrets=_secrets(spec),
+            secrets=secrets_of(spec),
         )
 
     async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
@@ -157,7 +158,7 @@ class IriJobs:
                 json=dict(changes),
                 headers=headers,
                 keyed=bool(headers),
-                secrets=_secrets(changes),
+                secrets=secrets_of(changes),
             )
         )
         return Done(_accepted(self._reading("updateJob"), reply.value, None, self._site).status)
@@ -198,11 +199,6 @@ def _described(spec: Mapping[str, Any]) -> Mapping[str, Any]:
         if attributes.get(word):
             raise UsageError(f"the IRI API has no word for {word} in a job's attributes; {instead}")
     return spec
-
-
-def _secrets(spec: Mapping[str, Any]) -> list[str]:
-    """Values of the environment: a service that refuses a spec may repeat what it was sent."""
-    return sorted(spec.get("environment", {}).values(), key=len, reverse=True)
 
 
 def _flag(value: bool) -> str:

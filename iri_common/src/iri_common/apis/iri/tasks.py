@@ -26,6 +26,7 @@ from iri_common.model.errors import (
 from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
+from iri_common.policy.telling import Hiding, bounded, told
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class IriTasks:
         if state is TaskState.COMPLETED:
             # A download is megabytes of base64: decoding leaves the loop that every wait lives on.
             return Done(await in_turn(lambda: pending.read(task.result)))
-        raise self._failure(pending.operation, state, task.result)
+        raise self._failure(pending, state, task.result)
 
     async def forget(self, task_id: str) -> Done[None]:
         """Drop the result. A task that is gone already is as good; some facilities answer NotOffered."""
@@ -85,14 +86,15 @@ class IriTasks:
             )
         return Done(None)
 
-    def _failure(self, operation: str, state: TaskState, result: object) -> IriError:
+    def _failure(self, pending: Pending[T], state: TaskState, result: object) -> IriError:
         text = failure_text(result)
         if state is TaskState.CANCELED:
             (kind, outcome), lead = _UNTOLD, "the facility canceled the operation"
         else:
             (kind, outcome), lead = cause(text), "the operation failed"
-        told = text or "it gives no reason"
-        return kind(f"{lead}: {told}", facility=self._session.label, operation=operation, outcome=outcome)
+        reason = told(text, Hiding.of(pending.secrets)) or "it gives no reason"
+        label = self._session.label
+        return kind(f"{lead}: {reason}", facility=label, operation=pending.operation, outcome=outcome)
 
     def _forgotten(self, task_id: str, operation: str, error: NotFound) -> IriError:
         lead = f"the facility no longer knows task {task_id}"
@@ -113,8 +115,7 @@ class IriTasks:
 def failure_text(result: object) -> str:
     """The words of a failed task: ``{"output": "Error: …"}``, or ``{"error": "…"}`` at ALCF."""
     words = _error_field(result) or _error_field(unwrap.text(result))
-    words = words.strip().removeprefix("Error:").strip()
-    return words if len(words) <= 600 else words[:599] + "…"
+    return words.strip().removeprefix("Error:").strip()
 
 
 def _error_field(value: object) -> str:
@@ -125,6 +126,6 @@ def _error_field(value: object) -> str:
 
 def cause(text: str) -> tuple[type[IriError], Outcome]:
     """What the words of a failed task name; a refusal where they name nothing that we know."""
-    bare = _NAMES.sub(" ", text)
-    told = ((kind, outcome) for pattern, kind, outcome in _CAUSES if pattern.search(bare))
-    return next(told, _UNTOLD)
+    bare = _NAMES.sub(" ", bounded(text))
+    causes = ((kind, outcome) for pattern, kind, outcome in _CAUSES if pattern.search(bare))
+    return next(causes, _UNTOLD)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from iri_common.apis.reading import Reading
+from iri_common.apis.reading import Reading, secrets_of
 from iri_common.apis.slurm.arrays import letters, of_job, of_task, one_of_each, statuses
 from iri_common.apis.slurm.calls import Calls
 from iri_common.apis.slurm.needs import changes as changed_fields
@@ -72,7 +72,7 @@ class SlurmJobs:
             path="job/submit",
             replay=Replay.ONCE,
             json=submission(spec, version, self._calls.site),
-            secrets=sorted(spec.get("environment", {}).values(), key=len, reverse=True),
+            secrets=secrets_of(spec),
         )
 
     async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
 
-from iri_common.apis.reading import Reading, segment
+from iri_common.apis.reading import Reading, secrets_of, segment
 from iri_common.apis.superfacility.owner import Owner
 from iri_common.apis.superfacility.rules import REPLAYS, TASK_SECONDS
 from iri_common.apis.superfacility.states import exit_code, job_state
@@ -25,6 +25,7 @@ from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
 from iri_common.policy.arrays import gathered, told_of
 from iri_common.policy.reason import explained
+from iri_common.policy.telling import Hiding
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class SuperfacilityJobs:
     ) -> Pending[Accepted]:
         """Ask for a job once. The API knows no keys: the job's name tells whose it is."""
         reply = await self._session.send(self._submission(resource_id, spec))
-        return self._begun("submit_job", reply.value, _accepted)
+        return self._begun("submit_job", reply.value, _accepted, secrets_of(spec))
 
     def submit_request(
         self, resource_id: str, spec: Mapping[str, Any], idempotency_key: str | None
@@ -69,7 +70,7 @@ class SuperfacilityJobs:
             path=f"/compute/jobs/{segment(resource_id, 'machine')}",
             replay=REPLAYS["submit_job"],
             form={"job": script, "isPath": "false"},
-            secrets=sorted(spec.get("environment", {}).values(), key=len, reverse=True),
+            secrets=secrets_of(spec),
         )
 
     async def status(self, resource_id: str, job_id: str) -> Done[JobStatus]:
@@ -161,13 +162,19 @@ class SuperfacilityJobs:
         rows = rows_of(self._reading("read_job"), reply.value)
         return [row for row in rows if _is_job(row) and parted(_called(row))[0] == job_id]
 
-    def _begun(self, operation: str, value: object, read: Callable[[Reading, object], T]) -> Pending[T]:
-        reading = self._reading(operation)
+    def _begun(
+        self,
+        operation: str,
+        value: object,
+        read: Callable[[Reading, object], T],
+        secrets: Sequence[str] = (),
+    ) -> Pending[T]:
+        reading = Reading(self._session.label, operation, Hiding.of(secrets))
         try:
             task = reading.one(AcceptedReply, value)
         except ReplyError as error:
             raise unreadable(reading, error.message) from None
-        return Pending(task.task_id, operation, lambda result: read(reading, result), TASK_SECONDS)
+        return Pending(task.task_id, operation, lambda result: read(reading, result), TASK_SECONDS, secrets)
 
     def _reading(self, operation: str) -> Reading:
         return Reading(self._session.label, operation)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
+from iri_common.apis.reading import Reading
 from iri_common.model.errors import (
     AmbiguousReply,
     IriError,
@@ -17,6 +18,7 @@ from iri_common.model.errors import (
 )
 from iri_common.policy.classify import Outcome, Rules, Word
 from iri_common.policy.retry import Replay
+from iri_common.policy.telling import bounded, told
 
 # "Small files only", says the API's document, and no number.
 FILE_LIMIT = 10 * 1024 * 1024
@@ -131,23 +133,23 @@ _KINDS: Mapping[Outcome, type[IriError]] = {
 _NAMES = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|(?<!\w)/\S+")
 
 
-def failure_of(facility: str, operation: str, lead: str, text: str, unknown: Outcome) -> IriError:
+def failure_of(reading: Reading, lead: str, text: str, unknown: Outcome) -> IriError:
     """The error of an operation whose result tells that it failed.
 
     Args:
-        facility: What errors call it.
-        operation: A key of :data:`REPLAYS`.
+        reading: Of an operation that is a key of :data:`REPLAYS`.
         lead: What happened.
         text: The words that were told.
         unknown: What words mean that nobody knows.
     """
-    bare = _NAMES.sub(" ", text)
-    outcome = next((word.outcome for word in WORDS if word.fits(operation, 200, bare)), unknown)
+    bare = _NAMES.sub(" ", bounded(text))
+    outcome = next((word.outcome for word in WORDS if word.fits(reading.operation, 200, bare)), unknown)
     kind = _KINDS[outcome]
-    if outcome.may_have_worked and REPLAYS.get(operation) is not Replay.SAFE:
+    if outcome.may_have_worked and REPLAYS.get(reading.operation) is not Replay.SAFE:
         kind, lead = AmbiguousReply, f"{lead}, and whether it took effect is unknown"
-    told = " ".join(text.split())
-    told = told if len(told) <= 600 else told[:599] + "…"
     return kind(
-        f"{lead}: {told or 'it gives no reason'}", facility=facility, operation=operation, outcome=outcome
+        f"{lead}: {told(text, reading.hide) or 'it gives no reason'}",
+        facility=reading.facility,
+        operation=reading.operation,
+        outcome=outcome,
     )

@@ -191,14 +191,14 @@ def result_of(reading: Reading, result: object) -> Mapping[str, object]:
 def failed(reading: Reading, text: str, *, unknown: Outcome) -> IriError:
     """The error that the words of a task tell which came to its end."""
     lead = "the facility could not do it"
-    return failure_of(reading.facility, reading.operation, lead, text, unknown)
+    return failure_of(reading, lead, text, unknown)
 
 
 def broken_off(reading: Reading, lead: str, result: object) -> IriError:
     """The error of a task that did not come to its end, which may have done its work before."""
     document = _document(result)
     text = _said(document) if document is not None else result if isinstance(result, str) else ""
-    return failure_of(reading.facility, reading.operation, lead, text, Outcome.BROKEN)
+    return failure_of(reading, lead, text, Outcome.BROKEN)
 
 
 def unreadable(reading: Reading, what: str) -> IriError:
