@@ -48,6 +48,8 @@ def test_every_option_has_its_field() -> None:
         queue="debug",
         account="m1",
         reservation="r1",
+        array="0-3",
+        after=["7"],
         attr=["filesystems=home:eagle"],
     )
     assert job_spec(words, ["echo", "-n", ""]).sent() == {
@@ -77,6 +79,8 @@ def test_every_option_has_its_field() -> None:
             "queue_name": "debug",
             "account": "m1",
             "reservation_id": "r1",
+            "array": "0-3",
+            "after": {"ok": ["7"]},
             "custom_attributes": {"filesystems": "home:eagle"},
         },
     }

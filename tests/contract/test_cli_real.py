@@ -106,10 +106,10 @@ def test_a_script_runs_with_its_directives(iri: Shell, place: LocalFacility, tmp
     assert job["name"].startswith("lifted.")
     (request,) = place.requests("launchJob")
     assert request["status"] == 200
-    script.write_text("#!/bin/bash\n#SBATCH --array=1-4\ntrue\n")
+    script.write_text("#!/bin/bash\n#SBATCH --mail-user=a@b\ntrue\n")
     refused = iri("run", "--script", str(script))
     assert refused.code == 2
-    assert "job.sh, line 2: #SBATCH --array=1-4" in refused.err
+    assert "job.sh, line 2: #SBATCH --mail-user=a@b" in refused.err
     assert launched(place) == 1
 
 

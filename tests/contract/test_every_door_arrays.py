@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_shell import Shell
 from doors import DOORS, Door
 from misbehaving_relay import Relay, lose, page
 
@@ -153,6 +154,27 @@ def test_a_job_waits_for_an_array(place: LocalFacility, facility: Facility, key:
     assert all(
         ended[each["id"]]["ended"] <= ended[then.job_id]["started"] + 0.05 for each in tasks_of(place, key)
     )
+
+
+@pytest.mark.parametrize("door", [DOORS["firecrest"]])
+def test_an_array_from_the_command_line(
+    place: LocalFacility, door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    variables = door.variables(place, tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    iri, script = Shell(variables, capsys), tmp_path / "job.sh"
+    script.write_text(
+        "#!/bin/sh\n#SBATCH --array=0-9\necho task $SLURM_ARRAY_TASK_ID\nexit $SLURM_ARRAY_TASK_ID\n"
+    )
+    said = iri("run", "--json", "--array", "0-1", "--script", str(script))
+    told = said.document
+    assert (said.code, told["exit_code"], told["tasks"]["1"]["exit_code"]) == (3, 1, 1)
+    assert (sorted(told["tasks"]), told["stdout"]) == (["0", "1"], "task 1\n")
+    assert iri("logs", "--index", "0", told["ref"]).out == "task 0\n"
+    assert "task 0\n" in iri("logs", "--follow", "--index", "0", told["ref"]).out
+    refused = iri("logs", told["ref"])
+    assert (refused.code, "--index (0-1)" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("door", REFUSING, indirect=True)

@@ -147,18 +147,21 @@ def logs(
     ] = False,
     lines: Lines = 20,
     follow: Follow = False,
+    index: Annotated[
+        int | None, typer.Option("--index", min=0, metavar="N", help="Of an array, this task's.")
+    ] = None,
 ) -> None:
     """Show the last lines that a job wrote, or with --follow both streams until the job ends."""
     screen = Screen(door.json)
     if follow:
         from iri_common.cli.following import logs as do_follow
 
-        ended(screen, lambda: do_follow(screen, door, reference, key, stderr=stderr))
+        ended(screen, lambda: do_follow(screen, door, reference, key, stderr=stderr, index=index))
 
     from iri_common.cli.tending import logs as do_logs
 
     stream = "stderr" if stderr else "stdout"
-    ended(screen, lambda: do_logs(screen, door, reference, key, stream, lines))
+    ended(screen, lambda: do_logs(screen, door, reference, key, stream, lines, index=index))
 
 
 @app.command(cls=ReadableCommand, rich_help_panel=_tend)

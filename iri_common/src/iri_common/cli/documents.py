@@ -24,6 +24,7 @@ def status_words(status: JobStatus | None) -> dict[str, Any]:
     """How it stands."""
     if status is None:
         return {"state": None}
+    tasks = {str(index): status_words(each) for index, each in status.tasks.items()}
     return {
         "state": str(status.reported),
         "succeeded": status.succeeded,
@@ -31,4 +32,5 @@ def status_words(status: JobStatus | None) -> dict[str, Any]:
         "message": status.message,
         "reason": str(status.reason) if status.reason else None,
         "retry_sensible": status.reason.retry_sensible if status.reason else None,
+        **({"tasks": tasks} if tasks else {}),
     }

@@ -28,12 +28,18 @@ BOTH = ("stdout", "stderr")
 
 
 def logs(
-    screen: Screen, door: DoorWords, reference: str | None, key: str | None, *, stderr: bool = False
+    screen: Screen,
+    door: DoorWords,
+    reference: str | None,
+    key: str | None,
+    *,
+    stderr: bool = False,
+    index: int | None = None,
 ) -> int:
     """Everything a job writes, from the beginning to its end; for programs, a JSON value a line."""
     ((facility, ref),) = jobs_of(door, [reference] if reference else [], key)
     try:
-        for chunk in facility.jobs.follow(ref, streams=("stderr",) if stderr else BOTH):
+        for chunk in facility.jobs.follow(ref, streams=("stderr",) if stderr else BOTH, index=index):
             _show(screen, chunk)
     except Interrupted as stop:
         screen.say("Interrupted. The job goes on; its output is followed again with:", "yellow")

@@ -59,6 +59,8 @@ def option_words(words: JobWords) -> dict[str, Any]:
         "queue_name": words.queue,
         "account": words.account,
         "reservation_id": words.reservation,
+        "array": words.array,
+        "after": {"ok": words.after} if words.after else None,
         "custom_attributes": pairs("--attr", words.attr or ()),
     }
     return _said(

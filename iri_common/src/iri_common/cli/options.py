@@ -140,6 +140,14 @@ class JobWords:
         None
     )
     reservation: Annotated[str | None, _needs(metavar="ID", help="Reservation.")] = None
+    array: Annotated[
+        str | None,
+        _needs(metavar="INDICES", help="Once for each index: 0-9, 1,3,7, 0-20:4; 0-9%2 two at a time."),
+    ] = None
+    after: Annotated[
+        list[str] | None,
+        _needs(metavar="JOB", help="Begin when this job has succeeded: its id or reference."),
+    ] = None
     attr: Annotated[
         list[str] | None,
         _needs(metavar="NAME=VALUE", help="The facility's own words, such as filesystems=home."),

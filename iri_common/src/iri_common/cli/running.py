@@ -151,9 +151,13 @@ def _follow(screen: Screen, facility: Facility, story: Story, timeout: float | N
 
 def _show_output(screen: Screen, facility: Facility, story: Story, lines: int) -> None:
     assert story.ref is not None
-    story.stdout = facility.jobs.tail(story.ref, "stdout", lines=lines)
+    index = next(iter(story.status.failed_tasks), None) if story.status else None
+    if story.ref.array and index is None:
+        screen.say(f"Each task wrote for itself: iri logs --index N {shlex.quote(str(story.ref))}", "dim")
+        return
+    story.stdout = facility.jobs.tail(story.ref, "stdout", lines=lines, index=index)
     if not story.stderr or lines != 20:  # a failure brings 20 lines along
-        story.stderr = facility.jobs.tail(story.ref, "stderr", lines=lines)
+        story.stderr = facility.jobs.tail(story.ref, "stderr", lines=lines, index=index)
     if screen.as_json:
         return
     screen.result(story.stdout)

@@ -55,11 +55,20 @@ def _end(screen: Screen, facility: Facility, ref: JobRef, limit: float | None) -
 
 
 def logs(
-    screen: Screen, door: DoorWords, reference: str | None, key: str | None, stream: str, lines: int
+    screen: Screen,
+    door: DoorWords,
+    reference: str | None,
+    key: str | None,
+    stream: str,
+    lines: int,
+    *,
+    index: int | None = None,
 ) -> int:
-    """The last lines of one stream of a job."""
+    """The last lines of one stream of a job, or of one task of an array."""
     ((facility, ref),) = jobs_of(door, [reference] if reference else [], key)
-    text = facility.jobs.tail(ref, stream, lines=lines)
+    if ref.array and index is None:
+        raise UsageError(f"each task of an array writes for itself: name one by --index ({ref.array})")
+    text = facility.jobs.tail(ref, stream, lines=lines, index=index)
     if screen.as_json:
         screen.document({"ok": True, "exit": 0, **ref_words(ref), "stream": stream, "text": text})
         return Exit.OK
