@@ -48,12 +48,17 @@ def store_rows(mib: int, turns: int) -> list[Row]:
             memory = max(each["mib"] for each in mine)
             way = "up" if up else "down"
             details = {"ours": mine, "curl": curls}
+            more = "makes the SHA-256" if up else "is durable"
             note = (
                 "Medians of ours and of curl over the same signed links at moto's server, turn about; ours "
-                f"makes the SHA-256 and is durable. MiB/s: {mib / seconds:.0f}, curl {mib / curl:.0f}. "
+                f"{more}. MiB/s: {mib / seconds:.0f}, curl {mib / curl:.0f}. "
                 "Seconds of the processor, which tell more on a busy machine: "
                 f"{spent:.1f}, curl {by_curl:.1f}"
             )
+            if not up:
+                hashed = alone(partial(parts.moved, url, here, up=False, hashed=True))
+                quick, work = mib / hashed["seconds"], hashed["processor"]
+                note += f". With its SHA-256, {quick:.0f} MiB/s and {work:.1f}"
             rows += [
                 Row(
                     f"S3, {mib} MiB {way}: as quick as curl, share",

@@ -48,17 +48,19 @@ def s3_server(folder: Path) -> Iterator[str]:
         server.wait()
 
 
-def moved(url: str, here: Path, *, up: bool, parallel: int = 4) -> dict[str, float]:
+def moved(url: str, here: Path, *, up: bool, hashed: bool = False, parallel: int = 4) -> dict[str, float]:
     """Move one file to ``/large`` in the bucket, or from there; in a process of its own.
+
+    Down, the store tells no SHA-256, so none is made unless it is ``hashed``.
 
     Gives seconds, of the clock and of the processor, and the MiB of memory that were taken above what the
     process had before.
     """
     os.environ.update(KEYS)
-    return asyncio.run(_moved(url, here, os.path.getsize(here) if up else None, parallel))
+    return asyncio.run(_moved(url, here, os.path.getsize(here) if up else None, hashed, parallel))
 
 
-async def _moved(url: str, here: Path, size: int | None, parallel: int) -> dict[str, float]:
+async def _moved(url: str, here: Path, size: int | None, hashed: bool, parallel: int) -> dict[str, float]:
     wire = HttpBytes(WireSettings())
     endpoint = AccessEndpoint("s3", "s3", details={"bucket": BUCKET, "endpoint_url": url})
     parts = s3_parts(endpoint, WireSettings())
@@ -66,7 +68,7 @@ async def _moved(url: str, here: Path, size: int | None, parallel: int) -> dict[
     up = size is not None
     size = size if size is not None else int((await parts.link("", "/large")).value.size or 0)
     move = Move(str(here), "/large", size) if up else Move("/large", str(here), size)
-    road = PartsRoad(parts, _Nothing(), wire, "", up=up)  # type: ignore[arg-type]
+    road = PartsRoad(parts, _Nothing(), wire, "", up=up, checksum=hashed or None)  # type: ignore[arg-type]
     with peak() as memory:
         begun, spent = time.monotonic(), time.process_time()
         await road.carry([move], Trip(_Unwatched(), _Forgetful(), parallel))

@@ -233,7 +233,7 @@ WISHES = st.builds(
     Wishes,
     road=st.none() | st.sampled_from(Road),
     allow_job=st.booleans(),
-    checksum=st.booleans(),
+    checksum=st.sampled_from([None, True, False]),
     parallel=st.integers(1, 8),
     rate=st.sampled_from([None, 1e6]),
 )

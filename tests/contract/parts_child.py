@@ -24,7 +24,9 @@ async def carried(store: str, way: str, source: str, target: str, size: int, not
     """Carry it, with notes that a later try finds."""
     endpoint = AccessEndpoint("e1", "s3", "the store", {"bucket": BUCKET, "endpoint_url": store})
     wire, counts = HttpBytes(WireSettings()), Counts()
-    road = PartsRoad(s3_parts(endpoint, WireSettings()), Facility(), wire, "fs", up=way == "up")
+    road = PartsRoad(
+        s3_parts(endpoint, WireSettings()), Facility(), wire, "fs", up=way == "up", checksum=True
+    )
     held = await FileNotes.opened(source, target, directory=notes)
     try:
         await road.carry([Move(source, target, size)], Trip(counts, held, parallel=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import threading
@@ -20,6 +21,9 @@ from iri_common.model.files import Checksum, FileStat
 from iri_common.model.grades import Grades
 from iri_common.model.outcome import Done, Pending
 from iri_common.model.transfer import DownloadLink, Move, PartsUpload
+from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.parts import PartsRoad
+from iri_common.transfers.trip import Trip
 
 
 class Counts:
@@ -167,3 +171,28 @@ def signer(url: str, root: str = "/", **words: object) -> Counted:
     told = {"bucket": BUCKET, "region": "us-east-1", "endpoint_url": url, "root_path": root}
     made = s3_parts(AccessEndpoint("e1", "s3", "the store", told), WireSettings())
     return Counted(made._bucket, root=root, **words)  # type: ignore[arg-type]
+
+
+@contextlib.asynccontextmanager
+async def trip(folder: Path, source: str, target: str, parallel: int = 2, meter: Counts | None = None):
+    """Notes that a later try with the same ends finds."""
+    notes = await FileNotes.opened(source, target, directory=folder / "notes")
+    try:
+        yield Trip(meter or Counts(), notes, parallel)
+    finally:
+        await notes.close()
+
+
+async def carry(road: PartsRoad, move: Move, folder: Path, meter: Counts | None = None) -> Counts:
+    """Carry one file."""
+    async with trip(folder, move.source, move.target, meter=meter) as under_way:
+        await road.carry([move], under_way)
+        return under_way.meter  # type: ignore[return-value]
+
+
+def file_of(folder: Path, size: int, name: str = "source") -> tuple[Move, bytes, str]:
+    """One that is to go up, with its content and its digest."""
+    content = os.urandom(size)
+    (folder / name).write_bytes(content)
+    target = f"/run 7/{name} ü&'+.h5"
+    return Move(str(folder / name), target, size), content, hashlib.sha256(content).hexdigest()

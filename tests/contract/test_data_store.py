@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,9 @@ def test_a_file_goes_to_the_store_and_comes_back(facility, place, store: Store, 
     assert store.content("runs/7/x") == content
     back = facility.files.get("/runs/7/x", tmp_path / "back", storage="objects")
     assert (tmp_path / "back").read_bytes() == content
-    assert (back.bytes, back.road) == (20 * MIB, Road.PARTS)
+    assert (back.bytes, back.road, back.sha256) == (20 * MIB, Road.PARTS, None), "the store tells no digest"
+    again = facility.files.get("/runs/7/x", tmp_path / "back", storage="objects", checksum=True)
+    assert again.sha256 == result.sha256 == hashlib.sha256(content).hexdigest()
     assert {each["operation"] for each in place.requests()} <= {"getResources", "getStorageAccessEndpoints"}
 
 

@@ -151,9 +151,11 @@ class World:
     def __init__(self, collection: Collection, ranges: Ranges, folder: Path) -> None:
         self.collection, self._ranges, self._folder = collection, ranges, folder
 
-    async def carry(self, *moves: Move, up: bool, files: bool = True, parallel: int = 3) -> Counts:
+    async def carry(
+        self, *moves: Move, up: bool, files: bool = True, parallel: int = 3, meter: Counts | None = None
+    ) -> Counts:
         facility = Facility(self.collection.root if files else None)
-        counts = Counts()
+        counts = meter or Counts()
         notes = await FileNotes.opened(moves[0].source, moves[0].target, directory=self._folder / "notes")
         try:
             road = HttpsRoad(self._ranges, facility, "c1", up=up)  # type: ignore[arg-type]
@@ -234,6 +236,35 @@ async def test_a_later_try_reads_only_what_is_missing(world: World, tmp_path: Pa
     counts = await world.carry(Move("/b", target, len(content)), up=False)
     assert (counts.kept_bytes, counts.sent, counts.sums) == (10 * MIB, 2 * MIB, {target: digest})
     assert world.collection.asked[-1] == f"GET bytes={10 * MIB}-{12 * MIB - 1}"
+
+
+class Kill(BaseException):
+    """Nobody catches it."""
+
+
+class Killed(Counts):
+    """Whoever tells it that a file has landed does not live to note it."""
+
+    def landed(self, move: Move, sha256: str | None = None) -> None:
+        raise Kill
+
+
+async def test_a_file_that_has_its_place_is_not_read_again(world: World, tmp_path: Path) -> None:
+    source, target = tmp_path / "there/x", tmp_path / "back"
+    content, digest = made(source, 2 * MIB)
+    move = Move("/x", str(target), len(content))
+    with pytest.raises(Kill):
+        await world.carry(move, up=False, meter=Killed())
+    counts = await world.carry(move, up=False)
+    assert (counts.sent, counts.kept_bytes, counts.sums) == (0, len(content), {str(target): digest})
+
+    with pytest.raises(Kill):
+        await world.carry(move, up=False, meter=Killed())
+    content, digest = made(source, 2 * MIB)
+    os.utime(source, (1, 1))
+    counts = await world.carry(move, up=False)
+    assert (counts.sent, counts.sums) == (len(content), {str(target): digest}), "it is another by now"
+    assert target.read_bytes() == content
 
 
 async def test_what_lay_aside_is_of_no_use_for_another_content(world: World, tmp_path: Path) -> None:

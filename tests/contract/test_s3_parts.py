@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from misbehaving_relay import Fault, Relay, http, lose, unseen
-from parts_world import Counts, Facility, FetchingParts, signer
+from parts_world import Facility, FetchingParts, carry, file_of, signer, trip
 from s3_server import BUCKET, Store
 
 from iri_common.apis.s3 import parts as s3_module
@@ -33,9 +33,7 @@ from iri_common.model.errors import (
 from iri_common.model.transfer import Move
 from iri_common.transfers import parts as parts_module
 from iri_common.transfers import spans as spans_module
-from iri_common.transfers.notes import FileNotes
 from iri_common.transfers.parts import PartsRoad
-from iri_common.transfers.trip import Trip
 
 MIB = 1024 * 1024
 PART = 5 * MIB  # the least that S3 takes for a part that is not the last
@@ -57,28 +55,6 @@ async def wire():
     await one.close()
 
 
-@contextlib.asynccontextmanager
-async def trip(folder: Path, source: str, target: str, parallel: int = 2):
-    notes = await FileNotes.opened(source, target, directory=folder / "notes")
-    try:
-        yield Trip(Counts(), notes, parallel)
-    finally:
-        await notes.close()
-
-
-async def carry(road: PartsRoad, move: Move, folder: Path) -> Counts:
-    async with trip(folder, move.source, move.target) as under_way:
-        await road.carry([move], under_way)
-        return under_way.meter  # type: ignore[return-value]
-
-
-def file_of(folder: Path, size: int, name: str = "source") -> tuple[Move, bytes, str]:
-    content = os.urandom(size)
-    (folder / name).write_bytes(content)
-    target = f"/run 7/{name} ü&'+.h5"
-    return Move(str(folder / name), target, size), content, hashlib.sha256(content).hexdigest()
-
-
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 40 * MIB])
 async def test_a_file_goes_there_and_back_whole(size: int, store: Store, wire, tmp_path: Path) -> None:
     up, content, digest = file_of(tmp_path, size)
@@ -86,7 +62,8 @@ async def test_a_file_goes_there_and_back_whole(size: int, store: Store, wire, t
     assert (counts.sent, counts.sums) == (size, {up.target: digest})
     assert store.content(up.target[1:]) == content
     down = Move(up.target, str(tmp_path / "back"), size)
-    counts = await carry(PartsRoad(signer(store.url), Facility(), wire, "fs", up=False), down, tmp_path)
+    road = PartsRoad(signer(store.url), Facility(), wire, "fs", up=False, checksum=True)
+    counts = await carry(road, down, tmp_path)
     assert (counts.sent, counts.sums) == (size, {down.target: digest})
     assert (tmp_path / "back").read_bytes() == content
     assert not store.open_uploads()

@@ -100,7 +100,7 @@ def _options(words: RoadWords) -> dict[str, Any]:
         "allow_job": words.allow_job,
         "parallel": words.parallel,
         "rate": amount("--rate", bytes_of, words.rate),
-        "checksum": not words.no_checksum,
+        "checksum": words.checksum,
         "links": words.links,
     }
 

@@ -191,7 +191,14 @@ class RoadWords:
     ] = False
     parallel: Annotated[int, _road(min=1, metavar="N", help="Files or parts at once; 4 if not said.")] = 4
     rate: Annotated[str | None, _road(metavar="SIZE", help="Bytes per second at most, such as 20M.")] = None
-    no_checksum: Annotated[bool, _road("--no-checksum", help="Do not compare SHA-256 afterwards.")] = False
+    checksum: Annotated[
+        bool | None,
+        _road(
+            "--checksum/--no-checksum",
+            help="Make SHA-256 also where a store tells none; or do not even compare it.",
+            show_default=False,
+        ),
+    ] = None
     links: Annotated[
         str,
         _road(metavar="follow|skip", help="Links that lead out of a tree are refused, or skipped."),

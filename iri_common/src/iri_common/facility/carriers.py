@@ -38,7 +38,7 @@ class Making:
 
     Attributes:
         transfer: Names the transfer.
-        checksum: Digests are compared where they are told.
+        checksum: As in the wishes: digests are compared where they are told, unless it is False.
         fresh: Directories of the target in which nothing can be.
         root: The target directory of a tree.
         top: The directory at the source that all of it is below.
@@ -47,7 +47,7 @@ class Making:
     """
 
     transfer: str
-    checksum: bool = True
+    checksum: bool | None = None
     fresh: Collection[str] = ()
     root: str | None = None
     top: str = ""
@@ -94,7 +94,7 @@ def _between_here_and(
                     dialect,
                     file_system,
                     up=up,
-                    checksum=making.checksum,
+                    checksum=making.checksum is not False,
                     fresh=making.fresh,
                     in_place=dialect.grades.moves == "job" and not quote.jobs,
                 )
@@ -122,7 +122,8 @@ def _https(far: FacilityReach | CollectionReach, up: bool, making: Making) -> Ca
         dialect = far.globus.showing(end)
     if dialect.ranges is None:
         raise NotOffered("this end has no HTTPS for its files")
-    return HttpsRoad(dialect.ranges, dialect, file_system, up=up, checksum=making.checksum)
+    compared = making.checksum is not False
+    return HttpsRoad(dialect.ranges, dialect, file_system, up=up, checksum=compared)
 
 
 def _globus(

@@ -38,7 +38,8 @@ class TransferWords(TypedDict, total=False):
         allow_job: Roads that run a short job of the user's allocation are fine.
         parallel: Files or parts at once.
         rate: Bytes per second at most.
-        checksum: Compare SHA-256 where it is told; True.
+        checksum: Compare SHA-256 where it is told; True: make it also of what comes from an object store that
+            tells none, False: do not even compare.
         links: "follow" links that stay in the tree and refuse others, or "skip" those others.
         on_progress: Called on the caller's side a few times a second.
         key: Who asks; another one is another transfer.
@@ -48,7 +49,7 @@ class TransferWords(TypedDict, total=False):
     allow_job: bool
     parallel: int
     rate: float | None
-    checksum: bool
+    checksum: bool | None
     links: Links
     on_progress: OnProgress | None
     key: JobKey | None
@@ -133,7 +134,7 @@ def _said(words: TransferWords) -> Said:
         Wishes(
             _road(words.get("road")),
             words.get("allow_job", False),
-            words.get("checksum", True),
+            words.get("checksum"),
             parallel,
             rate,
         ),
@@ -209,7 +210,7 @@ async def _compared(source: Reach, target: Reach, said: Said, *, delete: bool) -
         raise UsageError(f"one of {source.path} and {target.path} is a file, the other a directory")
     known = {entry.name: entry for entry in there.files} if there is not None else {}
     offers = await source.offer(fully=False), await target.offer(fully=False)
-    comparable = said.wishes.checksum and all(each.here or each.checksum for each in offers)
+    comparable = said.wishes.checksum is not False and all(each.here or each.checksum for each in offers)
     moves = tree.moves(target.path)
     changed: set[str] = set()
     unclear: list[tuple[Move, Facts, Facts]] = []

@@ -89,7 +89,8 @@ class TransferResult:
         bytes: Moved now; what an earlier try had moved is not counted again.
         files_skipped: Unchanged, so not moved.
         seconds: It took.
-        sha256: In hex, where one single file was moved and its digest is known.
+        sha256: In hex, where one single file was moved and its digest is known. What an object store tells no
+            digest of has none when it has come down, unless ``checksum=True`` was said.
         task_id: Of Globus, where it moved them.
         deleted: Files and whole directories that a sync took away from the target.
     """
@@ -138,11 +139,20 @@ class PartsUpload:
 
 @dataclass(frozen=True, slots=True)
 class DownloadLink:
-    """A signed link to a file's bytes, which takes ranges; a secret while it lives."""
+    """A signed link to a file's bytes, which takes ranges.
+
+    Attributes:
+        url: A secret while it lives.
+        size: Of the file, in bytes.
+        expires_at: Of the link, seconds since the epoch.
+        sha256: Of the file, in hex, where it is told.
+        handle: What its API needs to tell of it.
+    """
 
     url: str = field(repr=False)
     size: int | None = None
     expires_at: float | None = None
+    sha256: str | None = None
     handle: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

@@ -118,14 +118,15 @@ class Wishes:
     Attributes:
         road: This one and no other.
         allow_job: Roads that spend a little of the allocation are fine.
-        checksum: Digests are compared where that is offered.
+        checksum: Digests are compared where that is offered; True: made also where they are not, False: not
+            even compared.
         parallel: Files or parts at once.
         rate: Bytes per second at most.
     """
 
     road: Road | None = None
     allow_job: bool = False
-    checksum: bool = True
+    checksum: bool | None = None
     parallel: int = 4
     rate: float | None = None
 

@@ -144,7 +144,7 @@ def _parts(source: Offer, target: Offer, load: Load, wishes: Wishes) -> Quote | 
         return Quote(Road.PARTS, far.parts.why_not)
     requests = 4 * load.files
     missing = () if far.parts.whole or far.rename or not up else (SEEN_EARLY,)
-    if not far.checksum or not wishes.checksum:
+    if not far.checksum or wishes.checksum is False:
         missing = (UNCOMPARED, *missing)
     quote = _through_here(Road.PARTS, far, load, wishes, requests, missing)
     quote = replace(quote, seconds=quote.seconds + (far.parts.seconds if up else 0.0))
@@ -248,7 +248,7 @@ def _asking(far: Offer, requests: int, wishes: Wishes) -> float:
 
 
 def _missing(far: Offer, wishes: Wishes, *, renames: bool = True) -> tuple[str, ...]:
-    uncompared = not far.checksum or not wishes.checksum
+    uncompared = not far.checksum or wishes.checksum is False
     seen_early = renames and (not far.rename or far.move_job)
     return (*((UNCOMPARED,) if uncompared else ()), *((SEEN_EARLY,) if seen_early else ()))
 

@@ -76,6 +76,10 @@ class LocalAside:
         """Return when all that was written is on the disk."""
         await self._off_the_loop(_sync_content)
 
+    async def mark(self, size: int) -> str:
+        """Make it durable, whole at so many bytes; gives its mark, which the target has once it is placed."""
+        return await self._off_the_loop(lambda file: _finished(file, size))
+
     async def place(self, size: int) -> None:
         """Make it durable and rename it over the target; it is whole at so many bytes."""
         await self._off_the_loop(lambda file: self._place(file, size))
@@ -133,11 +137,17 @@ class LocalAside:
         return digest.hexdigest()
 
     def _place(self, file: int, size: int) -> None:
-        os.ftruncate(file, size)
-        os.fsync(file)
+        _finished(file, size)
         self.close()
         os.replace(self.path, self.target)
         local.sync_directory_now(os.path.dirname(self.target) or ".")
+
+
+def _finished(file: int, size: int) -> str:
+    if os.fstat(file).st_size != size:  # to cut it changes its time, wherever it ends
+        os.ftruncate(file, size)
+    os.fsync(file)
+    return local.mark_of_facts(os.fstat(file))
 
 
 def _write_piece(file: int, offset: int, piece: memoryview) -> None:

@@ -155,8 +155,8 @@ class _Upload(Leg):
         await self._far.remove(self.work)
         if not self._counted:
             self._trip.meter.kept(sent.size)
+        self._trip.meter.landed(self._move, sent.sha256)  # before what is noted of its way goes
         self._note(None)
-        self._trip.meter.landed(self._move, sent.sha256)
 
     async def _sent_and_joined(self, source: local.LocalSource) -> _Sent:
         sent, rounds = self._sent_before(source), _ROUNDS
@@ -262,9 +262,10 @@ class Download(Leg):
         else:
             sha256 = await self._placed()
             self._note({**self._asked(), "placed": sha256})
+            await self._trip.notes.written()
         await self._far.remove(self.work)
+        self._trip.meter.landed(self._move, sha256)  # before what is noted of its way goes
         self._note(None)
-        self._trip.meter.landed(self._move, sha256)
 
     async def _placed_before(self) -> str | None:
         """The digest of what is in place since an earlier try, which did not live to tell."""

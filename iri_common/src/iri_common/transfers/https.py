@@ -58,14 +58,13 @@ class HttpsRoad:
 
         async def one(move: Move) -> None:
             try:
-                sha256 = await (self._put(move, trip) if self._up else self._get(move, trip, slots))
+                await (self._put(move, trip) if self._up else self._get(move, trip, slots))
             except IriError as error:
                 raise named(error, move) if len(moves) > 1 else error from None
-            trip.meter.landed(move, sha256)
 
         await abreast(moves, one, trip.parallel)
 
-    async def _put(self, move: Move, trip: Trip) -> str:
+    async def _put(self, move: Move, trip: Trip) -> None:
         far, path = self._far, move.target
         if far is not None:
             await far.require_no_directory(path)
@@ -81,7 +80,7 @@ class HttpsRoad:
             if far is not None:
                 await far.remove_in_leaving(path)
             raise
-        return sha256
+        trip.meter.landed(move, sha256)
 
     async def _written(self, source: local.LocalSource, path: str, move: Move, trip: Trip) -> str:
         """Write it all, again if need be; gives its SHA-256."""
@@ -120,24 +119,37 @@ class HttpsRoad:
             raise
         return whole.hexdigest()
 
-    async def _get(self, move: Move, trip: Trip, slots: asyncio.Semaphore) -> str:
+    async def _get(self, move: Move, trip: Trip, slots: asyncio.Semaphore) -> None:
         await local.require_place(move.target)
         aside = LocalAside(move.target, trip.notes.transfer)
         ends = f"{move.source}\0{move.target}".encode(errors="surrogateescape")
         name = f"https:{hashlib.sha256(ends).hexdigest()[:16]}"
         seen = await self._facts(move)
         try:
-            sha256 = await self._fetched(move, seen, trip, slots, aside, name)
-            await self._compare(move, seen, sha256)
-            await aside.place(move.size)
+            if (sha256 := await self._placed_before(move, seen, trip, name)) is None:
+                sha256 = await self._fetched(move, seen, trip, slots, aside, name)
+                await self._compare(move, seen, sha256)
+                mark = await aside.mark(move.size)
+                await _take_down(trip, name, move, seen, [], mark=mark, sha256=sha256)
+                await aside.place(move.size)
         except Damaged:
             trip.notes.put(name, None)
             await aside.drop()
             raise
         finally:
             aside.close()
+        trip.meter.landed(move, sha256)  # before what is noted of its way goes
         trip.notes.put(name, None)
-        return sha256
+
+    async def _placed_before(self, move: Move, seen: list[float], trip: Trip, name: str) -> str | None:
+        """The digest of what is in place since an earlier try, which did not live to tell."""
+        noted: Mapping[str, Any] = trip.notes.get(name) or {}
+        if "mark" not in noted or noted["seen"] != seen or not seen[1]:
+            return None
+        if noted["mark"] != await local.mark_of(move.target):
+            return None
+        trip.meter.kept(move.size)
+        return noted["sha256"]
 
     async def _fetched(
         self,
@@ -155,8 +167,7 @@ class HttpsRoad:
         trip.meter.kept(spans.here)
 
         async def note(missing: Sequence[Sequence[int]]) -> None:
-            trip.notes.put(name, {"size": move.size, "seen": seen, "missing": missing})
-            await trip.notes.written()
+            await _take_down(trip, name, move, seen, missing)
 
         def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
             return self._ranges.read(self._id, move.source, start=start, end=end)
@@ -187,3 +198,15 @@ class HttpsRoad:
             )
         if await self._facts(move) != seen or seen[0] != move.size:
             raise Damaged(f"{move.source} changed while it was read; ask again")
+
+
+async def _take_down(
+    trip: Trip,
+    name: str,
+    move: Move,
+    seen: list[float],
+    missing: Sequence[Sequence[int]],
+    **words: str,
+) -> None:
+    trip.notes.put(name, {"size": move.size, "seen": seen, "missing": missing, **words})
+    await trip.notes.written()

@@ -91,7 +91,7 @@ class LocalSource:
     @property
     def mark(self) -> str:
         """Differs when the file was changed between two times that it was opened."""
-        return f"{self._facts.st_size}-{self._facts.st_mtime_ns}-{self._facts.st_ino}"
+        return mark_of_facts(self._facts)
 
     async def require_unchanged(self) -> None:
         """Raise if it is not what was opened.
@@ -113,6 +113,19 @@ class LocalSource:
             now, there
         ):
             raise _changed(self.path)
+
+
+def mark_of_facts(facts: os.stat_result) -> str:
+    """Differs for another file, and for the same one when it was written to; a rename leaves it as it is."""
+    return f"{facts.st_size}-{facts.st_mtime_ns}-{facts.st_ino}"
+
+
+async def mark_of(path: str) -> str | None:
+    """Of what is there; None for nothing."""
+    try:
+        return mark_of_facts(await asyncio.to_thread(os.stat, path))
+    except OSError:
+        return None
 
 
 @asynccontextmanager

@@ -10,24 +10,23 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from iri_common.jobs.operations import Patience, settled
+from iri_common.jobs.operations import settled
 from iri_common.model.dataports import PartsApi
 from iri_common.model.errors import IriError, NotFound, NotOffered, ReplyError, TransferError
 from iri_common.model.ports import ByteWire, Dialect
-from iri_common.model.transfer import DownloadLink, Move, PartsUpload
+from iri_common.model.transfer import Move, PartsUpload
 from iri_common.policy.retry import Limits, backoff
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named, tried
-from iri_common.transfers.aside import LocalAside
 from iri_common.transfers.far import FarEnd
-from iri_common.transfers.links import Links, StaleLink, from_byte, require_fine, wire_errors, words_of
-from iri_common.transfers.spans import Damaged, Digest, OpenAt, Spans, fetch
+from iri_common.transfers.links import Links, StaleLink, require_fine, wire_errors
+from iri_common.transfers.parts_down import Download
+from iri_common.transfers.parts_leg import MIB, Leg, PartsEnd
+from iri_common.transfers.spans import Digest
 from iri_common.transfers.trip import Trip
 
-MIB = 1024 * 1024
 TRIES = Limits(attempts=6, first_delay=0.5, longest_delay=15.0)  # of one part
 
 
@@ -43,7 +42,8 @@ class PartsRoad:
         wire: Brings the bytes there.
         file_system: Its id at the facility.
         up: From this machine to the facility, else down.
-        checksum: Compare SHA-256 where the facility tells it.
+        checksum: Compare SHA-256 where the facility or the store tells it; True: make that of a download also
+            where nothing does, False: compare none.
     """
 
     def __init__(
@@ -54,14 +54,12 @@ class PartsRoad:
         file_system: str,
         *,
         up: bool,
-        checksum: bool = True,
+        checksum: bool | None = None,
     ) -> None:
-        self.parts, self.wire, self.id = parts, wire, file_system
-        self.operations = dialect.operations
-        self.checksum = checksum
         has_files = dialect.grades.files != "none"
-        self.far = FarEnd(dialect, file_system, checksum=checksum) if has_files else None
-        self._leg = _Upload if up else _Download
+        far = FarEnd(dialect, file_system, checksum=checksum is not False) if has_files else None
+        self._end = PartsEnd(parts, dialect.operations, wire, file_system, far, checksum)
+        self._leg = _Upload if up else Download
 
     async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
         """Move them all, each whole or not at all.
@@ -76,48 +74,22 @@ class PartsRoad:
 
         async def one(move: Move) -> None:
             try:
-                await self._leg(self, move, trip, slots).carry()
+                await self._leg(self._end, move, trip, slots).carry()
             except IriError as error:
                 raise named(error, move) if len(moves) > 1 else error from None
 
         await abreast(moves, one, trip.parallel)
 
 
-class _Leg:
-    """One file on its way."""
-
-    def __init__(self, road: PartsRoad, move: Move, trip: Trip, slots: asyncio.Semaphore) -> None:
-        self._road, self._move, self._trip, self._slots = road, move, trip, slots
-        ends = f"{move.source}\0{move.target}".encode(errors="surrogateescape")
-        self._name = f"parts:{hashlib.sha256(ends).hexdigest()[:16]}"
-
-    @property
-    def _noted(self) -> Mapping[str, Any] | None:
-        return self._trip.notes.get(self._name)
-
-    def _note(self, what: Mapping[str, Any] | None) -> None:
-        self._trip.notes.put(self._name, what)
-
-    def _landed(self, sha256: str) -> None:
-        self._note(None)
-        self._trip.notes.put(f"{self._name}:begun", None)
-        self._trip.meter.landed(self._move, sha256)
-
-    @property
-    def _patience(self) -> Patience:
-        # FirecREST's own job looks for the object once a minute, and then copies it.
-        return Patience(first=0.2, longest=10.0, total=1800.0 + self._move.size / (20 * MIB))
-
-
 # ------------------------------------------------------------------------------------------------- up
 
 
-class _Upload(_Leg):
+class _Upload(Leg):
     """Parts, then one file of them."""
 
     async def carry(self) -> None:
-        far, path = self._road.far, self._move.target
-        if far is not None and not self._road.parts.appears_whole:
+        far, path = self._end.far, self._move.target
+        if far is not None and not self._end.parts.appears_whole:
             await far.require_no_directory(path)
             path = local.aside_of(path, self._trip.notes.transfer)
         async with (
@@ -133,7 +105,7 @@ class _Upload(_Leg):
     async def _put_in_place(self, far: FarEnd, path: str, size: int, sha256: str) -> None:
         aside = path != self._move.target
         try:
-            if aside or self._road.checksum:
+            if aside or self._end.checksum is not False:
                 await far.require_whole(path, size, sha256, f"{self._move.source} -> {self._move.target}")
         except TransferError:
             self._note(None)  # none of these parts is believed any more
@@ -155,9 +127,9 @@ class _Upload(_Leg):
         try:
             upload = await self._begin(source, path)
         except NotOffered:
-            if source.size or self._road.far is None:
+            if source.size or self._end.far is None:
                 raise
-            await self._send_nothing(self._road.far, path)
+            await self._send_nothing(self._end.far, path)
         else:
             await self._send_parts(source, upload, {})
 
@@ -169,14 +141,14 @@ class _Upload(_Leg):
 
     async def _begin(self, source: local.LocalSource, path: str) -> PartsUpload:
         # What is opened and not noted would lie in the store, and be paid for, until somebody finds it.
-        parts, notes, begun = self._road.parts, self._trip.notes, f"{self._name}:begun"
+        parts, notes, begun = self._end.parts, self._trip.notes, f"{self._name}:begun"
         if (before := notes.get(begun)) is not None:
             with contextlib.suppress(IriError):
-                await parts.clear(self._road.id, *before)
+                await parts.clear(self._end.id, *before)
         notes.put(begun, [path, int(time.time())])
         await notes.durable()
-        answer = await parts.begin(self._road.id, path, source.size)
-        upload = await settled(answer, self._road.operations, self._patience)
+        answer = await parts.begin(self._end.id, path, source.size)
+        upload = await settled(answer, self._end.operations, self._patience)
         told = {"mark": source.mark, "part_size": upload.part_size, "handle": dict(upload.handle)}
         self._note(told)
         await notes.durable()  # else the parts that are sent next are lost with it
@@ -198,7 +170,7 @@ class _Upload(_Leg):
             if len(etags) < upload.parts:
                 upload = await self._again(upload)
                 with contextlib.suppress(NotOffered):
-                    etags = dict((await self._road.parts.arrived(self._road.id, upload)).value)
+                    etags = dict((await self._end.parts.arrived(self._end.id, upload)).value)
         except (NotFound, NotOffered):
             await self._forget(upload)
             return None
@@ -206,7 +178,7 @@ class _Upload(_Leg):
         return upload, etags
 
     async def _again(self, upload: PartsUpload) -> PartsUpload:
-        return (await tried(lambda: self._road.parts.again(self._road.id, upload))).value
+        return (await tried(lambda: self._end.parts.again(self._end.id, upload))).value
 
     async def _send_parts(
         self, source: local.LocalSource, upload: PartsUpload, etags: dict[int, str]
@@ -229,8 +201,8 @@ class _Upload(_Leg):
         await self._trip.notes.durable()
 
         async def finish() -> None:
-            answer = await self._road.parts.finish(self._road.id, upload, [etags[each] for each in numbers])
-            await settled(answer, self._road.operations, self._patience)
+            answer = await self._end.parts.finish(self._end.id, upload, [etags[each] for each in numbers])
+            await settled(answer, self._end.operations, self._patience)
 
         await tried(finish)
 
@@ -266,7 +238,7 @@ class _Upload(_Leg):
 
         try:
             with wire_errors():
-                reply = await self._road.wire.put(upload.links[number - 1], size, pieces())
+                reply = await self._end.wire.put(upload.links[number - 1], size, pieces())
             require_fine(reply.status, reply.body)
             if "etag" not in reply.headers:
                 raise ReplyError(f"the object store took part {number} and told no ETag of it")
@@ -288,101 +260,8 @@ class _Upload(_Leg):
     async def _forget(self, upload: PartsUpload) -> None:
         self._note(None)
         with contextlib.suppress(IriError):  # what nobody finishes, a store clears away some day
-            await self._road.parts.abandon(self._road.id, upload)
+            await self._end.parts.abandon(self._end.id, upload)
 
 
 def _size_of(upload: PartsUpload, etags: Mapping[int, str]) -> int:
     return sum(map(upload.size_of, etags))
-
-
-# ----------------------------------------------------------------------------------------------- down
-
-
-class _Download(_Leg):
-    """Ranges into a file aside."""
-
-    _etag = ""  # of the object, from the first reply on
-
-    async def carry(self) -> None:
-        move, transfer = self._move, self._trip.notes.transfer
-        await local.require_place(move.target)
-        if not move.size:
-            await local.write_whole(move.target, transfer, b"")
-            self._landed(hashlib.sha256().hexdigest())
-            return
-        first = await self._link(None)
-        size = move.size if first.size is None else first.size
-        aside = LocalAside(move.target, transfer)
-        try:
-            sha256 = await self._fetched(Links(first, self._link), aside, size)
-            await self._compare(size, sha256)
-            await aside.place(size)
-        except Damaged:
-            self._note(None)
-            await aside.drop()
-            raise
-        finally:
-            aside.close()
-        self._landed(sha256)
-
-    async def _compare(self, size: int, sha256: str) -> None:
-        far, move = self._road.far, self._move
-        if far is None or not self._road.checksum:
-            return
-        try:
-            await far.require_whole(move.source, size, sha256, f"{move.source} -> {move.target}")
-        except TransferError as error:
-            raise Damaged(str(error)) from None
-
-    async def _link(self, _: DownloadLink | None) -> DownloadLink:
-        async def asked() -> DownloadLink:
-            answer = await self._road.parts.link(self._road.id, self._move.source)
-            return await settled(answer, self._road.operations, self._patience)
-
-        return await tried(asked)
-
-    async def _fetched(self, links: Links[DownloadLink], aside: LocalAside, size: int) -> str:
-        """Read what is missing; gives the SHA-256 of all."""
-        noted = self._noted or {}
-        same = noted.get("size") == size and noted.get("mtime") == self._move.mtime
-        left = await aside.open(keep=same)
-        # With all of it here, the last byte is read again: the reply tells whether the object is the same.
-        spans = Spans(size, noted["missing"] or [[size - 1, size]] if same and left else None)
-        self._etag = noted["etag"] if same and left else ""
-        self._trip.meter.kept(spans.here)
-
-        async def note(missing: Sequence[Sequence[int]]) -> None:
-            self._note({"size": size, "mtime": self._move.mtime, "etag": self._etag, "missing": missing})
-            await self._trip.notes.written()
-
-        digest = Digest(aside.read, size, spans)
-        opener, slots = self._opener(links, spans), self._slots
-        async with digest.making() as made:
-            await fetch(opener, aside, spans, digest, self._move, self._trip, slots=slots, note=note)
-            return await made
-
-    def _opener(self, links: Links[DownloadLink], spans: Spans) -> OpenAt:
-        @contextlib.asynccontextmanager
-        async def open_at(start: int, end: int) -> AsyncGenerator[AsyncIterator[bytes]]:
-            link = await links.good()
-            try:
-                with wire_errors():
-                    async with self._road.wire.get(link.url, start, end) as reply:
-                        if not 200 <= reply.status < 300:
-                            require_fine(reply.status, await words_of(reply.pieces))
-                        self._require_same(reply.headers.get("etag", ""))
-                        if reply.status == 206:
-                            yield reply.pieces
-                        else:  # a store that knows no ranges tells all of it, whatever was asked for
-                            spans.divisible = False
-                            yield from_byte(start, reply.pieces)
-            except StaleLink:
-                await links.renew(link)
-                raise
-
-        return open_at
-
-    def _require_same(self, etag: str) -> None:
-        if self._etag and etag and etag != self._etag:
-            raise Damaged(f"{self._move.source} changed while it was read; ask again")
-        self._etag = self._etag or etag

@@ -123,7 +123,7 @@ async def fetch(
     open_at: OpenAt,
     aside: LocalAside,
     spans: Spans,
-    digest: Digest,
+    digest: Digest | None,
     move: Move,
     trip: Trip,
     *,
@@ -138,7 +138,7 @@ async def fetch(
         open_at: Raises errors of our own; a transient one is tried again from where it came.
         aside: Open.
         spans: What is missing.
-        digest: Handed what comes next.
+        digest: Handed what comes next; None where nobody wants one.
         move: For its name.
         trip: Its meter is told.
         slots: How many connections there may be, shared with other files.
@@ -238,7 +238,7 @@ async def _read(
     aside: LocalAside,
     spans: Spans,
     span: Span,
-    digest: Digest,
+    digest: Digest | None,
     noting: _Noting,
     move: Move,
     trip: Trip,
@@ -253,7 +253,8 @@ async def _read(
                     count = _size_of(block)
                     await trip.meter.spend(count)
                     async with noting.let_in(count):
-                        await aside.write_together(span.at, block, digest.next_from(span.at))
+                        take = None if digest is None else digest.next_from(span.at)
+                        await aside.write_together(span.at, block, take)
                         spans.arrived(span, count)
                     trip.meter.moved(count, move.name)
                     if span.at >= span.end:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import re
 import time
@@ -131,7 +133,7 @@ class S3Parts:
     async def link(self, resource_id: str, path: str) -> Done[DownloadLink]:
         """A link to an object's bytes."""
         where = {"Bucket": self._bucket.name, "Key": self._key(path)}
-        found = await self._bucket.call("head_object", **where)
+        found = await self._bucket.call("head_object", **where, ChecksumMode="ENABLED")
         expires_at = time.time() + self._link_seconds
         url = await self._bucket.at_work(
             "get_object",
@@ -139,7 +141,7 @@ class S3Parts:
                 client.generate_presigned_url("get_object", Params=where, ExpiresIn=int(self._link_seconds))
             ),
         )
-        return Done(DownloadLink(url, int(found["ContentLength"]), expires_at))
+        return Done(DownloadLink(url, int(found["ContentLength"]), expires_at, _sha256_of(found)))
 
     async def _is_there(self, upload: PartsUpload, etags: Sequence[str]) -> bool:
         # The ETag of such an object is made of those of its parts, where these are digests.
@@ -178,6 +180,16 @@ def s3_parts(endpoint: AccessEndpoint, wire: WireSettings) -> S3Parts:
         raise NotOffered(f"the access endpoint {label} names no bucket")
     bucket = Bucket(told["bucket"], told.get("endpoint_url"), told.get("region"), label, wire)
     return S3Parts(bucket, root=told.get("root_path", "/"))
+
+
+def _sha256_of(found: Mapping[str, Any]) -> str | None:
+    """Of an object, where it was stored with it; that of one which came in parts is a digest of digests."""
+    told = str(found.get("ChecksumSHA256") or "")
+    if found.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT" or "-" in told:
+        return None
+    with contextlib.suppress(ValueError):
+        return base64.b64decode(told, validate=True).hex() or None
+    return None
 
 
 def part_size_for(size: int) -> int:
