@@ -263,7 +263,7 @@ def test_an_iterator_in_a_cycle_does_not_keep_the_process() -> None:
     """It is collected when everything is, after the last word of the loop's thread."""
     code = """
         import asyncio
-        from iri_common.facility.faces import blocking_stream
+        from iri_common.facility.facing import blocking_stream
         async def endless(_):
             while True:
                 yield await asyncio.sleep(0.01, "item")

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from iri_common.facility.faces import Face, awaited, awaited_watch, blocking, blocking_watch
+from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.facility import Facility
 from iri_common.facility.jobs import JobService
 from iri_common.facility.profiles import load_profile

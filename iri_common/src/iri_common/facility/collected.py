@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from iri_common.facility.faces import Face, blocking, blocking_watch
+from iri_common.facility.facing import Face, blocking, blocking_watch
 from iri_common.facility.farreach import CollectionReach
 from iri_common.facility.transferring import TransferService, TransferWords
 from iri_common.jobs.operations import settled

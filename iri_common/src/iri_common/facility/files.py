@@ -10,8 +10,8 @@ from iri_common.facility.farreach import FacilityEnd
 from iri_common.facility.services import Service
 from iri_common.facility.transferring import TransferService, TransferWords
 from iri_common.jobs.operations import settled
-from iri_common.model.errors import NotOffered
-from iri_common.model.files import Checksum, FileEntry, FileStat, FileText
+from iri_common.model.errors import NotOffered, UsageError
+from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
 from iri_common.model.outcome import Answer
 from iri_common.model.transfer import TransferResult
 from iri_common.transfers.ends import LocalEnd
@@ -131,9 +131,68 @@ class FileService(Service):
         """Set permissions, e.g. ``0o750``."""
         await self._settled(await self.door.dialect.files.chmod(await self._id(storage), path, mode))
 
+    async def chown(self, path: str, *, owner: str = "", group: str = "", storage: str | None = None) -> None:
+        """Give a file to another owner or group."""
+        if not owner and not group:
+            raise UsageError("say the owner or the group")
+        files = self.door.dialect.files
+        await self._settled(await files.chown(await self._id(storage), path, owner=owner, group=group))
+
+    async def symlink(self, target: str, link: str, *, storage: str | None = None) -> None:
+        """Make a link that leads to ``target``."""
+        await self._settled(await self.door.dialect.files.symlink(await self._id(storage), target, link))
+
+    async def file_type(self, path: str, *, storage: str | None = None) -> str:
+        """What is in a file, in the words of ``file`` there."""
+        return await self._settled(await self.door.dialect.files.file_type(await self._id(storage), path))
+
+    async def compress(
+        self,
+        source: str,
+        target: str,
+        *,
+        pattern: str | None = None,
+        compression: Compression | str = Compression.GZIP,
+        storage: str | None = None,
+    ) -> None:
+        """Pack a file or a directory into a tar archive there.
+
+        Args:
+            source: What.
+            target: The archive.
+            pattern: A regular expression; only files whose names fit it.
+            compression: none, gzip, bzip2 or xz.
+            storage: Where; the default file system if None.
+        """
+        dialect, how = self.door.dialect, _compression(compression)
+        where = await self._id(storage)
+        await self._settled(
+            await dialect.files.compress(where, source, target, pattern=pattern, compression=how)
+        )
+
+    async def extract(
+        self,
+        source: str,
+        target: str,
+        *,
+        compression: Compression | str = Compression.GZIP,
+        storage: str | None = None,
+    ) -> None:
+        """Unpack an archive into a directory there."""
+        dialect, how = self.door.dialect, _compression(compression)
+        where = await self._id(storage)
+        await self._settled(await dialect.files.extract(where, source, target, compression=how))
+
     async def _id(self, storage: str | None) -> str:
         settings = self.settings
         return (await self.door.file_system(storage or settings.storage, settings.resource)).id
 
     async def _settled(self, answer: Answer[T]) -> T:
         return await settled(answer, self.door.dialect.operations)
+
+
+def _compression(word: Compression | str) -> Compression:
+    try:
+        return Compression(word)
+    except ValueError:
+        raise UsageError(f"compression is one of {', '.join(Compression)}, not {word!r}") from None

@@ -14,7 +14,7 @@ from typing import Any
 
 from iri_common.apis.globus import GlobusCredential
 from iri_common.facility.collections import Globus, open_globus
-from iri_common.facility.faces import Face, awaited, awaited_watch, blocking, blocking_watch
+from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.profiles import load_globus
 from iri_common.jobs.flowruns import LABEL, RunStarter
 from iri_common.jobs.ledger import FileLedger

@@ -69,10 +69,11 @@ class StatusService(Service):
         resource_id = (await self.door.resource(resource, "compute")).id if resource else None
         return (await self.door.dialect.status.incidents(resource_id=resource_id)).value
 
-    async def events(self, *, resource: str | None = None) -> Sequence[Event]:
-        """Changes of status; of one resource if named."""
+    async def events(self, *, resource: str | None = None, incident: str | None = None) -> Sequence[Event]:
+        """Changes of status; of one resource if named, and of one incident by its id."""
         resource_id = (await self.door.resource(resource, "compute")).id if resource else None
-        return (await self.door.dialect.status.events(resource_id=resource_id)).value
+        events = self.door.dialect.status.events
+        return (await events(resource_id=resource_id, incident_id=incident)).value
 
 
 class AccountService(Service):

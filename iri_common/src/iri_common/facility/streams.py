@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from iri_common.auth.vault import FileVault
-from iri_common.facility.faces import Face, awaited, awaited_watch, blocking, blocking_watch
+from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.granted import speak_for
 from iri_common.facility.services import Service
 from iri_common.jobs.streamleases import LIMIT, OnChange, StreamLeases
