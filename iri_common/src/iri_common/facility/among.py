@@ -7,8 +7,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.facility import Facility
+from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.jobs import JobService
 from iri_common.facility.profiles import load_profile
 from iri_common.facility.prospects import prospect
