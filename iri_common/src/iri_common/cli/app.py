@@ -8,6 +8,7 @@ import typer
 
 from iri_common.cli.data_app import app as data
 from iri_common.cli.exits import table
+from iri_common.cli.flow_app import app as flow
 from iri_common.cli.github_app import app as github
 from iri_common.cli.globus_app import app as globus
 from iri_common.cli.guarded import ended
@@ -24,8 +25,10 @@ from iri_common.cli.options import (
     ResourceName,
     Timeout,
 )
+from iri_common.cli.path_app import app as path
 from iri_common.cli.speak import Screen
 from iri_common.cli.spread import ReadableCommand, spread
+from iri_common.cli.stream_app import app as stream
 
 _EXITS = "Exit codes:\n\n\b\n" + table()
 _RUNS = {"allow_interspersed_args": False}  # what follows the command is the command's
@@ -38,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-_begin, _tend, _look = "Run", "Jobs", "Facilities"
+_begin, _tend, _look, _around = "Run", "Jobs", "Facilities", "Around jobs"
 
 
 @app.callback(invoke_without_command=True)
@@ -262,5 +265,8 @@ def select(
 
 
 app.add_typer(data)
+app.add_typer(flow, rich_help_panel=_around)
+app.add_typer(path, rich_help_panel=_around)
+app.add_typer(stream, rich_help_panel=_around)
 app.add_typer(globus, rich_help_panel=_look)
 app.add_typer(github, rich_help_panel=_look)

@@ -23,6 +23,21 @@ STATE_STYLES = {
     "canceled": "magenta",
     "unknown": "yellow",
     "missing": "yellow",
+    # ... and what came of an act, in the audit log.
+    "asked": "cyan",
+    "done": "green",
+    "again": "green",
+    "refused": "red",
+    "uncertain": "yellow",
+    "denied": "magenta",
+    "pending": "cyan",
+    "scheduled": "cyan",
+    "up": "green",
+    "ending": "magenta",
+    "ended": "magenta",
+    "expired": "red",
+    "inactive": "yellow",
+    "succeeded": "green",
 }
 WIDTH_OF_A_PIPE = 200  # columns: what reads a pipe wants lines whole
 
@@ -124,16 +139,27 @@ class Screen:
         self.out.print()
 
     def table(
-        self, columns: Sequence[str], rows: Iterable[Sequence[str]], states: Sequence[str] = ()
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        states: Sequence[str] = (),
+        whole: Sequence[str] = (),
     ) -> None:
-        """A plain table; the cells of the columns named in ``states`` are coloured by their word."""
+        """A plain table.
+
+        Args:
+            columns: Their names.
+            rows: The cells.
+            states: Columns whose cells are coloured by their word.
+            whole: Columns whose cells are copied, and so never broken.
+        """
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=box.SIMPLE_HEAD if self.out.is_terminal else None, pad_edge=False, show_edge=False)
         for column in columns:
-            table.add_column(column, overflow="fold", header_style="bold")
+            table.add_column(column, overflow="fold", header_style="bold", no_wrap=column in whole)
         for row in rows:
             table.add_row(
                 *(

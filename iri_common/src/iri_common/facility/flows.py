@@ -16,13 +16,14 @@ from iri_common.apis.globus import GlobusCredential
 from iri_common.facility.collections import Globus, open_globus
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.profiles import load_globus
-from iri_common.jobs.flowruns import LABEL, RunStarter
+from iri_common.jobs.flowruns import DIALECT, LABEL, RunStarter
 from iri_common.jobs.ledger import FileLedger
 from iri_common.model.errors import AuthError, FlowFailed, IriError, NotFound, UsageError, WaitTimeout
 from iri_common.model.flows import FlowRun, RunEvent, RunRequest, RunState
 from iri_common.model.key import JobKey
 from iri_common.model.logfields import about
 from iri_common.model.ports import Ledger
+from iri_common.model.ref import JobRef
 from iri_common.policy.globus_tasks import TaskPace, run_label
 from iri_common.policy.places import place
 
@@ -140,6 +141,16 @@ class FlowService:
             raise _gone(run_id)
         return run
 
+    async def statuses(self, run_ids: Sequence[str]) -> Mapping[str, FlowRun]:
+        """Several runs as they are now; those that this identity does not see are missing."""
+        return (await self._globus.flows.runs(run_ids)).value if run_ids else {}
+
+    async def mine(self) -> Sequence[JobRef]:
+        """The runs that are on record here, by flow (``resource_id``) and run (``job_id``), oldest first."""
+        records = sorted(await self._ledger.records(), key=lambda each: each.asked_at)
+        refs = [JobRef.parse(each.ref) for each in records]
+        return [each for each in refs if each.dialect == DIALECT and each.job_id is not None]
+
     async def find(self, flow: str, key: JobKey, *, label: str = "") -> FlowRun | None:
         """The run that was started under a key and label, from wherever; None where there is none."""
         found = (await self._globus.flows.find(_flow_id(flow), run_label(key, label))).value
@@ -229,6 +240,8 @@ class AsyncFlows(Face[FlowService]):
     run = awaited_watch(FlowService.run)
     wait = awaited_watch(FlowService.wait)
     status = awaited(FlowService.status)
+    statuses = awaited(FlowService.statuses)
+    mine = awaited(FlowService.mine)
     find = awaited(FlowService.find)
     log = awaited(FlowService.log)
     resume = awaited(FlowService.resume)
@@ -276,6 +289,8 @@ class Flows(Face[FlowService]):
     run = blocking_watch(FlowService.run)
     wait = blocking_watch(FlowService.wait)
     status = blocking(FlowService.status)
+    statuses = blocking(FlowService.statuses)
+    mine = blocking(FlowService.mine)
     find = blocking(FlowService.find)
     log = blocking(FlowService.log)
     resume = blocking(FlowService.resume)

@@ -113,9 +113,9 @@ class NetworkService(Service):
 
     async def mine(self) -> Sequence[JobRef]:
         """Those that are on record here; how each stands, :meth:`status` tells."""
-        origin, dialect = origin_of(self.settings.url), self.settings.dialect
-        refs = [JobRef.parse(each.ref) for each in await self.ledger.records()]
-        return [each for each in refs if (each.origin, each.dialect) == (origin, dialect)]
+        leases, records = self._leases, await self.ledger.records()
+        refs = [JobRef.parse(each.ref) for each in records]
+        return [each for each in refs if (each.origin, each.dialect) == (leases.origin, leases.dialect)]
 
     async def verify(self, path: NetworkPath | JobRef | str) -> PathProof:
         """What the sites were seen to have configured."""

@@ -44,10 +44,9 @@ class StreamService(Service):
 
     async def mine(self) -> Sequence[JobRef]:
         """Those that are on record here; how each stands, :meth:`status` tells."""
-        origin = origin_of(self.settings.url)
-        records = await self.ledger.records()
+        leases, records = self._leases, await self.ledger.records()
         refs = [JobRef.parse(each.ref) for each in records if each.stage is not Stage.INTENT]
-        return [each for each in refs if each.origin == origin and engine_of(each) is not None]
+        return [each for each in refs if each.origin == leases.origin and engine_of(each) is not None]
 
     async def provision(self, intent: StreamIntent, *, key: JobKey | None = None) -> StreamLease:
         """Ask for a cluster, once for a key until it is released; :meth:`wait` waits until it can be used.

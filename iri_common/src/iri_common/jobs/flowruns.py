@@ -12,7 +12,7 @@ from iri_common.model.key import JobKey
 from iri_common.model.ports import Ledger
 
 LABEL = "Globus Flows"
-_DIALECT = "globus-flows"
+DIALECT = "globus-flows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class RunStarter:
             key,
             LABEL,
             "run",
-            _DIALECT,
+            DIALECT,
             origin=(await self.flows.origin()).value,
             target=request.flow_id,
             name=request.label,

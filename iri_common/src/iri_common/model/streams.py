@@ -111,7 +111,7 @@ class StreamCluster:
     state: StreamState = StreamState.UNKNOWN
     health: str = ""
     ready: str = ""
-    seconds_left: int | None = None
+    seconds_left: int | None = field(default=None, compare=False)  # it changes, and nothing with it
     settings: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
