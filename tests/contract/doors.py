@@ -148,3 +148,5 @@ DOORS: Mapping[str, Door] = {
         least_seconds=60,
     ),
 }
+
+SUBMITS = sorted({door.operations[0] for door in DOORS.values()})

@@ -7,23 +7,28 @@ is named, so that nothing here depends on luck.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking_client import IN_THE_DARK, STEPS, Strike
+from doors import DOORS, SUBMITS
 from real_clients import Clients, until
 from real_world import KeylessRelay, Work, broken, held, new_key, settle, story_of
 
 from iri_local_facility import LocalFacility
 
 FACES = ("v2", "v1", "v2, keys ignored")
+# The oldest Slurm differs in the form of its fields only, which the contract tests go through.
+OTHERS = tuple(name for name in DOORS if not name.startswith("iri") and name != "slurm-v38")
+EVERYWHERE = pytest.mark.parametrize("way", [*FACES, *OTHERS], indirect=True)
 GUARDS = pytest.mark.parametrize("guard", [True, False], ids=["guarded", "unguarded"])
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[LocalFacility]:
-    with LocalFacility(nodes=24) as facility:
+    with LocalFacility(nodes=24, kill_grace=0.2) as facility:
         yield facility
 
 
@@ -39,23 +44,34 @@ def urls(place: LocalFacility) -> Iterator[dict[str, str]]:
         yield {"v2": place.base_url, "v1": f"{place.url}/api/v1", "v2, keys ignored": relay.base_url}
 
 
+Way = Mapping[str, Any]
+"""How a :class:`Work` reaches the facility."""
+
+
 @pytest.fixture(params=FACES)
-def url(urls: dict[str, str], request: pytest.FixtureRequest) -> str:
-    return urls[request.param]
+def way(place: LocalFacility, urls: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest) -> Way:
+    name = request.param
+    if name in FACES:
+        return {"url": urls[name]}
+    return {"url": "", "profile": DOORS[name].variables(place, tmp_path)}
 
 
-def works(place: LocalFacility, url: str, folder: Path, guard: bool, names: object, **words: object) -> dict:
+def works(place: LocalFacility, way: Way, folder: Path, guard: bool, names: object, **words: object) -> dict:
     """Something to ask for under each name."""
-    return {name: Work(place, url, folder, new_key(str(name)), guard, **words) for name in names}
+    return {
+        name: Work(place, folder=folder, key=new_key(str(name)), guard=guard, **way, **words)
+        for name in names
+    }
 
 
 # ------------------------------------------------------------------------------------- killed and restarted
 
 
+@EVERYWHERE
 @GUARDS
 @pytest.mark.parametrize("lost", [False, True], ids=["ledger kept", "ledger lost"])
-def test_killed_at_each_step_and_asked_again(place, clients, url, tmp_path, guard, lost) -> None:
-    asked = works(place, url, tmp_path, guard, STEPS)
+def test_killed_at_each_step_and_asked_again(place, clients, way, tmp_path, guard, lost) -> None:
+    asked = works(place, way, tmp_path, guard, STEPS)
     dead = [work.start(clients, step) for step, work in asked.items()]
     for client, work in zip(dead, asked.values(), strict=True):
         work.heard(client)
@@ -69,11 +85,15 @@ def test_killed_at_each_step_and_asked_again(place, clients, url, tmp_path, guar
     assert all(len(work.jobs()) == len(set(work.worked())) for work in asked.values()), "no job too many"
 
 
+@pytest.mark.parametrize(
+    ("way", "lost"),
+    [(name, lost) for name in (*FACES, *OTHERS) for lost in (False, True) if name in FACES or not lost],
+    indirect=["way"],
+)
 @GUARDS
-@pytest.mark.parametrize("lost", [False, True], ids=["ledger kept", "ledger lost"])
-def test_killed_while_the_reply_is_on_its_way(place, clients, url, tmp_path, guard, lost) -> None:
-    (work,) = works(place, url, tmp_path, guard, ["in flight"]).values()
-    place.order("delay", "launchJob", job=work.key.job_name("marks"), when="after", seconds=3.0)
+def test_killed_while_the_reply_is_on_its_way(place, clients, way, tmp_path, guard, lost) -> None:
+    (work,) = works(place, way, tmp_path, guard, ["in flight"]).values()
+    place.order("delay", SUBMITS, job=work.key.job_name("marks"), when="after", seconds=3.0)
     first = work.start(clients)
     until(work.jobs, "the job")
     first.kill()
@@ -86,9 +106,9 @@ def test_killed_while_the_reply_is_on_its_way(place, clients, url, tmp_path, gua
 
 
 @GUARDS
-def test_killed_before_a_slow_facility_has_taken_the_request(place, clients, url, tmp_path, guard) -> None:
+def test_killed_before_a_slow_facility_has_taken_the_request(place, clients, way, tmp_path, guard) -> None:
     """The request lies at the facility; its job comes after the next client has begun to look."""
-    (work,) = works(place, url, tmp_path, guard, ["slow"]).values()
+    (work,) = works(place, way, tmp_path, guard, ["slow"]).values()
     name = work.key.job_name("marks")
     fault = place.order("delay", "launchJob", job=name, when="before", seconds=1.5)
     first = work.start(clients)
@@ -106,7 +126,7 @@ def test_killed_before_a_slow_facility_has_taken_the_request(place, clients, url
 
 def test_told_the_double_it_follows_the_job_that_works(place, clients, urls, tmp_path) -> None:
     """The reply is lost and no list shows the job; the request is sent again, and answered for a double."""
-    (work,) = works(place, urls["v1"], tmp_path, True, ["double"], seconds=3.0).values()
+    (work,) = works(place, {"url": urls["v1"]}, tmp_path, True, ["double"], seconds=3.0).values()
     name = work.key.job_name("marks")
     place.order("late", job=name, seconds=1.0)
     place.order("lose_reply", "launchJob", job=name)
@@ -137,8 +157,8 @@ PAIRS = {
 
 @GUARDS
 @pytest.mark.parametrize("lost", [False, True], ids=["ledger kept", "ledger lost"])
-def test_two_at_once_of_whom_one_or_both_are_killed(place, clients, url, tmp_path, guard, lost) -> None:
-    asked = works(place, url, tmp_path, guard, PAIRS)
+def test_two_at_once_of_whom_one_or_both_are_killed(place, clients, way, tmp_path, guard, lost) -> None:
+    asked = works(place, way, tmp_path, guard, PAIRS)
     both = {name: [work.start(clients, strike) for strike in PAIRS[name]] for name, work in asked.items()}
     for name, work in asked.items():
         work.heard(*both[name])
@@ -159,9 +179,9 @@ UNSEEN = {Strike(each.when, each.step, signal="STOP") for each in IN_THE_DARK}
 
 @GUARDS
 def test_one_that_sleeps_beyond_its_claim_wakes_up_to_another_ones_work(
-    place, clients, url, tmp_path, guard
+    place, clients, way, tmp_path, guard
 ) -> None:
-    asked = works(place, url, tmp_path, guard, SLEEPS)
+    asked = works(place, way, tmp_path, guard, SLEEPS)
     asleep = {step: work.start(clients, step, claim_seconds=1.0) for step, work in asked.items()}
     for client in asleep.values():
         until(lambda client=client: client.stopped or client.ended, "its sleep")
@@ -181,7 +201,7 @@ def test_one_that_sleeps_beyond_its_claim_wakes_up_to_another_ones_work(
 
 def test_a_claim_made_on_another_host_must_run_out(place, clients, urls, tmp_path) -> None:
     steps = [Strike("after", "claim"), Strike("after", "write intent"), Strike("after", "submit")]
-    asked = works(place, urls["v2"], tmp_path, True, steps)
+    asked = works(place, {"url": urls["v2"]}, tmp_path, True, steps)
     for step, work in asked.items():
         work.heard(work.start(clients, step, machine="elsewhere", claim_seconds=1.5))
     began = time.monotonic()
@@ -193,7 +213,7 @@ def test_a_claim_made_on_another_host_must_run_out(place, clients, urls, tmp_pat
 
 
 def test_a_claim_of_this_host_is_known_to_be_dead(place, clients, urls, tmp_path) -> None:
-    (work,) = works(place, urls["v2"], tmp_path, True, ["here"]).values()
+    (work,) = works(place, {"url": urls["v2"]}, tmp_path, True, ["here"]).values()
     work.heard(work.start(clients, Strike("after", "claim"), claim_seconds=600.0))
     work.heard(work.start(clients, claim_seconds=600.0))
     held({"here": work})
@@ -211,8 +231,8 @@ CANCELS = (
 
 
 @GUARDS
-def test_killed_while_canceling_and_canceled_again(place, clients, url, tmp_path, guard) -> None:
-    asked = works(place, url, tmp_path, guard, CANCELS if guard else CANCELS[3:], seconds=60.0)
+def test_killed_while_canceling_and_canceled_again(place, clients, way, tmp_path, guard) -> None:
+    asked = works(place, way, tmp_path, guard, CANCELS if guard else CANCELS[3:], seconds=60.0)
     waiting = {step: work.start(clients) for step, work in asked.items()}
     for work in asked.values():
         until(work.worked, "the job")
