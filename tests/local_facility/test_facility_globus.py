@@ -203,6 +203,17 @@ def test_sync_levels(client, place, work, level, there, older: bool, copied: boo
     assert target.read_bytes() == (b"1234" if copied else there)
 
 
+@pytest.mark.parametrize("below", ["", "deep/copy"])
+def test_a_directory_is_not_copied_into_itself(
+    client: TransferClient, place: LocalFacility, work: Path, below: str
+) -> None:
+    (work / "f").write_bytes(b"once")
+    data = request(place.collection, place.collection, (work, work / below), recursive=True)
+    task = await_task(client, client.submit_transfer(data)["task_id"])
+    assert (task["status"], task["fatal_error"]["code"]) == ("FAILED", "INVALID_PATH_NAME")
+    assert [path.name for path in work.rglob("*")] == ["f"]
+
+
 def test_extras_go_when_told(client: TransferClient, place: LocalFacility, work: Path) -> None:
     (work / "kept").write_bytes(b"")
     there = place.beamline / "extras"

@@ -45,6 +45,12 @@ class ExternalMismatch(Mismatch):
     code = "EXTERNAL_CHECKSUM_MISMATCH"
 
 
+class IntoItself(Mismatch):
+    """A directory is to be copied to a place in it: there would be more of it all the time."""
+
+    code = "INVALID_PATH_NAME"
+
+
 @dataclass(frozen=True)
 class Pair:
     """One file or directory to bring from here to there, by the collections' paths and by real ones."""
@@ -62,6 +68,7 @@ def pairs(item: dict[str, Any], user: User, source: Collection, destination: Col
 
     Raises:
         OSError: It is not there, or not what the item says it is.
+        IntoItself: It is a directory that its destination lies in.
         FacilityError: It lies outside what the user may reach.
     """
     from_path, to_path = item["source_path"], item["destination_path"]
@@ -71,6 +78,8 @@ def pairs(item: dict[str, Any], user: User, source: Collection, destination: Col
         real.stat()
         code = errno.ENOTDIR if recursive else errno.EISDIR
         raise OSError(code, os.strerror(code), from_path)
+    if recursive and target.is_relative_to(real):
+        raise IntoItself(f"{to_path} lies in {from_path}, which is to be copied there")
     external = item.get("external_checksum")
     algorithm = (item.get("checksum_algorithm") or "MD5").replace("-", "").lower()
     yield Pair(from_path, to_path, real, target, recursive, external and (algorithm, external.lower()))
