@@ -137,7 +137,7 @@ class Recorder:
         return call
 
 
-FILES = sorted(set(OPERATIONS["files"]) - {"compress", "extract", "chown"})
+FILES = sorted(set(OPERATIONS["files"]) - {"symlink"})  # whose target may be relative: to the link
 SOME_PATHS = st.sampled_from(["/a", "/a/b", "/a/bc", "/a/b/c", "/d/e", "/a/b/../c", "//a//b/x", "a/b"])
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from iri_common.cli.audit_app import app as audit
 from iri_common.cli.data_app import app as data
 from iri_common.cli.exits import table
 from iri_common.cli.flow_app import app as flow
@@ -264,6 +265,7 @@ def select(
     ended(screen, lambda: do_select(screen, names or (), nodes, time, mixed=mixed))
 
 
+app.add_typer(audit)
 app.add_typer(data)
 app.add_typer(flow, rich_help_panel=_around)
 app.add_typer(path, rich_help_panel=_around)

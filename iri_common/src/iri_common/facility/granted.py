@@ -85,7 +85,7 @@ class Gate:
             GrantExceeded: saying what would be allowed.
         """
         ask = _ask_of_job(submission, (where.id, where.name or ""))
-        await self._require(ask, refusal(self.grant, ask), submission.key)
+        await self._require(ask, refusal(self.grant, ask), submission.key, {"spec": _facts(submission)})
 
     @asynccontextmanager
     async def noted(self, submission: Submission) -> AsyncGenerator[Tell]:
@@ -96,7 +96,8 @@ class Gate:
             IriError: if they cannot be counted.
         """
         ask = _ask_of_job(submission, (submission.resource_id,))
-        entry = self._entry(ask, submission.key) | {"tag": submission.key.tag, "spec": _facts(submission)}
+        facts = {"tag": submission.key.tag, "spec": _facts(submission)}
+        entry = self._entry(ask, submission.key, facts)
         if self.grant.node_hours_a_day is not None:
             entry |= await self._reserved(entry, ask, submission.key)
         else:
@@ -125,47 +126,54 @@ class Gate:
             return refusal(replace(self.grant, resources=None), ask, spent)
 
         refused = await asyncio.to_thread(self.log.reserve, {**entry, **budget}, judge)
-        await self._require(ask, refused, key)
+        await self._require(ask, refused, key, {"spec": entry["spec"]})
         return budget
 
     # -- everything else
 
-    async def admit(self, ask: Ask) -> None:
+    async def admit(self, ask: Ask, facts: Mapping[str, Any] | None = None) -> None:
         """Let something pass, or refuse it.
+
+        Args:
+            ask: What.
+            facts: For the line that says so.
 
         Raises:
             GrantExceeded: saying what would be allowed.
         """
         if self.grant.resources is not None and ask.resource:
             ask = replace(ask, resource=(*ask.resource, *await self.names(ask.resource[0])))
-        await self._require(ask, refusal(self.grant, ask))
+        await self._require(ask, refusal(self.grant, ask), facts=facts)
 
     @asynccontextmanager
-    async def act(self, ask: Ask, told: dict[str, Any] | None = None) -> AsyncGenerator[None]:
+    async def act(
+        self, ask: Ask, told: dict[str, Any], facts: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[None]:
         """Something that is done: admitted, and written down before and after.
 
         Args:
             ask: What.
             told: For the line that says what came of it; may be filled meanwhile.
+            facts: For the one before.
 
         Raises:
             GrantExceeded: if it is not allowed.
         """
-        await self.admit(ask)
+        await self.admit(ask, facts)
         if not self._writes_down(ask.verb):
             yield
             return
-        entry, fate, last = self._entry(ask), Fate.UNCERTAIN, told if told is not None else {}
+        entry, fate = self._entry(ask, facts=facts), Fate.UNCERTAIN
         await self._add(entry)
         try:
             yield
             fate = Fate.DONE
         except IriError as error:
             fate = Fate.UNCERTAIN if isinstance(error, AmbiguousReply) else Fate.REFUSED
-            last["why"] = str(error)[:MOST_WORDS]
+            told["why"] = str(error)[:MOST_WORDS]
             raise
         finally:
-            await self._add({"act": entry["act"], "fate": fate, **last})
+            await self._add({"act": entry["act"], "fate": fate, **told})
 
     @asynccontextmanager
     async def transfer(
@@ -198,12 +206,18 @@ class Gate:
             return verb not in {Verb.LOOK, Verb.READ} and not _carrying.get()
         return self.audit is Audit.ALL
 
-    async def _require(self, ask: Ask, refused: Refusal | None, key: JobKey | None = None) -> None:
+    async def _require(
+        self,
+        ask: Ask,
+        refused: Refusal | None,
+        key: JobKey | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         if refused is None:
             return
         if self.audit is not Audit.OFF:
             why = {"fate": Fate.DENIED, "why": str(refused)[:MOST_WORDS]}
-            await asyncio.to_thread(self.log.add, self._entry(ask, key) | why)
+            await asyncio.to_thread(self.log.add, self._entry(ask, key, facts) | why)
         profile = self.whose.get("profile") or self.whose.get("facility", "")
         raise GrantExceeded(
             f"the grant of {profile} does not allow {refused.asked}; allowed: {refused.allowed}. "
@@ -215,7 +229,9 @@ class Gate:
             outcome=str(Outcome.FORBIDDEN),
         )
 
-    def _entry(self, ask: Ask, key: JobKey | None = None) -> dict[str, Any]:
+    def _entry(
+        self, ask: Ask, key: JobKey | None = None, facts: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """The first line of an act."""
         more = len(ask.paths) - MOST_PATHS
         entry = {
@@ -227,6 +243,7 @@ class Gate:
             "operation": ask.operation,
             "resource": ask.resource[0] if ask.resource else "",
             "paths": [*ask.paths[:MOST_PATHS], *([f"and {more} more"] if more > 0 else [])],
+            **(facts or {}),
         }
         return {name: value for name, value in entry.items() if value not in ("", None, [])}
 
@@ -290,12 +307,13 @@ class _Port:
 
 
 async def _calling(gate: Gate, port: str, name: str, call: Any, /, *args: Any, **words: Any) -> Any:
-    ask = _ask_of_call(port, name, args, words)
+    given = _arguments(port, name, args, words)
+    ask, job = _ask_of_call(port, name, given), given.get("job_id")
     if (port, name) == ("jobs", "submit"):  # who sends it writes down what came of it
         await gate.admit(ask)
         return await call(*args, **words)
     told = dict[str, Any]()
-    async with gate.act(ask, told):
+    async with gate.act(ask, told, {"job": job} if job else None):
         answer: Answer[Any] = await call(*args, **words)
         if isinstance(answer, Pending):
             told["task"] = answer.task_id
@@ -312,12 +330,17 @@ async def _reading(
     *args: Any,
     **words: Any,
 ) -> AsyncGenerator[Any]:
-    async with gate.act(_ask_of_call(port, name, args, words)), call(*args, **words) as pieces:
+    ask = _ask_of_call(port, name, _arguments(port, name, args, words))
+    async with gate.act(ask, {}), call(*args, **words) as pieces:
         yield pieces
 
 
-def _ask_of_call(port: str, name: str, args: tuple[Any, ...], words: Mapping[str, Any]) -> Ask:
-    ask = ask_of(port, name, _signature(port, name).bind(None, *args, **words).arguments)
+def _arguments(port: str, name: str, args: tuple[Any, ...], words: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _signature(port, name).bind(None, *args, **words).arguments
+
+
+def _ask_of_call(port: str, name: str, given: Mapping[str, Any]) -> Ask:
+    ask = ask_of(port, name, given)
     # What a transfer takes away on its way is its own; what it shall take away was admitted before.
     return replace(ask, verb=Verb.WRITE) if ask.verb is Verb.DELETE and _carrying.get() else ask
 

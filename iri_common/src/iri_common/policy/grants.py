@@ -169,4 +169,4 @@ def _listed(words: Iterable[str], between: str = ", ") -> str:
 
 
 def _amount(count: float, what: str) -> str:
-    return f"{count:g} {what}{'' if count == 1 else 's'}"
+    return f"{round(count, 2):g} {what}{'' if count == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -66,3 +66,16 @@ def masked(text: str, spec: Mapping[str, Any]) -> str:
     for each in sorted({each for each in told if len(each) >= SHORTEST}, key=len, reverse=True):
         text = text.replace(each, MASK)
     return text
+
+
+def acts(entries: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """One entry for each act, with what came of it in the place of what was begun; as they were begun."""
+    begun = dict[str, dict[str, Any]]()
+    for entry in entries:
+        act = str(entry.get("act"))
+        if "verb" in entry:
+            begun[act] = dict(entry)
+        elif act in begun:  # the line that began another one is older than was asked for, or lost
+            took = round(float(entry["at"]) - float(begun[act]["at"]), 3)
+            begun[act] |= {**entry, "at": begun[act]["at"], "took": took}
+    return list(begun.values())
