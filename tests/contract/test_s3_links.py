@@ -119,6 +119,12 @@ async def test_a_file_that_has_its_place_is_not_read_again(
     assert (counts.sent, counts.kept_bytes) == (0, len(old))
     assert counts.sums == {move.target: hashlib.sha256(old).hexdigest() if asked else None}
 
+    unhashed = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=False)
+    with pytest.raises(Kill):
+        await carry(unhashed, move, tmp_path, Killed())
+    counts = await carry(road, move, tmp_path)
+    assert counts.sent == (len(old) if asked else 0), "its digest was asked for by now"
+
     with pytest.raises(Kill):
         await carry(road, move, tmp_path, Killed())
     stored(store, new)

@@ -237,10 +237,8 @@ class Parcel:
             return {each for each in moved if held.get(int(each)) == sizes[each]}
         if self.up:
             return moved
-        content, there = self.files[""], b""
-        with contextlib.suppress(ValueError):
-            (aside,) = self.here.parent.glob("*.part")
-            there = aside.read_bytes()
+        content, asides = self.files[""], [*self.here.parent.glob("*.part")]
+        there = (asides[0].read_bytes() if asides else self.target("")) or b""
         parts = range(-(-len(content) // PART))
         return {str(n) for n in parts if content[n * PART :][:PART] == there[n * PART :][:PART]}
 

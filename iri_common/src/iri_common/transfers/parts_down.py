@@ -38,14 +38,14 @@ class Download(Leg):
         first = await self._link(None)
         size = move.size if first.size is None else first.size
         links = Links(first, self._link)
-        noted = self._noted_of(size)
-        if await self._is_placed(noted, links, size):
+        noted, hashed = self._noted_of(size), self._is_hashed(first)
+        if (noted.get("sha256") or not hashed) and await self._is_placed(noted, links, size):
             self._trip.meter.kept(size)
             self._landed(noted["sha256"])
             return
         aside = LocalAside(move.target, transfer)
         try:
-            sha256 = await self._fetched(noted, links, aside, size, hashed=self._is_hashed(first))
+            sha256 = await self._fetched(noted, links, aside, size, hashed=hashed)
             await self._compare(first, size, sha256)
             await self._take_down(size, [], mark=await aside.mark(size), sha256=sha256)
             await aside.place(size)
