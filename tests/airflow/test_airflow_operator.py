@@ -118,6 +118,22 @@ def test_an_unknown_profile_fails_the_task_for_good(demo, task, connect, monkeyp
     assert sent(demo) == []
 
 
+def test_an_array_is_refused_where_there_are_none(demo, task) -> None:
+    with pytest.raises(AirflowFailException, match=r"no word for array.*under a key of its own"):
+        task.execute(operator(job(attributes={"array": "0-3"})))
+    assert "launchJob" not in sent(demo)
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_an_array_is_one_job(demo, task, connect, deferrable: bool) -> None:
+    door = {"conn_type": "iri", "host": demo.firecrest_url, "password": demo.token}
+    connect("iri_test", {**door, "extra": {"dialect": "firecrest", "directory": str(demo.scratch)}})
+    words = job("echo why $SLURM_ARRAY_TASK_ID >&2; exit $SLURM_ARRAY_TASK_ID", attributes={"array": "0-1"})
+    with pytest.raises(AirflowException, match=r"1 of 2 tasks failed, the first is 1(.|\n)*why 1"):
+        task.execute(operator(words, iri_conn_id="iri_test", deferrable=deferrable))
+    assert len(jobs(demo, words)) == 2
+
+
 def test_an_unknown_resource_names_those_there_are(demo, task) -> None:
     with pytest.raises(AirflowFailException, match=r"no resource 'perlmutter'.*cluster"):
         task.execute(operator(job(), resource="perlmutter"))

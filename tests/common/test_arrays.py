@@ -16,8 +16,10 @@ from jobs_world import ScriptedDialect
 
 from iri_common import JobKey, JobRef, JobSpec, JobState, JobStatus, UsageError
 from iri_common.jobs.guards import GuardFiles, Place
+from iri_common.jobs.search import the_array
 from iri_common.jobs.testimony import by_journal
 from iri_common.model.array import MOST, indices_of, parted, task_id
+from iri_common.model.job import JobEntry
 from iri_common.model.outcome import Done
 from iri_common.model.submission import Submission
 from iri_common.policy.arrays import accounted, folded, gathered, told_of
@@ -151,6 +153,14 @@ def test_a_row_of_its_own_counts_more_than_one_for_several() -> None:
     assert told_of(jobs, "7_1").state is JobState.ACTIVE
     assert told_of(jobs, "7_9").state is JobState.MISSING
     assert (jobs["8"].state, jobs["8"].tasks) == (JobState.HELD, {})
+
+
+def test_an_array_is_found_by_its_first_number_where_its_tasks_have_numbers_of_their_own() -> None:
+    listed = [JobEntry(each, JobStatus(JobState.ACTIVE)) for each in ("24", "9")]
+    entries = [JobEntry("8", JobStatus(JobState.QUEUED)), *listed]
+    assert (the_array(entries), the_array([])) == (entries[0], None)
+    odd = [JobEntry("x", JobStatus(JobState.ACTIVE))]
+    assert the_array(odd) == odd[0]
 
 
 # ----------------------------------------------------------------------------- how an API tells of them

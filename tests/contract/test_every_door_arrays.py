@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,25 @@ def test_a_job_waits_for_an_array(place: LocalFacility, facility: Facility, key:
     )
 
 
+@pytest.mark.parametrize("door", ["slurm"], indirect=True)
+def test_what_cannot_be_waited_for_or_changed_is_refused_before_anything_is_sent(
+    place: LocalFacility, facility: Facility, key: JobKey
+) -> None:
+    ref = facility.jobs.run({"executable": "/bin/true"}, key=key).ref
+    place.reset_requests()
+    for changes, says in (
+        ({"resource_id": "other"}, "wait for it, and submit this one then"),
+        ({"job_id": None}, "does not tell the job's id"),
+        ({"origin": "elsewhere.example"}, "elsewhere.example"),
+    ):
+        after = {"any": [replace(ref, **changes)]}
+        with pytest.raises(UsageError, match=says):
+            facility.jobs.submit({"executable": "/bin/true", "attributes": {"after": after}})
+    with pytest.raises(UsageError, match="tasks of a job"):
+        facility.jobs.update(ref, {"attributes": {"array": "0-3"}})
+    assert "slurmSubmit" not in [each["operation"] for each in place.requests()]
+
+
 @pytest.mark.parametrize("door", [DOORS["firecrest"]])
 def test_an_array_from_the_command_line(
     place: LocalFacility, door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
@@ -185,6 +205,10 @@ def test_where_there_are_no_arrays_nothing_is_sent(
     place.reset_requests()
     with pytest.raises(UsageError, match=r"array.*under a key of its own"):
         facility.jobs.submit(array("true", "0-3"), key=key)
+    with pytest.raises(UsageError, match=r"array.*word of its own|array.*under a key of its own"):
+        facility.jobs.submit(
+            {"executable": "/bin/true", "attributes": {"custom_attributes": {"array": "0-3"}}}
+        )
     with pytest.raises(UsageError, match="wait for the other job"):
         facility.jobs.submit({"executable": "/bin/true", "attributes": {"after": {"ok": ["1"]}}}, key=key)
     assert not [each for each in place.requests() if each["operation"] == door.operations[0]]

@@ -110,6 +110,7 @@ def test_htex_counts_workers_by_the_provider():
         ({"account": 7}, "account"),
         ({"directory": ""}, "directory"),
         ({"custom_attributes": {"constraint": 1}}, "custom_attributes"),
+        ({"custom_attributes": {"array": "0-3"}}, "no array.*max_blocks"),
         ({"worker_init": "echo \0"}, "arguments"),
     ],
 )

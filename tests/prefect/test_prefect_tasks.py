@@ -77,6 +77,18 @@ async def test_plain_tasks_in_an_async_flow(saved: str):
     assert (await mixed()).status.succeeded
 
 
+def test_an_array_is_one_job_of_a_flow(facility: LocalFacility, block: IriFacility):
+    words = {"url": facility.firecrest_url, "dialect": "firecrest"}
+    door = IriFacility(**{**block.model_dump(exclude_unset=True), **words})
+
+    @flow
+    def arrayed() -> JobResult:
+        return run_job(door, sh("echo $SLURM_ARRAY_TASK_ID", name="many", attributes={"array": "0-2"}))
+
+    assert arrayed().exit_codes == {0: 0, 1: 0, 2: 0}
+    assert len(jobs_named(facility, "many")) == 3
+
+
 def test_submit_and_wait_apart(facility: LocalFacility, block: IriFacility, saved: str):
     @flow
     def apart() -> list[JobResult]:

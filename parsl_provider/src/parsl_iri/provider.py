@@ -220,6 +220,8 @@ class FacilityProvider(ExecutionProvider, RepresentationMixin):
             )
         if not isinstance(self.worker_init, str):
             raise UsageError(f"worker_init is shell text, not {type(self.worker_init).__name__}")
+        if "array" in (self.custom_attributes or {}):
+            raise UsageError("a block is one job, and no array: Parsl asks for more blocks up to max_blocks")
         _seconds(self.walltime)
         for name in ("init_blocks", "min_blocks", "max_blocks"):
             _number(name, getattr(self, name), whole=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from iri_common.facility.attaching import JobAttaching
@@ -257,6 +257,8 @@ class JobService(JobAttaching):
         if status.succeeded:
             return
         ref = self._ref(job)
+        if ref.array and not status.tasks:  # an engine may have kept only the gist of it
+            status = replace(status, tasks=(await self.status(ref)).tasks)
         last = await self.tail(ref, "stderr", index=next(iter(status.failed_tasks), None))
         said = f"\nthe last lines of its stderr:\n{last.rstrip()}" if last.strip() else ""
         raise JobFailed(

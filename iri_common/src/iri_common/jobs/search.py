@@ -76,6 +76,12 @@ def the_one(entries: Iterable[JobEntry]) -> JobEntry | None:
     return max(entries, key=_promise, default=None)
 
 
+def the_array(entries: Sequence[JobEntry]) -> JobEntry | None:
+    """Of jobs with the name of an array, the array itself: its tasks may be shown by later numbers."""
+    listed = [each for each in entries if number_of(each.job_id) is not None]
+    return min(listed, key=lambda each: number_of(each.job_id) or 0, default=None) or the_one(entries)
+
+
 def _promise(entry: JobEntry) -> int:
     state = entry.status.state
     if state is JobState.COMPLETED:

@@ -15,7 +15,7 @@ from iri_common.jobs.claim import claimed
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.operations import settled
-from iri_common.jobs.search import find_jobs, ids_before, job_ids, the_one
+from iri_common.jobs.search import find_jobs, ids_before, job_ids, the_array, the_one
 from iri_common.jobs.testimony import owner_of
 from iri_common.jobside.guard import Guard
 from iri_common.jobside.wrap import mounted, wrap_spec
@@ -263,7 +263,7 @@ class _Run:
                 seen = Seen(ids=await job_ids(dialect.jobs, submission.resource_id))
             else:
                 found, complete = await find_jobs(dialect.jobs, submission.resource_id, self._key)
-                best = the_one(found)
+                best = (the_array if submission.array else the_one)(found)
                 # Where names are not shown, only an owner file can tell; without one looking is no use.
                 seen = Seen(best.job_id if best else None, offered=complete or self._owned())
         except NotOffered:

@@ -22,9 +22,10 @@ def indices_of(text: str) -> tuple[int, ...]:
         raise ValueError(f"{limit!r} is not how many tasks may run at once; write 0-9%2")
     found: set[int] = set()
     for part in parts.split(","):
-        found |= set(_range(part))
-        if len(found) > MOST:
+        indices = _range(part)
+        if len(found) + len(indices) > MOST:
             raise ValueError(f"an array has {MOST} tasks at most")
+        found |= set(indices)
     return tuple(sorted(found))
 
 

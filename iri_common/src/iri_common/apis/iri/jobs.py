@@ -198,6 +198,8 @@ def _described(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     for word, instead in _NO_WORD.items():
         if attributes.get(word):
             raise UsageError(f"the IRI API has no word for {word} in a job's attributes; {instead}")
+    if "array" in (attributes.get("custom_attributes") or {}):
+        raise UsageError(f"the custom attribute array would make many jobs of one; {ONE_BY_ONE}")
     return spec
 
 
