@@ -107,7 +107,7 @@ def _pickler() -> Any:
 def _written(value: Any, serializers: list[str]) -> str:
     for name in serializers or ["DillDataBase64"]:
         try:
-            if name.endswith(".JSONData"):
+            if name.rpartition(".")[2] == "JSONData":
                 text = "11\n" + json.dumps(value)
             else:
                 text = "00\n" + base64.encodebytes(_pickler().dumps(value)).decode()
