@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from misbehaving_relay import Relay, lose
+from misbehaving_relay import Fault, Relay, http, lose
 
 from iri_common import Facility, FileLedger, JobFailed, JobKey, JobState, NotOffered, UsageError
 from iri_common.policy import asking
 from iri_local_facility import LocalFacility
 
 SUBMIT = r"^POST .*/compute/job/"
+OUT_OF_TIME = b'{"title": "Request Timeout", "detail": "timed out", "status": 408}'
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -87,19 +88,23 @@ def test_a_failure_is_told_as_one(facility: Facility, tmp_path: Path) -> None:
 
 
 def test_a_lost_reply_makes_no_second_job(
-    place: LocalFacility, facility: Facility, relay: Relay, tmp_path: Path
+    place: LocalFacility, facility: Facility, relay: Relay, site: str, tmp_path: Path
 ) -> None:
-    key = key_of(tmp_path)
-    marks = place.scratch / key.digest
-    relay.faults.append(lose(SUBMIT))
-    ref = facility.jobs.submit(shell(f"echo $$ >> {marks}; sleep 1"), key=key)
-    assert facility.jobs.result(ref).status.succeeded
-    assert facility.jobs.submit(shell(f"echo $$ >> {marks}; sleep 1"), key=key).key == key
-    until = time.monotonic() + 15
-    while any(each["state"] not in ("completed", "failed", "canceled") for each in place.jobs()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    assert len(marks.read_text().splitlines()) == 1
+    faults = [lose(SUBMIT)]
+    if site == "alcf":  # it gives up on PBS after a while, and PBS goes on
+        faults.append(Fault(SUBMIT, reply=http(408, OUT_OF_TIME, "application/problem+json")))
+    for fault in faults:
+        key = key_of(tmp_path)
+        marks = place.scratch / key.digest
+        relay.faults.append(fault)
+        ref = facility.jobs.submit(shell(f"echo $$ >> {marks}; sleep 0.5"), key=key)
+        assert facility.jobs.result(ref).status.succeeded
+        assert facility.jobs.submit(shell(f"echo $$ >> {marks}; sleep 0.5"), key=key).key == key
+        until = time.monotonic() + 15
+        while any(each["state"] not in ("completed", "failed", "canceled") for each in place.jobs()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert len(marks.read_text().splitlines()) == 1
 
 
 def test_a_job_that_is_not_there_is_missing(facility: Facility, tmp_path: Path) -> None:
@@ -126,6 +131,24 @@ def test_files_are_where_a_site_has_them(facility: Facility, site: str, tmp_path
             facility.files.put(tmp_path / "x", "/x")
     else:
         assert facility.grades.files == "direct"
+
+
+def test_what_a_site_serves_not_at_all_is_said_without_asking(
+    place: LocalFacility, facility: Facility, site: str
+) -> None:
+    if site != "olcf":
+        pytest.skip("only there whole services are missing")
+    place.reset_requests()
+    for call, instead in (
+        (facility.accounts.check_token, "S3M"),
+        (facility.accounts.projects, "S3M"),
+        (facility.accounts.capabilities, "S3M"),
+        (lambda: facility.files.ls("/x"), "collection"),
+        (lambda: facility.files.chown("/x", owner="o"), "collection"),
+    ):
+        with pytest.raises(NotOffered, match=instead):
+            call()
+    assert {each["operation"] for each in place.requests()} <= {"getResources"}
 
 
 def test_a_suspended_job_is_waited_for(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iri_common.apis.iri.paging import gather
+from iri_common.apis.iri.quirks import PLAIN, Site
 from iri_common.apis.iri.rules import PAGE
 from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import AllocationReply, CapabilityReply, ProjectReply, WhoAmIReply, last_segment
@@ -17,9 +18,10 @@ from iri_common.model.outcome import Done
 class IriAccounts:
     """The account service; everything but the capabilities needs a token."""
 
-    def __init__(self, session: Session, version: Version) -> None:
+    def __init__(self, session: Session, version: Version, site: Site = PLAIN) -> None:
         self._session = session
         self._version = version
+        self._site = site
 
     async def check_token(self) -> Done[str | None]:
         """The user where the API tells the name; v1 has only the list of projects to ask for, and no name."""
@@ -42,6 +44,7 @@ class IriAccounts:
 
     async def capabilities(self) -> Done[Sequence[Capability]]:
         """What allocations are counted in."""
+        self._site.require("account", "getCapabilities", self._session.label)
         request = Request(
             operation="getCapabilities", method="GET", path="/account/capabilities", public=True
         )
@@ -83,6 +86,7 @@ class IriAccounts:
         ]
 
     async def _get(self, operation: str, path: str) -> object:
+        self._site.require("account", operation, self._session.label)
         reply = await self._session.send(Request(operation=operation, method="GET", path=path))
         return reply.value
 

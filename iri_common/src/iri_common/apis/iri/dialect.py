@@ -34,10 +34,10 @@ class IriDialect:
         self.name = "iri"
         self.grades = grades_of(version, site)
         self.jobs = IriJobs(session, version, site)
-        self.files = IriFiles(session, version)
+        self.files = IriFiles(session, version, site)
         self.operations = IriTasks(session)
         self.status = IriStatus(session)
-        self.accounts = IriAccounts(session, version)
+        self.accounts = IriAccounts(session, version, site)
         self.storage = IriStorage(session, version)
         self.parts: PartsApi | None = None
         self.ranges: RangesApi | None = None  # `view` takes an offset, but decodes what it reads

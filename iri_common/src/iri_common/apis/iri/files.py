@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from iri_common.apis.filewords import checksum_of, content_of, extent, stat_of
 from iri_common.apis.iri import unwrap
+from iri_common.apis.iri.quirks import PLAIN, Site
 from iri_common.apis.iri.rules import FILE_REPLAYS
 from iri_common.apis.iri.states import file_type
 from iri_common.apis.iri.versions import Version
@@ -27,9 +28,10 @@ _Read = Callable[[Reading, object], T]
 class IriFiles:
     """The filesystem service. What a second arrival does is in :data:`rules.FILE_REPLAYS`."""
 
-    def __init__(self, session: Session, version: Version) -> None:
+    def __init__(self, session: Session, version: Version, site: Site = PLAIN) -> None:
         self._session = session
         self._version = version
+        self._site = site
 
     async def ls(
         self,
@@ -172,6 +174,7 @@ class IriFiles:
         for name in ("path", "target_path", "link_path"):
             if name in body and not body[name]:
                 raise UsageError(f"{operation} needs a path; an empty one would be the facility's to guess")
+        self._site.require("filesystem", operation, self._session.label)
         replay = replay or FILE_REPLAYS[operation]
         method = self._version.verbs.get(operation, "POST")
         # An upload names its path in the query; in the form it is refused.

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from iri_common.jobside.batch import export_lines, plain_script
-from iri_common.model.errors import UsageError
+from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.grades import Grades
 from iri_common.model.state import JobState
 
@@ -34,6 +34,7 @@ class Site:
         specs: It tells the specifications of jobs, their names among them, when asked for them.
         states: Words of the scheduler in ``meta_data`` that count more than the state of the API.
         said: A job's spec as this site must be told it; raises UsageError for what it cannot run.
+        without: Services of the API that it does not have at all, each with what serves instead.
     """
 
     name: str = ""
@@ -42,10 +43,24 @@ class Site:
     specs: bool = True
     states: Mapping[str, JobState] = field(default_factory=dict[str, JobState])
     said: Callable[[Mapping[str, Any]], dict[str, Any]] = _as_it_is
+    without: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def graded(self, grades: Grades) -> Grades:
         """Those of the API, with this site's own."""
         return replace(grades, **self.grades)
+
+    def require(self, service: str, operation: str, facility: str) -> None:
+        """Refuse what nobody there would answer.
+
+        Raises:
+            NotOffered: if the site has no such service.
+        """
+        if instead := self.without.get(service):
+            raise NotOffered(
+                f"{self.name.upper()} serves no {service} service of the IRI API; {instead}",
+                facility=facility,
+                operation=operation,
+            )
 
 
 # ------------------------------------------------------------------------------------------------ ALCF
@@ -168,6 +183,10 @@ SITES: Mapping[str, Site] = {
                 "logs": "none",
             },
             said=_olcf,
+            without={
+                "filesystem": "lend the profile a Globus collection that shows its files",
+                "account": "its S3M API tells of tokens and projects (dialect slurm, site s3m)",
+            },
         ),
         # stdout_path is ignored there (iri-facility-api-python#53): `output_paths` asks where it went.
         Site("nersc", hosts=("api.iri.nersc.gov",)),
