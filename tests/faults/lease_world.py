@@ -1,0 +1,240 @@
+"""What is asked for once, stands for a while and is given back: a path, a run of a flow, a stream.
+
+One face for the three, so that the same tests go through all of them; run as a program, this is their client,
+which ends itself at a step that was chosen before: one is forked for each plan, a line of JSON each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from asking_client import HURRY
+
+from iri_common import (
+    Facility,
+    FileLedger,
+    Flows,
+    GlobusCredential,
+    JobKey,
+    PathEnd,
+    PathIntent,
+    StreamIntent,
+)
+from iri_common.apis.globus.flows import GlobusFlows
+from iri_common.apis.sense.networks import SenseNetworks
+from iri_common.apis.slurm.streaming import S3mStreaming
+from iri_common.auth.vault import FileVault
+from iri_common.policy.globus_tasks import TaskPace
+
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Asks for one kind of thing.
+
+    Attributes:
+        words: The facility's, and whose ledger.
+    """
+
+    words: Mapping[str, str]
+
+    # What the facility's log calls a request for one, the looks at it, and the request for its end.
+    operations: ClassVar[tuple[str, str | list[str], str]]
+    api: ClassVar[type]
+    # The calls of that API, and what is written here, in order; between each two somebody may die.
+    asking: ClassVar[tuple[str, ...]]
+    giving: ClassVar[tuple[str, ...]]
+    # After a death there nobody knows whether the request has left.
+    in_the_dark: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def ledger(self) -> FileLedger:
+        return FileLedger(Path(self.words["folder"]) / "ledger")
+
+    def door(self, **words: Any) -> Facility:
+        return Facility(name="place", poll_seconds=0.03, ledger=self.ledger, **words)
+
+
+class Paths(Asker):
+    """Through a network."""
+
+    operations = ("senseProvision", "senseInstance", "senseCancel")
+    api = SenseNetworks
+    asking = (
+        "after find",
+        "after new",
+        "after write intent",
+        "after compute",
+        "after write sent",
+        "before provision",
+        "after provision",
+        "before write accepted",
+        "after write accepted",
+        "after status 3",
+    )
+    giving = ("before cancel", "after cancel", "before delete", "after delete")
+
+    @property
+    def networks(self) -> Any:
+        return self.door(url=self.words["sense"], token=self.words["token"], dialect="sense").networks
+
+    def ask(self, key: JobKey) -> str:
+        ends = [PathEnd(each) for each in self.words["ports"].split()[:2]]
+        return str(self.networks.provision(PathIntent(ends, mbps=1), key=key).ref)
+
+    def wait(self, thing: str) -> None:
+        self.networks.wait(thing, timeout=PATIENCE)
+
+    def give_back(self, key: JobKey) -> None:
+        self.networks.give_back(key, timeout=PATIENCE)
+
+
+class Streams(Asker):
+    """Clusters of message brokers."""
+
+    operations = ("s3mProvision", "s3mCluster", "s3mRelease")
+    api = S3mStreaming
+    asking = (
+        "after write intent",
+        "after backends",
+        "after write sent",
+        "before provision",
+        "after provision",
+        "before keep",
+        "after keep",
+        "before write accepted",
+        "after write accepted",
+        "after cluster 3",
+    )
+    giving = ("before release", "after release", "before drop 2", "after drop 2")
+
+    @property
+    def streams(self) -> Any:
+        words = {"dialect": "slurm", "site": "s3m", "token": self.words["mesh_token"]}
+        return self.door(url=self.words["mesh"], **words).streams
+
+    def ask(self, key: JobKey) -> str:
+        return str(self.streams.provision(StreamIntent("redis"), key=key).ref)
+
+    def wait(self, thing: str) -> None:
+        assert self.streams.access(self.streams.wait(thing, timeout=PATIENCE)).password
+
+    def give_back(self, key: JobKey) -> None:
+        self.streams.give_back(key, timeout=PATIENCE)
+
+
+class Runs(Asker):
+    """Of a flow."""
+
+    operations = ("globusRunFlow", ["globusListRuns", "globusGetRun"], "globusCancelRun")
+    api = GlobusFlows
+    asking = (
+        "after write intent",
+        "after write sent",
+        "before start",
+        "after start",
+        "before write accepted",
+        "after write accepted",
+        "after runs",
+    )
+    giving = ("before cancel", "after cancel")
+    in_the_dark = ("after write sent", "before start")
+
+    @property
+    def flows(self) -> Flows:
+        credential = GlobusCredential(self.words["client"], lambda: self.words["secret"])
+        return Flows(credential, ledger=self.ledger, pace=TaskPace(0.03, 0.05))
+
+    def ask(self, key: JobKey) -> str:
+        return self.flows.start(self.words["flow"], {}, key=key)
+
+    def wait(self, thing: str) -> None:
+        assert self.flows.wait(thing, timeout=PATIENCE).run_id == thing
+
+    def give_back(self, key: JobKey) -> None:
+        for ref in self.flows.mine():
+            if ref.key == key:
+                self.flows.cancel(ref.job_id or "")
+
+
+KINDS: Mapping[str, type[Any]] = {"path": Paths, "run": Runs, "stream": Streams}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One client: it asks, waits, gives back, and dies at a step on its way."""
+
+    kind: str
+    words: Mapping[str, str]
+    key: str
+    step: str
+
+    def line(self) -> str:
+        return json.dumps(asdict(self)) + "\n"
+
+
+def die_at(step: str, api: type) -> None:
+    """From now on this process ends at that step."""
+    when, _, name = step.partition(" ")
+    name, _, nth = name.partition(" ") if name.split()[-1].isdecimal() else (name, "", "1")
+    left = [int(nth)]
+
+    def passes(moment: str, what: str) -> None:
+        if (moment, what) != (when, name):
+            return
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watched(of: type, method: str, what: str | None = None) -> None:
+        true = getattr(of, method)
+
+        async def awaited(self, *args, **words):
+            passes("before", what or method)
+            done = await true(self, *args, **words)
+            passes("after", what or method)
+            return done
+
+        def called(self, record, owner):
+            passes("before", f"write {record.stage}")
+            done = true(self, record, owner)
+            passes("after", f"write {record.stage}")
+            return done
+
+        setattr(of, method, awaited if asyncio.iscoroutinefunction(true) else called)
+
+    for method in [each for each in vars(api) if not each.startswith("_")]:
+        watched(api, method)
+    for method in ("keep", "drop"):
+        watched(FileVault, method)
+    watched(FileLedger, "_write")
+
+
+def main() -> None:
+    for where, name, value in HURRY:
+        setattr(where, name, value)
+    children = []
+    for line in sys.stdin:
+        plan = Plan(**json.loads(line))
+        if child := os.fork():
+            children.append(child)
+            continue
+        asker, key = KINDS[plan.kind](plan.words), JobKey.parse(plan.key)
+        die_at(plan.step, asker.api)
+        asker.wait(asker.ask(key))
+        asker.give_back(key)
+        os._exit(0)
+    sys.stdout.write(json.dumps([os.waitpid(child, 0)[1] for child in children]))
+
+
+if __name__ == "__main__":
+    main()

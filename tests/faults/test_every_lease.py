@@ -1,0 +1,163 @@
+"""Paths, runs, streams: clients die at every step, replies go astray, and each key has one of them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import lease_world
+import pytest
+from astray_world import ASKS, order, persisting, struck
+from lease_kit import a_flow, asker, facility, left, taken
+from lease_world import KINDS, Asker, Plan
+
+from iri_common import IriError, JobKey, SubmitUncertain
+from iri_common.policy.retry import Limits
+from iri_local_facility import LocalFacility
+
+# What a gateway does looks the same to every request: of each kind one, and all where it matters most.
+SOME = ["reply lost", "200, half of the JSON", "good tokens refused", "429", "502 before"]
+AT_THE_ASK = [
+    *SOME,
+    "connection reset",
+    "reply cut short",
+    "hangs after, then closes",
+    "200, an HTML page",
+    "200, nothing",
+    "401",
+    "403",
+    "500 after",
+    "503 before",
+    "504 after",
+]
+HASTY = Limits(attempts=3, total=10.0, first_delay=0.02, longest_delay=0.1)
+pytestmark = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[LocalFacility, dict[str, str]]]:
+    with facility() as found:
+        yield found
+
+
+@pytest.fixture
+def place(
+    running: tuple[LocalFacility, dict[str, str]],
+    in_a_hurry: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[LocalFacility]:
+    place, _ = running
+    # An identity is open once in a process; another environment is another identity.
+    for name, value in {**place.globus_env, "GLOBUS_SDK_TEST": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("iri_common.apis.globus.client.Limits", lambda: HASTY)
+    yield place
+    place.clear_faults()
+
+
+@pytest.fixture
+def words(running: tuple[LocalFacility, dict[str, str]], kind: str, place: LocalFacility) -> dict[str, str]:
+    return {**running[1], "flow": a_flow(place) if kind == "run" else ""}
+
+
+@pytest.fixture
+def mine(kind: str, words: dict[str, str], tmp_path: Path) -> Asker:
+    return asker(kind, words, tmp_path)
+
+
+@pytest.fixture
+def key(kind: str, tmp_path: Path) -> JobKey:
+    return JobKey.of("lease", kind, str(tmp_path))
+
+
+def the_only_one(place: LocalFacility, kind: str, key: JobKey, mine: Asker) -> None:
+    """What was asked for is there once, can be used, and nothing of it is left when it is given back."""
+    thing = mine.ask(key)
+    assert taken(place, kind, key) == 1
+    mine.wait(thing)
+    mine.give_back(key)
+    assert left(place, kind, key) == []
+
+
+def test_killed_at_each_step(place, kind, words, tmp_path) -> None:
+    steps = [*KINDS[kind].asking, *KINDS[kind].giving]
+    plans = [
+        Plan(kind, {**words, "folder": str(tmp_path / step)}, str(JobKey.of(kind, step, str(tmp_path))), step)
+        for step in steps
+    ]
+    child = [sys.executable, lease_world.__file__]
+    lines = "".join(plan.line() for plan in plans)
+    done = subprocess.run(child, input=lines, capture_output=True, text=True, check=True, timeout=120)
+    ended = dict(zip(steps, json.loads(done.stdout), strict=True))
+    assert [step for step, status in ended.items() if status != signal.SIGKILL] == [], done.stderr
+
+    def goes_on(plan: Plan) -> None:
+        key, again = JobKey.parse(plan.key), KINDS[kind](plan.words)
+        if plan.step in again.giving:
+            again.give_back(key)
+            assert left(place, kind, key) == [], plan.step
+        elif plan.step in again.in_the_dark:
+            with pytest.raises(SubmitUncertain):
+                again.ask(key)
+            assert taken(place, kind, key) == 0, plan.step
+        else:
+            the_only_one(place, kind, key, again)
+
+    with ThreadPoolExecutor(len(plans)) as pool:
+        list(pool.map(goes_on, plans))
+
+
+@pytest.mark.parametrize("fault", AT_THE_ASK)
+def test_astray_when_it_is_asked_for(place, kind, mine, key, fault) -> None:
+    ask, _, _ = mine.operations
+    stroke = order(place, fault, ask, 1)
+    for _ in range(ASKS):
+        try:
+            mine.ask(key)
+            break
+        except SubmitUncertain:
+            # Only a run may stay in doubt: nothing but its label tells that it is there.
+            assert (kind, taken(place, kind, key)) == ("run", 0)
+            key = key.next()
+        except IriError:
+            assert taken(place, kind, key) == 0
+    assert struck(place, stroke)
+    the_only_one(place, kind, key, mine)
+
+
+@pytest.mark.parametrize("fault", SOME)
+def test_astray_when_a_lost_reply_is_settled(place, kind, mine, key, fault) -> None:
+    ask, looks, _ = mine.operations
+    place.order("lose_reply", ask)
+    stroke = order(place, fault, looks, 2)
+    persisting(lambda: mine.ask(key))
+    place.clear_faults(stroke)
+    the_only_one(place, kind, key, mine)
+
+
+@pytest.mark.parametrize("fault", SOME)
+def test_astray_in_mid_wait(place, kind, mine, key, fault) -> None:
+    _, looks, _ = mine.operations
+    thing = mine.ask(key)
+    stroke = order(place, fault, looks, 2)
+    persisting(lambda: mine.wait(thing))
+    assert struck(place, stroke)
+    place.clear_faults(stroke)
+    the_only_one(place, kind, key, mine)
+
+
+@pytest.mark.parametrize("fault", SOME)
+def test_astray_when_it_is_given_back(place, kind, mine, key, fault) -> None:
+    _, _, give = mine.operations
+    mine.ask(key)
+    stroke = order(place, fault, give, 1)
+    persisting(lambda: mine.give_back(key))
+    assert struck(place, stroke)
+    assert left(place, kind, key) == []
