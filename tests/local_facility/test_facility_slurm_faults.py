@@ -10,6 +10,9 @@ import pytest
 from slurm_kit import Daemon, bare
 
 from iri_local_facility import LocalFacility
+from iri_local_facility.jobs import Job, JobRequest
+from iri_local_facility.slurm.values import end_of
+from iri_local_facility.slurm.versions import VERSIONS
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +117,38 @@ def test_a_job_outlives_the_server(slurm_facility: LocalFacility, daemon: Daemon
     slurm_facility.kill()
     slurm_facility.restart()
     assert daemon.exit(daemon.wait(number)) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "requeue", "state"),
+    [
+        ("canceled", False, "CANCELLED"),
+        ("time limit", False, "TIMEOUT"),
+        ("node failure", False, "NODE_FAIL"),
+        ("out of memory", False, "OUT_OF_MEMORY"),
+        ("preempted", False, "PREEMPTED"),
+        ("node failure", True, "PENDING"),
+    ],
+)
+def test_a_job_on_its_way_out_is_shown_as_what_it_will_have_been(ending, requeue, state) -> None:
+    moments = {"submitted": 1.0, "started": 2.0, "ended": None, "changed": 2.0}
+    whose = {"resource_id": "r", "user": "u", "account": "a", "queue": "q", "name": "n", "nodes": ["n1"]}
+    job = Job(
+        id=7,
+        node_count=1,
+        duration=60,
+        request=JobRequest("/bin/true"),
+        document={},
+        state="active",
+        message=None,
+        exit_code=None,
+        ending=ending,
+        pid=1,
+        birth=None,
+        restarts=0,
+        requeue=requeue,
+        **whose,
+        **moments,
+    )
+    end = end_of(VERSIONS["v0.0.43"], job)
+    assert (end.state, end.completing) == (state, True)

@@ -39,6 +39,14 @@ def listed(version: Version, *words: str) -> Any:
 _NOT_STARTED = 4021
 _SIGNAL_OF_IT = 53
 
+# What a job will have been whose processes are being ended: known before they are gone.
+_ENDS = {
+    "time limit": "TIMEOUT",
+    "preempted": "PREEMPTED",
+    "node failure": "NODE_FAIL",
+    "out of memory": "OUT_OF_MEMORY",
+}
+
 
 @dataclass(frozen=True)
 class End:
@@ -60,7 +68,7 @@ def end_of(version: Version, job: Job) -> End:
     said = slurm_status(job)
     state = said.state.partition(" by ")[0]
     if state == "COMPLETING":
-        state = {"time limit": "TIMEOUT", "preempted": "PREEMPTED"}.get(job.ending or "", "CANCELLED")
+        state = "PENDING" if job.requeue else _ENDS.get(job.ending or "", "CANCELLED")
         return End(state, said.reason, 0, 0, completing=True)
     if state == "CANCELLED" and job.started is not None:
         return End(state, said.reason, 0, signal.SIGTERM)
