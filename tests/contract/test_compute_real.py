@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -228,9 +229,18 @@ def test_a_result_that_was_dropped_is_said_to_be(world: World) -> None:
     task_id = compute.run(noting(world), key=KEY).task_id
     world.place.drop_results()
     assert compute.status(task_id).state is ComputeState.DROPPED
-    with pytest.raises(ComputeFailed, match="no longer has what came of it"):
+    again = compute.run(noting(world), key=KEY)
+    assert (again.value, again.task_id) == (1, task_id)  # the endpoint has it still
+    shutil.rmtree(world.root)
+    with pytest.raises(ComputeFailed, match="nor the endpoint has what came of it"):
         compute.run(noting(world), key=KEY)
-    assert world.marks() == 1
+    assert (world.marks(), Path(world.root).exists()) == (1, False)
+    call = FunctionCall(registered=world.registered(noting(world)), args=[world.log])
+    compute.run(call, key=KEY.next())
+    world.place.drop_results()
+    with pytest.raises(ComputeFailed, match="nor the endpoint"):
+        compute.run(call, key=KEY.next())
+    assert world.marks() == 2
 
 
 def test_many_wait_together(world: World) -> None:

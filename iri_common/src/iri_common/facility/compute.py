@@ -8,7 +8,7 @@ import os
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,13 @@ class ComputeService:
     def _globus(self) -> Globus:
         return open_globus(self._credential)
 
+    @property
+    def _starter(self) -> TaskStarter:
+        where = self._endpoint
+        return TaskStarter(
+            self._globus.compute, self._ledger, where.id, where.config, where.resources, where.root
+        )
+
     async def endpoint(self) -> ComputeEndpoint:
         """The endpoint, and whether it is online."""
         return (await self._globus.compute.endpoint(self._endpoint.id)).value
@@ -108,11 +115,7 @@ class ComputeService:
             AuthError: with the command to run, where a login or a consent is missing.
             Refused: if the endpoint does not take it.
         """
-        where = self._endpoint
-        starter = TaskStarter(
-            self._globus.compute, self._ledger, where.id, where.config, where.resources, where.root
-        )
-        return await starter.start(key or JobKey.random(), call, queue=queue)
+        return await self._starter.start(key or JobKey.random(), call, queue=queue)
 
     async def run(
         self,
@@ -125,12 +128,19 @@ class ComputeService:
     ) -> ComputeTask:
         """Have something run as :meth:`start` does, and wait until it has done what was asked.
 
+        A result that Globus has dropped is asked for at the endpoint, which keeps those of plain data.
+
         Raises:
             ComputeFailed: if it does not: the function raised, the command ended with another code than 0.
             WaitTimeout: if it takes longer; it goes on.
         """
+        key = key or JobKey.random()
         task_id = await self.start(call, key=key, queue=queue)
         task = await self.wait(task_id, timeout=timeout, on_change=on_change)
+        if task.state is ComputeState.DROPPED and (again := await self._starter.recall(key, call)):
+            left = await self.wait(again, timeout=timeout)
+            told = left.state is ComputeState.SUCCEEDED and left.double_of is None
+            task = replace(left, task_id=task.task_id) if told else task
         if not task.ok:
             raise ComputeFailed(_failure(task), task=task, facility=LABEL)
         return task
@@ -298,8 +308,8 @@ def _failure(task: ComputeTask) -> str:
     lead = f"task {task.task_id}"
     if task.state is ComputeState.DROPPED:
         return (
-            f"{lead} is over ({task.status}), and Globus no longer has what came of it: it keeps a result "
-            "for half an hour. The next generation of the key does the work again"
+            f"{lead} is over ({task.status}), and neither Globus, which keeps a result for half an hour, nor "
+            "the endpoint has what came of it. The next generation of the key does the work again"
         )
     if task.double_of is not None:
         return (

@@ -59,9 +59,25 @@ class TaskStarter:
             await self._online()
         return await asked_once(self.ledger, ask)
 
-    async def _ask(self, key: JobKey, call: Call) -> Ask:
+    async def recall(self, key: JobKey, call: Call) -> str | None:
+        """Have a task tell what that of a key has left; None where none can. It does no work, however often.
+
+        Raises:
+            ResourceDown: if the endpoint is not online.
+            IriError: if it cannot be asked for.
+        """
         words = plain(call.words, "a call")
-        digest = digest_of({"endpoint": self.endpoint, "call": words})
+        request, guarded = self._request(key, call, self._digest(words), recall=True)
+        if not guarded:
+            return None
+        await self._online()
+        return (await self.compute.submit(request)).value
+
+    def _digest(self, words: Mapping[str, Any]) -> str:
+        return digest_of({"endpoint": self.endpoint, "call": words})
+
+    async def _ask(self, key: JobKey, call: Call) -> Ask:
+        digest = self._digest(plain(call.words, "a call"))
         request, guarded = self._request(key, call, digest)
 
         async def send() -> str:
@@ -80,13 +96,15 @@ class TaskStarter:
             guarded=guarded,
         )
 
-    def _request(self, key: JobKey, call: Call, digest: str) -> tuple[TaskRequest, bool]:
+    def _request(
+        self, key: JobKey, call: Call, digest: str, *, recall: bool = False
+    ) -> tuple[TaskRequest, bool]:
         where = {"config": self.config, "resources": self.resources}
         if isinstance(call, FunctionCall) and call.registered is not None:
             # It runs as it is: nothing in it knows the key.
             args, kwargs = plain([call.args, call.kwargs], "a call")
             return TaskRequest(self.endpoint, call.registered, args, kwargs, **where), False
-        args = [argument(call, key, digest, self.root)]
+        args = [argument(call, key, digest, self.root, recall=recall)]
         return TaskRequest(self.endpoint, None, args, **where), True
 
     async def _online(self) -> None:

@@ -169,7 +169,9 @@ def digest_of(words: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
-def argument(call: Call, key: JobKey, digest: str, root: str | None) -> dict[str, Any]:
+def argument(
+    call: Call, key: JobKey, digest: str, root: str | None, *, recall: bool = False
+) -> dict[str, Any]:
     """What the remote text is called with.
 
     Args:
@@ -178,9 +180,10 @@ def argument(call: Call, key: JobKey, digest: str, root: str | None) -> dict[str
         digest: Of the call; kept in the owner file.
         root: The directory of all owner files at the endpoint, on a file system of all its workers; None for
             that in the home directory.
+        recall: Only tell what an earlier task of this key has left.
     """
     guard = {"root": root or HOME, "identity": key.digest, "generation": key.generation, "digest": digest}
-    return {**plain(call.words, "a call"), **guard}
+    return {**plain(call.words, "a call"), **guard, "recall": recall}
 
 
 @dataclass(frozen=True, slots=True)

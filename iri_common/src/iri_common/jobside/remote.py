@@ -22,12 +22,14 @@ GRACE = 5.0  # seconds between the request to end and the end
 
 
 def iri_task(ask: dict[str, Any]) -> Any:
-    """Do what is asked, unless a task with the same key does or did."""
+    """Do what is asked, unless a task with the same key does or did, or only what it left is wanted."""
     # An old endpoint does not tell a task its id: a double then knows that it is one, but not of whom.
     me = os.environ.get("GC_TASK_UUID") or f"node:{uuid.uuid4()}"
     folder = os.path.join(os.path.expanduser(str(ask["root"])), str(ask["identity"]))
-    os.makedirs(folder, mode=0o700, exist_ok=True)
     stem = os.path.join(folder, f"{ask['generation']}.task")
+    if ask["recall"]:
+        return _kept(stem) or {"iri": 1, "double": ""}
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     owner = _owner(stem, me, ask["digest"])
     kept = _kept(stem)
     if kept is not None:
