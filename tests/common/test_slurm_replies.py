@@ -118,7 +118,11 @@ AWAY = {"code": 5, "message": "rpc error: Unable to contact slurm controller (re
 
 @pytest.mark.parametrize(
     "answer",
-    [(200, errors(9001)), (500, errors(9000)), (500, errors(2036)), (404, AWAY), (200, errors(1802))],
+    [
+        *((200, errors(9001)), (500, errors(9000)), (500, errors(2036)), (404, AWAY), (200, errors(1802))),
+        *((400, errors(9000)), (422, errors(9000)), (400, {"code": 9, "message": "not now"})),
+        (400, "Unable to parse query."),
+    ],
 )
 async def test_a_look_that_fails_tells_of_no_job(answer):
     for make in (dialect, s3m):

@@ -120,5 +120,6 @@ RULES = Rules(
         # has neither that nor an id nobody knows what it did.
         Word(Outcome.INVALID, _number(r"2\d{3}"), _REFUSABLE | {"submitJob"}, frozenset({200, 500})),
         Word(Outcome.INVALID, _number(r"9\d{3}"), _REFUSABLE, frozenset({200, 500})),
+        Word(Outcome.BROKEN, re.compile(""), _TELLS_OF_JOBS, frozenset({400, 422})),
     ),
 )
