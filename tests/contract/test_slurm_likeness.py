@@ -248,7 +248,6 @@ CASES: dict[str, Callable[[Side], Any]] = {
     "an array that is cancelled": _array_canceled,
     "after the success of an array": _after_array("afterok"),
     "after the failure of an array": _after_array("afternotok"),
-    "after the end of an array": _after_array("afterany"),
     "a bad dependency": _refused(dependency="zzz"),
     "a word for a number": _refused(tasks="many"),
     "a bad list of nodes": _refused(nodes=[1]),

@@ -52,8 +52,9 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
         yield clients
 
 
-@pytest.mark.parametrize("door", ["firecrest", "slurm"])
-@pytest.mark.parametrize("lost", [False, True], ids=["ledger kept", "ledger lost"])
+@pytest.mark.parametrize(
+    ("door", "lost"), [("firecrest", False), ("slurm", True)], ids=["ledger kept", "ledger lost"]
+)
 def test_killed_and_asked_again(
     place: LocalFacility, clients: Clients, tmp_path: Path, door: str, lost: bool
 ) -> None:
