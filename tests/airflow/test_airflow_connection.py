@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_iri import IriHook
-from iri_common import AuthError, Facility, ProfileError, UsageError
+from iri_common import AuthError, Facility, GrantExceeded, ProfileError, UsageError
 
 
 def opened(conn_id: str = "iri_test") -> Facility:
@@ -99,6 +99,23 @@ def test_a_profile_is_shared_with_scripts(facility, connect, monkeypatch) -> Non
     assert opened().accounts.whoami() == facility.user
 
 
+@pytest.mark.parametrize("written", [{"nodes": 2}, '{"nodes": 2}'])
+def test_a_connection_may_be_good_for_little(facility, connect, written) -> None:
+    words = {"host": facility.base_url, "password": facility.token}
+    connect("iri_test", {"conn_type": "iri", **words, "extra": {"grant": written, "audit": "off"}})
+    with pytest.raises(GrantExceeded, match="the grant of iri_test does not allow 3 nodes"):
+        opened().jobs.submit({"executable": "/bin/true", "resources": {"node_count": 3}})
+
+
+def test_a_connection_narrows_the_grant_of_its_profile(facility, connect, monkeypatch) -> None:
+    monkeypatch.setenv("IRI_FACILITY_DESK_URL", facility.base_url)
+    monkeypatch.setenv("IRI_FACILITY_DESK_GRANT_VERBS", "look")
+    extra = {"profile": "desk", "grant": {"verbs": ["look", "submit"]}}
+    connect("iri_test", {"conn_type": "iri", "extra": extra})
+    with pytest.raises(GrantExceeded, match="does not allow to submit"):
+        opened().jobs.submit({"executable": "/bin/true"})
+
+
 def test_a_profile_that_does_not_exist_names_those_that_do(facility, connect, monkeypatch) -> None:
     monkeypatch.setenv("IRI_FACILITY_DESK_URL", facility.base_url)
     connect("iri_test", {"conn_type": "iri", "extra": {"profile": "dusk"}})
@@ -115,6 +132,7 @@ def test_a_profile_that_does_not_exist_names_those_that_do(facility, connect, mo
         ({"host": "example.org", "extra": {"poll_seconds": "often"}}, "number of seconds, not 'often'"),
         ({"host": "example.org", "extra": {"poll_seconds": -1}}, "more than 0"),
         ({"host": "example.org", "extra": "[1]"}, "no JSON object"),
+        ({"host": "example.org", "extra": {"grant": "nodes = 2"}}, "a grant is a table of limits"),
         (
             {"host": "example.org", "extra": {"token_url": "https://example.org/t"}},
             "needs a secret.*id is the login, secret the password",

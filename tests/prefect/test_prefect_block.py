@@ -20,7 +20,7 @@ from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import ValidationError
 
 import prefect_iri
-from iri_common import Facility, ProfileError, UsageError
+from iri_common import Facility, GrantExceeded, ProfileError, UsageError
 from iri_local_facility import LocalFacility
 from prefect_iri import IriFacility
 
@@ -141,6 +141,15 @@ def test_a_profile_with_the_blocks_own_defaults(facility: LocalFacility, monkeyp
     assert door.name == "here"
     ref = door.jobs.run({"executable": "/bin/pwd"}).ref
     assert door.jobs.tail(ref).strip() == str(facility.scratch)
+
+
+def test_a_block_may_be_good_for_little(facility: LocalFacility):
+    words = {"url": facility.base_url, "token": facility.token, "audit": "off"}
+    door = IriFacility(**words, grant={"verbs": ["submit"], "nodes": 2}).facility()
+    with pytest.raises(GrantExceeded, match="does not allow 3 nodes; allowed: 2 nodes at once"):
+        door.jobs.submit({"executable": "/bin/true", "resources": {"node_count": 3}})
+    with pytest.raises(UsageError, match="unknown limits of a grant: node"):
+        IriFacility(**words, grant={"node": 2}).facility()
 
 
 def test_a_private_key_and_a_person(facility: LocalFacility):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from iri_common import TokenSource
 
 _API = ("dialect", "user", "site", "api_version")
-_WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file", *_API)
+_WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file", "grant", "audit", *_API)
 KNOWN_EXTRAS = (*_WORDS, "profile", "credential", "token_url", "client_id", "scope", "poll_seconds")
 
 # What login and password are, by the kind of credential.

@@ -70,6 +70,12 @@ def _connection_type() -> dict[str, Any]:
             "user": _text("User", "Whose jobs they are, where the API wants to be told: slurmrestd."),
             "site": _text("Site", "Whose oddities the API has, where its address does not tell."),
             "api_version": _text("API version", "Where it shall not be asked for."),
+            "grant": _text(
+                "Grant",
+                'Limits of what it may be used for, as JSON: {"verbs": ["submit"], "nodes": 4}; those of a '
+                "profile can only be narrowed.",
+            ),
+            "audit": _text("Audit", "What the workers write down of that: acts (if empty), all or off."),
         },
     }
 

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 # What Prefect itself puts beside the fields when it stores or moves a block.
 _PREFECTS_OWN = {"block_type_slug", "_block_document_id", "_block_document_name", "_is_anonymous"}
 _API = ("dialect", "user", "site", "api_version")
-_DEFAULTS = ("resource", "storage", "account", "queue", "directory", "poll_seconds", "ca_file", *_API)
+_LIMITS = ("grant", "audit")
+_DEFAULTS = (
+    *("resource", "storage", "account", "queue", "directory", "poll_seconds", "ca_file"),
+    *(*_API, *_LIMITS),
+)
 # Fields of a client, and what they are called there.
 _CLIENT = {"client_id": "id", "token_url": "token_url", "scope": "scope", "username": "user"}
 _SECRETS = {"client_secret": "secret", "client_key": "key", "password": "password"}
@@ -106,6 +110,14 @@ class IriFacility(CredentialsBlock):
     )
     password: SecretStr | None = Field(default=None, description="Password of that person.")
     scope: str | None = Field(default=None, description="For the token endpoint, where it wants any.")
+    grant: dict[str, Any] | None = Field(
+        default=None,
+        description="Limits of what it may be used for, such as {'verbs': ['submit'], 'nodes': 4}; those of "
+        "a profile can only be narrowed.",
+    )
+    audit: str | None = Field(
+        default=None, description="What is written down of that where tasks run: acts if empty, all or off."
+    )
 
     @model_validator(mode="before")
     @classmethod

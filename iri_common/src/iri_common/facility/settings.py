@@ -182,7 +182,7 @@ def make_settings(
     guard_directory: str | None = None,
     on_outage: OnOutage | str = OnOutage.WAIT,
     outage_limit: float | str = 3600.0,
-    grant: Grant | Mapping[str, Any] | None = None,
+    grant: Grant | Mapping[str, Any] | str | None = None,
     audit: Audit | str = Audit.ACTS,
     ca_file: str | None = None,
     proxy: str | None = None,

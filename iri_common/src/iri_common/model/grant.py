@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -65,14 +66,16 @@ class Grant:
                 object.__setattr__(self, name, read(name, value))
 
     @classmethod
-    def of(cls, words: Grant | Mapping[str, Any] | None) -> Self | None:
-        """A grant from plain words, as a file, a form or the environment gives them; None for none.
+    def of(cls, words: Grant | Mapping[str, Any] | str | None) -> Self | None:
+        """A grant from plain words, as a file gives them, or a form in a text of JSON; None for none.
 
         Raises:
             UsageError: naming the word that is not known, or makes no sense.
         """
         if words is None or isinstance(words, cls):
             return words
+        if isinstance(words, str):
+            words = _table(words)
         if not isinstance(words, Mapping):
             raise UsageError(f"a grant is a table of limits ({_KNOWN}), not {words!r}")
         if unknown := sorted(set(words) - set(_READERS)):
@@ -112,6 +115,13 @@ class Grant:
             for name, value in set_.items()
             if value is not None
         }
+
+
+def _table(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def within(path: str, prefix: str) -> bool:
