@@ -25,12 +25,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a call as a task of an id, or of none."""
     monkeypatch.chdir(tmp_path)
 
-    def run(call: Call, task: str | None = "t1", key: JobKey = KEY) -> Any:
+    def run(call: Call, task: str | None = "t1", key: JobKey = KEY, *, recall: bool = False) -> Any:
         if task is None:
             monkeypatch.delenv("GC_TASK_UUID", raising=False)
         else:
             monkeypatch.setenv("GC_TASK_UUID", task)
-        ask = json.loads(json.dumps(argument(call, key, digest_of(call.words), str(tmp_path / "root"))))
+        root = str(tmp_path / "root")
+        ask = json.loads(json.dumps(argument(call, key, digest_of(call.words), root, recall=recall)))
         space: dict[str, Any] = {}
         exec(REMOTE, space)  # as an endpoint does
         return told(json.loads(json.dumps(space[ENTRY](ask))))
@@ -60,6 +61,20 @@ def test_a_function_runs_once_for_its_key(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "xx"
     leftovers = {path.name for path in (tmp_path / "root" / KEY.digest).iterdir()}
     assert leftovers == {"1.task.owner", "1.task.result", "2.task.owner", "2.task.result"}
+
+
+def test_what_is_left_is_told_without_any_work(run: Run, tmp_path: Path) -> None:
+    call, root = FunctionCall.of(touch, "log"), tmp_path / "root"
+    assert run(call, recall=True).double_of == ""
+    assert not root.exists()
+    run(call)
+    assert run(call, "t2", recall=True).value == "log"
+    assert (tmp_path / "log").read_text() == "x"
+
+
+def test_more_than_plain_data_is_returned_as_it_is(run: Run, tmp_path: Path) -> None:
+    ask = argument(FunctionCall("f", "def f():\n    return 1j\n"), KEY, "d", str(tmp_path / "root"))
+    assert remote.iri_task(ask) == 1j
 
 
 def test_a_double_tells_whose_the_work_is(run: Run, tmp_path: Path) -> None:
@@ -105,8 +120,8 @@ def test_annotations_need_not_be_there(run: Run) -> None:
 
 
 def test_what_is_no_plain_data_is_not_kept(tmp_path: Path) -> None:
-    remote._keep(str(tmp_path / "a"), {"value": 1j})
-    remote._keep(str(tmp_path / "b"), {"value": "x" * remote.LARGEST})
+    assert not remote._plain(str(tmp_path / "a"), {"value": 1j})
+    assert remote._plain(str(tmp_path / "b"), {"value": "x" * remote.LARGEST})
     assert list(tmp_path.iterdir()) == []
 
 

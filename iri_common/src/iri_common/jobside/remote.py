@@ -38,8 +38,8 @@ def iri_task(ask: dict[str, Any]) -> Any:
         return {"iri": 1, "double": "" if owner.startswith("node:") else owner}
     done = {"shell": _shell(ask, stem)} if "command" in ask else {"value": _call(ask)}
     reply = {"iri": 1, **done}
-    _keep(stem, reply)
-    return reply
+    # The endpoint has a way of its own for more than plain data.
+    return reply if _plain(stem, reply) else done["value"]
 
 
 def _owner(stem: str, me: str, digest: str) -> str:
@@ -67,16 +67,18 @@ def _kept(stem: str) -> Any:
     return None
 
 
-def _keep(stem: str, reply: dict[str, Any]) -> None:
+def _plain(stem: str, reply: dict[str, Any]) -> bool:
+    """Whether it is plain data; it is then kept."""
     try:
         text = json.dumps(reply)
     except (TypeError, ValueError, RecursionError):
-        return  # the endpoint has a way for more than plain data
+        return False
     if len(text) <= LARGEST:
         mine = f"{stem}.{uuid.uuid4()}"
         with open(mine, "w") as file:
             file.write(text)
         os.replace(mine, f"{stem}.result")
+    return True
 
 
 def _call(ask: dict[str, Any]) -> Any:
