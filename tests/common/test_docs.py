@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from iri_common.facility.profiles import load_profile
+from iri_common.model.grant import Grant, Verb
+from iri_common.policy.grants import HARMLESS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "facilities.md"
@@ -18,6 +20,25 @@ PAGE = DOCS / "facilities.md"
 def test_the_table_of_grades_is_what_the_dialects_declare() -> None:
     made = runpy.run_path(str(DOCS / "make_facilities.py"))
     assert PAGE.read_text() == made["page"](PAGE.read_text()), "run: make docs"
+
+
+def test_the_page_of_grants_tells_each_limit_and_each_verb_and_its_profile_can_be_used(
+    tmp_path: Path, monkeypatch
+) -> None:
+    page = (DOCS / "grants.md").read_text()
+    told = [
+        word
+        for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+        for word in re.findall(r"`(\w+)`", row)
+    ]
+    limits, verbs = list(Grant.limits()), [str(each) for each in Verb]
+    assert told[: len(limits)] == limits
+    assert told[len(limits) :][: len(verbs)] == verbs
+    assert set(re.findall(r"`([a-z-]+)`", page)) >= HARMLESS
+    (written,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "facilities.toml").write_text(written)
+    monkeypatch.setenv("IRI_CONFIG", str(tmp_path / "facilities.toml"))
+    assert set(load_profile("portal").grant.words()) == set(limits)
 
 
 def _profiles() -> str:

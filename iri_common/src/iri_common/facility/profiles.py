@@ -30,9 +30,9 @@ user = "alice"
 password = { file = "~/.config/iri/esnet.password" }
 ```
 
-``IRI_FACILITY_<NAME>_<SETTING>`` overrides one setting, or makes a profile where the file has none. A secret is
-in one variable (``_TOKEN``, ``_CLIENT_SECRET``, ``_CLIENT_KEY``, ``_CLIENT_PASSWORD``), or with ``_FILE`` or
-``_COMMAND`` behind that name in the file or from the command that it names; two of these are refused.
+``IRI_FACILITY_<NAME>_<SETTING>`` overrides one setting, or makes a profile where the file has none. A secret
+is in one variable (``_TOKEN``, ``_CLIENT_SECRET``, ``_CLIENT_KEY``, ``_CLIENT_PASSWORD``), or with ``_FILE``
+or ``_COMMAND`` behind that name in the file or from the command that it names; two of these are refused.
 
 Globus: a facility's files as a collection shows them, and who speaks to Globus.
 
