@@ -20,7 +20,7 @@ from iri_common.model.transfer import Move
 from iri_common.transfers import aside as aside_module
 from iri_common.transfers import spans as spans_module
 from iri_common.transfers.aside import LocalAside
-from iri_common.transfers.spans import MIB, Digest, Spans, fetch
+from iri_common.transfers.spans import MIB, Digest, Span, Spans, fetch
 from iri_common.transfers.trip import Trip
 
 
@@ -61,6 +61,14 @@ def test_what_is_left_of_little_is_not_split() -> None:
     spans = Spans(2 * MIB - 1)
     assert spans.take() is not None
     assert spans.take() is None
+
+
+def test_what_has_no_whole_mib_in_its_middle_is_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans_module, "_WORTH_SPLITTING", MIB)
+    spans = Spans(2 * MIB - 1)
+    first = spans.take()
+    assert spans.take() is None
+    assert first == Span(0, 2 * MIB - 1)
 
 
 def test_a_half_begins_at_a_whole_mib() -> None:

@@ -77,6 +77,8 @@ class Spans:
             if not self.divisible or longest.end - longest.at < _WORTH_SPLITTING:
                 return None
             middle = (longest.at + longest.end) // 2 // MIB * MIB
+            if middle <= longest.at:  # two would have the same before them, and halve it for ever
+                return None
             taken = Span(middle, longest.end)
             longest.end = middle
         self._read.append(taken)
