@@ -353,3 +353,46 @@ async def test_domains_by_either_of_their_names():
     ]
     with pytest.raises(NotFound):
         await door.status.resource("urn:c")
+
+
+@pytest.mark.parametrize(
+    ("filled", "ports"),
+    [
+        ('{"ports": []}', []),
+        ("{}", []),
+        (
+            '{"ports": [{"port": "urn:p", "vlan": 3600, "node": "n", "ipv4": "?ipv4?"}]}',
+            [("urn:p", "3600", "")],
+        ),
+        ('{"ports": [{"port": "?terminal?", "vlan": "?vlan?"}]}', []),
+        ('{"ports": [{"port": "urn:p", "vlan": null, "ipv4": "10.0.0.1"}]}', [("urn:p", "", "10.0.0.1")]),
+    ],
+)
+async def test_a_manifest_is_read_twice(filled, ports):
+    wire = Wire(ok({"jsonTemplate": filled}))
+    told = (await dialect(wire).networks.manifest(LEASE)).value
+    assert [(each.uri, each.vlan, each.ipv4) for each in told] == ports
+    assert wire.requests[0].url.endswith(f"/service/manifest/{LEASE}/json")
+
+
+@pytest.mark.parametrize("filled", ["", "{", "[" * 100_000, '{"ports": {}}', '{"ports": [7]}', "7", None])
+async def test_a_manifest_that_is_none(filled):
+    with pytest.raises(ReplyError):
+        await dialect(Wire(ok({"jsonTemplate": filled}))).networks.manifest(LEASE)
+
+
+async def test_a_change_is_the_whole_intent_and_never_sent_twice_unseen():
+    wire = Wire(None)
+    with pytest.raises(AmbiguousReply):
+        await dialect(wire).networks.modify(LEASE, INTENT, "flow")
+    (request,) = wire.requests
+    assert (request.method, dict(request.params)) == ("POST", {"sync": "false", "proceed": "true"})
+    assert request.url.endswith(f"/instance/{LEASE}/modify")
+
+
+async def test_the_newest_intent_tells_what_was_asked_last():
+    told = {"state": "MODIFY - READY", "configState": "STABLE", "intents": [{"id": "a"}, {"id": "b"}]}
+    assert (await dialect(Wire(ok(told))).networks.status(LEASE)).value.intent_id == "b"
+    for odd in (None, [], [7], {"id": "a"}, [{"id": 7}]):
+        status = (await dialect(Wire(ok({**told, "intents": odd}))).networks.status(LEASE)).value
+        assert status.intent_id == ""
