@@ -23,7 +23,9 @@ from iri_common import (
     SubmitUncertain,
     UsageError,
 )
+from iri_common.facility.doors import open_door
 from iri_common.facility.granted import Gate
+from iri_common.facility.loop import run_blocking
 from iri_common.facility.profiles import load_profile
 from iri_common.facility.settings import make_settings
 from iri_common.jobs.audit import AuditLog
@@ -134,6 +136,14 @@ def test_an_ask_of_before_is_counted_once(tmp_path: Path) -> None:
     assert world.fates()[-1] == "again"
     assert world.submit() == "2"
     assert isinstance(world.submit(), GrantExceeded)
+
+
+def test_a_key_that_is_used_twice_past_its_ledger_is_paid_for_twice(tmp_path: Path) -> None:
+    world = World(tmp_path, node_hours_a_day=1)
+    assert world.submit(key=KEY) == "1"
+    world.ledger = MemoryLedger()
+    assert isinstance(world.submit(key=KEY), GrantExceeded)
+    assert world.sent == 1
 
 
 def test_a_next_generation_is_another_job(tmp_path: Path) -> None:
@@ -255,6 +265,7 @@ def test_a_profile_has_its_grant(profile: None) -> None:
 
 
 def test_whoever_opens_a_profile_can_only_narrow_it(profile: None, monkeypatch) -> None:
+    assert load_profile("portal", profile="another").profile == "portal"  # whose hours it spends
     wider = {"verbs": ["submit", "delete"], "nodes": 9, "paths": ["/work"], "accounts": ["m1"]}
     settings = load_profile("portal", grant=wider, audit="off")
     assert settings.grant == Grant(verbs=["submit"], nodes=4, paths=["/work/portal"], accounts=["m1"])
@@ -279,6 +290,22 @@ def test_a_variable_makes_a_grant_of_a_profile_without_a_file(monkeypatch) -> No
     monkeypatch.setenv("IRI_FACILITY_LAB_GRANT_NODE_HOURS_A_DAY", "many")
     with pytest.raises(ProfileError, match="node_hours_a_day of a grant is a number"):
         load_profile("lab")
+
+
+def test_another_grant_is_another_gate_before_the_same_connections() -> None:
+    words = {"url": "https://gates.example/api/v2", "token": "t"}
+    one, other = make_settings(**words, grant={"nodes": 1}), make_settings(**words, grant={"nodes": 2})
+
+    async def opened() -> list[Any]:
+        return [open_door(each) for each in (one, other, one)]
+
+    first, second, again = run_blocking(opened())
+    assert again is first
+    assert (second.own, second.memory) == (first.own, first.memory)
+    assert second.gate.grant == Grant(nodes=2)
+    # What one may see the other may not.
+    assert second.followed is not first.followed
+    assert second.poller("machine") is not first.poller("machine")
 
 
 def test_a_word_that_audit_does_not_know_names_those_that_it_does() -> None:

@@ -317,6 +317,14 @@ def entry(act, fate, tag="k-1", hours=1.0, at=100.0, grant="portal"):
     [
         ([], {}),
         ([entry("1", Fate.ASKED)], {"k-1": 1.0}),
+        (  # one whose process was killed, and the same that was taken then
+            [entry("1", Fate.ASKED), entry("2", Fate.ASKED), entry("2", Fate.DONE)],
+            {"k-1": 1.0},
+        ),
+        (  # taken twice it runs twice, whatever its key
+            [entry(act, fate) for act in "12" for fate in (Fate.ASKED, Fate.DONE)],
+            {"k-1": 2.0},
+        ),
         ([entry("1", Fate.ASKED), entry("1", Fate.DONE)], {"k-1": 1.0}),
         ([entry("1", Fate.ASKED), entry("1", Fate.UNCERTAIN)], {"k-1": 1.0}),
         ([entry("1", Fate.ASKED), entry("1", Fate.REFUSED)], {}),
@@ -330,7 +338,8 @@ def entry(act, fate, tag="k-1", hours=1.0, at=100.0, grant="portal"):
     ],
 )
 def test_the_hours_of_a_day_by_ask(entries, spent) -> None:
-    assert hours_spent(entries, "portal", since=10.0) == spent
+    counted = hours_spent(entries, "portal", since=10.0)
+    assert {tag: each.total for tag, each in counted.items()} == spent
 
 
 @given(

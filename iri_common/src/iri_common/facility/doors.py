@@ -302,6 +302,7 @@ def open_door(settings: FacilitySettings) -> Door:
             dialect=GrantedDialect(shared.dialect, gate),
             gate=gate,
             own=shared.dialect,
+            followed=Followed(),  # one reader, or poller, of all would show them what one of them may see
             _pollers={},
             _guards={},
         )

@@ -260,7 +260,7 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
         if profile.globus is not None:
             settings["globus"] = profile.globus.settings(name)
         grant = (Grant.of(profile.grant) or Grant()).narrowed(Grant.of(narrower))
-        overrides = _kept_to(grant, profile.audit, overrides)
+        overrides = _kept_to(grant, profile.audit, overrides) | {"profile": name}
         return make_settings(**{**settings, **profile.plain(), **overrides})
     except (UsageError, AuthError) as error:
         raise ProfileError(f"the profile {name!r} cannot be used: {error}") from None

@@ -23,7 +23,7 @@ from iri_common.model.errors import IriError
 from iri_common.model.submission import Submission
 from iri_common.policy.asking import Sent
 from iri_common.policy.places import place
-from iri_common.policy.spending import DAY, hours_spent
+from iri_common.policy.spending import DAY, Spent, hours_spent
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,9 @@ class AuditLog:
             with self._locked():
                 since = self._clock() - DAY
                 spent = hours_spent(self._with_hours(since), str(entry["grant"]), since)
-                others = sum(hours for tag, hours in spent.items() if tag != entry["tag"])
-                refused = judge(others)
+                others = sum(each.total for tag, each in spent.items() if tag != entry["tag"])
+                # What may be there already is this same job; what was taken would be another one beside it.
+                refused = judge(others + spent.get(str(entry["tag"]), Spent()).done)
                 if refused is None:
                     self._add(entry, durably=True)
                 return refused

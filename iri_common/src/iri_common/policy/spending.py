@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from iri_common.policy.asking import Sent
 from iri_common.policy.classify import Outcome
@@ -25,29 +25,49 @@ class Fate(StrEnum):
     DENIED = "denied"  # by the grant: nothing was sent
 
 
-_GIVEN_BACK = frozenset({Fate.REFUSED, Fate.AGAIN})
+class Spent(NamedTuple):
+    """Node hours of one ask.
+
+    Attributes:
+        done: Of what the facility took, each time that it did.
+        open: Of what it may have taken: the same job, however often it was sent.
+    """
+
+    done: float = 0.0
+    open: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """What counts."""
+        return max(self.done, self.open)
 
 
-def hours_spent(entries: Iterable[Mapping[str, Any]], who: str, since: float) -> Mapping[str, float]:
-    """The node hours that were asked for, by the tag of the key: a second ask of one counts once.
+def hours_spent(entries: Iterable[Mapping[str, Any]], who: str, since: float) -> Mapping[str, Spent]:
+    """The node hours that were asked for, by the tag of the key.
 
     Args:
         entries: Of the audit log.
         who: Whose grant.
         since: Seconds since the epoch; what was asked for before is over.
     """
-    open_, given_back = dict[str, tuple[str, float]](), set[str]()
+    asked, fates = dict[str, tuple[str, float]](), dict[str, str]()
     for entry in entries:
         if entry.get("grant") != who or "hours" not in entry or not entry.get("tag"):
             continue
-        if entry.get("fate") == Fate.ASKED and float(entry["at"]) > since:
-            open_[str(entry["act"])] = (str(entry["tag"]), float(entry["hours"]))
-        elif entry.get("fate") in _GIVEN_BACK:
-            given_back.add(str(entry["act"]))
-    spent = dict[str, float]()
-    for act, (tag, hours) in open_.items():
-        if act not in given_back:
-            spent[tag] = max(hours, spent.get(tag, 0.0))
+        if entry.get("fate") != Fate.ASKED:
+            fates[str(entry["act"])] = str(entry.get("fate"))
+        elif float(entry["at"]) > since:
+            asked[str(entry["act"])] = (str(entry["tag"]), float(entry["hours"]))
+    spent = dict[str, Spent]()
+    for act, (tag, hours) in asked.items():
+        done, open_ = spent.get(tag, Spent())
+        match fates.get(act):
+            case Fate.DONE:
+                spent[tag] = Spent(done + hours, open_)
+            case Fate.REFUSED | Fate.AGAIN:
+                pass
+            case _:
+                spent[tag] = Spent(done, max(open_, hours))
     return spent
 
 
