@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import shlex
 from collections.abc import Callable
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from secret_kit import parts_left
 
 from iri_common.policy.telling import LONGEST, MOST, Hiding, bounded, cut, flat, told
 
@@ -40,16 +40,6 @@ WIRED = [
     lambda text: json.dumps(slashed(text)),
 ]
 PACKED = [in_base64, lambda text: slashed(in_base64(text)), lambda text: quote_plus(in_base64(text))]
-
-
-def parts_left(secret: str, text: str) -> list[str]:
-    """What of a secret can be read in a text, four letters at a time, as it is and unpacked."""
-    plain = unquote_plus(text)
-    words = re.findall(r"[A-Za-z0-9+/]{4,}", f"{text} {plain}".replace("\\/", "/").replace("[secret]", " "))
-    pieces = [word[start:] for word in words for start in range(4)]
-    unpacked = [base64.b64decode(each[: len(each) // 4 * 4]).decode("utf-8", "replace") for each in pieces]
-    fours = {secret[start : start + 4] for start in range(len(secret) - 3)}
-    return [four for four in fours if four.strip() and any(four in each for each in (text, plain, *unpacked))]
 
 
 @given(SECRETS, AROUND, AROUND, st.sampled_from([str, *QUOTED]), st.sampled_from([str, *WIRED, *PACKED]))

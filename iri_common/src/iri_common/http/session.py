@@ -205,6 +205,10 @@ class Session:
             )
             await asyncio.sleep(decision.delay)
 
+    def hiding(self, secrets: Sequence[str]) -> Hiding:
+        """Takes these out of words that are told later, and the token that was used last."""
+        return Hiding(dict.fromkeys(secrets, "[secret]") | _marked(self._token))
+
     def wire(self, request: Request) -> WireRequest:
         """The request as it goes out, but for its credential."""
         return WireRequest(

@@ -80,7 +80,7 @@ def spellings(secret: str) -> Iterator[str]:
     """
     quoted = _closed([secret], _quoted, depth=2)
     for sent in quoted:
-        yield from _closed(_wired(sent), *_WIRES, depth=1)
+        yield from _closed([sent], *_WIRES, depth=3)
         yield from _in_base64(sent)
 
 
@@ -90,10 +90,6 @@ def _closed(texts: Iterable[str], *ways: Callable[[str], str], depth: int) -> li
     for _ in range(depth):
         found |= dict.fromkeys(way(each) for each in tuple(found) for way in ways)
     return list(found)
-
-
-def _wired(text: str) -> list[str]:
-    return [text, *(way(text) for way in _WIRES)]
 
 
 def _quoted(text: str) -> str:

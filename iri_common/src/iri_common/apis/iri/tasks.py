@@ -26,7 +26,7 @@ from iri_common.model.errors import (
 from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
-from iri_common.policy.telling import Hiding, bounded, told
+from iri_common.policy.telling import bounded, told
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class IriTasks:
             (kind, outcome), lead = _UNTOLD, "the facility canceled the operation"
         else:
             (kind, outcome), lead = cause(text), "the operation failed"
-        reason = told(text, Hiding.of(pending.secrets)) or "it gives no reason"
+        reason = told(text, self._session.hiding(pending.secrets)) or "it gives no reason"
         label = self._session.label
         return kind(f"{lead}: {reason}", facility=label, operation=pending.operation, outcome=outcome)
 

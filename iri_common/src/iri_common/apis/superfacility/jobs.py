@@ -25,7 +25,6 @@ from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
 from iri_common.policy.arrays import gathered, told_of
 from iri_common.policy.reason import explained
-from iri_common.policy.telling import Hiding
 
 T = TypeVar("T")
 
@@ -169,7 +168,7 @@ class SuperfacilityJobs:
         read: Callable[[Reading, object], T],
         secrets: Sequence[str] = (),
     ) -> Pending[T]:
-        reading = Reading(self._session.label, operation, Hiding.of(secrets))
+        reading = Reading(self._session.label, operation, self._session.hiding(secrets))
         try:
             task = reading.one(AcceptedReply, value)
         except ReplyError as error:

@@ -14,7 +14,6 @@ from iri_common.model.errors import AmbiguousReply, IriError, NotFound, Transien
 from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
-from iri_common.policy.telling import Hiding
 
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ class SuperfacilityTasks:
             return Done(await asyncio.to_thread(pending.read, task.result))
         canceled = state is TaskState.CANCELED
         lead = "the facility canceled the task" if canceled else "the task failed"
-        reading = Reading(self._session.label, pending.operation, Hiding.of(pending.secrets))
+        reading = Reading(self._session.label, pending.operation, self._session.hiding(pending.secrets))
         raise broken_off(reading, lead, task.result)
 
     async def forget(self, task_id: str) -> Done[None]:
