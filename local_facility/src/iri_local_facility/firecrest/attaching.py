@@ -42,7 +42,7 @@ async def attach(core: Facility, user: User, job_id: str, command: str) -> None:
 
 def _running(core: Facility, user: User, job_id: str) -> Job:
     try:
-        job = schedulers.find(core, job_id)
+        job = schedulers.find(core, job_id)[0]
     except Missing:
         job = None
     if job is None or job.user != user.name or job.state != "active":
