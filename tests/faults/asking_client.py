@@ -30,8 +30,8 @@ from iri_common import (
 )
 from iri_common.facility import canceling
 from iri_common.http.transport import HttpxTransport
-from iri_common.jobs import claim, ledger, looking
-from iri_common.policy import asking, outage, retry, vanished
+from iri_common.jobs import claim, ledger, looking, operations
+from iri_common.policy import asking, outage, pace, retry, vanished
 
 # What a request is called in a plan, by method and path.
 _REQUESTS = {
@@ -216,6 +216,7 @@ HURRY: tuple[tuple[Any, str, Any], ...] = (
     (vanished, "ASK_EVERY", 0.2),
     (vanished, "MOST_BETWEEN", 0.5),  # else seconds of unreadable answers count as absence
     (looking, "LIST_SECONDS", 1.0),
+    (operations, "task_pauses", lambda first, *rest: pace.task_pauses(min(first, 0.05), *rest)),
 )
 
 

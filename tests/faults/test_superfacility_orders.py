@@ -108,6 +108,7 @@ def test_at_the_task_of_the_submit(place, facility, work, fault) -> None:
 
 @SOME
 def test_in_mid_wait(place, facility, work, fault) -> None:
+    work.seconds = 1.0  # it still runs when the wait begins, on a busy machine too
     ref = facility.jobs.submit(work.spec, key=work.key)
     stroke = order(place, fault, ["sfGetJob", "sfGetJobs"], 3, skip=1)
     truly(work, facility, ref)
