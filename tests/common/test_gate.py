@@ -231,6 +231,28 @@ async def test_what_went_wrong_is_written_down(tmp_path: Path, error, fate) -> N
     assert last.get("why", "") == (str(error) if isinstance(error, IriError) else "")
 
 
+@pytest.mark.parametrize(
+    ("port", "operation", "words"),
+    [
+        ("jobs", "update", {"changes": {"environment": {"KEY": "hunter2"}}, "idempotency_key": None}),
+        ("attaching", "attach", {"command": "login hunter2"}),
+    ],
+)
+async def test_what_a_facility_repeats_of_a_secret_is_masked(tmp_path: Path, port, operation, words) -> None:
+    class Repeating:
+        async def update(self, resource_id: str, job_id: str, **words: Any) -> None:
+            raise Refused("KEY=hunter2 is no good")
+
+        async def attach(self, resource_id: str, job_id: str, command: str) -> None:
+            raise Refused(f"{command}: command not found")
+
+    with pytest.raises(Refused):
+        await getattr(gate(tmp_path).port(port, Repeating()), operation)("machine", "42", **words)
+    lines = await told(tmp_path)
+    assert "hunter2" not in str(lines)
+    assert (lines[0]["job"], lines[1]["why"].count("********")) == ("42", 1)
+
+
 async def test_a_refusal_is_written_down_with_its_reason(tmp_path: Path) -> None:
     with pytest.raises(GrantExceeded) as caught:
         await gate(tmp_path, verbs=["look"]).port("files", Recorder()).rm("machine", "/a")

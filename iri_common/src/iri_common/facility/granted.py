@@ -84,7 +84,7 @@ class Gate:
         Raises:
             GrantExceeded: saying what would be allowed.
         """
-        ask = _ask_of_job(submission, (where.id, where.name or ""))
+        ask = _ask_of_job(submission, (where.id, where.name or where.id))
         await self._require(ask, refusal(self.grant, ask), submission.key, {"spec": _facts(submission)})
 
     @asynccontextmanager
@@ -147,7 +147,11 @@ class Gate:
 
     @asynccontextmanager
     async def act(
-        self, ask: Ask, told: dict[str, Any], facts: Mapping[str, Any] | None = None
+        self,
+        ask: Ask,
+        told: dict[str, Any],
+        facts: Mapping[str, Any] | None = None,
+        spec: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[None]:
         """Something that is done: admitted, and written down before and after.
 
@@ -155,6 +159,7 @@ class Gate:
             ask: What.
             told: For the line that says what came of it; may be filled meanwhile.
             facts: For the one before.
+            spec: Whose arguments and environment are not written, also if the facility repeats them.
 
         Raises:
             GrantExceeded: if it is not allowed.
@@ -170,7 +175,7 @@ class Gate:
             fate = Fate.DONE
         except IriError as error:
             fate = Fate.UNCERTAIN if isinstance(error, AmbiguousReply) else Fate.REFUSED
-            told["why"] = str(error)[:MOST_WORDS]
+            told["why"] = masked(str(error), spec or {})[:MOST_WORDS]
             raise
         finally:
             await self._add({"act": entry["act"], "fate": fate, **told})
@@ -313,7 +318,8 @@ async def _calling(gate: Gate, port: str, name: str, call: Any, /, *args: Any, *
         await gate.admit(ask)
         return await call(*args, **words)
     told = dict[str, Any]()
-    async with gate.act(ask, told, {"job": job} if job else None):
+    spec = given.get("changes") or {"arguments": [given.get("command", "")]}
+    async with gate.act(ask, told, {"job": job} if job else None, spec):
         answer: Answer[Any] = await call(*args, **words)
         if isinstance(answer, Pending):
             told["task"] = answer.task_id
