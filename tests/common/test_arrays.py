@@ -21,6 +21,7 @@ from iri_common.jobs.testimony import by_journal
 from iri_common.model.array import MOST, indices_of, parted, task_id
 from iri_common.model.job import JobEntry
 from iri_common.model.outcome import Done
+from iri_common.model.reason import JobReason
 from iri_common.model.submission import Submission
 from iri_common.policy.arrays import accounted, folded, gathered, told_of
 
@@ -59,7 +60,22 @@ def test_which_tasks_an_array_has(text: str, indices: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "3-1", "0-3%0", "0-3%", "0-3%2,5", "0-9:0", "-1", "0-", "1,,2", " 1", f"0-{MOST}", "9" * 8],
+    [
+        "",
+        "a",
+        "3-1",
+        "0-3%0",
+        "0-3%",
+        "0-3%2,5",
+        "0-9:0",
+        "-1",
+        "0-",
+        "1,,2",
+        " 1",
+        f"0-{MOST}",
+        "4000001",
+        "9" * 8,
+    ],
 )
 def test_what_is_no_array_is_refused_before_anything_is_sent(text: str) -> None:
     with pytest.raises(UsageError, match="array"):
@@ -120,9 +136,20 @@ def test_how_an_array_is_by_its_tasks(tasks: Mapping[str, str], state: JobState,
 
 
 def test_a_failure_names_the_first_index_and_how_many() -> None:
-    status = folded(statuses(_0="completed 0", _3="failed 9", _12="failed 1"))
+    status = folded(statuses(_12="failed 1", _3="failed 9", _0="completed 0"))
+    assert status.exit_code == 9
     assert status.message == "2 of 3 tasks failed, the first is 3: failed, exit code 9"
     assert (status.failed_tasks, status.exit_codes) == ((3, 12), {0: 0, 3: 9, 12: 1})
+
+
+def test_an_array_ends_with_its_last_task_and_for_the_reason_of_the_first_that_failed() -> None:
+    tasks = {
+        0: JobStatus(JobState.COMPLETED, 0, time=7.0),
+        1: JobStatus(JobState.FAILED, time=5.0, reason=JobReason.TIME_LIMIT),
+        2: JobStatus(JobState.FAILED, time=6.0, reason=JobReason.MEMORY),
+    }
+    status = folded(tasks)
+    assert (status.time, status.reason) == (7.0, JobReason.TIME_LIMIT)
 
 
 def test_an_end_without_a_word_of_all_tasks_is_none() -> None:
