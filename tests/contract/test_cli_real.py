@@ -81,9 +81,14 @@ def test_the_same_key_is_the_same_job_until_it_failed(iri: Shell, place: LocalFa
 def test_submit_prints_the_reference_alone(iri: Shell) -> None:
     said = iri("submit", "--name", "water", "sleep", "0.2")
     assert JobRef.parse(said.out.strip()).job_id
+    assert "a double of this job would end itself, and the facility knows an ask again" in said.err
     assert iri("wait", said.out.strip()).code == 0
     told = iri("submit", "--json", "true").document
     assert (told["ok"], told["state"]) == (True, None)
+    assert (told["grades"]["settle"], told["grades"]["guard"]) == ("native", "lock")
+    bare = iri("submit", "--json", "--no-guard", "true").document
+    assert (bare["grades"]["guard"], bare["grades"]["journal"]) == ("none", "no")
+    assert iri("jobs", "--json").document["grades"] == told["grades"]
     assert iri("wait", "--json", told["ref"]).document["jobs"][0]["state"] == "completed"
 
 

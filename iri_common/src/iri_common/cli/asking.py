@@ -18,6 +18,7 @@ from iri_common.policy.generation import GenerationStep
 
 if TYPE_CHECKING:
     from iri_common.facility.facility import Facility
+    from iri_common.model.grades import Grades
     from iri_common.model.ref import JobRef
 
 STEPS = {
@@ -45,6 +46,10 @@ class Ask:
     named: bool
     again: bool
     words: dict[str, Any]
+
+    def grades(self, facility: Facility) -> Grades:
+        """How exactly each promise is kept for this job there."""
+        return facility.grades if self.words.get("guard") is not False else facility.grades.unguarded()
 
     def make(
         self, facility: Facility, before: Callable[[], Coroutine[Any, Any, None]] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iri_common.model.grades import Grades
 from iri_common.model.job import JobStatus
 from iri_common.model.ref import JobRef
 
@@ -18,6 +19,11 @@ def ref_words(ref: JobRef) -> dict[str, Any]:
         "resource_id": ref.resource_id,
         "facility": ref.profile or ref.origin,
     }
+
+
+def grades_words(grades: Grades) -> dict[str, str]:
+    """How exactly each promise is kept for a job."""
+    return {name: getattr(grades, name) for name in ("settle", "guard", "journal", "files", "logs")}
 
 
 def status_words(status: JobStatus | None) -> dict[str, Any]:

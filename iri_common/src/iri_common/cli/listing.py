@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from iri_common.cli.documents import ref_words, status_words
+from iri_common.cli.documents import grades_words, ref_words, status_words
 from iri_common.cli.door import Choice, home_of, open_facility, settings_of
 from iri_common.cli.exits import Exit
 from iri_common.cli.options import DoorWords
@@ -22,7 +22,8 @@ def jobs(screen: Screen, door: DoorWords, resource: str | None, *, every: bool) 
     mine = facility.jobs.mine(resource=resource)
     shown = [each for each in mine if every or not _over(each)]
     if screen.as_json:
-        screen.document({"ok": True, "exit": 0, "jobs": [_words(each) for each in shown]})
+        grades = grades_words(facility.grades)
+        screen.document({"ok": True, "exit": 0, "jobs": [_words(each) for each in shown], "grades": grades})
         return Exit.OK
     if shown:
         columns = ("STATE", "JOB", "ASKED", "GEN", "KEY")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from iri_common.cli import preview
 from iri_common.cli.asking import STEPS, Ask, ask_of
-from iri_common.cli.documents import ref_words, status_words
+from iri_common.cli.documents import grades_words, ref_words, status_words
 from iri_common.cli.door import open_facility, same_door, work_directory
 from iri_common.cli.exits import Exit, exit_of_status, propagated
 from iri_common.cli.following import result_shown
@@ -26,6 +26,7 @@ from iri_common.model.ref import JobRef
 
 if TYPE_CHECKING:
     from iri_common.facility.facility import Facility
+    from iri_common.model.grades import Grades
     from iri_common.policy.generation import GenerationStep
 
 PATIENCE_OF_CI = 5.0  # seconds: a cancelled workflow's step is killed some seven seconds after its SIGINT
@@ -49,6 +50,7 @@ class Story:
     """What is known of a run so far: it is told whole, however the run ends."""
 
     ask: Ask
+    grades: Grades
     ref: JobRef | None = None
     step: GenerationStep | None = None
     status: JobStatus | None = None
@@ -65,6 +67,7 @@ class Story:
             "exit": int(code),
             **which,
             "step": str(self.step) if self.step else None,
+            "grades": grades_words(self.grades),
             **status_words(self.status),
             "stdout": self.stdout,
             "stderr": self.stderr,
@@ -80,7 +83,7 @@ def submit(screen: Screen, door: DoorWords, job: JobWords, ask: AskWords, comman
     wanted = ask_of(job_spec(job, command), job.resource, ask)
     if ask.dry_run:
         return preview.show(screen, facility, wanted)
-    story = Story(wanted)
+    story = Story(wanted, wanted.grades(facility))
     try:
         story.ref, story.step = wanted.make(facility)
     except Interrupted as stop:
@@ -88,7 +91,7 @@ def submit(screen: Screen, door: DoorWords, job: JobWords, ask: AskWords, comman
     if screen.as_json:
         screen.document(story.document(Exit.OK))
     else:
-        screen.say(f"{story.ref.describe()}: {STEPS[story.step]}", "dim")
+        screen.say(f"{story.ref.describe()}: {STEPS[story.step]}; {story.grades.once}", "dim")
         screen.result(str(story.ref))
     return Exit.OK
 
@@ -107,7 +110,7 @@ def run(
     wanted = ask_of(spec, job.resource, ask)
     if ask.dry_run:
         return preview.show(screen, facility, wanted, puts, gets)
-    story = Story(wanted)
+    story = Story(wanted, wanted.grades(facility))
     try:
         story.ref, story.step = wanted.make(facility, partial(_put, facility, puts, screen, story))
         screen.say(f"{story.ref.describe()}: {STEPS[story.step]}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -37,3 +38,24 @@ class Grades:
     def readable_files(self) -> bool:
         """Whether files there can be read and written, over whatever serves them."""
         return self.files != "none"
+
+    @property
+    def once(self) -> str:
+        """How exact "once" is, in a few words for whoever has just asked for a job."""
+        return f"{_DOUBLES[self.guard]}, and {_LOST_REPLIES[self.settle]}"
+
+    def unguarded(self) -> Grades:
+        """Those of a job that goes without its guard."""
+        return replace(self, guard="none", journal="no")
+
+
+_DOUBLES: Mapping[str, str] = {
+    "lock": "a double of this job would end itself",
+    "none": "a double of this job would run",
+}
+_LOST_REPLIES: Mapping[str, str] = {
+    "native": "the facility knows an ask again",
+    "lookup": "a lost reply is settled by the job's name",
+    "snapshot": "a lost reply is settled by comparing jobs, where that can tell",
+    "none": "a lost reply is for a person to settle",
+}
