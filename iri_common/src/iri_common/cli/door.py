@@ -7,7 +7,7 @@ import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iri_common.model.errors import ProfileError, UsageError
 
@@ -82,7 +82,7 @@ def open_facility(words: DoorWords, ref: JobRef | None = None) -> Facility:
     profile = choose(words, ref).profile
     if profile is not None:
         return Facility.from_profile(profile)
-    return Facility(words.url or "", token=given_token(words), dialect=words.dialect or "iri")
+    return Facility(words.url or "", **_given(words))
 
 
 def settings_of(words: DoorWords, choice: Choice) -> FacilitySettings:
@@ -92,7 +92,13 @@ def settings_of(words: DoorWords, choice: Choice) -> FacilitySettings:
 
     if choice.profile is not None:
         return load_profile(choice.profile)
-    return make_settings(words.url or "", token=given_token(words), dialect=words.dialect or "iri")
+    return make_settings(words.url or "", **_given(words))
+
+
+def _given(words: DoorWords) -> dict[str, Any]:
+    """What goes with a URL."""
+    dialect = {"dialect": words.dialect} if words.dialect else {}
+    return {"token": given_token(words), **dialect}
 
 
 def work_directory(words: DoorWords, resource: str | None) -> str | None:

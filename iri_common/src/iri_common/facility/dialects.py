@@ -17,6 +17,7 @@ _PACKAGES: Mapping[str, str] = {
     "sense": "iri_common.apis.sense",
 }
 DIALECTS = tuple(_PACKAGES)
+DEFAULT = "iri"  # what a door speaks that names none
 
 
 def api_kind(name: str) -> ApiKind:

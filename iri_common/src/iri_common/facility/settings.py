@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from iri_common.apis.kind import ApiKind, ApiWords
 from iri_common.auth.static import StaticToken
 from iri_common.facility.collections import GlobusSettings
-from iri_common.facility.dialects import api_kind
+from iri_common.facility.dialects import DEFAULT, api_kind
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import UsageError
 from iri_common.model.grant import Audit, Grant
@@ -99,7 +99,7 @@ class FacilitySettings:
     token: TokenSource | None = None
     name: str = ""
     profile: str | None = None
-    dialect: str = "iri"
+    dialect: str = DEFAULT
     words: ApiWords = field(default_factory=ApiWords)
     resource: str | None = None
     storage: str | None = None
