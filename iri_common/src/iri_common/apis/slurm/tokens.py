@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from iri_common.apis.kind import ApiWords
 from iri_common.apis.reading import Moment, WireModel
 from iri_common.apis.slurm.versions import S3M
+from iri_common.auth.claims import claims_of
 from iri_common.http.session import Credential
 from iri_common.model.ports import Token
 
@@ -37,13 +36,7 @@ def credential(words: ApiWords) -> Credential:
 
 def _named_in(token: str) -> str | None:
     """The user that a Slurm token names ("sun"); slurmrestd 22.05 wants to hear it in a header as well."""
-    parts = token.split(".")
-    try:
-        text = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        claims: Any = json.loads(text)
-    except (IndexError, ValueError, RecursionError):
-        return None
-    user = cast("Mapping[str, Any]", claims).get("sun") if isinstance(claims, dict) else None
+    user = claims_of(token).get("sun")
     return user if isinstance(user, str) and is_user(user) else None
 
 
