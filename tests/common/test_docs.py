@@ -41,15 +41,19 @@ def test_the_page_of_grants_tells_each_limit_and_each_verb_and_its_profile_can_b
     assert set(load_profile("portal").grant.words()) == set(limits)
 
 
-def _profiles() -> str:
-    found = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+def _profiles(page: Path) -> str:
+    found = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
     assert found
     return "".join(found)
 
 
-@pytest.mark.parametrize("name", tomllib.loads(_profiles()))
-def test_the_profiles_of_the_page_can_be_used(name: str, tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "facilities.toml").write_text(_profiles())
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [(page, name) for page in (PAGE, DOCS / "credentials.md") for name in tomllib.loads(_profiles(page))],
+    ids=lambda each: each.stem if isinstance(each, Path) else each,
+)
+def test_the_profiles_of_the_pages_can_be_used(page: Path, name: str, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "facilities.toml").write_text(_profiles(page))
     monkeypatch.setenv("IRI_CONFIG", str(tmp_path / "facilities.toml"))
     settings = load_profile(name)
     guard = settings.kind.grades(settings.url, settings.words).guard
