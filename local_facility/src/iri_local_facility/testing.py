@@ -30,7 +30,7 @@ from .slurm.testing import WithSlurm
 from .store import Store
 from .superfacility.testing import WithSuperfacility
 
-_START_TIMEOUT = 20.0
+_START_TIMEOUT = 60.0  # a machine with other things to do takes half a minute; a death is seen at once
 _STOP_TIMEOUT = 15.0
 
 
