@@ -356,3 +356,10 @@ def test_states_can_be_ordered(raw: Plain, place: LocalFacility) -> None:
     raw.wait(job)
     place.order("unknown_state", "firecrestJob", word="REQUEUE_FED")
     assert raw.job(job)["status"]["state"] == "REQUEUE_FED"
+
+
+def test_an_order_finds_a_submission_by_the_name_in_its_script(raw: Plain) -> None:
+    fault = raw.facility.order("status", "firecrestSubmit", job="in the script", status=503)
+    assert raw.submit("#!/bin/sh\n#SBATCH --job-name='another'\ntrue\n").status_code == 201
+    assert raw.submit("#!/bin/sh\n#SBATCH --job-name='in the script'\ntrue\n").status_code == 503
+    assert [each["struck"] for each in raw.facility.faults() if each["id"] == fault] == [1]

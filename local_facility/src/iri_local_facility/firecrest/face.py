@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from fastapi import FastAPI
 
+from iri_local_facility.batch.directives import directives
+from iri_local_facility.errors import Rejected
 from iri_local_facility.facility import Facility
 from iri_local_facility.manners import Manners
 
@@ -32,4 +35,8 @@ def make_app(core: Facility) -> FastAPI:
 
 
 def _job_name(body: bytes) -> str | None:
-    return json.loads(body).get("job", {}).get("name")
+    """The name of a submission, or else that in its script: pyfirecrest has no other."""
+    job = json.loads(body).get("job", {})
+    with contextlib.suppress(Rejected):
+        return job.get("name") or directives(job.get("script") or "", "slurm").get("name")
+    return None
