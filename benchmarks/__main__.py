@@ -33,8 +33,8 @@ QUICK: dict[str, Benchmark] = {
     "api": lambda: data.api_rows(40, 1_000, (4, 15)),
     "between": lambda: data.between_rows(64),
     "log": lambda: data.log_rows(5, seconds=3),
-    "firecrest": lambda: firecrest.rows(jobs=20, seconds=3.0, mib=0),
-    "superfacility": lambda: superfacility.rows(jobs=20, seconds=3.0),
+    "firecrest": lambda: firecrest.rows(jobs=20, seconds=3.0, longest=6.0, faults=3, mib=0),
+    "superfacility": lambda: superfacility.rows(jobs=20, seconds=3.0, longest=6.0, faults=3),
 }
 FULL: dict[str, Benchmark] = {
     "tracked": lambda: tracked.rows(jobs=100, longest=60.0),
@@ -47,8 +47,8 @@ FULL: dict[str, Benchmark] = {
     "api": lambda: data.api_rows(200, 10_000, (8, 60)),
     "between": lambda: data.between_rows(512),
     "log": lambda: data.log_rows(20, seconds=10),
-    "firecrest": lambda: firecrest.rows(jobs=50, seconds=5.0, mib=200),
-    "superfacility": lambda: superfacility.rows(jobs=50, seconds=5.0),
+    "firecrest": lambda: firecrest.rows(jobs=50, seconds=5.0, longest=30.0, faults=15, mib=200),
+    "superfacility": lambda: superfacility.rows(jobs=50, seconds=5.0, longest=30.0, faults=15),
 }
 
 

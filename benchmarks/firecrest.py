@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from iri_common import ClientCredentials, Facility, FileLedger, Transfers
+from iri_common import ClientCredentials, Facility, FileLedger, JobKey, Transfers
 from iri_local_facility import LocalFacility
 
-from . import ours
+from . import astray, ours
 from .parts import BUCKET, KEYS, s3_server
-from .processes import alone
+from .processes import alone, together
 from .table import Row
 
 SYSTEM = "cluster"
@@ -25,9 +26,9 @@ _MIB = 1024 * 1024
 _SYNC, _ASYNC = "pyfirecrest", "pyfirecrest, async"
 
 
-def rows(jobs: int, seconds: float, mib: int) -> list[Row]:
-    """Jobs, then a file of so many MiB; none for 0, as the peer's takes a minute."""
-    seen = {name: alone(_jobs, name, jobs, seconds) for name in _JOBS}
+def rows(jobs: int, seconds: float, longest: float, faults: int, mib: int) -> list[Row]:
+    """Jobs, faults, then a file of so many MiB; none for 0, as the peer's takes a minute."""
+    seen = {name: alone(_jobs, name, [seconds] * jobs) for name in _JOBS}
     peers = min(seen[_SYNC]["requests"], seen[_ASYNC]["requests"])
     mine = seen[ours.NAME]
     told = ", ".join(
@@ -42,7 +43,27 @@ def rows(jobs: int, seconds: float, mib: int) -> list[Row]:
         note=f"submitted and waited for at once; requests, and median seconds from end to notice: {told}",
         details=seen,
     )
-    return [counted, *(_data_rows(mib) if mib else ())]
+    once = astray.rows("FirecREST", "firecrest", "firecrestSubmit", _SUBMITS, faults)
+    return [counted, _tracked_row(2 * jobs, longest), *once, *(_data_rows(mib) if mib else ())]
+
+
+def _tracked_row(jobs: int, longest: float) -> Row:
+    dice = random.Random(jobs)
+    lengths = [dice.uniform(2.0, longest) for _ in range(jobs)]
+    seen: dict[str, Any] = together({name: (_jobs, name, lengths) for name in _JOBS})
+    told = ", ".join(
+        f"{name} {each['requests']} requests, {each['p50']:.1f} s" for name, each in seen.items()
+    )
+    peers = min(seen[_SYNC]["requests"], seen[_ASYNC]["requests"])
+    return Row(
+        f"FirecREST: requests for {jobs} jobs of mixed lengths",
+        "firecrest",
+        {ours.NAME: seen[ours.NAME]["requests"], _SYNC: peers},
+        target="fewer than the peer",
+        met=seen[ours.NAME]["requests"] < peers,
+        note=f"of 2 to {longest:.0f} s; requests, and median seconds from end to notice: {told}",
+        details=seen,
+    )
 
 
 def _data_rows(mib: int) -> list[Row]:
@@ -74,16 +95,16 @@ def _data_rows(mib: int) -> list[Row]:
 # ----------------------------------------------------------------------------------------------- jobs
 
 
-def _jobs(name: str, jobs: int, seconds: float) -> dict[str, Any]:
-    with LocalFacility(nodes=jobs) as place:
-        told = _JOBS[name](place, jobs, seconds)
+def _jobs(name: str, lengths: Sequence[float]) -> dict[str, Any]:
+    with LocalFacility(nodes=len(lengths)) as place:
+        told = _JOBS[name](place, lengths)
         ends = {job["id"]: job["ended"] for job in place.jobs()}
         asked = {
             operation: sum(by_status.values())
             for operation, by_status in place.summary().items()
             if operation.startswith("firecrest")
         }
-    assert len(told) == jobs
+    assert len(told) == len(lengths)
     return {
         "requests": sum(asked.values()),
         "by_operation": asked,
@@ -91,58 +112,74 @@ def _jobs(name: str, jobs: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _our_jobs(place: LocalFacility, jobs: int, seconds: float) -> dict[str, float]:
-    facility = _door(place)
+def _our_jobs(place: LocalFacility, lengths: Sequence[float]) -> dict[str, float]:
+    facility = door(place)
 
-    async def one() -> tuple[str, float]:
+    async def one(seconds: float) -> tuple[str, float]:
         spec = {"executable": "/bin/sh", "arguments": ["-c", f"exec sleep {seconds}"]}
         ref = (await facility.aio.jobs.result(await facility.aio.jobs.submit(spec))).ref
         return str(ref.job_id), time.time()
 
     async def all_of_them() -> dict[str, float]:
-        return dict(await asyncio.gather(*(one() for _ in range(jobs))))
+        return dict(await asyncio.gather(*map(one, lengths)))
 
     return asyncio.run(all_of_them())
 
 
-def _threads(place: LocalFacility, jobs: int, seconds: float) -> dict[str, float]:
+def _threads(place: LocalFacility, lengths: Sequence[float]) -> dict[str, float]:
     import firecrest
 
-    client = firecrest.v2.Firecrest(place.firecrest_url, _authorization(place))
+    client = firecrest.v2.Firecrest(place.firecrest_url, authorization(place))
 
-    def one(_: int) -> tuple[str, float]:
+    def one(seconds: float) -> tuple[str, float]:
         job_id = client.submit(SYSTEM, str(place.home), script_str=_script(seconds))["jobId"]
         client.wait_for_job(SYSTEM, job_id)
         return job_id, time.time()
 
-    with ThreadPoolExecutor(jobs) as pool:
-        return dict(pool.map(one, range(jobs)))
+    with ThreadPoolExecutor(len(lengths)) as pool:
+        return dict(pool.map(one, lengths))
 
 
-def _gathered(place: LocalFacility, jobs: int, seconds: float) -> dict[str, float]:
+def _gathered(place: LocalFacility, lengths: Sequence[float]) -> dict[str, float]:
     import firecrest
 
     async def all_of_them() -> dict[str, float]:
-        client = firecrest.v2.AsyncFirecrest(place.firecrest_url, _authorization(place))
+        client = firecrest.v2.AsyncFirecrest(place.firecrest_url, authorization(place))
 
-        async def one() -> tuple[str, float]:
+        async def one(seconds: float) -> tuple[str, float]:
             job = await client.submit(SYSTEM, str(place.home), script_str=_script(seconds))
             await client.wait_for_job(SYSTEM, job["jobId"])
             return job["jobId"], time.time()
 
         try:
-            return dict(await asyncio.gather(*(one() for _ in range(jobs))))
+            return dict(await asyncio.gather(*map(one, lengths)))
         finally:
             await client.close_session()
 
     return asyncio.run(all_of_them())
 
 
-_JOBS: dict[str, Callable[[LocalFacility, int, float], dict[str, float]]] = {
+_JOBS: dict[str, Callable[[LocalFacility, Sequence[float]], dict[str, float]]] = {
     ours.NAME: _our_jobs,
     _SYNC: _threads,
     _ASYNC: _gathered,
 }
+
+
+def _submit_ours(place: LocalFacility, key: JobKey, script: str) -> str:
+    spec = {"executable": "/bin/sh", "arguments": ["-c", script], "name": "case"}
+    return str(door(place).jobs.submit(spec, key=key).job_id)
+
+
+def _submit_theirs(place: LocalFacility, key: JobKey, script: str) -> str:
+    import firecrest
+
+    client = firecrest.v2.Firecrest(place.firecrest_url, authorization(place))
+    text = f"#!/bin/sh\n#SBATCH --job-name={key.job_name('case')}\n{script}\n"
+    return str(client.submit(SYSTEM, str(place.home), script_str=text)["jobId"])
+
+
+_SUBMITS: dict[str, astray.Submit] = {ours.NAME: _submit_ours, _SYNC: _submit_theirs}
 
 
 # ----------------------------------------------------------------------------------------------- data
@@ -169,21 +206,22 @@ def _data(name: str, url: str, mib: int) -> dict[str, Any]:
 
 def _data_ways(name: str, place: LocalFacility) -> tuple[Callable[..., Any], Callable[..., Any]]:
     if name == ours.NAME:
-        door, move = _door(place), Transfers()
+        mine, move = door(place), Transfers()
         return (
-            lambda here, there: move.copy(here, door.files.at(str(there)), allow_job=True),
-            lambda there, here: move.copy(door.files.at(str(there)), here, allow_job=True),
+            lambda here, there: move.copy(here, mine.files.at(str(there)), allow_job=True),
+            lambda there, here: move.copy(mine.files.at(str(there)), here, allow_job=True),
         )
     import firecrest
 
-    client = firecrest.v2.Firecrest(place.firecrest_url, _authorization(place))
+    client = firecrest.v2.Firecrest(place.firecrest_url, authorization(place))
     return (
         lambda here, there: client.upload(SYSTEM, str(here), str(there.parent), there.name, blocking=True),
         lambda there, here: client.download(SYSTEM, str(there), str(here), blocking=True),
     )
 
 
-def _door(place: LocalFacility) -> Facility:
+def door(place: LocalFacility) -> Facility:
+    """Ours, with a credential of its own."""
     source = ClientCredentials(place.token_url, place.client_id, place.client_secret)
     ledger = FileLedger(Path(tempfile.mkdtemp(prefix="iri-bench-ledger-")))
     return Facility(
@@ -191,7 +229,8 @@ def _door(place: LocalFacility) -> Facility:
     )
 
 
-def _authorization(place: LocalFacility) -> Any:
+def authorization(place: LocalFacility) -> Any:
+    """The peer's credential."""
     import firecrest
 
     return firecrest.ClientCredentialsAuth(place.client_id, place.client_secret, place.token_url)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from iri_common import Facility, FileLedger
+from iri_common import Facility, FileLedger, JobKey
 from iri_common.auth.client_key import key_from_file
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_local_facility import LocalFacility
 
-from . import ours
-from .processes import alone
+from . import astray, ours
+from .processes import alone, together
 from .table import Row
 
 _PEER = "sfapi_client"
 
 
-def rows(jobs: int, seconds: float) -> list[Row]:
-    """Jobs that are waited for at once, and one whose first reply is lost by a gateway."""
-    seen = {name: alone(_jobs, name, jobs, seconds) for name in _CLIENTS}
+def rows(jobs: int, seconds: float, longest: float, faults: int) -> list[Row]:
+    """Jobs that are waited for at once, and those whose first reply goes astray."""
+    seen = {name: alone(_jobs, name, [seconds] * jobs) for name in _CLIENTS}
     told = ", ".join(
         f"{name} {each['requests']} requests, {each['p50']:.1f} s" for name, each in seen.items()
     )
@@ -41,29 +41,36 @@ def rows(jobs: int, seconds: float) -> list[Row]:
         ),
         details=seen,
     )
-    made = {name: alone(_astray, name) for name in _CLIENTS}
-    created = Row(
-        "Superfacility: jobs for one whose reply a gateway lost",
-        "superfacility",
-        made,
-        target="1",
-        met=made[ours.NAME] == 1,
-        note="504 after the facility took the job, once; the caller asks once",
-        details=made,
+    once = astray.rows("Superfacility", "superfacility", "sfSubmitJob", _SUBMITS, faults)
+    return [counted, _tracked_row(2 * jobs, longest), *once]
+
+
+def _tracked_row(jobs: int, longest: float) -> Row:
+    dice = random.Random(jobs)
+    lengths = [dice.uniform(2.0, longest) for _ in range(jobs)]
+    seen: dict[str, Any] = together({name: (_jobs, name, lengths) for name in _CLIENTS})
+    told = ", ".join(
+        f"{name} {each['requests']} requests, {each['p50']:.1f} s" for name, each in seen.items()
     )
-    return [counted, created]
+    return Row(
+        f"Superfacility: requests for {jobs} jobs of mixed lengths",
+        "superfacility",
+        {name: each["requests"] for name, each in seen.items()},
+        note=f"of 2 to {longest:.0f} s; requests, and median seconds from end to notice: {told}",
+        details=seen,
+    )
 
 
-def _jobs(name: str, jobs: int, seconds: float) -> dict[str, Any]:
-    with LocalFacility(nodes=jobs) as place:
-        told = asyncio.run(_CLIENTS[name](place, jobs, seconds))
+def _jobs(name: str, lengths: Sequence[float]) -> dict[str, Any]:
+    with LocalFacility(nodes=len(lengths)) as place:
+        told = asyncio.run(_CLIENTS[name](place, lengths))
         ends = {job["id"]: job["ended"] for job in place.jobs()}
         asked = {
             operation: sum(by_status.values())
             for operation, by_status in place.summary().items()
             if operation.startswith("sf")
         }
-    assert len(told) == jobs
+    assert len(told) == len(lengths)
     return {
         "requests": sum(asked.values()),
         "by_operation": asked,
@@ -71,16 +78,56 @@ def _jobs(name: str, jobs: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _astray(name: str) -> int:
-    with LocalFacility(nodes=4) as place:
-        place.order("status", "sfSubmitJob", status=504, body="html", when="after")
-        with contextlib.suppress(Exception):
-            asyncio.run(_CLIENTS[name](place, 1, 0.1))
-        return len(place.jobs())
+async def _our_jobs(place: LocalFacility, lengths: Sequence[float]) -> dict[str, float]:
+    facility = door(place)
+
+    async def one(seconds: float) -> tuple[str, float]:
+        spec = {"executable": "/bin/sh", "arguments": ["-c", f"exec sleep {seconds}"]}
+        ref = (await facility.aio.jobs.result(await facility.aio.jobs.submit(spec))).ref
+        return str(ref.job_id), time.time()
+
+    return dict(await asyncio.gather(*map(one, lengths)))
 
 
-async def _our_jobs(place: LocalFacility, jobs: int, seconds: float) -> dict[str, float]:
-    facility = Facility(
+async def _peers_jobs(place: LocalFacility, lengths: Sequence[float]) -> dict[str, float]:
+    async with peer(place) as client:
+        machine = await client.compute("perlmutter")
+
+        async def one(seconds: float) -> tuple[str, float]:
+            job = await machine.submit_job(f"#!/bin/sh\nexec sleep {seconds}\n")
+            await job.complete()
+            return str(job.jobid), time.time()
+
+        return dict(await asyncio.gather(*map(one, lengths)))
+
+
+_CLIENTS: dict[str, Callable[[LocalFacility, Sequence[float]], Any]] = {
+    ours.NAME: _our_jobs,
+    _PEER: _peers_jobs,
+}
+
+
+def _submit_ours(place: LocalFacility, key: JobKey, script: str) -> str:
+    spec = {"executable": "/bin/sh", "arguments": ["-c", script], "name": "case"}
+    return str(door(place).jobs.submit(spec, key=key).job_id)
+
+
+def _submit_theirs(place: LocalFacility, key: JobKey, script: str) -> str:
+    async def submit() -> str:
+        async with peer(place) as client:
+            machine = await client.compute("perlmutter")
+            text = f"#!/bin/sh\n#SBATCH --job-name={key.job_name('case')}\n{script}\n"
+            return str((await machine.submit_job(text)).jobid)
+
+    return asyncio.run(submit())
+
+
+_SUBMITS: dict[str, astray.Submit] = {ours.NAME: _submit_ours, _PEER: _submit_theirs}
+
+
+def door(place: LocalFacility) -> Facility:
+    """Ours, with a credential of its own."""
+    return Facility(
         place.superfacility_url,
         dialect="superfacility",
         token=PrivateKeyJwt(place.superfacility_token_url, key_from_file(place.superfacility_key)),
@@ -88,30 +135,10 @@ async def _our_jobs(place: LocalFacility, jobs: int, seconds: float) -> dict[str
         directory=str(place.home),
     )
 
-    async def one() -> tuple[str, float]:
-        spec = {"executable": "/bin/sh", "arguments": ["-c", f"exec sleep {seconds}"]}
-        ref = (await facility.aio.jobs.result(await facility.aio.jobs.submit(spec))).ref
-        return str(ref.job_id), time.time()
 
-    return dict(await asyncio.gather(*(one() for _ in range(jobs))))
-
-
-async def _peers_jobs(place: LocalFacility, jobs: int, seconds: float) -> dict[str, float]:
+def peer(place: LocalFacility) -> Any:
+    """The peer, with a credential of its own."""
     from sfapi_client import AsyncClient
 
     urls = {"api_base_url": place.superfacility_url, "token_url": place.superfacility_token_url}
-    async with AsyncClient(key=place.superfacility_key, **urls) as client:
-        machine = await client.compute("perlmutter")
-
-        async def one() -> tuple[str, float]:
-            job = await machine.submit_job(f"#!/bin/sh\nexec sleep {seconds}\n")
-            await job.complete()
-            return str(job.jobid), time.time()
-
-        return dict(await asyncio.gather(*(one() for _ in range(jobs))))
-
-
-_CLIENTS: dict[str, Callable[[LocalFacility, int, float], Any]] = {
-    ours.NAME: _our_jobs,
-    _PEER: _peers_jobs,
-}
+    return AsyncClient(key=place.superfacility_key, **urls)

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from iri_common import ClientCredentials
+from iri_common import ClientCredentials, Facility
 from iri_local_facility import LocalFacility
 
-from . import ours
+from . import firecrest, ours, superfacility
 from .clients import Amscrot
 from .processes import together
 from .table import Row
@@ -22,7 +22,7 @@ _CALLERS = 50
 
 
 def rows() -> list[Row]:
-    """One row."""
+    """The IRI API, then the others, each with its own client."""
     seen: dict[str, Any] = together({name: (_measure, name) for name in _WAYS})
     values = {name: each["requests"] for name, each in seen.items() if each["answered"] == _CALLERS}
     failed = seen["amscrot-py"]
@@ -44,8 +44,36 @@ def rows() -> list[Row]:
             met=values.get(ours.NAME) == 1,
             note=note,
             details=seen,
-        )
+        ),
+        *map(_row, _ELSEWHERE),
     ]
+
+
+def _row(api: str) -> Row:
+    seen: dict[str, Any] = together({name: (_count, api, name) for name in _ELSEWHERE[api]})
+    told = ", ".join(
+        f"{name} {each['requests']} ({each['answered']} calls answered)" for name, each in seen.items()
+    )
+    values = {name: each["requests"] for name, each in seen.items() if each["answered"] == _CALLERS}
+    return Row(
+        f"{api}: token requests, {_CALLERS} first calls at once",
+        "tokens",
+        values,
+        target="1",
+        met=values.get(ours.NAME) == 1,
+        note=f"each with one client object: {told}",
+        details=seen,
+    )
+
+
+def _count(api: str, name: str) -> dict[str, Any]:
+    with LocalFacility() as facility:
+        outcomes = _ELSEWHERE[api][name](facility)
+        requests = sum(1 for each in facility.requests() if each["path"].endswith("/token"))
+    return {
+        "requests": requests,
+        "answered": sum(not isinstance(each, BaseException) for each in outcomes),
+    }
 
 
 def _measure(name: str) -> dict[str, Any]:
@@ -136,4 +164,42 @@ _WAYS: dict[str, Callable[[LocalFacility, str, str], list[Any]]] = {
     ours.NAME: _ours,
     "amscrot-py": _amscrot,
     "httpx": _httpx,
+}
+
+
+def _our_calls(door: Callable[[LocalFacility], Facility]) -> Callable[[LocalFacility], list[Any]]:
+    async def all_at_once(facility: Facility) -> list[Any]:
+        calls = (facility.aio.accounts.whoami() for _ in range(_CALLERS))
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    return lambda place: asyncio.run(all_at_once(door(place)))
+
+
+def _pyfirecrest(place: LocalFacility) -> list[Any]:
+    import firecrest as peer
+
+    client = peer.v2.Firecrest(place.firecrest_url, firecrest.authorization(place))
+
+    def call(_: int) -> object:
+        try:
+            return client.userinfo(firecrest.SYSTEM)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(_CALLERS) as pool:
+        return list(pool.map(call, range(_CALLERS)))
+
+
+def _sfapi(place: LocalFacility) -> list[Any]:
+    async def all_at_once() -> list[Any]:
+        async with superfacility.peer(place) as client:
+            calls = (client.user() for _ in range(_CALLERS))
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    return asyncio.run(all_at_once())
+
+
+_ELSEWHERE: dict[str, dict[str, Callable[[LocalFacility], list[Any]]]] = {
+    "FirecREST": {ours.NAME: _our_calls(firecrest.door), "pyfirecrest": _pyfirecrest},
+    "Superfacility": {ours.NAME: _our_calls(superfacility.door), "sfapi_client": _sfapi},
 }
