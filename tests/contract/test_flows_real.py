@@ -103,10 +103,10 @@ def test_a_lost_answer_is_looked_up(world: World, fault: str) -> None:
 def test_a_late_list_is_looked_at_again(world: World) -> None:
     flow = world.made(QUIET)
     world.place.order("lose_reply", "globusRunFlow")
-    world.place.order("empty_list", "globusListRuns", times=1)
+    world.place.order("empty_list", "globusListRuns", times=1, skip=1)  # the first is for other ledgers
     run_id = world.flows().start(flow, {}, key=KEY)
     assert [each["id"] for each in world.began(flow)] == [run_id]
-    assert world.asked()["globusListRuns"] == 2
+    assert world.asked()["globusListRuns"] == 3
 
 
 def test_what_is_nowhere_is_not_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sense_child
+import sense_world
 from misbehaving_relay import Fault, Relay, http, lose, page, unseen
-from sense_child import STEPS, intent
+from sense_world import intent
 
 from iri_common import (
     Facility,
@@ -56,7 +52,7 @@ def relay(place: LocalFacility) -> Iterator[Relay]:
 
 @pytest.fixture
 def net(place: LocalFacility, relay: Relay, tmp_path: Path) -> Facility:
-    return sense_child.door(relay.base_url, place.new_token(), str(tmp_path))
+    return sense_world.door(relay.base_url, place.new_token(), str(tmp_path))
 
 
 @pytest.fixture
@@ -340,41 +336,6 @@ def test_a_word_that_is_not_known_never_ends_a_wait(place, net, wanted, key) -> 
     net.networks.give_back(key)
 
 
-@pytest.mark.parametrize(
-    ("steps", "lost"), [(STEPS, False), (STEPS[2:6], True)], ids=["ledger kept", "ledger lost"]
-)
-async def test_killed_at_each_step_and_asked_again(place, tmp_path, wanted, steps, lost) -> None:
-    plans = [
-        {
-            "url": place.sense_url,
-            "token": place.token,
-            "ports": place.sense_ports,
-            "folder": str(tmp_path / f"{number}"),
-            "step": step,
-            "key": JobKey.of("killed", lost, step, tmp_path.name).identity,
-        }
-        for number, step in enumerate(steps)
-    ]
-    lines = "".join(json.dumps(plan) + "\n" for plan in plans)
-    child = [sys.executable, sense_child.__file__]
-    done = await asyncio.to_thread(
-        subprocess.run, child, input=lines, capture_output=True, text=True, check=True
-    )
-    ended = dict(zip(steps, json.loads(done.stdout), strict=True))
-    assert [step for step, status in ended.items() if status != signal.SIGKILL] == [], done.stderr
-
-    async def again(plan: dict) -> None:
-        folder = f"{plan['folder']} anew" if lost else plan["folder"]
-        networks = sense_child.door(place.sense_url, place.token, folder).aio.networks
-        key = JobKey(plan["key"])
-        path = await networks.provision(wanted, key=key)
-        assert the_only(place, key)["id"] == path.id, plan["step"]
-        await networks.give_back(key, timeout=30)
-        assert nothing_left(place, key)
-
-    await asyncio.gather(*map(again, plans))
-
-
 def test_a_password_is_all_that_is_needed(place, tmp_path, wanted) -> None:
     def door(password: str, user: str) -> Facility:
         grant = PasswordGrant(
@@ -399,7 +360,7 @@ def test_a_token_that_is_refused_is_renewed_before_an_act_is_sent_again(place, t
         lambda: place.sense_password,
         lambda: place.client_secret,
     )
-    net = sense_child.door(place.sense_url, grant, str(tmp_path))
+    net = sense_world.door(place.sense_url, grant, str(tmp_path))
     place.order("refuse_tokens", "senseProvision", times=1)
     net.networks.provision(wanted, key=key)
     the_only(place, key)

@@ -16,7 +16,7 @@ from astray_world import ASKS, order, persisting, struck
 from lease_kit import a_flow, asker, facility, left, taken
 from lease_world import KINDS, Asker, Plan
 
-from iri_common import IriError, JobKey, SubmitUncertain
+from iri_common import Conflict, IriError, JobKey, SubmitUncertain
 from iri_common.policy.retry import Limits
 from iri_local_facility import LocalFacility
 
@@ -112,6 +112,17 @@ def test_killed_at_each_step(place, kind, words, tmp_path) -> None:
 
     with ThreadPoolExecutor(len(plans)) as pool:
         list(pool.map(goes_on, plans))
+
+
+def test_asked_for_again_when_the_ledger_is_lost(place, kind, words, mine, key, tmp_path) -> None:
+    mine.ask(key)
+    other = asker(kind, words, tmp_path / "another ledger")
+    if kind == "stream":  # how it is reached was told once, to somebody who may be using it
+        with pytest.raises(Conflict, match="told to whoever asked for it"):
+            other.ask(key)
+    else:
+        other.ask(key)
+    the_only_one(place, kind, key, mine)
 
 
 @pytest.mark.parametrize("fault", AT_THE_ASK)

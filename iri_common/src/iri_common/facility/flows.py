@@ -76,9 +76,10 @@ class FlowService:
             AuthError: with the command to run, where a login or a consent is missing.
             Refused: if the input does not fit the flow.
         """
-        key = key or JobKey.random()
-        request = RunRequest(_flow_id(flow), _json(body), run_label(key, label), tuple(tags))
-        return await RunStarter(self._globus.flows, self._ledger).start(key, request)
+        asker = key or JobKey.random()
+        request = RunRequest(_flow_id(flow), _json(body), run_label(asker, label), tuple(tags))
+        starter = RunStarter(self._globus.flows, self._ledger)
+        return await starter.start(asker, request, search=key is not None)
 
     async def run(
         self,

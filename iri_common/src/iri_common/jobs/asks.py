@@ -42,6 +42,7 @@ class Ask:
         send: Asks, once; gives the id.
         find: The id of what is there under a name; None where nothing can be looked up.
         guarded: What is asked for knows by itself whether it is a double.
+        search: Somebody may have asked for it, under this name, with another ledger.
     """
 
     key: JobKey
@@ -55,6 +56,7 @@ class Ask:
     send: Callable[[], Awaitable[str]]
     find: Callable[[str], Awaitable[str | None]] | None = None
     guarded: bool = False
+    search: bool = False
 
 
 async def asked_once(ledger: Ledger, ask: Ask) -> str:
@@ -119,6 +121,8 @@ class _Asked:
     async def recorded_or_driven(self) -> str | None:
         """The id, asked for if need be; None if the claim was lost before anything more was sent."""
         known = await self.before()
+        if known is None and self._record is None and self._ask.search:
+            known = await self._from_elsewhere()
         if known is not None:
             return known
         facts = known_of(
@@ -132,6 +136,15 @@ class _Asked:
             except StopIteration as end:
                 return self._conclude(end.value)
             reply = await self._perform(effect)
+
+    async def _from_elsewhere(self) -> str | None:
+        """What another ledger has on record; nobody can tell whether just the same was asked for there."""
+        seen = await self._look()
+        if self._unseen is not None and self._unseen.transient:
+            raise self._unseen
+        if seen.job_id is None:  # none is there, or whoever may ask for one may not look
+            return None
+        return seen.job_id if await self._note(asking.Note(Stage.ACCEPTED, seen.job_id)) else None
 
     def _check(self, record: LedgerRecord, then: JobRef) -> None:
         if record.spec_digest == self._ask.digest and then.origin == self._ask.origin:

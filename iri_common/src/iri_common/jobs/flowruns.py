@@ -27,8 +27,13 @@ class RunStarter:
     flows: FlowsApi
     ledger: Ledger
 
-    async def start(self, key: JobKey, request: RunRequest) -> str:
+    async def start(self, key: JobKey, request: RunRequest, *, search: bool = False) -> str:
         """Make sure that the run of this key is there, and that there is one; gives its id.
+
+        Args:
+            key: Who asks.
+            request: What for.
+            search: Somebody may have asked under this key and label with another ledger.
 
         Raises:
             SpecChanged: if the key was used for another flow or another input.
@@ -54,6 +59,7 @@ class RunStarter:
             name=request.label,
             digest=hashlib.sha256(body.encode()).hexdigest(),
             send=send,
+            search=search,
             find=find,  # nothing that a run does could tell whether it is a double
         )
         return await asked_once(self.ledger, ask)
