@@ -19,6 +19,7 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "examples" / "demo"))
+sys.path.append(str(HERE.parent / "contract"))  # for the doors
 
 # Before airflow is imported for the first time: without it, it makes itself a home in the user's.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-tests-")

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from doors import DOORS
 
 from airflow_provider_iri import IriJobOperator
 from airflow_provider_iri.record import STORE_KEY
@@ -65,6 +66,18 @@ def test_failure_tells_exit_code_and_the_end_of_stderr(demo, task, deferrable: b
     assert not isinstance(caught.value, AirflowFailException)
     assert "\n50\n" not in str(caught.value)
     assert task.store[STORE_KEY]["reported"] == "failed"
+
+
+@pytest.mark.parametrize("name", ["superfacility", "firecrest", "slurm"])
+def test_success_through_another_api(demo, task, connect, tmp_path, monkeypatch, name: str) -> None:
+    for variable, value in DOORS[name].variables(demo, tmp_path).items():
+        monkeypatch.setenv(variable, value)
+    connect("iri_test", {"conn_type": "iri", "extra": {"profile": "place"}})
+    words = job()
+    result = task.execute(operator(words, iri_conn_id="iri_test"))
+    assert result["state"] == "completed"
+    assert f"/{name}/" in result["ref"]
+    assert [each["id"] in result["ref"] for each in jobs(demo, words)] == [True]
 
 
 def test_a_job_spec_is_taken_as_well(demo, task) -> None:

@@ -18,6 +18,7 @@ from iri_local_facility import LocalFacility
 from parsl_iri import FacilityProvider
 
 BIN = Path(sys.executable).parent
+sys.path.append(str(Path(__file__).parents[1] / "contract"))  # for the doors
 
 
 @pytest.fixture(scope="session", autouse=True)

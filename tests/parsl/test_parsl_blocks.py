@@ -6,9 +6,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from doors import DOORS
 from parsl.jobs.states import JobState, JobStatus
 from parsl.launchers import SimpleLauncher
 from parsl_waiting import lead_to, state_of, until, until_state
@@ -42,6 +44,19 @@ def test_a_block_runs_and_completes(demo: LocalFacility, providers: Make):
     job = job_of(demo, job_id)
     assert (job["duration"], job["node_count"]) == (300, 1)
     assert provider.resources[job_id].ref.job_id == job["id"]
+
+
+@pytest.mark.parametrize("name", ["superfacility", "firecrest", "slurm"])
+def test_a_block_through_another_api(
+    facility: LocalFacility, providers: Make, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for variable, value in DOORS[name].variables(facility, tmp_path).items():
+        monkeypatch.setenv(variable, value)
+    provider = providers("place")
+    job_id = provider.submit("sleep 0.3", 1, "parsl.x.block-0")
+    until_state(provider, job_id, JobState.COMPLETED)
+    ref = provider.resources[job_id].ref
+    assert (ref.dialect, ref.job_id) == (name, job_of(facility, job_id)["id"])
 
 
 def test_the_words_of_the_provider_reach_the_scheduler(demo: LocalFacility, providers: Make):

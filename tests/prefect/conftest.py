@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +17,8 @@ from prefect_seeing import until
 
 from iri_local_facility import LocalFacility
 from prefect_iri import IriFacility
+
+sys.path.append(str(Path(__file__).parents[1] / "contract"))  # for the doors
 
 
 @pytest.fixture(scope="session", autouse=True)

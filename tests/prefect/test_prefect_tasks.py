@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from doors import DOORS
 from prefect import flow, task, unmapped
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run as this_run
@@ -75,6 +77,22 @@ async def test_plain_tasks_in_an_async_flow(saved: str):
         return run_job(saved, sh("true"))
 
     assert (await mixed()).status.succeeded
+
+
+@pytest.mark.parametrize("name", ["superfacility", "firecrest", "slurm"])
+def test_a_job_through_another_api(
+    facility: LocalFacility, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for variable, value in DOORS[name].variables(facility, tmp_path).items():
+        monkeypatch.setenv(variable, value)
+
+    @flow
+    def elsewhere() -> JobResult:
+        return run_job(IriFacility(profile="place"), sh("sleep 0.3", name=f"by-{name}"))
+
+    result = elsewhere()
+    assert (result.ref.dialect, result.status.succeeded) == (name, True)
+    assert [job["id"] for job in jobs_named(facility, f"by-{name}")] == [result.ref.job_id]
 
 
 def test_an_array_is_one_job_of_a_flow(facility: LocalFacility, block: IriFacility):
