@@ -85,7 +85,6 @@ def test_no_result_runs_code(protocol: int) -> None:
         "10000",
         COMPLEX,
         "00\n!",
-        "00\n" + base64.b64encode(b"r\xff\xff\xff\x7f.").decode(),  # wants a memo of two thousand million
         "00\n" + base64.b64encode(b"\x80\x04\x96\xff\xff\xff\xff\xff\x00\x00\x00.").decode(),
         "00\n" + base64.b64encode(b"0.").decode(),
         "13\nx",
