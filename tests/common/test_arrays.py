@@ -13,6 +13,7 @@ from guard_world import PaperFiles
 from hypothesis import given
 from hypothesis import strategies as st
 from jobs_world import ScriptedDialect
+from submit_door import Door
 
 from iri_common import JobKey, JobRef, JobSpec, JobState, JobStatus, UsageError
 from iri_common.jobs.guards import GuardFiles, Place
@@ -188,6 +189,15 @@ def test_an_array_is_found_by_its_first_number_where_its_tasks_have_numbers_of_t
     assert (the_array(entries), the_array([])) == (entries[0], None)
     odd = [JobEntry("x", JobStatus(JobState.ACTIVE))]
     assert the_array(odd) == odd[0]
+
+
+def test_a_lost_array_is_adopted_and_not_one_of_its_tasks() -> None:
+    door, name = Door(settle="lookup"), KEY.job_name("probe")
+    door.jobs.listed = {"9": (name, JobStatus(JobState.ACTIVE)), "8": (name, JobStatus(JobState.QUEUED))}
+    ref = door.ask(
+        KEY, JobSpec(executable="x", name="probe", attributes={"array": "0-1%1"}), seen_before=True
+    )
+    assert (ref.job_id, ref.array, door.jobs.asks) == ("8", "0-1", [])
 
 
 # ----------------------------------------------------------------------------- how an API tells of them
