@@ -16,7 +16,6 @@ from iri_common.jobs.audit import AuditLog, Tell
 from iri_common.model.dataports import BehalfApi, FilesApi, PartsApi, RangesApi
 from iri_common.model.errors import AmbiguousReply, GrantExceeded, IriError
 from iri_common.model.facility import Resource
-from iri_common.model.grades import Grades
 from iri_common.model.grant import Audit, Grant, Verb
 from iri_common.model.key import JobKey
 from iri_common.model.networkports import NetworksApi
@@ -268,7 +267,7 @@ class GrantedDialect:
     def __init__(self, api: Dialect, gate: Gate) -> None:
         self._api, self._gate = api, gate
         self._parts: tuple[object, Any] = (None, None)
-        self.name = api.name
+        self.name, self.grades = api.name, api.grades
         self.jobs: JobsApi = gate.port("jobs", api.jobs)
         self.files: FilesApi = gate.port("files", api.files)
         self.ranges: RangesApi | None = gate.port("ranges", api.ranges)
@@ -277,11 +276,6 @@ class GrantedDialect:
         for port in ("networks", "streaming", "attaching", "behalf"):  # which some dialects have
             if hasattr(api, port):
                 setattr(self, port, gate.port(port, getattr(api, port)))
-
-    @property
-    def grades(self) -> Grades:
-        """How exactly each promise is kept."""
-        return self._api.grades
 
     @property
     def parts(self) -> PartsApi | None:
