@@ -98,6 +98,13 @@ def test_what_is_no_plain_result_is_said(wrong: str) -> None:
         formats.result(wrong)
 
 
+def test_no_result_makes_room_for_what_it_does_not_bring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickle, "loads", lambda _: pytest.fail("it was read"))
+    for note in (b"r\xff\xff\xff\x7f", b"p2147483647\n"):  # a memo of two thousand million places
+        with pytest.raises(NotPlain):
+            formats.result("00\n" + base64.b64encode(b"N" + note + b".").decode())
+
+
 @given(
     st.text(max_size=60), st.binary(max_size=60), st.sampled_from(["", "11\n", "00\n", "13\n", "13\n9\n00\n"])
 )
