@@ -33,7 +33,7 @@ from iri_local_facility import LocalFacility  # noqa: E402
 LIVE = {"new", "queued", "held", "active"}
 
 
-def until(true: Callable[[], Any], seconds: float = 30.0, what: str = "it") -> Any:
+def until(true: Callable[[], Any], seconds: float = 90.0, what: str = "it") -> Any:
     """Wait until something holds; give it."""
     deadline = time.monotonic() + seconds
     while not (value := true()):
@@ -117,7 +117,7 @@ class Run:
     def states(self) -> list[str]:
         return [job["state"] for job in self.jobs()]
 
-    def await_job(self, number: int, *states: str, seconds: float = 40.0) -> dict[str, Any]:
+    def await_job(self, number: int, *states: str, seconds: float = 120.0) -> dict[str, Any]:
         """Wait until the job of this number (0 is the first) has one of these states."""
         return until(
             lambda: next((j for j in self.jobs()[number : number + 1] if j["state"] in states), None),
@@ -125,7 +125,7 @@ class Run:
             f"job {number} of {self.dag_id} becoming {states}",
         )
 
-    def await_log(self, words: str, seconds: float = 20.0) -> None:
+    def await_log(self, words: str, seconds: float = 90.0) -> None:
         """Wait until the task's log says so."""
         until(lambda: words in self.log(), seconds, f"the log of {self.dag_id} saying {words!r}")
 
@@ -138,10 +138,10 @@ class Run:
         self.await_task("deferred")
         until(lambda: "the job is active" in self.log(), 40, "the first look of the trigger")
 
-    def await_task(self, *states: str, seconds: float = 60.0) -> str:
+    def await_task(self, *states: str, seconds: float = 150.0) -> str:
         return self.site.await_task(self.dag_id, self.run_id, "job", *states, timeout=seconds)
 
-    def wait(self, seconds: float = 90.0) -> str:
+    def wait(self, seconds: float = 180.0) -> str:
         return self.site.wait(self.dag_id, self.run_id, timeout=seconds)
 
     def log(self, try_number: int = 1) -> str:

@@ -143,7 +143,7 @@ def python(text: str, *arguments: str, **words) -> dict:
     return {"executable": PYTHON, "arguments": ["-I", "-c", text, *arguments], **words}
 
 
-def until(condition, seconds: float = 20.0) -> None:
+def until(condition, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"

@@ -260,7 +260,7 @@ def state_of(place: LocalFacility, work: Path) -> str:
 
 
 def ends(place: LocalFacility, work: Path) -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while state_of(place, work) in LIVE and time.monotonic() < deadline:
         time.sleep(0.1)
     return state_of(place, work)

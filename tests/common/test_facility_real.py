@@ -69,7 +69,7 @@ def nobody_asks_any_more(place: LocalFacility) -> None:
 
 
 def await_state(facility: Facility, ref: JobRef, *states: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while facility.jobs.status(ref).state not in states:
         assert time.monotonic() < deadline
         time.sleep(0.02)

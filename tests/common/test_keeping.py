@@ -262,7 +262,7 @@ def make(place: LocalFacility, tmp_path: Path, ledger: str = "ledger", **words) 
 
 
 def running(facility: Facility, ref: JobRef) -> JobRef:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while facility.jobs.status(ref).state is not JobState.ACTIVE:
         assert time.monotonic() < deadline
         time.sleep(0.05)

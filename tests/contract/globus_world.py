@@ -120,7 +120,7 @@ class World:
         return [each["id"] for each in self.place.transfers()]
 
 
-async def until(condition, seconds: float = 10.0) -> None:  # type: ignore[no-untyped-def]
+async def until(condition, seconds: float = 60.0) -> None:  # type: ignore[no-untyped-def]
     """Wait for something to be so."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - it is of another process

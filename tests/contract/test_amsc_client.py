@@ -37,7 +37,7 @@ def storage(client: iri.ApiClient) -> str:
 
 
 def finished_job(client: iri.ApiClient, cluster: str, job_id: str) -> iri.Job:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         job = iri.ComputeApi(client).get_job(cluster, job_id, include_spec=True)
         if job.status.state in ("completed", "failed", "canceled"):
@@ -47,7 +47,7 @@ def finished_job(client: iri.ApiClient, cluster: str, job_id: str) -> iri.Job:
 
 
 def output_of(client: iri.ApiClient, submitted: iri.TaskSubmitResponse):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         task = iri.TaskApi(client).get_task(submitted.task_id)
         if task.status in ("completed", "failed"):

@@ -175,7 +175,7 @@ def test_what_a_dry_run_shows_is_what_is_sent(iri: Shell, place: LocalFacility) 
 
 def test_logs_wait_and_cancel_by_reference_and_by_key(iri: Shell, place: LocalFacility) -> None:
     ref = iri("submit", "--key", "tend/1", "sh", "-c", "seq 30; seq 5 >&2; sleep 60").out.strip()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while iri("logs", ref).out.splitlines() != [str(n) for n in range(11, 31)]:
         assert time.monotonic() < deadline
     assert iri("logs", "--key", "tend/1", "-n", "2").out == "29\n30\n"

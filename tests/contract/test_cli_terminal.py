@@ -52,7 +52,7 @@ class Terminal:
         os.close(theirs)
 
     def await_text(self, words: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while words not in self.seen:
             assert time.monotonic() < deadline, self.seen
             self._read(0.1)
@@ -62,7 +62,7 @@ class Terminal:
 
     def end(self) -> int:
         """The exit code, once all was said."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self._read(0.2) or self.process.poll() is None:
             assert time.monotonic() < deadline, self.seen
         os.close(self._ours)

@@ -247,7 +247,7 @@ def test_an_interrupt_before_the_answer_tells_the_key(iri: Shell, place: LocalFa
     incident = place.incident(resource="cluster", status="down", name="Cooling", type="unplanned")
     try:
         with iri.process("run", "--json", "true") as process:
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 60
             while not place.requests("getResources"):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -294,7 +294,7 @@ def test_a_second_interrupt_leaves_at_once_and_tells_the_way_back(iri: Shell, pl
     with iri.process(
         "run", "--json", "--cancel-on-interrupt", "--key", "stop/twice", "sh", "-c", stubborn
     ) as process:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not ready.exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)

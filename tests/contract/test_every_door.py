@@ -215,7 +215,7 @@ def test_a_double_ends_itself(place: LocalFacility, door: Door, tmp_path: Path) 
 
 
 def _over(place: LocalFacility, key: JobKey) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while any(each["state"] not in ("completed", "failed", "canceled") for each in jobs_of(place, key)):
         assert time.monotonic() < until
         time.sleep(0.05)

@@ -164,7 +164,7 @@ def test_a_cancel_of_what_is_over_or_never_was(place: LocalFacility, facility: F
 
 async def test_what_the_api_says_of_a_cancel(place: LocalFacility, door: FirecrestDialect) -> None:
     done = (await door.jobs.submit("cluster", {"executable": "/bin/true"}, None)).value.job_id
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not (await door.jobs.status("cluster", done)).value.state.terminal:
         assert time.monotonic() < until
         await asyncio.sleep(0.05)

@@ -83,7 +83,7 @@ def place(facility):
 async def end(door, answer):
     """The value, once the facility has it."""
     assert isinstance(answer, Pending)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while isinstance(answer, Pending):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
@@ -93,7 +93,7 @@ async def end(door, answer):
 
 async def seen(door, cluster, job_id, *states):
     """The status, once it is one of these."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         status = (await door.jobs.status(cluster, job_id)).value
         if status.state in states:

@@ -52,7 +52,7 @@ def call(facility: LocalFacility) -> Client:
 
 
 def ended(look, *states: str):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (seen := look())["status"] not in states:
         assert time.monotonic() < deadline, seen
         time.sleep(0.01)

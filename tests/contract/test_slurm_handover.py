@@ -88,7 +88,7 @@ def test_it_outlives_the_facility_and_slurmctld(
 
 
 def _until_running(slurm: RealSlurm, number: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         found = [job for job in slurm.jobs("local-") if job["name"].endswith(f"-{number}-0")]
         if found and found[0]["job_state"] == "RUNNING":

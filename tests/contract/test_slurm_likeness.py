@@ -36,7 +36,7 @@ class Side:
         return self.http.get(f"/job/{number}").json()["jobs"][0]
 
     def end(self, number: int, *states: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (job := self.job(number))["job_state"] not in (states or OVER):
             assert time.monotonic() < deadline, job["job_state"]
             time.sleep(0.03)
@@ -132,7 +132,7 @@ def _after(kind: str) -> Callable[[Side], Any]:
         number = side.submit("true", dependency=f"{kind}:{gate}")
         first = side.end(number, "PENDING")["job_state"]
         side.cancel(gate)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (job := side.job(number))["state_reason"] in ("Dependency", "None", "Resources", "Priority"):
             if job["job_state"] in OVER:
                 break
@@ -165,7 +165,7 @@ def _records(side: Side, number: int) -> list[tuple[Any, ...]]:
 
 
 def _recorded(side: Side, number: int, *, until: Callable[[Any], bool]) -> list[tuple[Any, ...]]:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not until(records := _records(side, number)):
         assert time.monotonic() < deadline, records
         time.sleep(0.05)
@@ -200,7 +200,7 @@ def _after_array(kind: str) -> Callable[[Side], Any]:
     def waits(side: Side) -> Any:
         array = side.submit("exit $SLURM_ARRAY_TASK_ID", array="0-1")
         number = side.submit("true", dependency=f"{kind}:{array}")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (job := side.job(number))["job_state"] not in OVER:
             if job["state_reason"] == "DependencyNeverSatisfied":
                 side.cancel(number)

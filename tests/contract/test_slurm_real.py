@@ -344,7 +344,7 @@ def meanwhile(call: Callable[[], T]) -> Iterator[Future[T]]:
         yield pool.submit(call)
 
 
-def until(holds: Any, seconds: float = 20.0) -> None:
+def until(holds: Any, seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends

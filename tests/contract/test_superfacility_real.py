@@ -69,7 +69,7 @@ def folder(place):
 
 async def end(door, answer):
     """The value, once the facility has it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while isinstance(answer, Pending):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
@@ -82,7 +82,7 @@ def spec(text, **fields):
 
 
 async def seen(door, job_id, *states):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (status := (await door.jobs.status(M, job_id)).value).state not in states:
         assert time.monotonic() < deadline, status
         await asyncio.sleep(0.05)

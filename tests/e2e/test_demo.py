@@ -32,7 +32,7 @@ def place(tmp_path, monkeypatch):
 
 
 def leftovers(place: Path) -> list[psutil.Process]:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (left := marked(place)) and time.monotonic() < deadline:
         time.sleep(0.2)
     return left

@@ -86,7 +86,7 @@ def test_one_job_asked_for_is_one_job(tmp_path: Path) -> None:
         for fault, (kind, options) in FAULTS.items():
             place.order(kind, "firecrestSubmit", job=_key(fault).job_name("counted"), **options)
         told = asyncio.run(_ask_all(place, marks, tmp_path))
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while any(job["ended"] is None for job in place.jobs()):
             assert time.monotonic() < until
             time.sleep(0.05)

@@ -104,7 +104,7 @@ def _lines(path: Path) -> int:
 
 
 def _wait_for_the_end(place: LocalFacility) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while any(job["ended"] is None for job in place.jobs()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

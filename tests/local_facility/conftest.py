@@ -51,7 +51,7 @@ class Client:
 
     def task(self, answer: httpx.Response) -> dict[str, Any]:
         assert answer.status_code in (200, 201), answer.text
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (task := self.http.get(answer.json()["task_uri"]).json())["status"] in ("pending", "active"):
             assert time.monotonic() < deadline
             time.sleep(0.002)

@@ -39,7 +39,7 @@ def test_ready_file_token_and_ctrl_c(tmp_path: Path) -> None:
     root, ready = tmp_path / "f", tmp_path / "ready.json"
     server = subprocess.Popen([*COMMAND, "serve", "--root", str(root), "--ready-file", str(ready)])
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not ready.exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -44,7 +44,7 @@ def struck(facility: LocalFacility) -> list[tuple[str, int]]:
 
 
 def appears(path: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -138,7 +138,7 @@ def test_a_hang_ends_when_the_client_gives_up(client, upset) -> None:
     upset.order("hang", "getJobs")
     with pytest.raises(httpx.ReadTimeout):
         client.http.post(f"/compute/status/{client.cluster}", timeout=0.2)
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 60
     while not upset.requests("getJobs"):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -56,7 +56,7 @@ def record(mesh: httpx.Client, number: int) -> dict[str, Any]:
 
 
 def wait(mesh: httpx.Client, number: int, *states: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (state := record(mesh, number)["state"]["current"][0]) not in (
         states or ("COMPLETED", "FAILED", "CANCELLED")
     ):

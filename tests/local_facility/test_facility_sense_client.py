@@ -58,7 +58,7 @@ def intent(place: LocalFacility, alias: str, **bandwidth: str) -> str:
 
 
 def until(flow: WorkflowCombinedApi, state: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         configured = flow.instance_get_status(si_uuid=flow.si_uuid, status="configstate")
         if (seen := (flow.instance_get_status(si_uuid=flow.si_uuid), configured)) == (state, "STABLE"):

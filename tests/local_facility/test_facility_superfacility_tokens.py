@@ -57,7 +57,7 @@ def test_a_signature_gives_a_token(place: LocalFacility, door: Door) -> None:
     assert user.json()["name"] == "alice"
     entry = place.requests("sfToken")[-1]
     assert entry["principal"] == read_key(place.superfacility_key)[0]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while user.status_code == 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -141,7 +141,7 @@ def test_an_option_in_snake_case_has_no_effect(
     def head(option: str) -> str:
         answer = http.get(f"/filesystem/head/{cluster}?path=lines&lines=1&{option}=true").json()
         assert answer["task_uri"] == f"{facility.url}/api/v1/task/{answer['task_id']}"
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (task := http.get(f"/task/{answer['task_id']}").json())["status"] in ("pending", "active"):
             assert time.monotonic() < deadline
             time.sleep(0.002)

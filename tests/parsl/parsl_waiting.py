@@ -13,7 +13,7 @@ from iri_local_facility import LocalFacility
 from parsl_iri import FacilityProvider
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 90.0, what: str = "") -> Any:
     """Wait until something is so; its value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -26,7 +26,7 @@ def state_of(provider: FacilityProvider, job_id: object) -> JobState:
     return provider.status([job_id])[0].state
 
 
-def until_state(provider: FacilityProvider, job_id: object, *states: JobState, seconds: float = 20.0) -> None:
+def until_state(provider: FacilityProvider, job_id: object, *states: JobState, seconds: float = 90.0) -> None:
     try:
         until(lambda: state_of(provider, job_id) in states, seconds)
     except AssertionError:

@@ -30,7 +30,7 @@ def runs(mark: Path) -> int:
     return len(mark.read_text().splitlines()) if mark.exists() else 0
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 90.0, what: str = "") -> Any:
     """Wait until something is so; its value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
