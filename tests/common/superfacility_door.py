@@ -5,36 +5,15 @@ from __future__ import annotations
 import base64
 import json
 
+from told_wire import ok
+
 from iri_common.apis.superfacility import RULES, SuperfacilityDialect
 from iri_common.http.budget import Budget
 from iri_common.http.session import Session
 from iri_common.model.outcome import Pending
-from iri_common.model.ports import WireReply
-from iri_common.policy.classify import ReplyLost
 from iri_common.policy.retry import Limits
 
-JSON = {"content-type": "application/json"}
 ACCEPTED = {"task_id": "11", "status": "OK", "error": None}
-
-
-class Wire:
-    """Gives prepared replies in turn, the last one again and again; a lost one is None."""
-
-    def __init__(self, *replies):
-        self.replies, self.requests = list(replies), []
-
-    async def send(self, request):
-        self.requests.append(request)
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        if reply is None:
-            raise ReplyLost("cut")
-        return reply
-
-    async def close(self): ...
-
-
-def ok(value, status=200):
-    return WireReply(status, JSON, json.dumps(value).encode())
 
 
 def rows(*columns):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobs_world import ScriptedDialect
 from submit_door import Door
+from told_wire import Wire
 
 from iri_common import JobKey, JobRef, JobSpec, JobState, JobStatus, UsageError
 from iri_common.jobs.guards import GuardFiles, Place
@@ -259,7 +260,7 @@ async def test_a_superfacility_has_rows_of_tasks() -> None:
         {"jobid": "8.batch", "state": "COMPLETED"},
         {"jobid": "7_0", "state": "COMPLETED", "exitcode": "0:0", "array_task_id": "N/A", **columns},
     )
-    door = superfacility_door.dialect(superfacility_door.Wire(table))
+    door = superfacility_door.dialect(Wire(table))
     status = (await door.jobs.status("m", "7")).value
     assert (status.state, list(status.tasks), status.exit_codes[0]) == (JobState.ACTIVE, [0, 1, 2, 3], 0)
     assert (await door.jobs.output_paths("m", "7_1")).value == {"stdout": "/d/o.1"}

@@ -6,7 +6,8 @@ import inspect
 import itertools
 
 import pytest
-from sense_wire import LEASE, Wire, dialect, ok, text
+from sense_wire import LEASE, dialect, text
+from told_wire import Wire, ok
 
 from iri_common.apis.sense.states import is_reserved, lease_state, parts
 from iri_common.model.errors import (

@@ -13,7 +13,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from superfacility_door import ACCEPTED, dialect, ok, task
+from superfacility_door import ACCEPTED, dialect, task
+from told_wire import ok
 
 from iri_common.model.errors import (
     AmbiguousReply,

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from superfacility_door import ACCEPTED, Wire, dialect, ok, rows, task, told
+from superfacility_door import ACCEPTED, dialect, rows, task, told
+from told_wire import Wire, ok
 
 from iri_common.model.errors import AmbiguousReply, NotOffered, Unreachable, UsageError
 from iri_common.model.files import Compression

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from jobs_world import seconds, timeless
-from superfacility_door import Wire, dialect, ok
+from superfacility_door import dialect
+from told_wire import Wire, ok
 
 from iri_common import Facility
 from iri_common.model.errors import (

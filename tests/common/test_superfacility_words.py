@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from superfacility_door import ACCEPTED, Wire, dialect, ok, rows, settled, task, told
+from superfacility_door import ACCEPTED, dialect, rows, settled, task, told
+from told_wire import Wire, ok
 
 from iri_common.apis.superfacility import API
 from iri_common.model.errors import (
