@@ -245,6 +245,18 @@ async def test_slurm_has_a_record_for_each_task_that_began(plain: bool) -> None:
     assert not (await door.jobs.output_paths("cluster", "7")).value
 
 
+async def test_tasks_that_slurmctld_has_forgotten_are_looked_up_on_record() -> None:
+    known = {"jobs": [slurm_job(7, 1, "COMPLETED", exit_code=0)]}
+    array = {"job_id": 7, "task_id": 0, "task": None}
+    record = {"job_id": 8, "array": array, "state": {"current": "FAILED"}, "exit_code": {"return_code": 3}}
+    door, wire = slurm_wire.dialect({"slurmdb": {"jobs": [record]}, "job/7": known})
+    assert (await door.jobs.status("cluster", "7")).value.exit_codes == {0: 3, 1: 0}
+    known["jobs"].append(slurm_job(9, 2, "RUNNING"))
+    wire.seen.clear()
+    assert (await door.jobs.status("cluster", "7")).value.state is JobState.ACTIVE
+    assert len(wire.seen) == 1  # while one lives there is no end to be told
+
+
 async def test_a_superfacility_has_rows_of_tasks() -> None:
     columns = {"name": "n", "comment": "iri:stdout=o.%25a"}
     table = superfacility_door.rows(

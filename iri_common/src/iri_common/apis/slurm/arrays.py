@@ -26,6 +26,11 @@ def of_job(records: Iterable[JobReply], job_id: str) -> Sequence[JobReply]:
     return [each for each in records if (each.array_id or each.job_id) == job_id]
 
 
+def all_over(records: Iterable[JobReply]) -> bool:
+    """Whether these are tasks of an array that have all ended: others of it may have been forgotten."""
+    return all(each.array_id and status_of(each).state.terminal for each in records)
+
+
 def of_task(records: Sequence[JobReply], index: int | None) -> JobReply:
     """The record of a task, the newest; of one that has not begun that of all such tasks."""
     wanted = (index, None) if index is not None else (None,)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iri_common.apis.reading import Reading, secrets_of
-from iri_common.apis.slurm.arrays import letters, of_job, of_task, one_of_each, statuses
+from iri_common.apis.slurm.arrays import all_over, letters, of_job, of_task, one_of_each, statuses
 from iri_common.apis.slurm.calls import Calls
 from iri_common.apis.slurm.needs import changes as changed_fields
 from iri_common.apis.slurm.needs import submission
@@ -147,11 +147,18 @@ class SlurmJobs:
         request = Request(operation="getJob", method="GET", path=f"job/{job_id}")
         with contextlib.suppress(NotFound):
             reply = await self._calls.send(resource_id, lambda version: request)
-            if found := of_job(self._jobs("getJob", reply), job_id):
+            found = of_job(self._jobs("getJob", reply), job_id)
+            if found and all_over(found):  # slurmctld forgets the tasks of an array one by one
+                found = [*await self._recorded(resource_id, job_id), *found]
+            if found:
                 return found
         if self._calls.site.archived:
             # The database hears of a job some seconds after the queue.
             return of_job(await self._listed(resource_id), job_id)
+        return await self._recorded(resource_id, job_id)
+
+    async def _recorded(self, resource_id: str, job_id: str) -> Sequence[JobReply]:
+        """What the accounting database has of a job."""
         request = Request(operation="getRecordedJob", method="GET", path=f"job/{job_id}")
         reply = await self._calls.record(resource_id, request)
         return of_job(self._jobs("getRecordedJob", reply), job_id) if reply else ()
