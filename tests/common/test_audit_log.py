@@ -141,6 +141,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch) -> None:
         log.add({"act": "2"})
         with pytest.raises(IriError, match=r"the disk is full.*nothing was sent"):
             hours(log, "k-1")
+    assert len((tmp_path / "2026-11.jsonl").read_text().splitlines()) == 1
     log.add({"act": "3"})
     assert [each["act"] for each in log.entries()] == ["1", "3"]
 

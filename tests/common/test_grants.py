@@ -328,6 +328,7 @@ def entry(act, fate, tag="k-1", hours=1.0, at=100.0, grant="portal"):
         ([entry("1", Fate.ASKED), entry("1", Fate.DONE)], {"k-1": 1.0}),
         ([entry("1", Fate.ASKED), entry("1", Fate.UNCERTAIN)], {"k-1": 1.0}),
         ([entry("1", Fate.ASKED), entry("1", Fate.REFUSED)], {}),
+        ([entry("1", Fate.ASKED), entry("1", Fate.AGAIN)], {}),
         ([entry("1", Fate.ASKED), entry("2", Fate.ASKED), entry("2", Fate.AGAIN)], {"k-1": 1.0}),
         ([entry("1", Fate.ASKED), entry("2", Fate.ASKED)], {"k-1": 1.0}),
         ([entry("1", Fate.ASKED), entry("2", Fate.ASKED, tag="k-2", hours=2.0)], {"k-1": 1.0, "k-2": 2.0}),
