@@ -227,6 +227,7 @@ async def test_no_byte_is_noted_before_it_is_on_the_disk(
 
     monkeypatch.setattr(aside_module, "_sync_content", sync)
     monkeypatch.setattr(spans_module, "_NOTED_EVERY", 4 * MIB)
+    monkeypatch.setattr(spans_module, "_UNNOTED", 8 * MIB)
     monkeypatch.setattr(spans_module, "_BLOCK", MIB)
     aside = LocalAside(str(tmp_path / "f"), "0" * 16)
     await aside.open()

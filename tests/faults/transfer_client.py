@@ -52,7 +52,8 @@ SMALL: tuple[tuple[Any, str, Any], ...] = (
     (s3_parts, "MIB", PART),
     (s3_parts, "CLOCKS", math.inf),  # moto says of every upload that it was opened in 2010
     (spans, "MIB", PART // 4),
-    (spans, "_NOTED_EVERY", PART),
+    (spans, "_NOTED_EVERY", PART // 2),
+    (spans, "_UNNOTED", 2 * PART),
     (spans, "_BLOCK", PART // 4),
     (spans, "_WORTH_SPLITTING", 4 * PART),
     (spans, "_NEXT_READER", 0.0),

@@ -24,7 +24,8 @@ TRIES = Limits(attempts=6, first_delay=0.5, longest_delay=15.0)  # without a byt
 _WORTH_SPLITTING = 32 * MIB
 _NEXT_READER = 2.0  # seconds after which one more connection may help
 _WORTH_HELPING = 4.0  # seconds that are left without it: a store may read all of an object for a range
-_NOTED_EVERY = 8 * MIB
+_NOTED_EVERY = 4 * MIB  # so that the disk is done before readers have to wait for it
+_UNNOTED = 16 * MIB  # less than this comes again after a kill
 _BLOCK = 4 * MIB
 
 Block = Sequence[memoryview]
@@ -214,7 +215,7 @@ class _Noting:
 
     def _full(self, count: int) -> bool:
         behind = self._spans.here + self._coming - self._noted
-        return behind > 0 and behind + count >= 2 * _NOTED_EVERY
+        return behind > 0 and behind + count >= _UNNOTED
 
     async def go_on(self) -> None:
         """Note again and again; the disk has less to do when all is here, too."""
