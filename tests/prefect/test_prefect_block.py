@@ -194,16 +194,16 @@ def test_public_names():
 
 
 def test_importing_it_is_cheap_and_registers_the_block():
-    """0.3 s over Prefect: every worker and server that loads collections pays it."""
+    """0.1 s of the processor over Prefect: every worker and server that loads collections pays it."""
     code = """
 import json, sys, time
 import prefect
 from prefect import flow, task
 from importlib.metadata import entry_points
-begun = time.perf_counter()
+begun = time.process_time()
 (entry,) = entry_points(group="prefect.collections", name="prefect_iri")
 module = entry.load()
-seconds = time.perf_counter() - begun
+seconds = time.process_time() - begun
 from prefect.utilities.dispatch import get_registry_for_type
 from prefect.blocks.core import Block
 known = [each.__name__ for each in get_registry_for_type(Block).values()]
@@ -216,7 +216,7 @@ print(json.dumps([seconds, module.__name__, "prefect_iri.tasks" in sys.modules, 
         assert (module, tasks_loaded) == ("prefect_iri", False)
         assert "IriFacility" in known
         seconds.append(spent)
-    assert min(seconds) < 0.3, seconds
+    assert min(seconds) < 0.1, seconds
 
 
 def test_the_type_can_be_registered_with_a_server():

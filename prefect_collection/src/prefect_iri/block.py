@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import ConfigDict, Field, HttpUrl, SecretStr, model_validator
 
-from iri_common import Facility, StaticToken, UsageError, client_tokens
+# The names below load the core's upper floors when they are first used: Prefect imports this module
+# wherever it loads collections.
+import iri_common
+from iri_common import UsageError
 
 if TYPE_CHECKING:
-    from iri_common import TokenSource
+    from iri_common import Facility, TokenSource
 
 # What Prefect itself puts beside the fields when it stores or moves a block.
 _PREFECTS_OWN = {"block_type_slug", "_block_document_id", "_block_document_name", "_is_anonymous"}
@@ -155,9 +158,9 @@ class IriFacility(CredentialsBlock):
         """
         words = {name: value for name in _DEFAULTS if (value := getattr(self, name)) is not None}
         if self.profile is not None:
-            return Facility.from_profile(self.profile, **words)
+            return iri_common.Facility.from_profile(self.profile, **words)
         name = self._block_document_name or ""
-        return Facility(self.url or "", token=self._token_source(), name=name, **words)
+        return iri_common.Facility(self.url or "", token=self._token_source(), name=name, **words)
 
     def get_client(self, *args: Any, **kwargs: Any) -> Facility:
         """The same, in Prefect's word for it."""
@@ -166,11 +169,11 @@ class IriFacility(CredentialsBlock):
     def _token_source(self) -> TokenSource | None:
         named = f"block {self._block_document_name!r}" if self._block_document_name else "an unsaved block"
         if self.token is not None:
-            return StaticToken(self.token.get_secret_value(), origin=f"the token of {named}")
+            return iri_common.StaticToken(self.token.get_secret_value(), origin=f"the token of {named}")
         words = {word: getattr(self, name) for name, word in _CLIENT.items() if getattr(self, name)}
         secrets = {word: getattr(self, name) for name, word in _SECRETS.items() if getattr(self, name)}
         words |= {word: secret.get_secret_value() for word, secret in secrets.items()}
-        return client_tokens(named, **words) if words else None
+        return iri_common.client_tokens(named, **words) if words else None
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         # Not as its name either: a block would be loaded while it is unpickled, before Prefect has told the
