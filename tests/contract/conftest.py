@@ -11,12 +11,22 @@ from misbehaving_relay import Relay
 from s3_server import KEYS, Store, s3_server
 
 from iri_common import Facility, FileLedger
+from iri_common.policy import asking
 from iri_local_facility import LocalFacility
 
 
 @pytest.fixture(autouse=True)
 def on_a_calm_loop(calm_loop: None) -> None:
     """For every test: the I/O loop runs beside those that are not async themselves."""
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps of a submit stay; only its pauses go."""
+    monkeypatch.setattr(asking, "look_pause", lambda looks: 0.05)
+    monkeypatch.setattr(asking, "send_pause", lambda sends: 0.05)
+    monkeypatch.setattr(asking, "LISTED_WITHIN", 0.2)
+    monkeypatch.setattr(asking, "GRACE", 0.2)
 
 
 @pytest.fixture

@@ -27,11 +27,12 @@ from iri_common import (
     TransferError,
     UsageError,
 )
-from iri_common.policy import asking
 from iri_local_facility import LocalFacility
 
 SUBMIT = "POST .*/compute/job/"
 LIST = r"POST .*/compute/status/"
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +45,6 @@ def place() -> Iterator[LocalFacility]:
 def relay(place: LocalFacility) -> Iterator[Relay]:
     with Relay(place.base_url) as relay:
         yield relay
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch) -> None:
-    """The steps stay; only their pauses go."""
-    monkeypatch.setattr(asking, "look_pause", lambda looks: 0.02)
-    monkeypatch.setattr(asking, "send_pause", lambda sends: 0.02)
-    monkeypatch.setattr(asking, "LISTED_WITHIN", 0.2)
-    monkeypatch.setattr(asking, "GRACE", 0.2)
 
 
 class Work:

@@ -14,10 +14,9 @@ from doors import DOORS, Door
 from misbehaving_relay import Relay, lose, page, unseen
 
 from iri_common import Facility, JobFailed, JobKey, JobState, NotFound, Transfers, UsageError
-from iri_common.policy import asking
 from iri_local_facility import LocalFacility
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("short_pauses")]
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +55,6 @@ def folder(place: LocalFacility, tmp_path: Path) -> Path:
     made = place.home / f"every door {tmp_path.name}"
     made.mkdir()
     return made
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps stay; only their pauses go."""
-    monkeypatch.setattr(asking, "look_pause", lambda looks: 0.05)
-    monkeypatch.setattr(asking, "send_pause", lambda sends: 0.05)
-    monkeypatch.setattr(asking, "LISTED_WITHIN", 0.2)
-    monkeypatch.setattr(asking, "GRACE", 0.2)
 
 
 def shell(text: str, **words: Any) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from doors import DOORS, Door
 from misbehaving_relay import Relay, lose
 
 from iri_common import Facility, JobFailed, JobKey, JobRef, JobState, UsageError
-from iri_common.policy import asking
 from iri_local_facility import LocalFacility
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("short_pauses")]
 
 CARRYING = ("superfacility", "firecrest", "slurm", "slurm-v38")
 REFUSING = tuple(name for name in DOORS if name not in CARRYING)
@@ -42,15 +41,6 @@ def facility(place: LocalFacility, door: Door, tmp_path: Path) -> Facility:
 @pytest.fixture
 def key(tmp_path: Path) -> JobKey:
     return JobKey.of("arrays", tmp_path.name, time.time_ns())
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps stay; only their pauses go."""
-    monkeypatch.setattr(asking, "look_pause", lambda looks: 0.05)
-    monkeypatch.setattr(asking, "send_pause", lambda sends: 0.05)
-    monkeypatch.setattr(asking, "LISTED_WITHIN", 0.2)
-    monkeypatch.setattr(asking, "GRACE", 0.2)
 
 
 def array(text: str, indices: str, **words: Any) -> dict[str, Any]:

@@ -11,12 +11,11 @@ import pytest
 from misbehaving_relay import Fault, Relay, http, lose
 
 from iri_common import Facility, FileLedger, JobFailed, JobKey, JobState, NotOffered, UsageError
-from iri_common.policy import asking
 from iri_local_facility import LocalFacility
 
 SUBMIT = r"^POST .*/compute/job/"
 OUT_OF_TIME = b'{"title": "Request Timeout", "detail": "timed out", "status": 408}'
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("short_pauses")]
 
 
 @pytest.fixture(scope="module", params=["alcf", "nersc", "olcf", "slac"])
@@ -47,15 +46,6 @@ def facility(place: LocalFacility, relay: Relay, site: str, tmp_path: Path) -> F
         guard_directory=str(place.home / "guards"),
         ledger=FileLedger(tmp_path / "ledger"),
     )
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps stay; only their pauses go."""
-    monkeypatch.setattr(asking, "look_pause", lambda looks: 0.05)
-    monkeypatch.setattr(asking, "send_pause", lambda sends: 0.05)
-    monkeypatch.setattr(asking, "LISTED_WITHIN", 0.2)
-    monkeypatch.setattr(asking, "GRACE", 0.2)
 
 
 def shell(text: str, **words: Any) -> dict[str, Any]:

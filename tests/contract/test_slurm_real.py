@@ -30,9 +30,9 @@ from iri_common.jobside.codes import GuardCode
 from iri_common.model.facility import Availability
 from iri_common.model.reason import JobReason
 from iri_common.model.ref import origin_of
-from iri_common.policy import asking
 
 pytestmark = [
+    pytest.mark.usefixtures("short_pauses"),
     pytest.mark.skipif(real_slurm.missing() is not None, reason=f"no Slurm here: {real_slurm.missing()}"),
     pytest.mark.xdist_group("real slurm"),
     pytest.mark.timeout(120),
@@ -69,15 +69,6 @@ def facility(slurm: RealSlurm, tmp_path: Path) -> Facility:
 @pytest.fixture
 def key(tmp_path: Path) -> JobKey:
     return JobKey.of("real slurm", tmp_path.name, time.time_ns())
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps stay; only their pauses go."""
-    monkeypatch.setattr(asking, "look_pause", lambda looks: 0.05)
-    monkeypatch.setattr(asking, "send_pause", lambda sends: 0.05)
-    monkeypatch.setattr(asking, "LISTED_WITHIN", 0.2)
-    monkeypatch.setattr(asking, "GRACE", 0.2)
 
 
 def door(slurm: RealSlurm, folder: Path, url: str | None = None, **words: Any) -> Facility:
