@@ -22,6 +22,7 @@ KEY = "airflow/scan/run%201/reconstruct/-1.1"
 @pytest.fixture(autouse=True)
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditLog:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")  # what runs the tests may have said 80
     now = time.time()
     log = AuditLog(clock=lambda: now)
     job = {"spec": {"name": "simulate", "nodes": 2, "seconds": 5400}, "tag": "t-1", "hours": 3.0}
@@ -101,6 +102,13 @@ def test_only_what_was_asked_for_is_shown(capsys, words, acts) -> None:
 def test_a_program_reads_one_entry_an_act(capsys) -> None:
     first = json.loads(said(capsys, as_json=True)[0])["acts"][0]
     assert first == {**first, "fate": "done", "job": "42", "key": KEY, "hours": 3.0, "took": 0.0}
+
+
+def test_eighty_columns_are_enough(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = said(capsys)[0]
+    assert max(map(len, out.splitlines())) <= 80
+    assert "as job 42" in " ".join(out.split())
 
 
 def test_one_door_is_told_once(capsys) -> None:
