@@ -149,13 +149,18 @@ def test_a_command_whose_time_is_up_is_ended(run: Run) -> None:
     assert (shell.timed_out, shell.exit_code) == (True, -15)
 
 
-@pytest.mark.parametrize(("words", "code"), [("", -15), ("trap '' TERM; ", -9)])
-def test_what_a_command_has_begun_ends_with_it(
-    words: str, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "GRACE", 0.2 if code == -9 else 20)
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("sleep 60 & echo $!; wait", -15),
+        ("trap '' TERM; sleep 60 & echo $!; wait; wait", -9),
+        ("(trap '' TERM; echo $BASHPID; exec sleep 60) & wait", -15),  # it outlives its shell
+    ],
+)
+def test_what_a_command_has_begun_ends_with_it(line: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "GRACE", 0.2 if "trap" in line else 20)
     child = subprocess.Popen(
-        ["bash", "-c", f"{words}sleep 60 & echo $!; wait; wait"],
+        ["bash", "-c", line],
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
