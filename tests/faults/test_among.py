@@ -25,6 +25,7 @@ from iri_common import (
     Refused,
     Requirements,
     ResourceDown,
+    SpecChanged,
     SubmitUncertain,
     UsageError,
 )
@@ -120,6 +121,36 @@ def test_an_ask_that_may_be_there_is_settled_there(places, ledger, request) -> N
     assert 1 not in worked(places, key)
     one.clear_faults()
     both.wait(both.submit(QUICK, key=key, on_outage="fail"))
+    assert worked(places, key) == [0]
+
+
+def test_who_comes_second_by_another_order_of_doors_gets_the_same_job(places, ledger, request) -> None:
+    key, orders = key_of(request), [(0, 1), (1, 0), (0, 1), (1, 0)]
+    crowd = [Facilities(*(door(places[at], f"at {at}") for at in order), ledger=ledger) for order in orders]
+
+    async def at_once() -> list[JobRef]:
+        return await asyncio.gather(
+            *(each.aio.submit(QUICK, key=key, on_outage="fail") for each in crowd),
+        )
+
+    (ref,) = set(asyncio.run(at_once()))
+    crowd[0].wait(ref)
+    assert len(worked(places, key)) == 1
+
+
+def test_who_comes_second_with_another_spec_is_refused(places, ledger, request) -> None:
+    key, both = key_of(request), among(places, ledger)
+    specs = QUICK, JobSpec(executable="/usr/bin/env")
+
+    async def at_once() -> list[JobRef | BaseException]:
+        return await asyncio.gather(
+            *(both.aio.submit(each, key=key) for each in specs), return_exceptions=True
+        )
+
+    ref, refusal = sorted(asyncio.run(at_once()), key=lambda each: isinstance(each, Exception))
+    assert isinstance(ref, JobRef)
+    assert isinstance(refusal, SpecChanged)
+    both.wait(ref)
     assert worked(places, key) == [0]
 
 

@@ -100,7 +100,7 @@ class AmongService:
             if ref is not None:
                 return ref
             if await self._home(key) is not None:
-                if not wait:
+                if not wait and isinstance(told[-1], SubmitUncertain):
                     raise told[-1]
                 continue
             if not wait or left <= 0:
@@ -150,7 +150,8 @@ class AmongService:
             try:
                 return await door.submit(spec, key=key, seen_before=seen_before, on_outage=OnOutage.FAIL)
             except (SpecChanged, SubmitUncertain) as error:
-                if isinstance(error, SpecChanged) and await self._home(key) in {None, door}:
+                home = await self._home(key)
+                if isinstance(error, SpecChanged) and (home is None or home is door):
                     raise
                 told.append(error)
                 return None  # it is at this door now, or was taken over by another process at another one
