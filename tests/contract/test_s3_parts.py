@@ -143,6 +143,22 @@ def test_an_upload_that_was_killed_as_it_finished_sends_nothing_again(
     assert store.content(move.target[1:]) == content
 
 
+def test_an_upload_that_is_still_being_finished_sends_nothing_again(
+    store: Store, relay: Relay, tmp_path: Path
+) -> None:
+    """For a while the upload is gone and the file not there: the request of before is still at it."""
+    move, content, digest = file_of(tmp_path, 20 * MIB, "finishing")
+    finish = r"^POST .*uploadId="
+    relay.faults = [Fault(finish, forwarded=False, delay=30.0)]
+    killed_when(lambda: relay.asked(finish), child(relay, "up", move, tmp_path))
+    gone = http(404, b"<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>", "application/xml")
+    relay.seen.clear()
+    relay.faults = [Fault(finish, forwarded=False, reply=gone, times=2)]
+    assert json.loads(child(relay, "up", move, tmp_path).communicate(timeout=60)[0]) == [0, move.size, digest]
+    assert (puts(relay), relay.asked(finish)) == (Counter(), 3)
+    assert store.content(move.target[1:]) == content
+
+
 def _holds(store: Store, move: Move) -> bool:
     with contextlib.suppress(store.admin.exceptions.NoSuchKey):
         return len(store.content(move.target[1:])) == move.size

@@ -28,6 +28,9 @@ from iri_common.transfers.spans import Digest
 from iri_common.transfers.trip import Trip
 
 TRIES = Limits(attempts=6, first_delay=0.5, longest_delay=15.0)  # of one part
+# Seconds between looks for the file of an upload that is gone and whose parts had all arrived: the request of
+# a try that was killed may still be making it.
+_FINISHING = (0.2, 0.5, 1.0, 2.0)
 
 
 class PartsRoad:
@@ -119,7 +122,7 @@ class _Upload(Leg):
         taken_up = await self._taken_up(source, path)
         if taken_up is not None:
             try:
-                await self._send_parts(source, *taken_up)
+                await self._send_the_rest(source, *taken_up)
                 return
             except NotFound:  # the store has forgotten the upload, and holds no file that was made of it
                 self._note(None)
@@ -132,6 +135,19 @@ class _Upload(Leg):
             await self._send_nothing(self._end.far, path)
         else:
             await self._send_parts(source, upload, {})
+
+    async def _send_the_rest(
+        self, source: local.LocalSource, upload: PartsUpload, etags: dict[int, str]
+    ) -> None:
+        for pause in _FINISHING:
+            try:
+                await self._send_parts(source, upload, etags)
+                return
+            except NotFound:
+                if len(etags) < upload.parts:
+                    raise
+            await asyncio.sleep(pause)
+        await self._send_parts(source, upload, etags)
 
     async def _send_nothing(self, far: FarEnd, path: str) -> None:
         async def upload() -> None:
