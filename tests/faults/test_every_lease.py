@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from lease_kit import a_flow, asker, facility, left, taken
 from lease_world import KINDS, Asker, Plan
 
 from iri_common import Conflict, IriError, JobKey, SubmitUncertain
+from iri_common.jobs.ledger import claim_owner
 from iri_common.policy.retry import Limits
 from iri_local_facility import LocalFacility
 
@@ -123,6 +125,23 @@ def test_asked_for_again_when_the_ledger_is_lost(place, kind, words, mine, key, 
     else:
         other.ask(key)
     the_only_one(place, kind, key, mine)
+
+
+def test_who_waits_for_another_process_only_looks(place, kind, mine, key) -> None:
+    """What an earlier generation left is given back by whoever holds the claim."""
+    mine.ask(key)
+    ledger, other = mine.ledger, claim_owner()
+    assert asyncio.run(ledger.claim(key, other, 60))
+    with ThreadPoolExecutor(1) as pool:
+        later = pool.submit(mine.ask, key.next())
+        with pytest.raises(TimeoutError):
+            later.result(1)
+        record = asyncio.run(ledger.read(key))
+        asyncio.run(ledger.release(key, other))
+        assert record is not None
+        assert record.generation == key.generation
+        later.result(60)
+    mine.give_back(key.next())
 
 
 @pytest.mark.parametrize("fault", AT_THE_ASK)

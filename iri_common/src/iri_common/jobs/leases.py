@@ -79,8 +79,7 @@ class Leases:
         owner = claim_owner()
 
         async def known() -> JobRef | None:
-            record = await self._record(key)
-            return JobRef.parse(record.ref) if record and record.stage is Stage.ACCEPTED else None
+            return accepted(await self.ledger.read(key), key)
 
         async with claimed(self.ledger, key, owner, known, self.label):
             record, fresh = await self._record(key), False
@@ -339,6 +338,17 @@ class Leases:
                 if not left:
                     raise
             await asyncio.sleep(self.pace.quickest)
+
+
+def accepted(record: LedgerRecord | None, key: JobKey) -> JobRef | None:
+    """What a record tells to be there of this generation.
+
+    Whoever waits for another process only looks: an earlier generation is given back with the claim held.
+    Without it, the record that would be forgotten in the end may be the new one.
+    """
+    if record is None or record.generation != key.generation or record.stage is not Stage.ACCEPTED:
+        return None
+    return JobRef.parse(record.ref)
 
 
 def _at(record: LedgerRecord, stage: Stage) -> LedgerRecord:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from iri_common.jobs.claim import claimed
+from iri_common.jobs.leases import accepted
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.lookout import LOOKS, Lookout
 from iri_common.model.errors import (
@@ -85,8 +86,7 @@ class StreamLeases:
         owner = claim_owner()
 
         async def known() -> JobRef | None:
-            record = await self._record(key)
-            return JobRef.parse(record.ref) if record and record.stage is Stage.ACCEPTED else None
+            return accepted(await self.ledger.read(key), key)
 
         async with claimed(self.ledger, key, owner, known, self.label):
             record = await self._record(key)
@@ -191,9 +191,7 @@ class StreamLeases:
             NotFound: if there is no such cluster.
             Conflict: if whoever asked for it has that elsewhere.
         """
-        record = await self.ledger.read(ref.key)
-        mine = record if record is not None and JobRef.parse(record.ref).job_id == ref.job_id else None
-        found = await self.reached(ref, mine)
+        found = await self.reached(ref, await self._mine(ref))
         if found is None:
             raise self.foreign(ref)
         return found
@@ -235,13 +233,18 @@ class StreamLeases:
         Raises:
             WaitTimeout: if it is still there after so many seconds.
         """
-        record = await self.ledger.read(ref.key)
-        mine = record if record is not None and JobRef.parse(record.ref).job_id == ref.job_id else None
+        mine = await self._mine(ref)
         # A request whose answer is lost may still be on its way.
         await self.cleared(ref, timeout, looks=LOOKS if mine and mine.stage is Stage.SENT else 1)
+        mine = await self._mine(ref)  # its key's next generation may be on record by now
         if mine is not None:
             await self.vault.drop(_label(mine))
             await self.ledger.forget(ref.key)
+
+    async def _mine(self, ref: JobRef) -> LedgerRecord | None:
+        """What is on record of this very cluster."""
+        record = await self.ledger.read(ref.key)
+        return record if record is not None and JobRef.parse(record.ref).job_id == ref.job_id else None
 
     async def cleared(self, ref: JobRef, timeout: float, *, looks: int = 1) -> None:
         """Delete it, and see so many times that it is gone."""
