@@ -390,8 +390,9 @@ async def test_another_content_begins_anew_and_abandons_the_old_parts(
 
 
 async def test_an_upload_that_the_store_forgot_begins_anew(
-    store: Store, relay: Relay, wire, tmp_path: Path
+    store: Store, relay: Relay, wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(parts_module, "_FINISHING", (0.01, 0.01))
     move, content, _ = file_of(tmp_path, 12 * MIB, "forgotten")
     road = PartsRoad(signer(relay.base_url), Facility(), wire, "fs", up=True)
     relay.faults = [Fault(r"^POST .*uploadId=", forwarded=False, reply=http(400, b"", "text/plain"), times=9)]
@@ -400,7 +401,8 @@ async def test_an_upload_that_the_store_forgot_begins_anew(
     (lost,) = store.admin.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
     store.admin.abort_multipart_upload(Bucket=BUCKET, Key=lost["Key"], UploadId=lost["UploadId"])
     gone = b"<Error><Code>NoSuchUpload</Code></Error>"  # moto knows no words for it
-    relay.faults = [Fault(r"^POST .*uploadId=", forwarded=False, reply=http(404, gone, "application/xml"))]
+    told = http(404, gone, "application/xml")
+    relay.faults = [Fault(r"^POST .*uploadId=", forwarded=False, reply=told, times=3)]
     counts = await carry(road, move, tmp_path)
     assert (counts.sent, counts.kept_bytes) == (12 * MIB, 0)
     assert store.content(move.target[1:]) == content
