@@ -25,7 +25,7 @@ from iri_common.facility.doors import Door
 from iri_common.facility.jobs import JobService
 from iri_common.facility.settings import make_settings
 from iri_common.jobs.guards import Place
-from iri_common.model.facility import ApiClient, StorageLocation
+from iri_common.model.facility import StorageLocation
 from iri_common.model.grades import Grades
 from iri_common.model.outcome import Done
 
@@ -130,45 +130,6 @@ async def test_incidents_that_cannot_be_read_stop_nobody_and_are_asked_for_later
     with caplog.at_level(logging.WARNING):
         await lab.warn_of_maintenance(CPU, 60.0)
     assert "service day" in caplog.text
-
-
-class Clients:
-    """The accounts of an API that tells when its clients die."""
-
-    def __init__(self, *clients: ApiClient | Exception) -> None:
-        self.told, self.asked = clients, 0
-
-    async def clients(self):
-        self.asked += 1
-        if isinstance(self.told[0], Exception):
-            raise self.told[0]
-        return Done(self.told)
-
-
-@pytest.mark.parametrize(
-    ("own", "hours", "told"), [("a", 23, 1), ("a", -1, 1), ("a", 25, 0), ("b", 1, 0), (None, 1, 0)]
-)
-async def test_a_client_that_dies_within_a_day_is_told_once(own, hours, told, caplog) -> None:
-    lab = door(CPU)
-    lab.client = lambda: own
-    ends = datetime.now(UTC) + timedelta(hours=hours)
-    lab.dialect.accounts = Clients(ApiClient("a", "mine", ends), ApiClient("b", "other"))
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            await lab.warn_of_client()
-    assert len(caplog.messages) == told
-    assert told == ("mine at lab dies" in caplog.text)
-    assert lab.dialect.accounts.asked == (own is not None)
-
-
-async def test_clients_that_are_not_told_stop_nobody(caplog) -> None:
-    lab = door(CPU)
-    lab.client = lambda: "a"
-    lab.dialect.accounts = Clients(TransientError("away"))
-    await lab.warn_of_client()
-    lab.dialect.accounts = object()
-    await lab.warn_of_client()
-    assert not caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from iri_common.jobside.calls import FunctionCall, ShellCall
     from iri_common.jobside.journal import Journal
     from iri_common.model.compute import ComputeEndpoint, ComputeState, ComputeTask, ShellResult
+    from iri_common.model.credential import Credential, CredentialState, Principal
     from iri_common.model.errors import (
         AmbiguousReply,
         AuthError,
@@ -108,6 +109,7 @@ _HOMES = {
     "auth.client_credentials": ("ClientCredentials",),
     "facility.credentials": ("client_tokens",),
     "apis.globus.credentials": ("GlobusCredential",),
+    "model.credential": ("Credential", "CredentialState", "Principal"),
     "model.grades": ("Grades",),
     "model.grant": ("Grant",),
     "model.ledger": ("Stage",),
@@ -201,6 +203,9 @@ __all__ = [
     "StreamLease",
     "StreamAccess",
     "StreamState",
+    "Credential",
+    "CredentialState",
+    "Principal",
     "TokenSource",
     "StaticToken",
     "token_from_env",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
+
+from iri_common.model.credential import Term
 
 
 def claims_of(token: str) -> Mapping[str, object]:
@@ -29,3 +32,19 @@ def end_of(token: str, now: float) -> float | None:
     end = claims_of(token).get("exp")
     known = isinstance(end, int | float) and now < end < now + 10**10
     return float(cast("float", end)) if known else None
+
+
+def term_of(token: str) -> Term:
+    """From when to when it counts, as it tells, whether that is over or not."""
+    claims = claims_of(token)
+    return Term(moment_of(claims.get("nbf")), moment_of(claims.get("exp")))
+
+
+def moment_of(seconds: object) -> datetime | None:
+    """The time of a number of seconds since the epoch; None for what is none."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from iri_common.auth.secret import SecretReader
+from iri_common.model.credential import Renewal, SourceFacts
 from iri_common.model.errors import AuthError, Unreachable
 from iri_common.model.ports import Token, TokenExchange, WireReply, WireRequest
 from iri_common.policy.classify import NotSent, ReplyLost
@@ -48,6 +49,7 @@ class EndpointSource(ABC):
     """
 
     renewable = True
+    mend = "put a secret that counts where the profile points; it is read again by itself"
 
     def __init__(self, token_url: str, scope: str = "", clock: Callable[[], float] = time.time) -> None:
         self._token_url = token_url
@@ -66,6 +68,10 @@ class EndpointSource(ABC):
         Raises:
             AuthError: if there is no secret that can be used.
         """
+
+    def facts(self) -> SourceFacts:
+        """Its tokens come by themselves; what they are had with is a person's affair."""
+        return SourceFacts(self.identity, Renewal.ITSELF, self.mend)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.identity})"

@@ -9,6 +9,7 @@ from typing import Any
 
 from iri_common.auth.client_key import ClientKey, KeyReader
 from iri_common.auth.endpoint import Ask, EndpointSource
+from iri_common.model.credential import Renewal, SourceFacts
 from iri_common.model.errors import AuthError, UsageError
 
 NERSC_TOKEN_URL = "https://oidc.nersc.gov/c2id/token"
@@ -41,6 +42,15 @@ class PrivateKeyJwt(EndpointSource):
         """Where the key is, endpoint and scope."""
         scope = f" for {self._scope}" if self._scope else ""
         return f"{self._key.origin} at {self._token_url}{scope}"
+
+    def facts(self) -> SourceFacts:
+        """A client that has died is replaced by another one's key."""
+        return SourceFacts(
+            self.identity,
+            Renewal.ITSELF,
+            "make a new client (at NERSC: in Iris, Superfacility API Clients) and replace "
+            f"{self._key.origin}; it is read again by itself",
+        )
 
     def ask(self, now: int) -> Ask:
         """Who the client is, in words that only its key signs."""

@@ -27,11 +27,13 @@ class SecretReader:
         read: Gives it; raises AuthError with what to do when there is none. It blocks.
         origin: What it reads.
         mendable: Somebody outside of this process can put another one there.
+        renews: Reading again gives another one without anybody's help.
     """
 
     read: Callable[[], str]
     origin: str
     mendable: bool = True
+    renews: bool = False
 
     def __call__(self) -> str:
         """Read it."""
@@ -83,7 +85,7 @@ def secret_from_command(command: str | Sequence[str], what: str = "secret") -> S
     # Another of its words may be a secret after all.
     digest = hashlib.sha256("\0".join(words).encode(errors="replace")).hexdigest()[:8]
     origin = f"the command {words[0]} (…{digest})"
-    return SecretReader(lambda: _written_by(words, origin, what), origin)
+    return SecretReader(lambda: _written_by(words, origin, what), origin, renews=True)
 
 
 def _words(command: str | Sequence[str]) -> list[str]:

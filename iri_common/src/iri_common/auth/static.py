@@ -11,6 +11,7 @@ from pathlib import Path
 
 from iri_common.auth.claims import end_of
 from iri_common.auth.secret import SecretReader, secret_from_command, secret_from_env, secret_from_file
+from iri_common.model.credential import Renewal, SourceFacts
 from iri_common.model.errors import AuthError
 from iri_common.model.ports import Token, TokenExchange
 
@@ -37,6 +38,12 @@ class StaticToken:
         """Origin and a short digest."""
         return f"{self._origin} (…{hashlib.sha256(self._value.encode()).hexdigest()[:8]})"
 
+    def facts(self) -> SourceFacts:
+        """It is all there is."""
+        return SourceFacts(
+            self.identity, Renewal.NEVER, "get a new token and start again with that: this one was given"
+        )
+
     async def fetch(self, send: TokenExchange) -> Token:
         """The token itself."""
         return Token(self._value)
@@ -55,19 +62,34 @@ class TokenReader:
         read: Gives the token; raises AuthError with what to do when there is none.
         origin: What it reads.
         mendable: Somebody outside of this process can put another one there.
+        renews: Reading again gives another one without anybody's help.
     """
 
     renewable = True
 
-    def __init__(self, read: Callable[[], str], origin: str, *, mendable: bool = True) -> None:
+    def __init__(
+        self, read: Callable[[], str], origin: str, *, mendable: bool = True, renews: bool = False
+    ) -> None:
         self.read = read
         self.mendable = mendable
+        self.renews = renews
         self._origin = origin
 
     @property
     def identity(self) -> str:
         """What is read."""
         return self._origin
+
+    def facts(self) -> SourceFacts:
+        """Who puts the next one there."""
+        if self.renews:
+            mend = f"see to {self._origin}: it is to give a token that counts, and is run again by itself"
+            return SourceFacts(self._origin, Renewal.ITSELF, mend)
+        if self.mendable:
+            mend = f"put a new token into {self._origin}; it is read again by itself"
+            return SourceFacts(self._origin, Renewal.REPLACED, mend)
+        mend = f"get a new token, put it into {self._origin} and start again"
+        return SourceFacts(self._origin, Renewal.NEVER, mend)
 
     async def fetch(self, send: TokenExchange) -> Token:
         """Read it; a file may lie on a slow disk, and the loop has others to serve."""
@@ -80,7 +102,7 @@ class TokenReader:
 
 def token_from(secret: SecretReader) -> TokenReader:
     """The token that is kept there."""
-    return TokenReader(secret.read, secret.origin, mendable=secret.mendable)
+    return TokenReader(secret.read, secret.origin, mendable=secret.mendable, renews=secret.renews)
 
 
 def token_from_env(variable: str) -> TokenReader:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from iri_common.cli.door import Choice, home_of, short
 from iri_common.cli.exits import Exit, exit_of_error
 from iri_common.cli.speak import elapsed, size
-from iri_common.facility.doors import CLIENT_ENDS_SOON
+from iri_common.facility.standing import CLIENT_ENDS_SOON
 from iri_common.model.errors import AuthError, IriError
 from iri_common.model.facility import AllocationEntry, ApiClient, Availability, Incident, Resource
 

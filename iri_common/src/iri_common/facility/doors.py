@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from iri_common.auth.keeper import TokenKeeper
-from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.facility.collections import LentDialect, lent_grades, loan
 from iri_common.facility.granted import Gate, GrantedDialect
 from iri_common.facility.loop import io_loop
 from iri_common.facility.settings import FacilitySettings
+from iri_common.facility.standing import Standing
 from iri_common.http.budget import Budget
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.session import Session
@@ -30,12 +30,12 @@ from iri_common.jobs.submit import DoorMemory
 from iri_common.jobs.testimony import by_journal
 from iri_common.jobs.watch import Poller
 from iri_common.model.errors import IriError, NotFound, NotOffered, UsageError
-from iri_common.model.facility import ApiClient, Availability, Incident, Resource
+from iri_common.model.facility import Availability, Incident, Resource
 from iri_common.model.grades import Grades
 from iri_common.model.job import JobStatus
 from iri_common.model.logfields import about
 from iri_common.model.networkports import NetworkDialect
-from iri_common.model.ports import ClientsApi, Dialect
+from iri_common.model.ports import Dialect
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.transfer import CollectionEnd
 from iri_common.policy.collections import shown
@@ -44,8 +44,6 @@ from iri_common.policy.outage import announced
 log = logging.getLogger(__name__)
 
 RESOURCES_STAY_FRESH = 300.0  # seconds
-CLIENTS_STAY_FRESH = 6 * 3600.0
-CLIENT_ENDS_SOON = timedelta(days=1)  # the shortest-lived ones live for two
 
 
 _Where = tuple[str, str | None, str | None]  # resource, guard directory, file system
@@ -62,7 +60,7 @@ class Door:
         storage: The file system whose files are meant where the facility has several.
         lent: The Globus collection that its files are, where the API's own are not used.
         mendable: The credential can become another one while the door is open.
-        client: The id of the API client that the token is of, where a person has to replace it when it dies.
+        standing: How its credential stands.
         memory: What submits learned.
         followed: The jobs whose output is followed.
         gate: Before the dialect: what it may be used for, and what is written down of that.
@@ -75,7 +73,7 @@ class Door:
     storage: str | None = None
     lent: CollectionEnd | None = None
     mendable: bool = True
-    client: Callable[[], str | None] = lambda: None
+    standing: Standing = field(default_factory=Standing)
     memory: DoorMemory = field(default_factory=DoorMemory)
     followed: Followed = field(default_factory=Followed)
     gate: Gate = field(default_factory=Gate)
@@ -84,7 +82,6 @@ class Door:
     _guards: dict[_Where, GuardFiles] = field(default_factory=dict[_Where, GuardFiles])
     _incidents: Sequence[Incident] = ()
     _incidents_read_at: float | None = None
-    _clients_read_at: float | None = None
     _warned: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     _resources: Sequence[Resource] = ()
     _resources_read_at: float | None = None
@@ -181,28 +178,6 @@ class Door:
                     each.start,
                     each.end or "an unknown time",
                     each.name or each.id,
-                    extra=about(facility=self.label),
-                )
-
-    async def warn_of_client(self) -> None:
-        """Say so if the API client dies within a day: what runs and waits then needs another one's key."""
-        now = time.monotonic()
-        fresh = self._clients_read_at is not None and now - self._clients_read_at < CLIENTS_STAY_FRESH
-        if self.client() is None or fresh or not isinstance(accounts := self.dialect.accounts, ClientsApi):
-            return
-        self._clients_read_at = now
-        clients: Sequence[ApiClient] = ()
-        with contextlib.suppress(IriError):  # only a warning
-            clients = (await accounts.clients()).value
-        for each in clients:
-            ends = each.expires_at
-            if each.id == self.client() and ends is not None and ends < datetime.now(UTC) + CLIENT_ENDS_SOON:
-                log.warning(
-                    "the API client %s at %s dies on %s; make a new one there and put its key where the "
-                    "profile points: it is read by itself, and waits go on with it",
-                    each.name or each.id,
-                    self.label,
-                    ends,
                     extra=about(facility=self.label),
                 )
 
@@ -341,7 +316,7 @@ def _shared_door(settings: FacilitySettings) -> Door:
             storage=settings.storage,
             lent=borrowed.end if borrowed else None,
             mendable=settings.token is None or settings.token.renewable,
-            client=lambda: settings.token.client_id if isinstance(settings.token, PrivateKeyJwt) else None,
+            standing=Standing(settings.label, dialect, settings.token, tokens),
         )
     return door
 

@@ -310,7 +310,7 @@ class JobService(JobAttaching):
         gate.guarded = submission.guarded
         wall_time = submission.spec.attributes.duration if submission.spec.attributes else None
         await self.door.warn_of_maintenance(where, wall_time)
-        await self.door.warn_of_client()
+        await self.door.standing.warn(wall_time)
         submitter = self._submitter(submission)
         return await gate.passed(lambda: submitter.submit(submission))
 

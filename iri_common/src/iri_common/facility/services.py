@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
 from iri_common.jobs.operations import settled
+from iri_common.model.credential import Credential, Principal
 from iri_common.model.dataports import BehalfApi, BehalfDialect
 from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.facility import (
@@ -23,7 +24,7 @@ from iri_common.model.facility import (
     Site,
     StorageLocation,
 )
-from iri_common.model.ports import ClientsApi, ConcernsApi, Ledger
+from iri_common.model.ports import ClientsApi, ConcernsApi, Ledger, PrincipalApi
 from iri_common.model.transfer import TransferTask
 from iri_common.policy.globus_tasks import TaskPace
 from iri_common.policy.pace import Pace
@@ -111,6 +112,22 @@ class AccountService(Service):
         """What a person should know of the token before it is relied on; nothing where nobody tells."""
         accounts = self.door.dialect.accounts
         return (await accounts.concerns()).value if isinstance(accounts, ConcernsApi) else ()
+
+    async def credential(self) -> Credential:
+        """What the credential is worth now, by one request that needs it; a bad one is a state, no error."""
+        return await self.door.standing.credential()
+
+    async def principal(self) -> Principal:
+        """Whom the token speaks for, and whom jobs and their files will belong to.
+
+        Raises:
+            NotOffered: if this API has no word for it.
+        """
+        accounts = self.door.dialect.accounts
+        if isinstance(accounts, PrincipalApi):
+            return (await accounts.principal()).value
+        name = (await accounts.whoami()).value
+        return Principal(name, name if self.settings.kind.runs_jobs else None)
 
     async def capabilities(self) -> Sequence[Capability]:
         """What allocations are counted in."""

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from iri_common.model.credential import Principal, SourceFacts, Term
 from iri_common.model.dataports import FilesApi, PartsApi, RangesApi, StorageApi
 from iri_common.model.facility import (
     Allocation,
@@ -132,6 +133,25 @@ class ConcernsApi(Protocol):
         ...
 
 
+@runtime_checkable
+class TermApi(Protocol):
+    """Beside the accounts of an API that tells from when to when a credential counts."""
+
+    async def term(self, client_id: str | None) -> Done[Term]:
+        """Of what the token was had with: the client of this id, or the token itself.
+
+        Its one request has the token judged as well; raises AuthError for a bad one.
+        """
+        ...
+
+
+@runtime_checkable
+class PrincipalApi(Protocol):
+    """Beside the accounts of an API whose jobs belong to another one than the person."""
+
+    async def principal(self) -> Done[Principal]: ...
+
+
 class AttachApi(Protocol):
     """Commands beside jobs that run."""
 
@@ -245,6 +265,15 @@ class TokenSource(Protocol):
 
     async def fetch(self, send: TokenExchange) -> Token:
         """Get a token, over the given wire if one is needed."""
+        ...
+
+
+@runtime_checkable
+class TellingSource(Protocol):
+    """Beside the port of a token source that knows how a person mends it."""
+
+    def facts(self) -> SourceFacts:
+        """What it tells of itself, without reading a secret."""
         ...
 
 

@@ -9,6 +9,7 @@ from iri_common.apis.reading import Reading
 from iri_common.apis.slurm.calls import CLUSTER, Calls
 from iri_common.apis.slurm.tokens import IntrospectReply, ProjectToken, project_token
 from iri_common.http.session import Request, Session
+from iri_common.model.credential import Principal, Term
 from iri_common.model.errors import NotOffered
 from iri_common.model.facility import Allocation, Capability, Project
 from iri_common.model.outcome import Done
@@ -94,6 +95,17 @@ class S3mAccounts(_NoAllocations):
     async def concerns(self) -> Done[Sequence[str]]:
         """Its end, its beginning, and what it may not do."""
         return Done((await self.introspect()).value.concerns(datetime.now(UTC)))
+
+    async def term(self, client_id: str | None) -> Done[Term]:
+        """Its delayed start and its planned end; the token itself tells neither."""
+        token = (await self.introspect()).value
+        return Done(Term(token.begins, token.expires))
+
+    async def principal(self) -> Done[Principal]:
+        """The project, and its automation user."""
+        token = (await self.introspect()).value
+        why = "jobs run as the project's user, not as the person: it needs group access to a person's files"
+        return Done(Principal(f"project {token.project}", token.user or None, why))
 
     async def check_token(self) -> Done[str | None]:
         """The user that jobs will belong to."""

@@ -9,6 +9,7 @@ from iri_common.apis.reading import Reading
 from iri_common.apis.superfacility.owner import Owner
 from iri_common.apis.superfacility.wire import ClientReply, ProjectReply
 from iri_common.http.session import Request, Session
+from iri_common.model.credential import Term
 from iri_common.model.errors import NotFound, NotOffered
 from iri_common.model.facility import Allocation, AllocationEntry, ApiClient, Capability, Project
 from iri_common.model.outcome import Done
@@ -50,6 +51,11 @@ class SuperfacilityAccounts:
         value = await self._get("read_clients", "/account/clients")
         replies = self._reading("read_clients").many(ClientReply, value)
         return Done([ApiClient(each.client_id, each.name, _moment(each.expires_at)) for each in replies])
+
+    async def term(self, client_id: str | None) -> Done[Term]:
+        """The client's end, which is its key's as well."""
+        ends = [each.expires_at for each in (await self.clients()).value if each.id == client_id]
+        return Done(Term(ends=ends[0] if ends else None))
 
     async def projects(self) -> Done[Sequence[Project]]:
         """My projects."""

@@ -1,0 +1,150 @@
+"""How a door's credential stands: asked for when somebody wants to know, and watched at each submit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from iri_common.auth.claims import moment_of, term_of
+from iri_common.auth.keeper import TokenKeeper
+from iri_common.auth.private_key_jwt import PrivateKeyJwt
+from iri_common.model.credential import (
+    Credential,
+    CredentialFacts,
+    CredentialState,
+    Renewal,
+    SourceFacts,
+    Term,
+)
+from iri_common.model.errors import AuthError, IriError, NotOffered, PermissionDenied
+from iri_common.model.logfields import about
+from iri_common.model.ports import Dialect, TellingSource, TermApi, Token, TokenSource
+from iri_common.policy.credential import judge, moment
+
+log = logging.getLogger(__name__)
+
+CLIENTS_STAY_FRESH = 6 * 3600.0  # seconds
+CLIENT_ENDS_SOON = timedelta(days=1)  # the shortest-lived ones live for two
+
+NONE = Credential(
+    CredentialState.NEEDS_PERSON,
+    "no credential",
+    why="none is configured; only what is public can be seen",
+    mend='add token = { file = "…" } or a client to the profile, or give --token-env or --token-file',
+)
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is known of a door's credential.
+
+    Attributes:
+        label: What messages call the door.
+        dialect: Whose accounts are asked.
+        source: Where tokens come from; None for a door without a credential.
+        tokens: Its keeper.
+    """
+
+    label: str = ""
+    dialect: Dialect | None = None
+    source: TokenSource | None = None
+    tokens: TokenKeeper | None = None
+    _lasting: Term = field(default_factory=Term)
+    _asked_at: float | None = None
+    _warned: set[datetime] = field(default_factory=set[datetime])
+
+    async def credential(self) -> Credential:
+        """What it is worth now; at most one request to the facility's API, beside that for a token."""
+        if self.source is None or self.tokens is None or self.dialect is None:
+            return NONE
+        return judge(await self._facts(self.source, self.tokens, self.dialect), datetime.now(UTC))
+
+    async def warn(self, seconds: float | None) -> None:
+        """Say so once if it is known to end before a job of this length would, were it to start now.
+
+        Only a warning: the job does not suffer from that, but whoever waits for it has to mend it meanwhile.
+        A client is told of a day before, because a person has to make the next one.
+        """
+        if self.source is None or self.tokens is None or self.dialect is None:
+            return
+        known = facts_of(self.source)
+        token_ends = None
+        with suppress(IriError):  # the submit itself tells
+            token = await self.tokens.token()
+            token_ends = None if known.renewal is Renewal.ITSELF else _term(token).ends
+            await self._look_at_client(self.dialect)
+        now = datetime.now(UTC)
+        over = now + timedelta(seconds=seconds or 0)
+        soon = max(over, now + CLIENT_ENDS_SOON) if self._client else over
+        ends = [
+            each
+            for each, deadline in ((token_ends, over), (self._lasting.ends, soon))
+            if each is not None and each < deadline
+        ]
+        if not ends or min(ends) in self._warned:
+            return
+        self._warned.add(min(ends))
+        log.warning(
+            "%s works at %s until %s: %s. Jobs that take longer run on in any case, and what waits for them "
+            "goes on once that is done",
+            known.identity,
+            self.label,
+            moment(min(ends)),
+            known.mend,
+            extra=about(facility=self.label),
+        )
+
+    @property
+    def _client(self) -> str | None:
+        """The API client whose key is used, as far as its source has read it."""
+        return self.source.client_id if isinstance(self.source, PrivateKeyJwt) else None
+
+    async def _look_at_client(self, dialect: Dialect) -> None:
+        """When the client dies; seldom asked, and never of a token that one look may use up."""
+        now = time.monotonic()
+        fresh = self._asked_at is not None and now - self._asked_at < CLIENTS_STAY_FRESH
+        if self._client is not None and not fresh and isinstance(accounts := dialect.accounts, TermApi):
+            self._asked_at = now
+            self._lasting = (await accounts.term(self._client)).value
+
+    async def _facts(self, source: TokenSource, tokens: TokenKeeper, dialect: Dialect) -> CredentialFacts:
+        known, term = facts_of(source), Term()
+        accepted, words = None, ""
+        try:
+            token = await tokens.token()
+            term = _term(token)
+            await self._judged(dialect)
+        except (AuthError, PermissionDenied) as error:
+            accepted, words = False, str(error)
+        except NotOffered:
+            words = "this API judges no token before it is used"
+        except IriError as error:
+            words = str(error)
+        else:
+            accepted = True
+        return CredentialFacts(known, term, self._lasting, accepted, words)
+
+    async def _judged(self, dialect: Dialect) -> None:
+        accounts = dialect.accounts
+        if isinstance(accounts, TermApi):
+            self._lasting = (await accounts.term(self._client)).value
+            self._asked_at = time.monotonic()
+        else:
+            await accounts.check_token()
+
+
+def facts_of(source: TokenSource) -> SourceFacts:
+    """What a source tells of itself, or what can be said of one that tells nothing."""
+    if isinstance(source, TellingSource):
+        return source.facts()
+    renewal = Renewal.ITSELF if source.renewable else Renewal.NEVER
+    return SourceFacts(source.identity, renewal, f"see to {source.identity}")
+
+
+def _term(token: Token) -> Term:
+    """As its endpoint tells, else as it tells itself."""
+    told = term_of(token.value)
+    return Term(told.begins, moment_of(token.expires_at) or told.ends)

@@ -1,0 +1,214 @@
+"""How a door's credential stands: what is asked, what is remembered, and what a submit says of it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from iri_common import (
+    AuthError,
+    CredentialState,
+    NotOffered,
+    PermissionDenied,
+    StaticToken,
+    TransientError,
+)
+from iri_common.auth.client_key import key_from_env
+from iri_common.auth.keeper import TokenKeeper
+from iri_common.auth.private_key_jwt import PrivateKeyJwt
+from iri_common.facility import standing
+from iri_common.facility.standing import Standing, facts_of
+from iri_common.model.credential import Renewal, Term
+from iri_common.model.outcome import Done
+from iri_common.model.ports import Token
+
+S = CredentialState
+DAY = 24.0
+
+
+def ahead(hours: float) -> datetime:
+    return datetime.now(UTC) + timedelta(hours=hours)
+
+
+class Source:
+    """A token that ends so many hours from now, which its owner replaces."""
+
+    identity = "a source of one's own"
+
+    def __init__(self, hours: float | None = None, *, renewable: bool = False) -> None:
+        self.hours, self.renewable = hours, renewable
+        self.error: Exception | None = None
+
+    async def fetch(self, send) -> Token:
+        if self.error:
+            raise self.error
+        return Token("t", None if self.hours is None else ahead(self.hours).timestamp())
+
+
+class Client(PrivateKeyJwt):
+    """A client's key without an endpoint."""
+
+    def __init__(self) -> None:
+        super().__init__("https://t/token", key_from_env("NOBODY_SET_THIS"))
+
+    async def fetch(self, send) -> Token:
+        self.client_id = "a"
+        return Token("t", ahead(0.1).timestamp())
+
+
+class Accounts:
+    """Judges tokens; ``error`` is raised instead while it is set."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.asked = error, 0
+
+    async def check_token(self):
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return Done(None)
+
+
+class Terms(Accounts):
+    """Tells the term of client "a"; any other has none."""
+
+    def __init__(self, ends: float | None = None, begins: float | None = None) -> None:
+        super().__init__()
+        self.told = Term(*(None if each is None else ahead(each) for each in (begins, ends)))
+
+    async def term(self, client_id):
+        await self.check_token()
+        return Done(self.told)
+
+
+def stands(source, accounts) -> Standing:
+    dialect = SimpleNamespace(accounts=accounts)
+    return Standing("lab", dialect, source, TokenKeeper(source, lambda request: None))
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (None, S.OK),
+        (AuthError("revoked"), S.NEEDS_PERSON),
+        (PermissionDenied("no such user"), S.NEEDS_PERSON),
+        (NotOffered("no accounts"), S.UNKNOWN),
+        (TransientError("away"), S.UNKNOWN),
+    ],
+)
+async def test_one_request_judges_it(error, state) -> None:
+    accounts = Accounts(error)
+    told = await stands(Source(), accounts).credential()
+    assert told.state is state
+    assert accounts.asked == 1
+
+
+@pytest.mark.parametrize(("hours", "state"), [(-1, S.EXPIRED), (0.05, S.EXPIRED), (1, S.NEEDS_PERSON)])
+async def test_a_refused_token_is_judged_by_its_end(hours, state) -> None:
+    assert (await stands(Source(hours), Accounts(AuthError("no"))).credential()).state is state
+
+
+async def test_a_secret_that_cannot_be_had_needs_a_person_and_no_request() -> None:
+    source, accounts = Source(), Accounts()
+    source.error = AuthError("the file is gone")
+    told = await stands(source, accounts).credential()
+    assert (told.state, told.why) == (S.NEEDS_PERSON, "the file is gone")
+    source.error = TransientError("the endpoint is away")
+    assert (await stands(source, accounts).credential()).state is S.UNKNOWN
+    assert accounts.asked == 0
+
+
+async def test_a_door_without_a_credential_says_how_to_give_one() -> None:
+    told = await Standing("lab").credential()
+    assert told.state is S.NEEDS_PERSON
+    assert "token = " in told.mend
+
+
+async def test_the_facility_tells_more_than_the_token() -> None:
+    told = await stands(Source(), Terms(ends=30 * DAY)).credential()
+    assert abs(told.until - ahead(30 * DAY)) < timedelta(hours=1)
+    client = stands(Client(), Terms(ends=1))
+    assert (await client.credential()).state is S.RENEWABLE
+    client.dialect.accounts.told = Term(ends=ahead(-1))
+    assert (await client.credential()).state is S.EXPIRED
+
+
+async def test_the_end_of_a_client_is_remembered_when_it_is_refused() -> None:
+    lab = stands(Client(), Terms(ends=0.01))
+    assert (await lab.credential()).state is S.RENEWABLE
+    lab.dialect.accounts.error = AuthError("unknown client")
+    assert (await lab.credential()).state is S.EXPIRED
+
+
+def test_a_source_that_tells_nothing_of_itself() -> None:
+    assert facts_of(Source(renewable=True)).renewal is Renewal.ITSELF
+    assert facts_of(Source()).renewal is Renewal.NEVER
+    assert "a source of one's own" in facts_of(Source()).mend
+
+
+# ------------------------------------------------------------------------------------------- at a submit
+
+
+async def said_of(lab: Standing, seconds: float | None, caplog) -> list[str]:
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            await lab.warn(seconds)
+    return caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("hours", "seconds", "told"),
+    [(1, 7200, 1), (1, 1800, 0), (1, None, 0), (None, 7200, 0), (-1, 60, 1)],
+)
+async def test_a_token_that_ends_before_the_job_is_told_once(hours, seconds, told, caplog) -> None:
+    accounts = Accounts()
+    said = await said_of(stands(Source(hours), accounts), seconds, caplog)
+    assert len(said) == told
+    assert all("works at lab until" in each and "see to a source" in each for each in said)
+    assert accounts.asked == 0, "what the token tells costs no request"
+
+
+async def test_a_token_that_is_renewed_by_itself_outlives_every_job(caplog) -> None:
+    assert not await said_of(stands(Source(0.1, renewable=True), Accounts()), 7200, caplog)
+
+
+@pytest.mark.parametrize(
+    ("ends", "seconds", "told"),
+    [(23, 60, 1), (23, None, 1), (-1, 60, 1), (25, 60, 0), (25, 26 * 3600, 1), (None, 60, 0)],
+)
+async def test_a_client_that_ends_within_a_day_or_the_job_is_told_once(ends, seconds, told, caplog) -> None:
+    accounts = Terms(ends)
+    said = await said_of(stands(Client(), accounts), seconds, caplog)
+    assert len(said) == told
+    assert all("make a new client" in each for each in said)
+    assert accounts.asked == 1
+
+
+async def test_it_is_told_again_of_the_next_one(caplog, monkeypatch) -> None:
+    monkeypatch.setattr(standing, "CLIENTS_STAY_FRESH", -1.0)
+    lab = stands(Client(), Terms(1))
+    assert len(await said_of(lab, 60, caplog)) == 1
+    lab.dialect.accounts.told = Term(ends=ahead(2))
+    assert len(await said_of(lab, 60, caplog)) == 2
+
+
+async def test_a_submit_asks_about_no_token_that_an_ask_may_use_up(caplog) -> None:
+    """One-time tokens of S3M; what was told of one before is used."""
+    lab = stands(StaticToken("t"), Terms(1))
+    assert not await said_of(lab, 7200, caplog)
+    assert lab.dialect.accounts.asked == 0
+    await lab.credential()
+    assert len(await said_of(lab, 7200, caplog)) == 1
+
+
+async def test_what_is_not_told_stops_nobody(caplog) -> None:
+    lab = stands(Client(), Terms(1))
+    lab.dialect.accounts.error = TransientError("away")
+    assert not await said_of(lab, 7200, caplog)
+    source = Source(1)
+    source.error = AuthError("gone")
+    assert not await said_of(stands(source, Accounts()), 7200, caplog)
+    assert not await said_of(Standing("lab"), 7200, caplog)
