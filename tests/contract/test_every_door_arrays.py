@@ -87,6 +87,17 @@ def test_an_array_is_one_job_that_ends_when_its_last_task_does(
         facility.jobs.tail(ref, index=2)
 
 
+@pytest.mark.parametrize("door", ["slurm"], indirect=True)
+def test_one_look_takes_no_array_for_over_of_which_a_task_is_forgotten(
+    place: LocalFacility, facility: Facility, key: JobKey
+) -> None:
+    ref = facility.jobs.submit(array("exit 0", "0-1"), key=key)
+    assert facility.jobs.wait(ref).succeeded
+    status = facility.jobs.status(replace(ref, array="0-2"))
+    assert (status.state, sorted(status.tasks)) == (JobState.MISSING, [0, 1])
+    assert "nothing is told, the first is 2" in (status.message or "")
+
+
 def test_the_whole_array_is_canceled(place: LocalFacility, facility: Facility, key: JobKey) -> None:
     ref = facility.jobs.submit(array("sleep 60", "0-3%2"), key=key)
     until = time.monotonic() + 60

@@ -29,6 +29,7 @@ from iri_common.model.ports import Token
 from iri_common.model.ref import JobRef
 from iri_common.model.spec import After, JobSpec
 from iri_common.model.submission import Submission
+from iri_common.policy.arrays import accounted
 from iri_common.policy.generation import GenerationStep, generation_step
 from iri_common.policy.outage import OnOutage
 
@@ -191,9 +192,10 @@ class JobService(JobAttaching):
         return known is not None and known.generation >= key.generation
 
     async def status(self, job: JobRef | str) -> JobStatus:
-        """Look at a job once; state ``missing`` if the facility does not know it."""
+        """Look at a job once; state ``missing`` if the facility does not know it, or not all of its tasks."""
         ref = self._ref(job)
-        return (await self.door.dialect.jobs.status(ref.resource_id, job_id_of(ref))).value
+        status = (await self.door.dialect.jobs.status(ref.resource_id, job_id_of(ref))).value
+        return status if ref.array is None else accounted(status, ref.array)
 
     async def wait(
         self,
