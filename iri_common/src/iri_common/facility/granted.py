@@ -95,7 +95,9 @@ class Gate:
             IriError: if they cannot be counted.
         """
         ask = _ask_of_job(submission, (submission.resource_id,))
-        facts = {"tag": submission.key.tag, "spec": _facts(submission)}
+        # With another ledger one key may be asked for at several machines, and each has its job then.
+        tag = f"{submission.key.tag} {self.whose.get('origin', '')}/{submission.resource_id}"
+        facts = {"tag": tag, "spec": _facts(submission)}
         entry = self._entry(ask, submission.key, facts)
         if self.grant.node_hours_a_day is not None:
             entry |= await self._reserved(entry, ask, submission.key)
