@@ -287,6 +287,25 @@ def test_a_change_of_size_is_refused_where_size_is_limited_and_others_are_not() 
         assert refusal(grant, Ask(Verb.SUBMIT, "jobs update", job=same)) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "harmless"),
+    [
+        ("home:eagle", True),
+        ("afterok:1,afterany:2", True),
+        ("two-words and more", True),
+        ("home,select=400", False),  # a list of PBS
+        ("a --nodes=400", False),
+        ("-N400", False),
+        ("a\n#PBS -l select=400", False),
+    ],
+)
+def test_a_harmless_attribute_carries_no_other_one(value, harmless) -> None:
+    spec = {"attributes": {"duration": 60, "custom_attributes": {"filesystems": value}}}
+    refused = refusal(Grant(nodes=1), Ask(Verb.SUBMIT, "jobs submit", job=job_ask(spec)))
+    assert (refused is None) is harmless
+    assert refused is None or repr(f"filesystems={value}") in refused.asked
+
+
 def test_the_paths_of_a_job_are_those_that_its_scheduler_opens() -> None:
     spec = {
         "directory": "/w",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from iri_common.model.grant import Grant, Verb, within
@@ -22,6 +23,8 @@ HARMLESS = frozenset(
         "wckey",
     }
 )
+# In a list of PBS, or unquoted in a script of the facility's own, a value may end and another word begin.
+_MORE = re.compile(r"[\x00-\x1f\x7f]|(?:^|\s)-|,[^,]*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,15 @@ def _path_refusal(prefixes: frozenset[str], paths: Iterable[str]) -> Refusal | N
         if not any(within(plain, prefix) for prefix in prefixes):
             return Refusal(f"the path {path!r}", f"below {_listed(prefixes)}")
     return None
+
+
+def unclear_words(custom: Mapping[str, str]) -> Iterator[str]:
+    """The custom attributes that may be more nodes, more time, another queue or account."""
+    for name, value in sorted(custom.items()):
+        if name not in HARMLESS:
+            yield name
+        elif _MORE.search(value):
+            yield f"{name}={value}"
 
 
 def plain_path(path: str) -> str | None:

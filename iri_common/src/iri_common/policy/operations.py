@@ -9,7 +9,7 @@ from typing import Any
 
 from iri_common.model.array import indices_of
 from iri_common.model.grant import Verb
-from iri_common.policy.grants import HARMLESS, Ask, JobAsk
+from iri_common.policy.grants import Ask, JobAsk, unclear_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def job_ask(spec: Mapping[str, Any], *, partly: bool = False) -> JobAsk:
     """What a spec in its wire form asks for; ``partly`` of changes to a job that is there."""
     attributes: Mapping[str, Any] = spec.get("attributes") or {}
     resources: Mapping[str, Any] = spec.get("resources") or {}
-    custom: Mapping[str, Any] = attributes.get("custom_attributes") or {}
+    custom: Mapping[str, str] = attributes.get("custom_attributes") or {}
     nodes, hours, unclear = _size(resources, attributes, partly)
     return JobAsk(
         nodes=nodes,
@@ -123,7 +123,7 @@ def job_ask(spec: Mapping[str, Any], *, partly: bool = False) -> JobAsk:
         account=attributes.get("account"),
         queue=attributes.get("queue_name"),
         partly=partly,
-        custom=tuple(sorted(set(custom) - HARMLESS)),
+        custom=tuple(unclear_words(custom)),
     )
 
 
