@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from iri_common.model.grant import Verb
 from iri_common.policy.grants import Ask, JobAsk, plain_path, refusal
 from iri_common.policy.operations import OPERATIONS, ask_of, job_ask, job_paths
 from iri_common.policy.spending import Fate, hours_spent, masked
+from iri_common.policy.telling import LONGEST, flat, told
 
 LOOKING = {"operations", "status", "accounts", "storage"}  # what no gate stands before
 FACTS = {"name", "grades"}
@@ -373,4 +376,20 @@ def test_a_text_is_masked_whatever_the_secrets_are(secrets, words) -> None:
     }
     text = masked("".join(part for pair in zip(words, secrets, strict=False) for part in pair), spec)
     left = text.replace("********", "\0")
-    assert not [each for each in secrets if each in left and each.strip("*\0")]
+    assert not [each for each in secrets if each in left and len(each.strip("*\0 ")) >= 4]
+
+
+@pytest.mark.parametrize("packed", [str, repr, json.dumps, flat])
+def test_arguments_are_masked_however_they_are_packed(packed: Callable[[str], str]) -> None:
+    script = "export  PW='hunter2 hunter3'\nrun \"it\""
+    text = masked(told(f"refused: {packed(script)}"), {"arguments": ["-c", script]})
+    assert "hunter" not in text
+    assert text.startswith("refused: ")
+
+
+@given(before=st.integers(LONGEST - 60, LONGEST))
+def test_an_argument_that_was_cut_is_masked_to_where_it_was_cut(before) -> None:
+    secret = "hunter2-" * 9
+    text = masked(f"refused: {told('x' * before + secret)}. Try again", {"arguments": ["huntsman", secret]})
+    assert "hunt" not in text
+    assert text.endswith("…. Try again")

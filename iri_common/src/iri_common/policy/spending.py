@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from iri_common.policy.asking import Sent
 from iri_common.policy.classify import Outcome
+from iri_common.policy.telling import Hiding
 
 DAY = 24 * 3600.0  # seconds that a node hour counts in a grant's hours of a day
 MASK = "********"
@@ -82,10 +83,8 @@ def fate_of_send(sent: Sent) -> Fate:
 
 def masked(text: str, spec: Mapping[str, Any]) -> str:
     """A text about a job without what its arguments and its environment say; a facility may repeat them."""
-    told = [*spec.get("arguments", ()), *spec.get("environment", {}).values()]
-    for each in sorted({each for each in told if len(each) >= SHORTEST}, key=len, reverse=True):
-        text = text.replace(each, MASK)
-    return text
+    sent: list[str] = [*spec.get("arguments", ()), *spec.get("environment", {}).values()]
+    return Hiding(dict.fromkeys(sent, MASK), shortest=SHORTEST).in_told(text)
 
 
 def acts(entries: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 
 MOST = 64 * 1024  # characters of a text that are looked at
 LONGEST = 600  # characters of one that is told
+CUT = "…"
 SHORTEST_SECRET = 6  # characters: a "1" or a "true" in the environment is none
 
 Hide = Callable[[str], str]
@@ -32,7 +33,7 @@ def flat(text: str) -> str:
 
 def cut(text: str) -> str:
     """Short enough for a message."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + CUT
 
 
 def told(text: str, hide: Hide = bounded) -> str:
@@ -49,6 +50,7 @@ class Hiding:
     """
 
     def __init__(self, secrets: Mapping[str, str], shortest: int = SHORTEST_SECRET) -> None:
+        self._shortest = shortest
         self._secrets = {secret: mark for secret, mark in secrets.items() if len(secret.strip()) >= shortest}
 
     @classmethod
@@ -64,6 +66,24 @@ class Hiding:
         if len(text) > MOST and self._marks:
             return begun[: -len(self._marks[0][0])]  # where it was cut, half of one may stand
         return begun
+
+    def in_told(self, text: str) -> str:
+        """A text that was made fit to be told: in one line, and half of one may stand where it was cut."""
+        marks = [(fit, mark) for spelled, mark in self._marks for fit in (spelled, flat(spelled))]
+        marks = [each for each in marks if len(each[0]) >= self._shortest]
+        for spelled, mark in marks:
+            text = text.replace(spelled, mark)
+        left, ellipsis, rest = text.rpartition(CUT)
+        ends = [(self._half(left, spelled), mark) for spelled, mark in marks if ellipsis]
+        at, mark = min(ends, default=(len(left), ""))
+        return left[:at] + (mark if at < len(left) else "") + ellipsis + rest
+
+    def _half(self, left: str, spelled: str) -> int:
+        """Where one begins that goes on after the end; that end itself if none does."""
+        at = left.find(begin := spelled[: self._shortest])
+        while at >= 0 and not spelled.startswith(left[at:]):
+            at = left.find(begin, at + 1)
+        return at if at >= 0 else len(left)
 
     @functools.cached_property
     def _marks(self) -> list[tuple[str, str]]:
