@@ -42,9 +42,13 @@ class ClientCredentials(EndpointSource):
             return named
         return f"{named} (…{hashlib.sha256(self._secret.encode()).hexdigest()[:8]})"
 
+    def proof(self) -> str:
+        """The secret."""
+        return self._secret if isinstance(self._secret, str) else self._secret()
+
     def ask(self, now: int) -> Ask:
         """Whose token is wanted, told in a header."""
-        secret = self._secret if isinstance(self._secret, str) else self._secret()
+        secret = self.proof()
         # RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
         pair = f"{quote(self._client_id, safe='')}:{quote(secret, safe='')}"
         basic = base64.b64encode(pair.encode()).decode()

@@ -39,6 +39,19 @@ class Ask:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What an endpoint gave.
+
+    Attributes:
+        token: The one that was asked for.
+        refresh_token: A secret with which the next one can be had, where there is one.
+    """
+
+    token: Token
+    refresh_token: str | None = field(default=None, repr=False)
+
+
 class EndpointSource(ABC):
     """Fetches each token from an endpoint.
 
@@ -79,8 +92,16 @@ class EndpointSource(ABC):
     def __reduce__(self) -> str:
         raise TypeError("a credential is not pickled: hand over the name of its source instead")
 
+    @abstractmethod
+    def proof(self) -> str:
+        """The secrets as they are now: whose are equal may share tokens. It blocks, and raises as ``ask``."""
+
     async def fetch(self, send: TokenExchange) -> Token:
-        """Ask the endpoint.
+        """Ask the endpoint; raises as ``granted``."""
+        return (await self.granted(send)).token
+
+    async def granted(self, send: TokenExchange) -> Granted:
+        """Ask the endpoint, for all that it gives.
 
         Raises:
             AuthError: if a secret cannot be read, or the endpoint refuses it.
@@ -95,12 +116,14 @@ class EndpointSource(ABC):
             reply = await send(request)
         except (NotSent, ReplyLost) as error:
             raise Unreachable(f"no answer from the token endpoint {self._token_url}: {error}") from None
-        return self._token(reply, ask, asked_at)
+        return self._granted(reply, ask, asked_at)
 
-    def _token(self, reply: WireReply, ask: Ask, asked_at: float) -> Token:
+    def _granted(self, reply: WireReply, ask: Ask, asked_at: float) -> Granted:
         answer, where = _answer(reply), self._token_url
         if reply.status == 200 and answer.get("access_token"):
-            return Token(str(answer["access_token"]), _end(asked_at, answer.get("expires_in")))
+            token = Token(str(answer["access_token"]), _end(asked_at, answer.get("expires_in")))
+            again = answer.get("refresh_token")
+            return Granted(token, again if isinstance(again, str) and again else None)
         if reply.status >= 500 or reply.status == 429:
             raise Unreachable(f"the token endpoint {where} answered HTTP {reply.status}; try later")
         reason = str(answer.get("error_description") or answer.get("error") or f"HTTP {reply.status}")

@@ -43,6 +43,10 @@ class PasswordGrant(EndpointSource):
         who = f"user {self._user} through client {self._client_id}"
         return self._named(who, self._password, self._secret)
 
+    def proof(self) -> str:
+        """The person's, and the application's."""
+        return "\0".join([self._password(), self._secret() if self._secret else ""])
+
     def ask(self, now: int) -> Ask:
         """Who they are, all in the form."""
         password = self._password()

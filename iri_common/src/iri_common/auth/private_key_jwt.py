@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable
@@ -51,6 +52,11 @@ class PrivateKeyJwt(EndpointSource):
             "make a new client (at NERSC: in Iris, Superfacility API Clients) and replace "
             f"{self._key.origin}; it is read again by itself",
         )
+
+    def proof(self) -> str:
+        """The client and its key."""
+        key = self._key.read()
+        return json.dumps([key.client_id, key.secret], sort_keys=True)
 
     def ask(self, now: int) -> Ask:
         """Who the client is, in words that only its key signs."""

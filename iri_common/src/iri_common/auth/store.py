@@ -100,16 +100,20 @@ class TokenStore:
         Raises:
             AuthError: if the file cannot be used, or is held by another process for too long.
         """
-        with self._locked():
-            tokens = self.read()
+        with self.locked() as tokens:
             before = dict(tokens)
             result = change(tokens)
             if tokens != before:
-                self._write({name: token.after(before.get(name)) for name, token in tokens.items()})
+                self.write({name: token.after(before.get(name)) for name, token in tokens.items()})
             return result
 
     @contextlib.contextmanager
-    def _locked(self) -> Generator[None]:
+    def locked(self) -> Generator[Tokens]:
+        """All there are, while nobody else changes them; what is to stay is written.
+
+        Raises:
+            AuthError: if the file cannot be used, or is held by another process for too long.
+        """
         # Beside the file, because that one is replaced. A lock belongs to this opening of it, so it also
         # keeps threads apart.
         try:
@@ -119,7 +123,7 @@ class TokenStore:
             raise self._unusable(error) from None
         try:
             self._take(descriptor)
-            yield
+            yield self.read()
         finally:
             # Said, and not left to the closing: a child that was forked meanwhile has it open, too.
             with contextlib.suppress(OSError):
@@ -142,7 +146,12 @@ class TokenStore:
             except OSError as error:
                 raise self._unusable(error) from None
 
-    def _write(self, tokens: Tokens) -> None:
+    def write(self, tokens: Tokens) -> None:
+        """Put them on the disk; for who has the lock.
+
+        Raises:
+            AuthError: if that cannot be; what was there before is there still.
+        """
         text = json.dumps({"tokens": {name: asdict(token) for name, token in tokens.items()}})
         try:
             write_private(self.path, text)

@@ -12,6 +12,7 @@ from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.client_key import KeyReader, key_from, key_from_file
 from iri_common.auth.password import PasswordGrant
 from iri_common.auth.private_key_jwt import NERSC_TOKEN_URL, PrivateKeyJwt
+from iri_common.auth.refresh import RefreshGrant, RefreshTokens
 from iri_common.auth.secret import SecretReader, secret_from_command, secret_from_env, secret_from_file
 from iri_common.auth.static import TokenReader, token_from
 from iri_common.model.errors import ProfileError, UsageError
@@ -68,12 +69,13 @@ class Secret(Words):
 
 
 class Client(Words):
-    """An OAuth2 client: with a secret, with a private key, or for a person with a password."""
+    """An OAuth2 client: with a secret, with a private key, or for a person with a login or a password."""
 
     id: str | None = None
     token_url: str | None = None
     secret: Secret | None = None
     key: Secret | None = None
+    refresh: Secret | None = None
     user: str | None = None
     password: Secret | None = None
     scope: str = ""
@@ -91,6 +93,7 @@ class Client(Words):
             self.id or "",
             secret=self.secret.secret() if self.secret else None,
             key=self.key.key(self.id) if self.key else None,
+            refresh=self.refresh.secret("refresh token") if self.refresh else None,
             user=self.user or "",
             password=self.password.secret("password") if self.password else None,
             scope=self.scope,
@@ -104,6 +107,7 @@ def client_tokens(
     token_url: str = "",
     secret: str = "",
     key: str = "",
+    refresh: str = "",
     user: str = "",
     password: str = "",
     scope: str = "",
@@ -116,6 +120,7 @@ def client_tokens(
         token_url: The token endpoint; with a key NERSC's if there is none.
         secret: Of the client.
         key: Its private one, as PEM or JWK.
+        refresh: The refresh token of a person's login; the ones that come after are kept on this machine.
         user: A person's name, where the endpoint allows it,
         password: and what belongs to it.
         scope: Blank-separated, where the endpoint wants any.
@@ -124,7 +129,7 @@ def client_tokens(
         UsageError: if these words make no client.
     """
     words = {"id": id, "token_url": token_url, "secret": secret, "key": key}
-    words |= {"user": user, "password": password}
+    words |= {"refresh": refresh, "user": user, "password": password}
     if problem := _problem_of({name for name, value in words.items() if value}):
         raise UsageError(f"the client of {origin} {problem}")
 
@@ -137,6 +142,7 @@ def client_tokens(
         id,
         secret=held(secret, "secret") if secret else None,
         key=key_from(held(key, "key"), id or None) if key else None,
+        refresh=held(refresh, "refresh token") if refresh else None,
         user=user,
         password=held(password, "password") if password else None,
         scope=scope,
@@ -149,8 +155,10 @@ def _problem_of(given: set[str]) -> str | None:
         return "user and password belong together"
     if "key" in given and given & {"secret", "password"}:
         return "has a key; no secret or password goes with it"
-    if not given & {"key", "secret", "password"}:
-        return "needs a secret, a key (a private one), or user and password"
+    if "refresh" in given and given & {"key", "password"}:
+        return "has a refresh token; no key or password goes with it"
+    if not given & {"key", "secret", "password", "refresh"}:
+        return "needs a secret, a key (a private one), a refresh token (refresh), or user and password"
     missing = [] if "key" in given else [name for name in ("token_url", "id") if name not in given]
     return f"needs {'an' if missing[0] == 'id' else 'a'} {missing[0]}" if missing else None
 
@@ -161,19 +169,22 @@ def _source(
     *,
     secret: SecretReader | None,
     key: KeyReader | None,
+    refresh: SecretReader | None,
     user: str,
     password: SecretReader | None,
     scope: str,
 ) -> TokenSource:
     if key is not None:
         return PrivateKeyJwt(token_url or NERSC_TOKEN_URL, key, scope)
+    if refresh is not None:
+        return RefreshTokens(RefreshGrant(token_url, id, refresh, secret, scope))
     if password is not None:
         return PasswordGrant(token_url, id, user, password, secret, scope)
     return ClientCredentials(token_url, id, secret or "", scope)
 
 
 _PLACES = ("", "_file", "_command")
-_SECRETS = ("client_secret", "client_key", "client_password")
+_SECRETS = ("client_secret", "client_key", "client_refresh", "client_password")
 _PLAIN = {"client_id": "id", "client_user": "user", "token_url": "token_url", "scope": "scope"}
 
 

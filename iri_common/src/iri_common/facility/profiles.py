@@ -23,6 +23,11 @@ id = "…"
 token_url = "https://…/token"
 secret = { env = "CSCS_SECRET" }
 
+[portal.client]           # for a person who logged in
+id = "…"
+token_url = "https://…/token"
+refresh = { file = "~/.config/iri/portal.refresh" }
+
 [esnet.client]            # for a person, where the endpoint allows it
 id = "…"
 token_url = "https://…/token"
@@ -31,8 +36,9 @@ password = { file = "~/.config/iri/esnet.password" }
 ```
 
 ``IRI_FACILITY_<NAME>_<SETTING>`` overrides one setting, or makes a profile where the file has none. A secret
-is in one variable (``_TOKEN``, ``_CLIENT_SECRET``, ``_CLIENT_KEY``, ``_CLIENT_PASSWORD``), or with ``_FILE``
-or ``_COMMAND`` behind that name in the file or from the command that it names; two of these are refused.
+is in one variable (``_TOKEN``, ``_CLIENT_SECRET``, ``_CLIENT_KEY``, ``_CLIENT_REFRESH``,
+``_CLIENT_PASSWORD``), or with ``_FILE`` or ``_COMMAND`` behind that name in the file or from the command
+that it names; two of these are refused.
 
 Globus: a facility's files as a collection shows them, and who speaks to Globus.
 

@@ -1,0 +1,107 @@
+"""Tokens that all processes of a user share: one of them asks, the others read what it got."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from iri_common.auth.endpoint import EndpointSource, Granted
+from iri_common.auth.keeper import AT_LEAST_AHEAD
+from iri_common.auth.store import StoredToken, Tokens, TokenStore
+from iri_common.model.credential import SourceFacts
+from iri_common.model.ports import Token, TokenExchange
+
+OnLoop = Callable[[Coroutine[Any, Any, Granted]], Granted]
+
+
+def shared_store(source: EndpointSource) -> TokenStore:
+    """Where the tokens of a source are kept: the same place for equal sources."""
+    return TokenStore("client", hashlib.sha256(source.identity.encode()).hexdigest()[:32])
+
+
+class SharedTokens:
+    """The tokens of a source, asked for by one process and thread at a time.
+
+    Args:
+        source: Asks for them.
+        store: Keeps them.
+        clock: Seconds since the epoch.
+    """
+
+    renewable = True
+
+    def __init__(
+        self, source: EndpointSource, store: TokenStore | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.source = source
+        self._store = store or shared_store(source)
+        self._clock = clock
+        self._given = ""
+
+    @property
+    def identity(self) -> str:
+        """That of the source."""
+        return self.source.identity
+
+    def facts(self) -> SourceFacts:
+        """Those of the source."""
+        return self.source.facts()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.identity})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a credential is not pickled: hand over the name of its source instead")
+
+    async def fetch(self, send: TokenExchange) -> Token:
+        """The token of all, or a new one for all.
+
+        Raises:
+            AuthError: if the tokens cannot be kept, or the source gives none.
+            Unreachable: if it cannot be asked now.
+        """
+        loop = asyncio.get_running_loop()
+
+        def on_loop(coroutine: Coroutine[Any, Any, Granted]) -> Granted:
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+        # A thread of its own: one that waits for the lock must not keep one of the loop's few from who has
+        # it. What it began it ends, also when the caller is cancelled or the program is about to end.
+        thread = ThreadPoolExecutor(1, thread_name_prefix="iri-tokens")
+        try:
+            token = await loop.run_in_executor(thread, self._shared, send, on_loop)
+        finally:
+            thread.shutdown(wait=False)
+        self._given = token.value
+        return token
+
+    def _shared(self, send: TokenExchange, on_loop: OnLoop) -> Token:
+        # By what it was had with: one variable can hold another client's secret in another shell.
+        name = hashlib.sha256(self.source.proof().encode()).hexdigest()[:32]
+        if token := self._counting(self._store.read().get(name)):
+            return token
+        with self._store.locked() as tokens:
+            if token := self._counting(tokens.get(name)):
+                return token  # another process was quicker
+            return self._renewed(tokens, name, send, on_loop)
+
+    def _counting(self, kept: StoredToken | None) -> Token | None:
+        # The one that was given is asked for again because it was refused, or is due to be renewed.
+        if kept is None or kept.access_token in {"", self._given}:
+            return None
+        life = kept.expires_at - float(kept.details.get("since", kept.expires_at))
+        if kept.expires_at - self._clock() <= min(AT_LEAST_AHEAD, life / 2):
+            return None
+        return Token(kept.access_token, kept.expires_at)
+
+    def _renewed(self, tokens: Tokens, name: str, send: TokenExchange, on_loop: OnLoop) -> Token:
+        since = self._clock()
+        token = on_loop(self.source.granted(send)).token
+        if token.expires_at is not None:  # else nobody could know how long to read it
+            tokens[name] = StoredToken(token.value, token.expires_at, details={"since": since})
+            self._store.write({each: kept for each, kept in tokens.items() if kept.expires_at > since})
+        return token

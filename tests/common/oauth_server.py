@@ -1,0 +1,147 @@
+"""A token endpoint that others wrote: Authlib's, whose refresh tokens rotate, and end if reused."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from authlib.integrations.flask_oauth2 import AuthorizationServer
+from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin, grants
+from flask import Flask, request
+from werkzeug.serving import make_server
+
+SECRET = "app-secret-Zq81vTnB"
+
+
+@dataclass
+class Issued(TokenMixin):
+    refresh_token: str
+    scope: str = "jobs"
+    used: bool = False
+
+    def check_client(self, client: Any) -> bool:
+        return True
+
+    def get_scope(self) -> str:
+        return self.scope
+
+
+class Client(ClientMixin):
+    client_id = "app"
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        return client_secret == SECRET
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        return method in {"client_secret_basic", "client_secret_post"}
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return True
+
+    def get_allowed_scope(self, scope: str) -> str:
+        return scope
+
+
+@dataclass
+class OAuthServer:
+    """What it gave and saw.
+
+    Attributes:
+        life: Seconds of an access token.
+        rotates: A refresh token is replaced when it is used.
+        begun: Requests that came, by grant.
+        answered: Those that got a token.
+        reused: Times that a used refresh token came again: the whole login ends.
+        hold: What comes waits for this before it is looked at,
+        keep: or before its answer leaves.
+    """
+
+    life: int = 3600
+    rotates: bool = True
+    begun: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    reused: int = 0
+    ended: bool = False
+    hold: threading.Event = field(default_factory=threading.Event)
+    keep: threading.Event = field(default_factory=threading.Event)
+    logins: dict[str, Issued] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        self.hold.set()
+        self.keep.set()
+
+    def login(self, refresh_token: str) -> str:
+        """A person logged in."""
+        self.logins[refresh_token] = Issued(refresh_token)
+        self.given.append(refresh_token)
+        return refresh_token
+
+    def noted(self, token: dict[str, Any], _: Any) -> None:
+        """A token was given."""
+        self.given += [token["access_token"], *filter(None, [token.get("refresh_token")])]
+        if "refresh_token" in token:
+            self.logins[token["refresh_token"]] = Issued(token["refresh_token"])
+
+
+def _grant(server: OAuthServer) -> type[grants.RefreshTokenGrant]:
+    class Refresh(grants.RefreshTokenGrant):
+        INCLUDE_NEW_REFRESH_TOKEN = server.rotates
+        TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+
+        def authenticate_refresh_token(self, refresh_token: str) -> Issued | None:
+            issued = server.logins.get(refresh_token)
+            if issued is not None and issued.used:
+                server.reused += 1
+                server.ended = True
+            return None if server.ended else issued
+
+        def authenticate_user(self, refresh_token: Issued) -> object:
+            return "alice"
+
+        def revoke_old_credential(self, refresh_token: Issued) -> None:
+            refresh_token.used = server.rotates
+
+    return Refresh
+
+
+@contextlib.contextmanager
+def oauth_server(**words: Any) -> Iterator[OAuthServer]:
+    """It listens on loopback until the end of the context."""
+    server, app = OAuthServer(**words), Flask("oauth")
+    kinds = ("refresh_token", "client_credentials")
+    app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
+    app.config["OAUTH2_TOKEN_EXPIRES_IN"] = dict.fromkeys(kinds, server.life)
+    oauth = AuthorizationServer(app, lambda _: Client(), server.noted)
+    oauth.register_grant(_grant(server))
+    oauth.register_grant(grants.ClientCredentialsGrant)
+
+    @app.post("/token")
+    def token() -> Any:
+        kind = request.form["grant_type"]
+        with server.lock:
+            server.begun[kind] += 1
+        server.hold.wait(30)
+        with server.lock:
+            reply = oauth.create_token_response()
+            server.answered[kind] += reply.status_code == 200
+        server.keep.wait(30)
+        return reply
+
+    with contextlib.ExitStack() as stack:
+        listening = make_server("127.0.0.1", 0, app, threaded=True)
+        serving = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
+        stack.callback(listening.server_close)
+        stack.callback(serving.join)
+        stack.callback(listening.shutdown)
+        stack.callback(server.keep.set)
+        stack.callback(server.hold.set)
+        serving.start()
+        server.url = f"http://127.0.0.1:{listening.port}/token"
+        yield server

@@ -1,0 +1,232 @@
+"""Refresh tokens that rotate, at Authlib's server: sent once each, whatever becomes of who sends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from oauth_server import SECRET, OAuthServer, oauth_server
+
+from iri_common.auth.refresh import RefreshGrant, RefreshTokens
+from iri_common.auth.secret import secret_from_file
+from iri_common.auth.store import TokenStore
+from iri_common.http.transport import HttpxTransport, WireSettings
+from iri_common.model.errors import AuthError, Unreachable
+from iri_common.model.ports import WireReply, WireRequest
+from iri_common.policy.classify import NotSent, ReplyLost
+
+FIRST = "first-refresh-token-Hk29dLwq"
+PROCESSES = 10
+ASKER = Path(__file__).with_name("oauth_asker.py")
+
+
+class Login:
+    """A person's login: a refresh token in a file, and a store of its own."""
+
+    def __init__(self, server: OAuthServer, folder: Path) -> None:
+        self.server, self.folder = server, folder
+        self.file = folder / "refresh.token"
+        self.put(server.login(FIRST))
+
+    def put(self, refresh_token: str) -> None:
+        self.file.touch(0o600)
+        self.file.write_text(refresh_token)
+
+    def source(self) -> RefreshTokens:
+        first = secret_from_file(self.file, "refresh token")
+        grant = RefreshGrant(self.server.url, "app", first, lambda: SECRET)
+        return RefreshTokens(grant, TokenStore("client", "test", directory=self.folder / "tokens"))
+
+    def process(self) -> subprocess.Popen[str]:
+        """One that asks for a token each time that a line comes."""
+        profile = f"""
+        [site]
+        url = "http://127.0.0.1:1/api/v2"
+        [site.client]
+        id = "app"
+        token_url = "{self.server.url}"
+        refresh = {{ file = "{self.file}" }}
+        secret = {{ env = "APP_SECRET" }}
+        """
+        (self.folder / "facilities.toml").write_text(profile)
+        env = {**os.environ, "APP_SECRET": SECRET, "XDG_STATE_HOME": str(self.folder)}
+        env["IRI_CONFIG"] = str(self.folder / "facilities.toml")
+        return subprocess.Popen(
+            [sys.executable, str(ASKER), "site"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+
+
+@pytest.fixture
+def login(tmp_path: Path) -> Iterator[Login]:
+    with oauth_server() as server:
+        yield Login(server, tmp_path)
+
+
+@contextlib.asynccontextmanager
+async def wire() -> AsyncIterator[HttpxTransport]:
+    transport = HttpxTransport(WireSettings(read_seconds=20.0))
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+async def fetched(source: RefreshTokens) -> str:
+    async with wire() as transport:
+        return (await source.fetch(transport.send)).value
+
+
+async def test_each_refresh_token_is_used_once(login: Login) -> None:
+    source = login.source()
+    tokens = [await fetched(source) for _ in range(4)]
+    assert len(set(tokens)) == 4, "a source is asked again when its token was refused or is due"
+    assert await fetched(login.source()) == tokens[-1], "whoever starts anew reads what counts"
+    assert (login.server.answered["refresh_token"], login.server.reused) == (4, 0)
+
+
+async def test_an_endpoint_that_leaves_the_refresh_token_as_it_is(tmp_path: Path) -> None:
+    with oauth_server(rotates=False) as server:
+        source = Login(server, tmp_path).source()
+        assert len({await fetched(source) for _ in range(3)}) == 3
+
+        async def lose(request: WireRequest) -> WireReply:
+            raise ReplyLost("gone")
+
+        with pytest.raises(Unreachable):
+            await source.fetch(lose)
+        await fetched(source)  # what never rotated may be sent again
+        assert server.reused == 0
+
+
+@pytest.mark.parametrize(
+    ("fate", "known"),
+    [
+        (NotSent("no route"), True),
+        (WireReply(429, {}, b""), True),
+        (WireReply(401, {}, b'{"error": "invalid_client"}'), True),
+        (WireReply(302, {}, b""), True),
+        (ReplyLost("gone"), False),
+        (WireReply(408, {}, b""), False),
+        (WireReply(500, {}, b""), False),
+        (WireReply(503, {}, b""), False),
+        (WireReply(200, {}, b'{"access_tok'), False),
+    ],
+)
+async def test_what_may_have_been_used_is_not_sent_again(login: Login, fate, known: bool) -> None:
+    async def fail(request: WireRequest) -> WireReply:
+        if isinstance(fate, Exception):
+            raise fate
+        return fate
+
+    source = login.source()
+    with pytest.raises((AuthError, Unreachable)):
+        await source.fetch(fail)
+    for each in (source, login.source()):
+        if known:
+            await fetched(each)
+        else:
+            with pytest.raises(AuthError, match=r"no reply came back.*log in again") as caught:
+                await fetched(each)
+            assert str(login.file) in str(caught.value)
+    assert login.server.reused == 0
+    assert login.server.begun["refresh_token"] == (1 if known else 0)
+
+
+async def test_a_new_login_mends_it_at_once(login: Login) -> None:
+    source = login.source()
+    login.server.ended = True
+    with pytest.raises(AuthError, match="log in again"):
+        await fetched(source)
+    login.server.ended = False
+    login.put(login.server.login("second-refresh-token"))
+    assert await fetched(source)
+
+
+async def test_a_caller_that_is_cancelled_loses_no_token(login: Login) -> None:
+    login.server.keep.clear()
+    source = login.source()
+    async with wire() as transport:
+        calling = asyncio.create_task(source.fetch(transport.send))
+        await asyncio.to_thread(until, lambda: login.server.answered["refresh_token"])
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        login.server.keep.set()
+        assert (await source.fetch(transport.send)).value
+    assert login.server.answered["refresh_token"] == 1
+
+
+def test_ten_processes_refresh_once_and_once_more_when_it_is_refused(login: Login) -> None:
+    server = login.server
+    with processes(login, PROCESSES) as running:
+        assert len(asked(running)) == 1, "all got the same token"
+        assert server.answered["refresh_token"] == 1
+        assert len(asked(running, "refused")) == 1
+        assert (server.begun["refresh_token"], server.reused) == (2, 0)
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["before-it-was-used", "after"])
+def test_a_kill_in_mid_refresh_is_told_and_nothing_sent_twice(login: Login, used: bool) -> None:
+    server, waiting = login.server, login.server.keep if used else login.server.hold
+    waiting.clear()
+    with processes(login, 1) as (first,), processes(login, 2) as others:
+        tell(first)
+        until(lambda: server.answered["refresh_token"] if used else server.begun["refresh_token"])
+        for each in others:
+            tell(each)
+        first.send_signal(signal.SIGKILL)
+        assert all("no reply came back" in heard(each) for each in others)
+        waiting.set()
+        assert (server.begun["refresh_token"], server.reused) == (1, 0)
+        login.put(server.login("second-refresh-token"))
+        assert len(asked(others)) == 1, "a new login mends it for all"
+        assert (server.begun["refresh_token"], server.reused) == (2, 0)
+
+
+def until(seen) -> None:
+    limit = time.monotonic() + 30
+    while not seen():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def processes(login: Login, number: int) -> Iterator[list[subprocess.Popen[str]]]:
+    running = [login.process() for _ in range(number)]
+    try:
+        assert all(heard(each) == "ready" for each in running)
+        yield running
+    finally:
+        for each in running:
+            each.kill()
+            each.communicate()
+
+
+def tell(process: subprocess.Popen[str], line: str = "") -> None:
+    assert process.stdin is not None
+    print(line, file=process.stdin, flush=True)
+
+
+def heard(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def asked(running: list[subprocess.Popen[str]], line: str = "") -> set[str]:
+    """What all calls of all processes got."""
+    for each in running:
+        tell(each, line)
+    return {token for each in running for token in json.loads(heard(each))}
