@@ -220,6 +220,11 @@ def test_a_task_that_is_over_is_told_in_our_words() -> None:
     failed = task_of("t", {**done, "status": "failed", "exception": "Traceback"})
     assert (failed.state, failed.trouble, failed.ok) == (ComputeState.FAILED, "Traceback", False)
     assert task_of("t", {**done, "status": "failed", "result": "words"}).trouble == "words"
+    odd = task_of("t", {**done, "result": '11\n{"iri": 1}'})  # whoever waits for others hears nothing of it
+    assert (odd.state, odd.trouble) == (
+        ComputeState.FAILED,
+        "a task returned something in our name that is not ours",
+    )
     gone = task_of("t", {**done, "reason": "too late"})
     assert (gone.state, gone.trouble, gone.ok) == (ComputeState.DROPPED, "too late", False)
 

@@ -161,6 +161,8 @@ def _finished(task: ComputeTask, result: str) -> ComputeTask:
         reply = told(formats.result(result))
     except formats.NotPlain:
         return replace(task, packed=result)
+    except ReplyError as error:  # of this task alone: others are told of in the same answer
+        return replace(task, state=ComputeState.FAILED, trouble=error.message)
     return replace(task, shell=reply.shell, returned=reply.value, double_of=reply.double_of)
 
 
