@@ -366,7 +366,9 @@ def test_the_hours_of_a_day_by_ask(entries, spent) -> None:
 
 
 @given(
-    secrets=st.lists(st.text(min_size=4, max_size=12), min_size=1, max_size=4),
+    secrets=st.lists(
+        st.text(max_size=12).filter(lambda text: len(text.strip()) >= 4), min_size=1, max_size=4
+    ),
     words=st.lists(st.text(max_size=5), min_size=5, max_size=5),
 )
 def test_a_text_is_masked_whatever_the_secrets_are(secrets, words) -> None:
@@ -376,7 +378,7 @@ def test_a_text_is_masked_whatever_the_secrets_are(secrets, words) -> None:
     }
     text = masked("".join(part for pair in zip(words, secrets, strict=False) for part in pair), spec)
     left = text.replace("********", "\0")
-    assert not [each for each in secrets if each in left and len(each.strip("*\0 ")) >= 4]
+    assert not [each for each in secrets if each in left and each.strip("*\0")]
 
 
 @pytest.mark.parametrize("packed", [str, repr, json.dumps, flat])
