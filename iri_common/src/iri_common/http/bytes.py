@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from typing import Any, cast
@@ -21,6 +22,8 @@ from iri_common.policy.classify import NotSent, ReplyLost
 PIECE = 1024 * 1024
 WORTH_A_CONNECTION = 256 * PIECE  # what is left of a body, for which it is read past httpcore
 LONGEST_ANSWER = 64 * 1024  # bytes of a reply that is read for its words
+
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})(?:/|$)", re.IGNORECASE)
 
 
 class HttpBytes:
@@ -205,11 +208,8 @@ async def _exactly(pieces: AsyncIterator[bytes], size: int) -> AsyncIterator[byt
 
 def _is_of(content_range: str, start: int, end: int | None) -> bool:
     # "bytes 5-9/100": a file that ends before the end that was asked for gives less.
-    unit, _, rest = content_range.partition(" ")
-    first, _, last = rest.partition("/")[0].partition("-")
-    if unit.lower() != "bytes" or not (first.isdigit() and last.isdigit()):
-        return False
-    return int(first) == start and (end is None or int(last) < end)
+    given = _RANGE.match(content_range)
+    return given is not None and int(given[1]) == start and (end is None or int(given[2]) < end)
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
