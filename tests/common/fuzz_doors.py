@@ -265,6 +265,7 @@ def arguments(door: FuzzDoor, function: Any, dice: random.Random) -> dict[str, A
         "lease_id": LEASE,
         "intent_id": "i",
         "intent": PathIntent((PathEnd("urn:a"), PathEnd("urn:b")), mbps=1),
+        "client_id": "client-7",
     }
     if door.pending.task_id != "7":
         known["task_id"] = door.pending.task_id
