@@ -264,6 +264,15 @@ def test_where_output_lands(directory: str | None, path: str | None, lands: str 
     assert spec.output_path("stdout") == spec.output_path("stderr") == lands
 
 
+def test_what_no_job_can_be_is_named_in_words() -> None:
+    with pytest.raises(UsageError, match=r"ok\.0: 'ok:7' is neither the id of a job nor a reference"):
+        JobAttributes(after={"ok": ["ok:7"]})
+    for job in ("7", "42[].pbs01", "iri+job://host/iri/m/a.1"):
+        assert JobAttributes(after={"any": [job]}).after is not None
+    with pytest.raises(UsageError, match="valid string"):
+        JobAttributes(after={"ok": [7]})
+
+
 def test_mounts_keep_their_order() -> None:
     mounts = [{"source": "/a", "target": "/b"}, VolumeMount(source="/c", target="/d", read_only=False)]
     spec = JobSpec.of({"executable": "x", "container": {"image": "i", "volume_mounts": mounts}})

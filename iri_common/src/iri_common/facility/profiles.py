@@ -83,6 +83,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from iri_common.apis.globus import LOGIN, GlobusCredential
 from iri_common.facility.collections import GlobusSettings
@@ -96,6 +97,7 @@ from iri_common.policy.places import place
 PREFIX = "IRI_FACILITY_"
 GLOBUS_PREFIX = "IRI_GLOBUS_"
 GLOBUS = "globus"  # the section that is no facility
+_UNKNOWN = "extra_forbidden"  # pydantic's word for a setting that there is not
 
 
 class _GlobusClient(Words):
@@ -292,8 +294,14 @@ def _parsed(name: str, words: dict[str, Any]) -> _Profile:
 def _problems(error: ValidationError, words: type[Words]) -> str:
     # include_input=False: a token written into the file by mistake must not come out in a log.
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in problems]
+    lines = [f"{'.'.join(str(part) for part in each['loc'])}: {_problem(each)}" for each in problems]
+    if all(each["type"] != _UNKNOWN for each in problems):
+        return "; ".join(lines)
     return f"{'; '.join(lines)} (settings: {', '.join(words.model_fields)})"
+
+
+def _problem(told: ErrorDetails) -> str:
+    return "no such setting" if told["type"] == _UNKNOWN else told["msg"].removeprefix("Value error, ")
 
 
 def _no_such(name: str) -> str:

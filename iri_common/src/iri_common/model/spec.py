@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self, cast
 
@@ -44,10 +45,14 @@ def _named(value: object) -> object:
     return tuple(str(each) if isinstance(each, JobRef) else each for each in cast("Sequence[Any]", value))
 
 
+def _job_id(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._\[\]-]*|iri\+job://\S+", value):
+        raise ValueError(f"{value!r} is neither the id of a job nor a reference (iri+job://…)")
+    return value
+
+
 ArrayText = Annotated[str, StringConstraints(strict=True), AfterValidator(array_text)]
-JobId = Annotated[
-    str, StringConstraints(strict=True, pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9._\[\]-]*|iri\+job://\S+)$")
-]
+JobId = Annotated[str, StringConstraints(strict=True), AfterValidator(_job_id)]
 JobIds = Annotated[tuple[JobId, ...], BeforeValidator(_named), Field(strict=True)]
 
 
