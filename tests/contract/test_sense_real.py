@@ -101,7 +101,7 @@ def test_a_lease_from_its_beginning_to_its_end(place, net, relay, wanted, key) -
     assert set(states[:-1]) <= {LeaseState.PENDING}
     assert net.networks.verify(path).whole
     assert net.networks.provision(wanted, key=key).ref == path.ref
-    with pytest.raises(SpecChanged):
+    with pytest.raises(SpecChanged, match="used for something else"):
         net.networks.provision(intent(place.sense_ports, mbps=7), key=key)
     with pytest.raises(Conflict, match="cancel it"):
         net.networks.delete(path)

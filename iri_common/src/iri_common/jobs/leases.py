@@ -87,7 +87,7 @@ class Leases:
                 record, fresh = await self._begun(intent, key, owner, search=search)
             if record.spec_digest != intent.digest:
                 raise SpecChanged(
-                    f"the key {key} was used for another path ({record.ref}); give that back first, or "
+                    f"the key {key} was used for something else ({record.ref}); give that back first, or "
                     "ask for the key's next generation",
                     facility=self.label,
                 )
