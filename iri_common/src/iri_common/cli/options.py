@@ -78,7 +78,11 @@ class DoorWords:
     ] = None
     dialect: Annotated[
         str | None,
-        _where(metavar="API", help="With --url: iri, superfacility, firecrest or slurm.", show_default="iri"),
+        _where(
+            metavar="API",
+            help="With --url: iri, superfacility, firecrest, slurm or sense.",
+            show_default="iri",
+        ),
     ] = None
     token_env: Annotated[
         str | None, _where(metavar="NAME", help="With --url: the variable that holds the token.")
