@@ -39,6 +39,7 @@ from iri_common import (
 from iri_common.apis.globus.credentials import given_token
 from iri_common.apis.globus.login import Login
 from iri_common.apis.globus.rules import Needs, compute_scopes, transfer_scope
+from iri_common.jobside.calls import REMOTE
 from iri_common.policy.retry import Limits
 from iri_local_facility import LocalFacility
 
@@ -132,6 +133,25 @@ def test_a_double_is_followed_to_the_task_that_works(world: World) -> None:
     assert task.shell is not None
     assert (task.task_id, task.shell.stdout, world.marks()) == (first, "done\n", 1)
     assert other.run(ShellCall(words), key=KEY).task_id == first
+
+
+def test_what_a_task_did_whose_id_is_not_told_is_told_after_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = REMOTE.replace('os.environ.get("GC_TASK_UUID")', "None")  # as at an old endpoint
+    monkeypatch.setattr("iri_common.apis.globus.compute.REMOTE", old)
+    words = f"printf x >> {world.log}; while [ ! -e {world.state}/go ]; do sleep 0.05; done; echo done"
+    call = ShellCall(words)
+    other, compute = world.compute(ledger=FileLedger(world.state / "other")), world.compute()
+    first = other.start(call, key=KEY)
+    asyncio.run(until(lambda: world.marks() == 1))
+    with pytest.raises(ComputeFailed, match="does not tell which: its result is told to whoever asks"):
+        compute.run(call, key=KEY)
+    (world.state / "go").touch()
+    other.wait(first)
+    shell = compute.run(call, key=KEY).shell
+    assert shell is not None
+    assert (shell.stdout, world.marks()) == ("done\n", 1)
 
 
 KILLED = """

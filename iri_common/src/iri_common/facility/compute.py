@@ -128,7 +128,8 @@ class ComputeService:
     ) -> ComputeTask:
         """Have something run as :meth:`start` does, and wait until it has done what was asked.
 
-        A result that Globus has dropped is asked for at the endpoint, which keeps those of plain data.
+        A result that Globus has dropped, or has under an id that nobody tells, is asked for at the endpoint,
+        which keeps those of plain data.
 
         Raises:
             ComputeFailed: if it does not: the function raised, the command ended with another code than 0.
@@ -137,7 +138,8 @@ class ComputeService:
         key = key or JobKey.random()
         task_id = await self.start(call, key=key, queue=queue)
         task = await self.wait(task_id, timeout=timeout, on_change=on_change)
-        if task.state is ComputeState.DROPPED and (again := await self._starter.recall(key, call)):
+        elsewhere = task.state is ComputeState.DROPPED or task.double_of == ""
+        if elsewhere and (again := await self._starter.recall(key, call)):
             left = await self.wait(again, timeout=timeout)
             told = left.state is ComputeState.SUCCEEDED and left.double_of is None
             task = replace(left, task_id=task.task_id) if told else task
