@@ -105,6 +105,12 @@ def test_since_when_and_until_when() -> None:
     assert state(FILE, REFUSED).why == "its words"
 
 
+def test_where_nobody_can_be_asked_there_is_nothing_to_do() -> None:
+    told = judge(CredentialFacts(FILE, words="it never tells", silent=True), NOW)
+    assert (told.state, told.why, told.mend) == (S.UNKNOWN, "it never tells", "")
+    assert judge(CredentialFacts(FILE, Term(ends=PAST), silent=True), NOW).mend == FILE.mend
+
+
 def test_what_it_outlives() -> None:
     assert Credential(S.OK, "t", until=LATER).outlives(LATER)
     assert not Credential(S.OK, "t", until=LATER).outlives(LATER + SECOND)
@@ -164,6 +170,8 @@ def jwt(**claims: object) -> str:
         (jwt(), Term()),
         (jwt(exp=NOW.timestamp()), Term(ends=NOW)),
         (jwt(nbf=NOW.timestamp(), exp=LATER.timestamp()), Term(NOW, LATER)),
+        (jwt(iat=JUST.timestamp(), nbf=NOW.timestamp()), Term(NOW)),
+        (jwt(iat=NOW.timestamp(), nbf=NOW.timestamp(), exp=LATER.timestamp()), Term(ends=LATER)),
         (jwt(nbf="soon", exp=True), Term()),
         (jwt(nbf=-(10**30), exp=10**30), Term()),
         (jwt(exp=float("nan")), Term()),

@@ -35,9 +35,14 @@ def end_of(token: str, now: float) -> float | None:
 
 
 def term_of(token: str) -> Term:
-    """From when to when it counts, as it tells, whether that is over or not."""
+    """From when to when it counts, as it tells, whether that is over or not.
+
+    Most begin when they are made, and say so; that is no delay, and explains no refusal.
+    """
     claims = claims_of(token)
-    return Term(moment_of(claims.get("nbf")), moment_of(claims.get("exp")))
+    begins, made = moment_of(claims.get("nbf")), moment_of(claims.get("iat"))
+    delayed = begins is not None and (made is None or begins > made)
+    return Term(begins if delayed else None, moment_of(claims.get("exp")))
 
 
 def moment_of(seconds: object) -> datetime | None:

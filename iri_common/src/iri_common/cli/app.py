@@ -240,6 +240,23 @@ def facilities(
 
 
 @app.command(cls=ReadableCommand, rich_help_panel=_look)
+def whoami(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FACILITY]…", help="Profiles to ask; all of them by default.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show in whose name each profile acts, how its credential stands, and what mends it."""
+    from iri_common.cli.whoami import whoami as do_whoami
+
+    screen = Screen(as_json)
+    ended(screen, lambda: do_whoami(screen, names or ()))
+
+
+@app.command(cls=ReadableCommand, rich_help_panel=_look)
 def select(
     names: Annotated[
         list[str] | None,

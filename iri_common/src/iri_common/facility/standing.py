@@ -8,9 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from iri_common.apis.globus import GlobusCredential
 from iri_common.auth.claims import moment_of, term_of
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
+from iri_common.facility.collections import open_globus
 from iri_common.model.credential import (
     Credential,
     CredentialFacts,
@@ -112,7 +114,7 @@ class Standing:
 
     async def _facts(self, source: TokenSource, tokens: TokenKeeper, dialect: Dialect) -> CredentialFacts:
         known, term = facts_of(source), Term()
-        accepted, words = None, ""
+        accepted, words, silent = None, "", False
         try:
             token = await tokens.token()
             term = _term(token)
@@ -120,12 +122,12 @@ class Standing:
         except (AuthError, PermissionDenied) as error:
             accepted, words = False, str(error)
         except NotOffered:
-            words = "this API judges no token before it is used"
+            words, silent = "this API judges no token before it is used", True
         except IriError as error:
             words = str(error)
         else:
             accepted = True
-        return CredentialFacts(known, term, self._lasting, accepted, words)
+        return CredentialFacts(known, term, self._lasting, accepted, words, silent)
 
     async def _judged(self, dialect: Dialect) -> None:
         accounts = dialect.accounts
@@ -134,6 +136,20 @@ class Standing:
             self._asked_at = time.monotonic()
         else:
             await accounts.check_token()
+
+
+async def at_globus(credential: GlobusCredential) -> Credential:
+    """What a credential is worth at Globus, by one request; only on the I/O loop."""
+    accepted, words = None, ""
+    try:
+        await open_globus(credential).dialect.client.check()
+    except (AuthError, PermissionDenied) as error:
+        accepted, words = False, str(error)
+    except IriError as error:
+        words = str(error)
+    else:
+        accepted = True
+    return judge(CredentialFacts(credential.facts(), accepted=accepted, words=words), datetime.now(UTC))
 
 
 def facts_of(source: TokenSource) -> SourceFacts:

@@ -64,6 +64,7 @@ class CredentialFacts:
         lasting: The term of what a person made, as the facility tells: of a client, of a project's token.
         accepted: What the facility says of the token; None if it could not be asked.
         words: Those of its refusal, or why it could not be asked.
+        silent: It has no answer to that, and never will.
     """
 
     source: SourceFacts
@@ -71,6 +72,7 @@ class CredentialFacts:
     lasting: Term = field(default_factory=Term)
     accepted: bool | None = None
     words: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

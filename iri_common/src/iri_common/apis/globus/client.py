@@ -217,11 +217,7 @@ class GlobusClient:
     @property
     def remedy(self) -> str:
         """What to do about a credential that is refused."""
-        return {
-            "client": "check its id and secret at app.globus.org/settings/developers",
-            "login": f"run: {self.credential.login}",
-            "token": "get a new one and put it where the configuration points",
-        }[self.credential.mode]
+        return self.credential.facts().mend
 
     async def check(self) -> None:
         """One request that needs the credential.

@@ -9,6 +9,7 @@ from typing import Literal
 
 from iri_common.apis.globus.rules import LOGIN, Needs
 from iri_common.auth.static import TokenReader
+from iri_common.model.credential import Renewal, SourceFacts
 from iri_common.model.errors import UsageError
 
 
@@ -55,6 +56,17 @@ class GlobusCredential:
     def mendable(self) -> bool:
         """Whether it can become another one while this process lives: by a login, or another secret."""
         return self.token is None or self.token.mendable
+
+    def facts(self) -> SourceFacts:
+        """How its next token comes about, and what a person does when none comes."""
+        if self.token is not None:
+            told = self.token.facts()
+            return SourceFacts(self.identity, told.renewal, told.mend)
+        mends = {
+            "client": "check its id and secret at app.globus.org/settings/developers",
+            "login": f"run: {self.login}",
+        }
+        return SourceFacts(self.identity, Renewal.ITSELF, mends[self.mode])
 
     def remedy(self, needs: Needs) -> str:
         """What a person does where Globus Auth wants more than it brings."""

@@ -1,0 +1,224 @@
+"""The state of a credential before every API, with tokens of seconds, revoked and delayed ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_shell import Shell
+from doors import DOORS, Door
+
+from iri_common import CredentialState, Facility
+from iri_common.auth.client_key import key_from_file
+from iri_common.auth.private_key_jwt import PrivateKeyJwt
+from iri_common.auth.static import token_from_file
+from iri_local_facility import LocalFacility
+
+pytestmark = pytest.mark.timeout(90)
+
+S = CredentialState
+REVOCABLE = ["iri-v2", "iri-v1", "firecrest", "slurm", "s3m"]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalFacility]:
+    words = {name: value for each in DOORS.values() for name, value in each.start.items()}
+    with LocalFacility(nodes=2, **words) as facility:
+        yield facility
+
+
+def with_file(door: Door, place: LocalFacility, folder: Path) -> tuple[Facility, Path, str]:
+    """The door with its token in a file that can be replaced."""
+    file = folder / "token"
+    token = str(dict(door.words(place))["token"])
+    file.touch(mode=0o600)
+    file.write_text(token)
+    return door.open(place, folder, token=token_from_file(file)), file, token
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_good_credential_works_before_every_api(place: LocalFacility, name: str, tmp_path: Path) -> None:
+    facility = DOORS[name].open(place, tmp_path)
+    told = facility.accounts.credential()
+    assert told.state is (S.RENEWABLE if name == "superfacility" else S.OK)
+    assert not told.mend
+    assert (told.until is not None) is (name in {"superfacility", "slurm", "slurm-v38", "s3m"})
+
+
+def test_it_costs_one_request(place: LocalFacility, tmp_path: Path) -> None:
+    for name in ("iri-v2", "iri-v1", "firecrest", "s3m"):
+        facility = DOORS[name].open(place, tmp_path / name)
+        place.reset_requests()
+        facility.accounts.credential()
+        assert len(place.requests()) == 1, name
+
+
+@pytest.mark.parametrize("name", REVOCABLE)
+def test_a_revoked_token_needs_a_person_until_its_file_is_replaced(
+    place: LocalFacility, name: str, tmp_path: Path
+) -> None:
+    door = DOORS[name]
+    token = dict(door.words(place))["token"]
+    if name == "slurm":  # the one of the module stays
+        token = place.new_slurm_token()
+    facility, file, _ = with_file(door, place, tmp_path)
+    file.write_text(token)
+    assert facility.accounts.credential().state is S.OK
+    assert place.revoke(token)
+    told = facility.accounts.credential()
+    assert told.state is S.NEEDS_PERSON
+    assert str(file) in told.mend
+    file.write_text(str(dict(door.words(place))["token"]))
+    assert facility.accounts.credential().state is S.OK
+
+
+def test_a_token_of_seconds_that_tells_its_end_expires(place: LocalFacility, tmp_path: Path) -> None:
+    token = place.new_slurm_token(lifetime=2)
+    facility = DOORS["slurm"].open(place, tmp_path, token=token)
+    told = facility.accounts.credential()
+    assert told.state is S.OK
+    assert told.until is not None
+    while time.time() < told.until.timestamp() + 1.1:  # Slurm counts whole seconds
+        time.sleep(0.1)
+    after = facility.accounts.credential()
+    assert after.state is S.EXPIRED
+    assert after.since == told.until
+    assert "start again" in after.mend
+
+
+def test_s3m_tells_the_end_of_a_token_that_does_not_and_it_is_remembered(
+    place: LocalFacility, tmp_path: Path
+) -> None:
+    facility = DOORS["s3m"].open(place, tmp_path, token=place.new_s3m_token("beamline", lifetime=2))
+    told = facility.accounts.credential()
+    assert told.state is S.OK
+    assert told.until is not None
+    while time.time() < told.until.timestamp() + 0.1:
+        time.sleep(0.1)
+    assert facility.accounts.credential().state is S.EXPIRED
+
+
+def test_a_token_with_a_delayed_start_is_not_yet_valid(place: LocalFacility, tmp_path: Path) -> None:
+    token = place.new_s3m_token("beamline", starts_in=3600)
+    told = DOORS["s3m"].open(place, tmp_path, token=token).accounts.credential()
+    assert told.state is S.NOT_YET_VALID
+    assert told.until is not None
+    assert 3500 < told.until.timestamp() - time.time() < 3700
+
+
+def test_a_client_that_dies_is_mended_by_another_ones_key(place: LocalFacility, tmp_path: Path) -> None:
+    file = tmp_path / "client.pem"
+    file.touch(mode=0o600)
+    file.write_text(place.new_superfacility_key(lifetime=0.0).read_text())
+    source = PrivateKeyJwt(place.superfacility_token_url, key_from_file(file))
+    facility = DOORS["superfacility"].open(place, tmp_path, token=source)
+    dead = facility.accounts.credential()
+    assert dead.state is S.NEEDS_PERSON, "a dead client cannot ask when it died"
+    assert str(file) in dead.mend
+    file.write_text(place.new_superfacility_key(lifetime=3600).read_text())
+    told = facility.accounts.credential()
+    assert told.state is S.RENEWABLE
+    assert told.until is not None
+    assert told.until.timestamp() - time.time() <= 3600
+
+
+def test_in_whose_name_jobs_run(place: LocalFacility, tmp_path: Path) -> None:
+    told = {
+        name: DOORS[name].open(place, tmp_path / name).accounts.principal()
+        for name in ("iri-v2", "superfacility", "firecrest", "slurm", "s3m")
+    }
+    own = told.pop("s3m")
+    assert (own.name, own.owner) == ("project BEAMLINE", "beamline_auser")
+    assert "group access" in own.why
+    assert all(each.owner == each.name == place.user and not each.why for each in told.values())
+
+
+# ------------------------------------------------------------------------------------------------ iri whoami
+
+
+@pytest.fixture
+def iri(
+    place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    """With the profiles v2, s3m and sf."""
+    for name in [each for each in os.environ if each.startswith("IRI_")]:
+        monkeypatch.delenv(name)
+    variables = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    for profile, door in (("V2", "iri-v2"), ("S3M", "s3m"), ("SF", "superfacility")):
+        told = DOORS[door].variables(place, tmp_path)
+        variables |= {
+            each.replace("_PLACE_", f"_{profile}_"): value
+            for each, value in told.items()
+            if each.startswith("IRI_FACILITY_")
+        }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return Shell(variables, capsys)
+
+
+def test_whoami_tells_of_all_profiles(iri: Shell, place: LocalFacility) -> None:
+    said = iri("whoami", "--json")
+    assert said.code == 0, said.out
+    told = {each["name"]: each for each in said.document["profiles"]}
+    assert {name: each["state"] for name, each in told.items()} == {
+        "s3m": "ok", "sf": "renewable", "v2": "ok",
+    }  # fmt: skip
+    assert told["s3m"]["owner"] == "beamline_auser"
+    assert told["v2"]["principal"] == place.user
+    assert told["sf"]["unattended"].startswith("until ")
+    words = iri("whoami")
+    assert "jobs and their files belong to beamline_auser" in words.out
+    assert "unattended as long as it counts; its end is not told" in words.out
+    assert place.token not in words.out + words.err + said.out + json.dumps(told)
+
+
+def test_whoami_tells_what_mends_and_exits_for_a_person(iri: Shell, monkeypatch, place) -> None:
+    token = place.new_token()
+    # A variable of its own: doors are shared in a process by what their tokens are read from.
+    monkeypatch.setenv("IRI_FACILITY_OLD_URL", place.base_url)
+    monkeypatch.setenv("IRI_FACILITY_OLD_TOKEN", token)
+    assert place.revoke(token)
+    said = iri("whoami")
+    assert said.code == 8
+    assert "needs a person" in said.out
+    assert "-> get a new token, put it into the environment variable IRI_FACILITY_OLD_TOKEN" in said.out
+    assert iri("whoami", "s3m").code == 0, "one that is not asked about does not count"
+    monkeypatch.delenv("IRI_FACILITY_OLD_TOKEN")
+    assert iri("whoami", "old", "--json").document["profiles"][0]["why"].startswith("none is configured")
+
+
+def test_whoami_tells_of_a_profile_that_cannot_be_used_beside_the_others(iri: Shell, monkeypatch) -> None:
+    monkeypatch.setenv("IRI_FACILITY_ODD_URL", "ftp://nowhere")
+    monkeypatch.setenv("IRI_FACILITY_GONE_URL", "http://127.0.0.1:9/api/v2")
+    monkeypatch.setenv("IRI_FACILITY_GONE_TOKEN", "x")
+    monkeypatch.setattr("iri_common.cli.whoami.PATIENCE", 2.0)
+    told = iri("whoami", "--json", "odd", "gone", "s3m")
+    assert [each["exit"] for each in told.document["profiles"]] == [2, 12, 0]
+    assert told.code == 2
+    assert "ftp://nowhere" in told.document["profiles"][0]["error"]
+    assert iri("whoami", "nobody").code == 2
+
+
+def test_whoami_tells_of_globus_beside_the_facilities(iri: Shell, monkeypatch, place) -> None:
+    for name, value in place.globus_env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("IRI_GLOBUS_CLIENT_ID", place.globus_native_client_id)
+    said = iri("whoami", "globus")
+    assert said.code == 8
+    assert "-> run: iri globus login" in said.out
+    assert [each["name"] for each in iri("whoami", "--json").document["profiles"]] == [
+        "s3m", "sf", "v2", "globus",
+    ]  # fmt: skip
+
+
+def test_whoami_without_a_profile_says_how_to_make_one(monkeypatch, tmp_path: Path, capsys) -> None:
+    for name in [each for each in os.environ if each.startswith("IRI_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    said = Shell({}, capsys)("whoami")
+    assert said.code == 2
+    assert "iri doctor" in said.err
