@@ -290,6 +290,13 @@ async def test_firecrest_shows_tasks_twice() -> None:
     assert sorted(each.job_id for each in listed) == ["5", "7"]
 
 
+async def test_firecrest_hides_no_job_whose_name_is_not_told_yet() -> None:
+    rows = [firecrest_world.job(each, "PENDING", name="allocation") for each in ("7_[0-2]", "9")]
+    door = firecrest_world.door({"/jobs": firecrest_world.jobs(*rows)})
+    listed = (await door.jobs.list("alps", offset=0, limit=9, historical=False, names=True)).value
+    assert [(each.job_id, each.name) for each in listed] == [("9", None), ("7", None)]
+
+
 # ------------------------------------------------------------------------------------------ journals
 
 

@@ -215,14 +215,14 @@ def _own(rows: Sequence[JobReply]) -> Sequence[JobReply]:
     """Without the rows that show a task of an array once more, as a job by a number of its own.
 
     Such a row has the array's name and no earlier number. The double of an array may be among them, which its
-    guard ends.
+    guard ends. What has no name yet may be anybody's.
     """
-    first: dict[str | None, int] = {}
+    first: dict[str, int] = {}
     for row in rows:
         array, index, several = parted(row.job_id)
-        if index is not None or several is not None:
-            first[row.name] = min(int(array), first.get(row.name, int(array)))
-    return [row for row in rows if not _again(row, first.get(row.name))]
+        if (name := _name(row)) and (index is not None or several is not None):
+            first[name] = min(int(array), first.get(name, int(array)))
+    return [row for row in rows if not _again(row, first.get(_name(row) or ""))]
 
 
 def _again(row: JobReply, array: int | None) -> bool:
