@@ -191,6 +191,8 @@ def test_the_end_of_a_flow_has_its_code(iri: Shell, world: World, tmp_path: Path
     assert iri("flow", "release", run).code == 11
     assert iri("flow", "cancel", run).code == 0
     assert iri("flow", "wait", run).code == 4
+    nobodys = iri("flow", "wait", "00000000-0000-4000-8000-000000000000")
+    assert (nobodys.code, "Come back" in nobodys.err) == (10, False)
     for wrong in (["no-id"], [flow, "-i", "/nowhere"], [flow, "--timeout", "1"]):
         assert iri("flow", "start", *wrong).code == 2
     (tmp_path / "list.json").write_text("[]")

@@ -83,7 +83,7 @@ def told(
     except Interrupted as stop:
         screen.say("Interrupted; what was asked for stays as it is.", "yellow")
         code, others = stop.code, {"interrupted": True}
-    if code != Exit.USAGE:
+    if code not in {Exit.USAGE, Exit.NOT_FOUND}:
         screen.say("Come back to it with:")
         screen.copyable(hint)
     if screen.as_json:
