@@ -1,4 +1,4 @@
-"""A token endpoint that others wrote: Authlib's, whose refresh tokens rotate, and end if reused."""
+"""A token endpoint that others wrote: Authlib's, whose refresh tokens rotate and end the login if reused."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
-from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin, grants
+from authlib.oauth2.rfc6749 import ClientMixin, InvalidGrantError, TokenMixin, grants
 from flask import Flask, request
 from werkzeug.serving import make_server
 
 SECRET = "app-secret-Zq81vTnB"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+RUNNER = "runner-bearer-Mw3xK90a"  # by which a job of GitHub Actions asks for its token
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Client(ClientMixin):
         return True
 
     def get_allowed_scope(self, scope: str) -> str:
-        return scope
+        return scope or "jobs"
 
 
 @dataclass
@@ -58,6 +60,8 @@ class OAuthServer:
         reused: Times that a used refresh token came again: the whole login ends.
         hold: What comes waits for this before it is looked at,
         keep: or before its answer leaves.
+        subjects: What it takes for a token of its own,
+        asked: and the forms in which it came.
     """
 
     life: int = 3600
@@ -70,6 +74,8 @@ class OAuthServer:
     keep: threading.Event = field(default_factory=threading.Event)
     logins: dict[str, Issued] = field(default_factory=dict)
     given: list[str] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    asked: list[dict[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     url: str = ""
 
@@ -111,16 +117,37 @@ def _grant(server: OAuthServer) -> type[grants.RefreshTokenGrant]:
     return Refresh
 
 
+def _exchange(server: OAuthServer) -> type[grants.BaseGrant]:
+    class Exchange(grants.BaseGrant, grants.TokenEndpointMixin):
+        GRANT_TYPE = EXCHANGE
+
+        def validate_token_request(self) -> None:
+            self.request.client = Client()
+            form = self.request.form
+            if form["subject_token"] not in server.subjects:
+                raise InvalidGrantError(f"{form['subject_token']} is not trusted here")
+            server.asked.append(form.to_dict())
+
+        def create_token_response(self) -> Any:
+            token = self.generate_token(scope=self.request.form.get("scope"), include_refresh_token=False)
+            self.save_token(token)
+            kind = "urn:ietf:params:oauth:token-type:access_token"
+            return 200, {**token, "issued_token_type": kind}, self.TOKEN_RESPONSE_HEADER
+
+    return Exchange
+
+
 @contextlib.contextmanager
 def oauth_server(**words: Any) -> Iterator[OAuthServer]:
     """It listens on loopback until the end of the context."""
     server, app = OAuthServer(**words), Flask("oauth")
-    kinds = ("refresh_token", "client_credentials")
+    kinds = ("refresh_token", "client_credentials", EXCHANGE)
     app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = dict.fromkeys(kinds, server.life)
     oauth = AuthorizationServer(app, lambda _: Client(), server.noted)
     oauth.register_grant(_grant(server))
     oauth.register_grant(grants.ClientCredentialsGrant)
+    oauth.register_grant(_exchange(server))
 
     @app.post("/token")
     def token() -> Any:
@@ -133,6 +160,13 @@ def oauth_server(**words: Any) -> Iterator[OAuthServer]:
             server.answered[kind] += reply.status_code == 200
         server.keep.wait(30)
         return reply
+
+    @app.get("/github")
+    def github() -> Any:
+        if request.headers.get("authorization") != f"Bearer {RUNNER}" or request.args["api-version"] != "2":
+            return {"message": "no"}, 401
+        server.subjects.append(f"github-{len(server.subjects)}-for-{request.args['audience']}")
+        return {"count": 9, "value": server.subjects[-1]}
 
     with contextlib.ExitStack() as stack:
         listening = make_server("127.0.0.1", 0, app, threaded=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.client_key import KeyReader, key_from, key_from_file
+from iri_common.auth.exchange import ExchangedTokens, ExchangeGrant, GithubToken
 from iri_common.auth.password import PasswordGrant
 from iri_common.auth.private_key_jwt import NERSC_TOKEN_URL, PrivateKeyJwt
 from iri_common.auth.refresh import RefreshGrant, RefreshTokens
@@ -46,7 +47,7 @@ class Secret(Words):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        places = [each for each in (self.env, self.file, self.command) if each is not None]
+        places = [each for name in type(self).model_fields if (each := getattr(self, name)) is not None]
         if len(places) != 1 or not places[0]:
             raise ValueError(_POINT)
         return self
@@ -68,8 +69,18 @@ class Secret(Words):
         return key_from_file(self.file, client_id) if self.file else key_from(self.secret("key"), client_id)
 
 
+class Subject(Secret):
+    """Where a token is that is given for another: a secret, or what GitHub says of its workflow."""
+
+    github: str | None = None
+
+    def source(self) -> TokenSource:
+        """Gives it."""
+        return GithubToken(self.github) if self.github else self.reader()
+
+
 class Client(Words):
-    """An OAuth2 client: with a secret, with a private key, or for a person with a login or a password."""
+    """An OAuth2 client: with a secret, a private key, a person's login or password, or another's token."""
 
     id: str | None = None
     token_url: str | None = None
@@ -78,16 +89,31 @@ class Client(Words):
     refresh: Secret | None = None
     user: str | None = None
     password: Secret | None = None
+    exchange: Subject | None = None
+    subject: str = ""
+    audience: str = ""
     scope: str = ""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if problem := _problem_of({name for name in self.model_fields_set if getattr(self, name)}):
+        given = {name for name in self.model_fields_set if getattr(self, name)}
+        if problem := (_problem_of_exchange if "exchange" in given else _problem_of)(given):
             raise ValueError(problem)
         return self
 
     def source(self) -> TokenSource:
         """Where its tokens come from."""
+        if self.exchange:
+            secret = self.secret.secret() if self.secret else None
+            grant = ExchangeGrant(
+                self.token_url or "",
+                kind=self.subject or "jwt",
+                audience=self.audience,
+                client_id=self.id or "",
+                secret=secret,
+                scope=self.scope,
+            )
+            return ExchangedTokens(grant, self.exchange.source())
         return _source(
             self.token_url or "",
             self.id or "",
@@ -151,6 +177,8 @@ def client_tokens(
 
 def _problem_of(given: set[str]) -> str | None:
     """What is wrong with a client that has these words."""
+    if alone := given & {"subject", "audience"}:
+        return f"has {' and '.join(sorted(alone))}, which go with an exchange"
     if ("user" in given) != ("password" in given):
         return "user and password belong together"
     if "key" in given and given & {"secret", "password"}:
@@ -161,6 +189,14 @@ def _problem_of(given: set[str]) -> str | None:
         return "needs a secret, a key (a private one), a refresh token (refresh), or user and password"
     missing = [] if "key" in given else [name for name in ("token_url", "id") if name not in given]
     return f"needs {'an' if missing[0] == 'id' else 'a'} {missing[0]}" if missing else None
+
+
+def _problem_of_exchange(given: set[str]) -> str | None:
+    if other := given & {"key", "refresh", "user", "password"}:
+        return f"has an exchange; no {' or '.join(sorted(other))} goes with it"
+    if "secret" in given and "id" not in given:
+        return "needs an id"
+    return None if "token_url" in given else "needs a token_url"
 
 
 def _source(
@@ -185,21 +221,26 @@ def _source(
 
 _PLACES = ("", "_file", "_command")
 _SECRETS = ("client_secret", "client_key", "client_refresh", "client_password")
-_PLAIN = {"client_id": "id", "client_user": "user", "token_url": "token_url", "scope": "scope"}
+_PLAIN = {"token_url": "token_url", "scope": "scope"} | {
+    f"client_{word}": word for word in ("id", "user", "subject", "audience")
+}
 
 
-def pointer_from_env(prefix: str, found: Mapping[str, str], name: str) -> dict[str, str]:
+def pointer_from_env(
+    prefix: str, found: Mapping[str, str], name: str, places: Sequence[str] = _PLACES
+) -> dict[str, str]:
     """Where variables say that a secret is: in one of them, in the file or from the command that one names.
 
     Args:
         prefix: Of the variables' names.
         found: The variables that are set, by the rest of their names in small letters.
         name: Of the secret.
+        places: What can stand behind the name.
 
     Raises:
         ProfileError: naming both, if two of them say so: nobody knows which one is old.
     """
-    said = [f"{name}{place}" for place in _PLACES if f"{name}{place}" in found]
+    said = [f"{name}{place}" for place in places if f"{name}{place}" in found]
     if len(said) > 1:
         both = " and ".join(f"{prefix}{each.upper()}" for each in said)
         raise ProfileError(f"{both} name two secrets where one is used; unset one of them")
@@ -216,7 +257,8 @@ def client_from_env(prefix: str, found: Mapping[str, str]) -> dict[str, Any]:
         ProfileError: if a secret is said to be in two places.
     """
     secrets = {name: pointer_from_env(prefix, found, name) for name in _SECRETS}
-    if "client_id" not in found and not secrets["client_key"]:
+    secrets["client_exchange"] = pointer_from_env(prefix, found, "client_exchange", (*_PLACES, "_github"))
+    if "client_id" not in found and not secrets["client_key"] and not secrets["client_exchange"]:
         return {}
     words: dict[str, Any] = {word: found[name] for name, word in _PLAIN.items() if name in found}
     pointed = {name.removeprefix("client_"): where for name, where in secrets.items() if where}

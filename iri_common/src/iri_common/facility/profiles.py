@@ -28,6 +28,10 @@ id = "…"
 token_url = "https://…/token"
 refresh = { file = "~/.config/iri/portal.refresh" }
 
+[ci.client]               # with another's token, here what GitHub says of a workflow
+token_url = "https://…/token"
+exchange = { github = "https://…" }
+
 [esnet.client]            # for a person, where the endpoint allows it
 id = "…"
 token_url = "https://…/token"
