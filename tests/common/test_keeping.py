@@ -15,6 +15,8 @@ from jobs_world import ScriptedDialect, ScriptedJobs, status
 from iri_common import (
     Facility,
     FileLedger,
+    Grant,
+    GrantExceeded,
     JobKey,
     JobRef,
     JobState,
@@ -291,6 +293,19 @@ def test_a_guard_directory_by_the_name_of_a_machine_is_where_a_cancel_leaves_its
     place.clear_faults(hidden)
     place.clear_faults(hold)
     assert facility.jobs.wait(ref, timeout=20).exit_code == 214
+
+
+def test_who_may_neither_cancel_nor_delete_leaves_the_guards_alone(facility, place, tmp_path) -> None:
+    narrow = make(place, tmp_path, grant=Grant(verbs={"submit"}))
+    ref = facility.jobs.submit(TRUE, key=JobKey.of("keep", "narrow"))
+    assert facility.jobs.wait(ref, timeout=20).exit_code == 0
+    with pytest.raises(GrantExceeded, match=r"to delete \(jobs clean\)"):
+        narrow.jobs.clean(older_than=0)
+    assert narrow.jobs.clean(older_than=0, dry_run=True).directories
+    later = ref.key.next()
+    with pytest.raises(GrantExceeded, match=r"to cancel \(jobs cancel\)"):
+        narrow.jobs.cancel(later)
+    assert facility.jobs.wait(facility.jobs.submit(TRUE, key=later), timeout=20).exit_code == 0
 
 
 def test_a_guard_that_cannot_be_marked_does_not_save_the_job(facility, place) -> None:

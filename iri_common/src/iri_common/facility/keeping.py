@@ -17,12 +17,14 @@ from iri_common.jobside.codes import GuardCode
 from iri_common.jobside.journal import Journal
 from iri_common.jobside.reasons import GUARD_REASONS
 from iri_common.model.errors import IriError, JobLost, NotFound, UsageError, WaitTimeout
+from iri_common.model.grant import Verb
 from iri_common.model.job import JobEntry, JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.state import JobState
 from iri_common.model.submission import Submission
+from iri_common.policy.grants import Ask
 from iri_common.policy.reason import explained
 
 WEEK = 7 * 86400.0  # seconds
@@ -137,6 +139,8 @@ class JobKeeping(JobCanceling):
             IriError: if the facility's live jobs cannot be seen; nothing is removed then.
         """
         where = await self._resource(resource)
+        if not dry_run:  # guards are the library's own, and no gate stands before them
+            await self.door.gate.admit(Ask(Verb.DELETE, "jobs clean", (where.id,)))
         records = await self.ledger.records()
         kept = {JobKey(each.identity).digest for each in records if each.stage.in_doubt}
         # Machines of one facility may share a home, and so the guards in it.
