@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 NORMAL = Pace()
 HOPELESS = 30.0  # seconds that a credential which cannot be another one is refused before that is told
+REFUSED = "%s does not take the credential any more (%s); "
+RENEWED = "renew it: the jobs run on, and the waits for %d of them go on by themselves once it is accepted"
+DYING = "the jobs run on; the waits for %d of them try it a little longer"
 NEWS = 8  # single questions at most about jobs that nobody has looked at yet
 TOGETHER = 0.25  # of the quickest pace: jobs that are due so soon after another are looked at with it
 
@@ -303,19 +306,9 @@ class Poller:
                 self._reject(watched, error, patient=False)
         if self._watched and not self._refused:
             self._refused_at = now
-            mend = (
-                "renew it: the jobs run on, and the waits" if self._mendable else "the jobs run on; the waits"
-            )
-            then = "go on by themselves once it is accepted" if self._mendable else "try it a little longer"
-            log.warning(
-                "%s does not take the credential any more (%s); %s for %d of them %s",
-                self._label,
-                error,
-                mend,
-                len(self._watched),
-                then,
-                extra=about(facility=self._label, error=error),
-            )
+            then = RENEWED if self._mendable else DYING
+            fields = about(facility=self._label, error=error)
+            log.warning(REFUSED + then, self._label, error, len(self._watched), extra=fields)
             self._refused = True
         self._refused = bool(self._watched)
 
