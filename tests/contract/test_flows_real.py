@@ -309,3 +309,5 @@ def test_what_makes_no_sense_is_refused_with_the_reason(world: World) -> None:
             world.flows().start(*wrong)
     with pytest.raises(NotFound):
         world.flows().status("00000000-0000-0000-0000-000000000000")
+    with pytest.raises(Refused, match=r"Unknown Scope: .*/00000000-0000-0000-0000-000000000000/"):
+        world.flows().start("00000000-0000-0000-0000-000000000000", {})

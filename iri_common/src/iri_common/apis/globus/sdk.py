@@ -123,6 +123,8 @@ def _refusal(error: globus_sdk.GlobusAPIError) -> Trouble:
     outcome = outcome_of(error.http_status, error.code)
     if isinstance(error, globus_sdk.AuthAPIError) and error.http_status in {400, 401}:
         outcome = Outcome.BAD_TOKEN  # a client or a grant that Auth does not take
+        if _said(body) == "unknown_scope":  # of a flow, a collection or an endpoint that there is not
+            outcome, words = Outcome.INVALID, str(body.get("error_description") or words)
     return Trouble(
         outcome,
         _cut(words),
