@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cli_shell import Shell
 from doors import DOORS, Door
 
-from iri_common import CredentialState, Facility
+from iri_common import CredentialState, Facility, JobKey
 from iri_common.auth.client_key import key_from_file
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.auth.static import token_from_file
@@ -27,7 +29,7 @@ REVOCABLE = ["iri-v2", "iri-v1", "firecrest", "slurm", "s3m"]
 @pytest.fixture(scope="module")
 def place() -> Iterator[LocalFacility]:
     words = {name: value for each in DOORS.values() for name, value in each.start.items()}
-    with LocalFacility(nodes=2, **words) as facility:
+    with LocalFacility(nodes=100, **words) as facility:
         yield facility
 
 
@@ -135,6 +137,43 @@ def test_in_whose_name_jobs_run(place: LocalFacility, tmp_path: Path) -> None:
     assert (own.name, own.owner) == ("project BEAMLINE", "beamline_auser")
     assert "group access" in own.why
     assert all(each.owner == each.name == place.user and not each.why for each in told.values())
+
+
+# ------------------------------------------------------------------------------------- under those who wait
+
+
+async def test_a_hundred_waits_go_on_when_their_key_is_replaced(
+    place: LocalFacility, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    facility, file, old = await asyncio.to_thread(with_file, DOORS["iri-v2"], place, tmp_path)
+    new, go = tmp_path / "new", tmp_path / "go"
+    spec = {"executable": "/bin/sh", "arguments": ["-c", f"while [ ! -e {go} ]; do sleep 0.3; done"]}
+    keys = [JobKey.of("under a hundred waits", tmp_path.name, n) for n in range(100)]
+    jobs = [await facility.aio.jobs.submit(spec, key=key, guard=False) for key in keys]
+    with caplog.at_level(logging.INFO, "iri_common"):
+        waits = [asyncio.create_task(facility.aio.jobs.result(each, timeout=80)) for each in jobs]
+        await until(lambda: len(place.requests("getJobs")) > 0)
+        assert await asyncio.to_thread(place.revoke, old)
+        await until(lambda: "does not take the credential any more" in caplog.text)
+        assert not any(each.done() for each in waits), "no wait is lost"
+        new.touch(mode=0o600)
+        new.write_text(place.new_token())
+        new.replace(file)
+        go.touch()
+        ends = await asyncio.gather(*waits)
+    assert all(each.status.succeeded for each in ends)
+    assert caplog.text.count("does not take the credential any more") == 1
+    assert caplog.text.count("works again") == 1
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    def look() -> None:
+        limit = time.monotonic() + 60
+        while not seen():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+
+    await asyncio.to_thread(look)
 
 
 # ------------------------------------------------------------------------------------------------ iri whoami
