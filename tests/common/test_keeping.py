@@ -308,6 +308,13 @@ def test_who_may_neither_cancel_nor_delete_leaves_the_guards_alone(facility, pla
     assert facility.jobs.wait(facility.jobs.submit(TRUE, key=later), timeout=20).exit_code == 0
 
 
+def test_nobody_waits_where_the_grant_lets_nobody_look(facility, place, tmp_path) -> None:
+    ref = facility.jobs.submit(TRUE, key=JobKey.of("keep", "elsewhere"))
+    elsewhere = make(place, tmp_path, grant=Grant(resources={"elsewhere"}))
+    with pytest.raises(GrantExceeded, match="jobs status at cluster"):
+        elsewhere.jobs.wait(ref, timeout=20)
+
+
 def test_a_guard_that_cannot_be_marked_does_not_save_the_job(facility, place) -> None:
     ref = running(facility, facility.jobs.submit(FOREVER, key=JobKey.of("keep", "mkdir")))
     place.order("status", "mkdir", status=403, when="before", times=None)

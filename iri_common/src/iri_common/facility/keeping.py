@@ -185,6 +185,8 @@ class JobKeeping(JobCanceling):
     ) -> JobStatus:
         """Wait for the end of one job; one that nobody knows any more ended as it was told before."""
         limit = record.wall_time if record is not None else None
+        # A facility may change its mind about who looks; a grant does not, and nobody waits for it.
+        await self.door.gate.admit(Ask(Verb.LOOK, "jobs status", (ref.resource_id,)))
         poller, pace = self.door.poller(ref.resource_id), self.settings.pace
         try:
             return await poller.wait(ref, on_change, pace=pace, patient=patient, limit=limit)
