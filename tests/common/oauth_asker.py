@@ -1,6 +1,6 @@
-"""A process that asks for its token in fifty calls at once, each time that it reads a line.
+"""A process that asks for its tokens in fifty calls at once, each time that it reads a line.
 
-The line ``refused`` says that the facility did not take the token of before.
+The line ``refused`` says that the facility did not take those of before.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from iri_common.model.errors import IriError
 CALLS = 50
 
 
-async def main(profile: str) -> None:
-    source = load_profile(profile).token
-    assert source is not None
+async def main(profiles: list[str]) -> None:
+    sources = [load_profile(each).token for each in profiles]
     transport = HttpxTransport(WireSettings(read_seconds=20.0))
-    keeper = TokenKeeper(source, transport.send)
+    keepers = [TokenKeeper(each, transport.send) for each in sources if each is not None]
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         try:
             if line.strip() == "refused":
-                keeper.refused(await keeper.token())
-            tokens = await asyncio.gather(*(keeper.token() for _ in range(CALLS)))
+                for keeper in keepers:
+                    keeper.refused(await keeper.token())
+            tokens = await asyncio.gather(*(each.token() for each in keepers * CALLS))
             print(json.dumps(sorted({each.value for each in tokens})), flush=True)
         except IriError as error:
             print(error, flush=True)
@@ -35,4 +35,4 @@ async def main(profile: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1:]))

@@ -11,6 +11,7 @@ from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidGrantError, TokenMixin, grants
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from flask import Flask, request
 from werkzeug.serving import make_server
 
@@ -39,7 +40,7 @@ class Client(ClientMixin):
         return client_secret == SECRET
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method in {"client_secret_basic", "client_secret_post"}
+        return method in {"client_secret_basic", "client_secret_post", "client_assertion_jwt"}
 
     def check_grant_type(self, grant_type: str) -> bool:
         return True
@@ -62,6 +63,7 @@ class OAuthServer:
         keep: or before its answer leaves.
         subjects: What it takes for a token of its own,
         asked: and the forms in which it came.
+        key: The public one of a client that signs.
     """
 
     life: int = 3600
@@ -77,6 +79,7 @@ class OAuthServer:
     subjects: list[str] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    key: Any = None
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -117,6 +120,10 @@ def _grant(server: OAuthServer) -> type[grants.RefreshTokenGrant]:
     return Refresh
 
 
+class _Itself(grants.ClientCredentialsGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_assertion_jwt")
+
+
 def _exchange(server: OAuthServer) -> type[grants.BaseGrant]:
     class Exchange(grants.BaseGrant, grants.TokenEndpointMixin):
         GRANT_TYPE = EXCHANGE
@@ -137,6 +144,26 @@ def _exchange(server: OAuthServer) -> type[grants.BaseGrant]:
     return Exchange
 
 
+class _Signed(JWTBearerClientAssertion):
+    """A client that signs who it is."""
+
+    def __init__(self, server: OAuthServer) -> None:
+        super().__init__()
+        self._server = server
+        self._seen: set[str] = set()
+
+    def get_audiences(self) -> list[str]:
+        return [self._server.url]
+
+    def validate_jti(self, claims: Any, jti: str) -> bool:
+        fresh = jti not in self._seen
+        self._seen.add(jti)
+        return fresh
+
+    def resolve_client_public_key(self, client: Any) -> Any:
+        return self._server.key
+
+
 @contextlib.contextmanager
 def oauth_server(**words: Any) -> Iterator[OAuthServer]:
     """It listens on loopback until the end of the context."""
@@ -145,8 +172,9 @@ def oauth_server(**words: Any) -> Iterator[OAuthServer]:
     app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = dict.fromkeys(kinds, server.life)
     oauth = AuthorizationServer(app, lambda _: Client(), server.noted)
+    oauth.register_client_auth_method("client_assertion_jwt", _Signed(server))
     oauth.register_grant(_grant(server))
-    oauth.register_grant(grants.ClientCredentialsGrant)
+    oauth.register_grant(_Itself)
     oauth.register_grant(_exchange(server))
 
     @app.post("/token")

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from oauth_processes import Processes, asked, heard, processes, tell, until
 from oauth_server import SECRET, OAuthServer, oauth_server
 
 from iri_common.auth.refresh import RefreshGrant, RefreshTokens
@@ -26,7 +22,6 @@ from iri_common.policy.classify import NotSent, ReplyLost
 
 FIRST = "first-refresh-token-Hk29dLwq"
 PROCESSES = 10
-ASKER = Path(__file__).with_name("oauth_asker.py")
 
 
 class Login:
@@ -46,8 +41,8 @@ class Login:
         grant = RefreshGrant(self.server.url, "app", first, lambda: SECRET)
         return RefreshTokens(grant, TokenStore("client", "test", directory=self.folder / "tokens"))
 
-    def process(self) -> subprocess.Popen[str]:
-        """One that asks for a token each time that a line comes."""
+    def processes(self, number: int) -> contextlib.AbstractContextManager[Processes]:
+        """They ask for a token each time that a line comes."""
         profile = f"""
         [site]
         url = "http://127.0.0.1:1/api/v2"
@@ -57,16 +52,7 @@ class Login:
         refresh = {{ file = "{self.file}" }}
         secret = {{ env = "APP_SECRET" }}
         """
-        (self.folder / "facilities.toml").write_text(profile)
-        env = {**os.environ, "APP_SECRET": SECRET, "XDG_STATE_HOME": str(self.folder)}
-        env["IRI_CONFIG"] = str(self.folder / "facilities.toml")
-        return subprocess.Popen(
-            [sys.executable, str(ASKER), "site"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=env,
-        )
+        return processes(number, self.folder, profile, "site")
 
 
 @pytest.fixture
@@ -171,7 +157,7 @@ async def test_a_caller_that_is_cancelled_loses_no_token(login: Login) -> None:
 
 def test_ten_processes_refresh_once_and_once_more_when_it_is_refused(login: Login) -> None:
     server = login.server
-    with processes(login, PROCESSES) as running:
+    with login.processes(PROCESSES) as running:
         assert len(asked(running)) == 1, "all got the same token"
         assert server.answered["refresh_token"] == 1
         assert len(asked(running, "refused")) == 1
@@ -182,7 +168,7 @@ def test_ten_processes_refresh_once_and_once_more_when_it_is_refused(login: Logi
 def test_a_kill_in_mid_refresh_is_told_and_nothing_sent_twice(login: Login, used: bool) -> None:
     server, waiting = login.server, login.server.keep if used else login.server.hold
     waiting.clear()
-    with processes(login, 1) as (first,), processes(login, 2) as others:
+    with login.processes(1) as (first,), login.processes(2) as others:
         tell(first)
         until(lambda: server.answered["refresh_token"] if used else server.begun["refresh_token"])
         for each in others:
@@ -194,39 +180,3 @@ def test_a_kill_in_mid_refresh_is_told_and_nothing_sent_twice(login: Login, used
         login.put(server.login("second-refresh-token"))
         assert len(asked(others)) == 1, "a new login mends it for all"
         assert (server.begun["refresh_token"], server.reused) == (2, 0)
-
-
-def until(seen) -> None:
-    limit = time.monotonic() + 30
-    while not seen():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-
-
-@contextlib.contextmanager
-def processes(login: Login, number: int) -> Iterator[list[subprocess.Popen[str]]]:
-    running = [login.process() for _ in range(number)]
-    try:
-        assert all(heard(each) == "ready" for each in running)
-        yield running
-    finally:
-        for each in running:
-            each.kill()
-            each.communicate()
-
-
-def tell(process: subprocess.Popen[str], line: str = "") -> None:
-    assert process.stdin is not None
-    print(line, file=process.stdin, flush=True)
-
-
-def heard(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def asked(running: list[subprocess.Popen[str]], line: str = "") -> set[str]:
-    """What all calls of all processes got."""
-    for each in running:
-        tell(each, line)
-    return {token for each in running for token in json.loads(heard(each))}

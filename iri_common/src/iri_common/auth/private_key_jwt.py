@@ -36,7 +36,7 @@ class PrivateKeyJwt(EndpointSource):
     ) -> None:
         super().__init__(token_url, scope, clock)
         self._key = key
-        self.client_id: str | None = None  # of the last token
+        self.client_id: str | None = None  # as last read
 
     @property
     def identity(self) -> str:
@@ -56,6 +56,7 @@ class PrivateKeyJwt(EndpointSource):
     def proof(self) -> str:
         """The client and its key."""
         key = self._key.read()
+        self.client_id = key.client_id
         return json.dumps([key.client_id, key.secret], sort_keys=True)
 
     def ask(self, now: int) -> Ask:

@@ -13,7 +13,7 @@ from iri_common.auth.endpoint import EndpointSource, Granted
 from iri_common.auth.keeper import AT_LEAST_AHEAD
 from iri_common.auth.store import StoredToken, Tokens, TokenStore
 from iri_common.model.credential import SourceFacts
-from iri_common.model.ports import Token, TokenExchange
+from iri_common.model.ports import Token, TokenExchange, TokenSource
 
 OnLoop = Callable[[Coroutine[Any, Any, Granted]], Granted]
 
@@ -105,3 +105,8 @@ class SharedTokens:
             tokens[name] = StoredToken(token.value, token.expires_at, details={"since": since})
             self._store.write({each: kept for each, kept in tokens.items() if kept.expires_at > since})
         return token
+
+
+def asking(source: TokenSource | None) -> TokenSource | None:
+    """The source that asks, also behind one whose tokens are shared."""
+    return source.source if isinstance(source, SharedTokens) else source

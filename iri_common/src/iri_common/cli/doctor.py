@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
+from iri_common.auth.shared import asking
 from iri_common.cli import checks
 from iri_common.cli.checks import Finding, Mark, failed
 from iri_common.cli.door import choose, open_facility, settings_of
@@ -153,8 +154,8 @@ def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Findi
         return
     else:
         yield checks.token(token, settings.token.identity, principal, time.time())
-        if isinstance(settings.token, PrivateKeyJwt):
-            yield from _client(settings.token, facility)
+        if isinstance(source := asking(settings.token), PrivateKeyJwt):
+            yield from _client(source, facility)
         yield from _concerns(facility)
     if settings.kind.runs_jobs:
         yield from checks.projects(facility)

@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.client_key import KeyReader, key_from, key_from_file
+from iri_common.auth.endpoint import EndpointSource
 from iri_common.auth.exchange import ExchangedTokens, ExchangeGrant, GithubToken
 from iri_common.auth.password import PasswordGrant
 from iri_common.auth.private_key_jwt import NERSC_TOKEN_URL, PrivateKeyJwt
 from iri_common.auth.refresh import RefreshGrant, RefreshTokens
 from iri_common.auth.secret import SecretReader, secret_from_command, secret_from_env, secret_from_file
+from iri_common.auth.shared import SharedTokens
 from iri_common.auth.static import TokenReader, token_from
 from iri_common.model.errors import ProfileError, UsageError
 from iri_common.model.ports import TokenSource
@@ -93,6 +95,7 @@ class Client(Words):
     subject: str = ""
     audience: str = ""
     scope: str = ""
+    share: bool = False
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -114,7 +117,7 @@ class Client(Words):
                 scope=self.scope,
             )
             return ExchangedTokens(grant, self.exchange.source())
-        return _source(
+        source = _source(
             self.token_url or "",
             self.id or "",
             secret=self.secret.secret() if self.secret else None,
@@ -124,6 +127,7 @@ class Client(Words):
             password=self.password.secret("password") if self.password else None,
             scope=self.scope,
         )
+        return SharedTokens(source) if self.share and isinstance(source, EndpointSource) else source
 
 
 def client_tokens(
@@ -196,6 +200,8 @@ def _problem_of_exchange(given: set[str]) -> str | None:
         return f"has an exchange; no {' or '.join(sorted(other))} goes with it"
     if "secret" in given and "id" not in given:
         return "needs an id"
+    if "share" in given:
+        return "has an exchange, whose tokens are not shared"
     return None if "token_url" in given else "needs a token_url"
 
 
@@ -222,7 +228,7 @@ def _source(
 _PLACES = ("", "_file", "_command")
 _SECRETS = ("client_secret", "client_key", "client_refresh", "client_password")
 _PLAIN = {"token_url": "token_url", "scope": "scope"} | {
-    f"client_{word}": word for word in ("id", "user", "subject", "audience")
+    f"client_{word}": word for word in ("id", "user", "subject", "audience", "share")
 }
 
 

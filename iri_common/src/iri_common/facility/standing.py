@@ -12,6 +12,7 @@ from iri_common.apis.globus import GlobusCredential
 from iri_common.auth.claims import moment_of, term_of
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
+from iri_common.auth.shared import asking
 from iri_common.facility.collections import open_globus
 from iri_common.model.credential import (
     Credential,
@@ -102,7 +103,8 @@ class Standing:
     @property
     def _client(self) -> str | None:
         """The API client whose key is used, as far as its source has read it."""
-        return self.source.client_id if isinstance(self.source, PrivateKeyJwt) else None
+        source = asking(self.source)
+        return source.client_id if isinstance(source, PrivateKeyJwt) else None
 
     async def _look_at_client(self, dialect: Dialect) -> None:
         """When the client dies; seldom asked, and never of a token that one look may use up."""
