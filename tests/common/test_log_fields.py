@@ -11,10 +11,11 @@ from iri_common.model import errors
 from iri_common.model.logfields import about
 
 LOG_CALLS = {f"log.{level}" for level in ("debug", "info", "warning", "error", "exception")}
-# These are about nothing of the sort: a credential's source, a caller's own callback, a file of the ledger.
+# These are about nothing of the sort: a credential's source, a caller's own callback, a file of ours.
 BARE_LINES = {
     "auth/keeper.py": 1,
     "facility/fileobjects.py": 1,
+    "jobs/audit.py": 1,
     "jobs/watched.py": 1,
     "jobs/ledger.py": 1,
     "transfers/notes.py": 2,

@@ -107,7 +107,8 @@ class AmongService:
                 said = "; ".join(error.message for error in told)
                 raise ResourceDown(f"no facility takes {key}, and nothing was sent: {said}")
             if rounds == 0:
-                log.warning("all facilities are closed; waiting up to %.0f s (on_outage)", left)
+                waiting = "all facilities are closed; waiting up to %.0f s (on_outage)"
+                log.warning(waiting, left, extra=about(key=key))
             await asyncio.sleep(min(outage_pause(rounds), left))
             rounds += 1
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.facility.collections import LentDialect, lent_grades, loan
@@ -277,10 +278,20 @@ def open_door(settings: FacilitySettings) -> Door:
             dialect=GrantedDialect(shared.dialect, gate),
             gate=gate,
             own=shared.dialect,
-            followed=Followed(),  # one reader, or poller, of all would show them what one of them may see
-            _pollers={},
+            **_looked_at_together(settings),
             _guards={},
         )
+    return doors[key]
+
+
+def _looked_at_together(settings: FacilitySettings) -> dict[str, Any]:
+    """The pollers, and the readers of output, of all who may see the same; of one name or another.
+
+    Those of everybody would show them what one of them may see.
+    """
+    doors, key = io_loop().belongings, ("looks", settings.door, settings.grant, settings.audit)
+    if key not in doors:
+        doors[key] = {"followed": Followed(), "_pollers": dict[str, Poller]()}
     return doors[key]
 
 
