@@ -346,7 +346,7 @@ def test_a_token_that_is_revoked_while_waiting_ends_neither_the_wait_nor_the_job
     threading.Timer(0.5, place.revoke, (secret.read_text(),)).start()
     threading.Timer(3.0, secret.write_text, (place.new_token(),)).start()
     assert facility.jobs.wait(ref, timeout=20).succeeded
-    assert caplog.text.count("renew it") == 1
+    assert caplog.text.count(f"put a new token into the token file {secret}; it is read again by itself") == 1
 
 
 def test_a_wait_with_a_limit_keeps_it_when_its_token_dies(place, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from iri_common.facility.collections import LentDialect, lent_grades, loan
 from iri_common.facility.granted import Gate, GrantedDialect
 from iri_common.facility.loop import io_loop
 from iri_common.facility.settings import FacilitySettings
-from iri_common.facility.standing import Standing
+from iri_common.facility.standing import Standing, facts_of
 from iri_common.http.budget import Budget
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.session import Session
@@ -91,12 +91,14 @@ class Door:
     def poller(self, resource_id: str) -> Poller:
         """The one poller for this resource; each wait brings its own pace."""
         if resource_id not in self._pollers:
+            source = self.standing.source
             self._pollers[resource_id] = Poller(
                 self.dialect.jobs,
                 resource_id,
                 self.label,
                 witness=self._witness,
                 mendable=self.mendable,
+                mend=facts_of(source).mend if source else "give one",
             )
         return self._pollers[resource_id]
 

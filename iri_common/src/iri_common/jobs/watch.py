@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 NORMAL = Pace()
 HOPELESS = 30.0  # seconds that a credential which cannot be another one is refused before that is told
 REFUSED = "%s does not take the credential any more (%s); "
-RENEWED = "renew it: the jobs run on, and the waits for %d of them go on by themselves once it is accepted"
+RENEWED = "%s: the jobs run on, and the waits for %d of them go on by themselves once it is accepted"
 DYING = "the jobs run on; the waits for %d of them try it a little longer"
 NEWS = 8  # single questions at most about jobs that nobody has looked at yet
 TOGETHER = 0.25  # of the quickest pace: jobs that are due so soon after another are looked at with it
@@ -52,6 +52,7 @@ class Poller:
         mendable: Whether the credential can ever be another one here. One that cannot, a plain token, is
             tried for half a minute (a 401 may also be the trouble of the facility's own token check), and
             then those who wait are told.
+        mend: What a person does about a credential that is refused.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Poller:
         witness: Witness | None = None,
         *,
         mendable: bool = True,
+        mend: str = "renew it",
     ) -> None:
         self._mendable = mendable
+        self._mend = mend
         self._label = label
         self._resource_id = resource_id
         self._name = f"watch {label}/{resource_id}"
@@ -306,9 +309,9 @@ class Poller:
                 self._reject(watched, error, patient=False)
         if self._watched and not self._refused:
             self._refused_at = now
-            then = RENEWED if self._mendable else DYING
+            then, mend = (RENEWED, [self._mend]) if self._mendable else (DYING, [])
             fields = about(facility=self._label, error=error)
-            log.warning(REFUSED + then, self._label, error, len(self._watched), extra=fields)
+            log.warning(REFUSED + then, self._label, error, *mend, len(self._watched), extra=fields)
             self._refused = True
         self._refused = bool(self._watched)
 
