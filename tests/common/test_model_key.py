@@ -132,10 +132,12 @@ def test_any_text_is_a_key_or_a_usage_error(text: str) -> None:
         job_id=st.none() | texts,
         directory=st.none() | texts,
         profile=st.none() | texts,
+        once=st.none() | texts,
     )
 )
 def test_a_reference_comes_back_from_its_text(ref: JobRef) -> None:
     assert JobRef.parse(str(ref)) == ref
+    assert JobRef.parse(str(ref)).once == ref.once
     assert re.fullmatch(r"[!-~]+", str(ref)), "printable ASCII without blanks: it travels in any log"
 
 
@@ -149,6 +151,9 @@ def test_a_reference_reads_as_documented() -> None:
     assert ref.describe() == "job 42 at nersc"
     assert JobRef("h", "iri", "r", JobKey("k")).describe() == "the job of key k.1 at h"
     assert ref.with_job("43").job_id == "43"
+    told = JobRef("h", "iri", "r", JobKey("k"), "42", once="lock-native")
+    assert str(told) == "iri+job://h/iri/r/k.1?job=42&once=lock-native"
+    assert told == JobRef("h", "iri", "r", JobKey("k"), "42"), "how it is kept is not which job it is"
 
 
 @pytest.mark.parametrize(

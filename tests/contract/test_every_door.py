@@ -87,6 +87,7 @@ def test_a_job_runs_as_it_was_asked_for(facility: Facility, folder: Path, tmp_pa
     ref = facility.jobs.submit(spec, key=key_of(tmp_path))
     status = facility.jobs.wait(ref)
     assert (status.state, status.succeeded) == (JobState.COMPLETED, True)
+    assert ref.once == f"{facility.grades.guard}-{facility.grades.settle}"
     assert (folder / "told").read_text() == f"{odd}|{odd}|{folder}"
     assert ((folder / "out").read_text(), (folder / "err").read_text()) == ("said\n", "wept\n")
     assert facility.jobs.status(ref).state is JobState.COMPLETED

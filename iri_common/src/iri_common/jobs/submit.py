@@ -368,6 +368,7 @@ class _Run:
             directory=guards.known_directory(self._key) if guards and self._submission.guarded else None,
             profile=submitter.profile,
             array=self._submission.array,
+            once=f"{'lock' if self._submission.guarded else 'none'}-{submitter.dialect.grades.settle}",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -42,7 +42,7 @@ def _array(text: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class JobRef:
-    """Where a job is: ``iri+job://<origin>/<dialect>/<resource>/<key.generation>?job=…&dir=…&profile=…``.
+    """Where a job is: ``iri+job://<origin>/<dialect>/<resource>/<key.generation>?job=…&dir=…&once=…``.
 
     The key is the identity, the job id a hint that saves a search.
 
@@ -55,6 +55,9 @@ class JobRef:
         directory: The job's directory at the facility, once known.
         profile: Under which name this door is configured where the job was asked for; a hint.
         array: The indices of its tasks, if it is an array: without them nobody knows when all are over.
+        once: How exact "once" is for it, told for people: what keeps a double from working, and how a lost
+            reply is settled, as the grades of its door call them ("lock-native"). Two references that differ
+            in nothing else are equal.
     """
 
     origin: str
@@ -65,10 +68,17 @@ class JobRef:
     directory: str | None = None
     profile: str | None = None
     array: str | None = None
+    once: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         path = "/".join(quote(part, safe="") for part in (self.dialect, self.resource_id, str(self.key)))
-        hints = {"job": self.job_id, "dir": self.directory, "profile": self.profile, "array": self.array}
+        hints = {
+            "job": self.job_id,
+            "dir": self.directory,
+            "profile": self.profile,
+            "array": self.array,
+            "once": self.once,
+        }
         query = urlencode({name: value for name, value in hints.items() if value}, quote_via=quote)
         return f"{_SCHEME}://{self.origin}/{path}" + (f"?{query}" if query else "")
 
@@ -99,6 +109,7 @@ class JobRef:
             directory=hints.get("dir"),
             profile=hints.get("profile"),
             array=_array(hints.get("array")),
+            once=hints.get("once"),
         )
 
     def with_job(self, job_id: str) -> Self:
