@@ -238,7 +238,9 @@ async def test_a_token_that_is_given_and_expires_is_told_of_at_once(world: World
     scope = transfer_scope([world.place.collection, world.place.collection_of("beam")])
     token = await asyncio.to_thread(GlobusTokens(world.own()).token, TRANSFER, [scope])
     world.place.order("refuse_tokens", "globusTaskList")
-    with pytest.raises(AuthError, match=r"get a new one.* Task .* was left as it is"):
+    with pytest.raises(
+        AuthError, match=r"get a new token and start again with that.* Task .* was left as it is"
+    ):
         async with asyncio.timeout(20):
             await world.carried([world.move("refused")], dialect=world.dialect(given_token(token)))
     world.place.clear_faults()
@@ -317,7 +319,7 @@ async def test_a_wrong_secret_is_said_without_it(world: World) -> None:
 
 
 async def test_a_token_that_is_given_and_not_taken(world: World) -> None:
-    with pytest.raises(AuthError, match="get a new one") as caught:
+    with pytest.raises(AuthError, match="get a new token and start again with that") as caught:
         await GlobusClient(given_token("not-a-good-one")).check()
     assert "not-a-good-one" not in str(caught.value)
 

@@ -274,9 +274,10 @@ def test_interrupted_by_ctrl_c_it_ends_at_once_and_goes_on_when_asked_again(
     end = ended(sent, Strike("before", step, signal="INT"))
     assert end["what"] == "interrupted", end
     assert sent.fine("", sent.target("")), "the little that was left may have arrived meanwhile"
+    arrived = sent.target("") == sent.files[""]  # and then nothing is left to go on with: it is moved anew
     ended(sent)
     sent.whole()
-    assert len(sent.again[-1]) <= 1, sent.story()
+    assert arrived or len(sent.again[-1]) <= 1, sent.story()
 
 
 async def test_cancelled_by_its_event_loop_it_leaves_nothing_half(ends, tmp_path, monkeypatch) -> None:

@@ -17,6 +17,7 @@ from iri_common.model.ports import Token, TokenExchange
 
 # Copied from a header, with or without a token; or as `scontrol token` writes it.
 _PREFIX = re.compile(r"^(bearer(\s+|$)|SLURM_JWT=)", re.IGNORECASE)
+_GIVEN = "get a new token and start again with that: this one was given"
 
 
 class StaticToken:
@@ -40,9 +41,7 @@ class StaticToken:
 
     def facts(self) -> SourceFacts:
         """It is all there is."""
-        return SourceFacts(
-            self.identity, Renewal.NEVER, "get a new token and start again with that: this one was given"
-        )
+        return SourceFacts(self.identity, Renewal.NEVER, _GIVEN)
 
     async def fetch(self, send: TokenExchange) -> Token:
         """The token itself."""
@@ -98,6 +97,18 @@ class TokenReader:
 
     def __repr__(self) -> str:
         return f"TokenReader({self._origin})"
+
+
+class GivenToken(TokenReader):
+    """A token in hand, where one that is read is wanted."""
+
+    def __init__(self, value: str) -> None:
+        digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+        super().__init__(lambda: value, f"a given token (…{digest})", mendable=False)
+
+    def facts(self) -> SourceFacts:
+        """Nobody puts another one there."""
+        return SourceFacts(self.identity, Renewal.NEVER, _GIVEN)
 
 
 def token_from(secret: SecretReader) -> TokenReader:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from iri_common.apis.globus.rules import LOGIN, Needs
-from iri_common.auth.static import TokenReader
+from iri_common.auth.static import GivenToken, TokenReader
 from iri_common.model.credential import Renewal, SourceFacts
 from iri_common.model.errors import UsageError
 
@@ -85,6 +84,4 @@ class GlobusCredential:
 
 def given_token(value: str) -> GlobusCredential:
     """A token of Transfer that is in hand."""
-    digest = hashlib.sha256(value.encode()).hexdigest()[:8]
-    reader = TokenReader(lambda: value, f"a given token (…{digest})", mendable=False)
-    return GlobusCredential(token=reader)
+    return GlobusCredential(token=GivenToken(value))
