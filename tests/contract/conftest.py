@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from cli_shell import Shell, variables_of
 from misbehaving_relay import Relay
+from parts_world import PART
 from s3_server import KEYS, Store, s3_server
 
 from iri_common import Facility, FileLedger
+from iri_common.apis.s3 import parts as s3_module
+from iri_common.http.bytes import HttpBytes
+from iri_common.http.transport import WireSettings
 from iri_common.policy import asking
+from iri_common.transfers import parts as parts_module
+from iri_common.transfers import spans as spans_module
 from iri_local_facility import LocalFacility
 
 
@@ -80,3 +86,19 @@ def store_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of somebody whom the shared server knows."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def small_parts(store_keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files go to the shared server in small parts, and pauses are short."""
+    monkeypatch.setattr(s3_module, "PART_SIZE", PART)
+    for module in (parts_module, spans_module):
+        monkeypatch.setattr(module, "backoff", lambda attempt, chance, limits: 0.01)
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[HttpBytes]:
+    """For the bytes of files."""
+    one = HttpBytes(WireSettings(read_seconds=20.0))
+    yield one
+    await one.close()

@@ -25,6 +25,9 @@ from iri_common.transfers.notes import FileNotes
 from iri_common.transfers.parts import PartsRoad
 from iri_common.transfers.trip import Trip
 
+PART = 5 * 1024 * 1024  # the least that S3 takes for a part that is not the last
+EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+
 
 class Counts:
     """A meter that counts."""

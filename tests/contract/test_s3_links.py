@@ -13,37 +13,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from misbehaving_relay import Fault, Relay, http
-from parts_world import Counted, Counts, Facility, carry, file_of, signer
+from parts_world import EXPIRED, PART, Counted, Counts, Facility, carry, file_of, signer
 from s3_server import BUCKET, Store
 
-from iri_common.apis.s3 import parts as s3_module
-from iri_common.http.bytes import HttpBytes
-from iri_common.http.transport import WireSettings
 from iri_common.model.errors import TransferError
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import Move
-from iri_common.transfers import parts as parts_module
-from iri_common.transfers import spans as spans_module
 from iri_common.transfers.parts import PartsRoad
 
 MIB = 1024 * 1024
-PART = 5 * MIB  # the least that S3 takes for a part that is not the last
-EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-
-
-@pytest.fixture(autouse=True)
-def quick(store_keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small parts and short pauses."""
-    monkeypatch.setattr(s3_module, "PART_SIZE", PART)
-    for module in (parts_module, spans_module):
-        monkeypatch.setattr(module, "backoff", lambda attempt, chance, limits: 0.01)
-
-
-@pytest.fixture
-async def wire():
-    one = HttpBytes(WireSettings(read_seconds=20.0))
-    yield one
-    await one.close()
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 
 # ---------------------------------------------------------------------------------- what is compared

@@ -16,12 +16,9 @@ from pathlib import Path
 
 import pytest
 from misbehaving_relay import Fault, Relay, http, lose, unseen
-from parts_world import Facility, FetchingParts, carry, file_of, signer, trip
+from parts_world import EXPIRED, PART, Facility, FetchingParts, carry, file_of, signer, trip
 from s3_server import BUCKET, Store
 
-from iri_common.apis.s3 import parts as s3_module
-from iri_common.http.bytes import HttpBytes
-from iri_common.http.transport import WireSettings
 from iri_common.model.errors import (
     IriError,
     NotFound,
@@ -36,23 +33,7 @@ from iri_common.transfers import spans as spans_module
 from iri_common.transfers.parts import PartsRoad
 
 MIB = 1024 * 1024
-PART = 5 * MIB  # the least that S3 takes for a part that is not the last
-EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-
-
-@pytest.fixture(autouse=True)
-def quick(store_keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small parts and short pauses."""
-    monkeypatch.setattr(s3_module, "PART_SIZE", PART)
-    for module in (parts_module, spans_module):
-        monkeypatch.setattr(module, "backoff", lambda attempt, chance, limits: 0.01)
-
-
-@pytest.fixture
-async def wire():
-    one = HttpBytes(WireSettings(read_seconds=20.0))
-    yield one
-    await one.close()
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 40 * MIB])
