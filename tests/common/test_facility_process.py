@@ -56,7 +56,7 @@ def fork() -> Iterator[Callable[..., multiprocessing.Process]]:
             for each in psutil.Process(child.pid).children(recursive=True):
                 each.kill()
             child.kill()
-        child.join(5)
+        child.join(60)
 
 
 def shell(text: str) -> dict:
@@ -73,7 +73,7 @@ def test_threads_share_one_loop(facility: Facility) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert ends == [True] * 8
     assert [thread.name for thread in threading.enumerate()].count("iri-io") == 1
 
@@ -89,7 +89,7 @@ def test_any_event_loop_may_await_it_at_the_same_time(facility: Facility) -> Non
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert ends == [True] * 9
     asyncio.run(work())
     assert len(ends) == 12, "a new loop after others have ended"
@@ -106,12 +106,12 @@ def test_a_loop_that_was_closed_in_the_middle_takes_nobody_along(facility: Facil
     waiting = loop.create_task(facility.aio.jobs.wait(ref, on_change=lambda status: None))
     loop.run_until_complete(asyncio.sleep(0.1))
     loop.close()
-    assert facility.jobs.wait(ref, timeout=10).succeeded
+    assert facility.jobs.wait(ref, timeout=60).succeeded
     waiting._log_destroy_pending = False  # what the test did on purpose is no news
 
 
 def _use(facility: Facility, text: str, results) -> None:
-    result = facility.jobs.run(shell(text), timeout=20)
+    result = facility.jobs.run(shell(text), timeout=60)
     results.put((os.getpid(), result.status.state, result.ref.job_id))
 
 
@@ -124,14 +124,14 @@ def test_a_fork_in_the_middle_of_a_wait_disturbs_neither(facility: Facility, for
     time.sleep(0.3)
     results = multiprocessing.get_context("fork").Queue()
     children = [fork(_use, facility, "sleep 0.2", results) for _ in range(4)]
-    told = [results.get(timeout=20) for _ in children]
+    told = [results.get(timeout=60) for _ in children]
     assert {state for _, state, _ in told} == {JobState.COMPLETED}
     assert len({job_id for _, _, job_id in told}) == 4
     for child in children:
-        child.join(20)
+        child.join(60)
         assert child.exitcode == 0
     assert facility.jobs.run(shell("true")).status.succeeded, "the parent's loop works on"
-    waiting.join(20)
+    waiting.join(60)
     assert ends == [JobState.COMPLETED]
 
 
@@ -141,7 +141,7 @@ def test_a_child_waits_anew_for_what_its_parent_waits_for(facility: Facility, fo
     ends: list[JobState] = []
 
     def wait(ref) -> None:
-        ends.append(facility.jobs.wait(ref, timeout=20).state)
+        ends.append(facility.jobs.wait(ref, timeout=60).state)
 
     waiting = [threading.Thread(target=wait, args=(ref,), daemon=True) for ref in refs]
     for thread in waiting:
@@ -156,14 +156,14 @@ def test_a_child_waits_anew_for_what_its_parent_waits_for(facility: Facility, fo
 
     processes = [fork(child) for _ in range(2)]
     for _ in processes:
-        state, told = results.get(timeout=20)
+        state, told = results.get(timeout=60)
         assert state is JobState.COMPLETED
         assert told[-1] is JobState.COMPLETED
     for process in processes:
-        process.join(20)
+        process.join(60)
         assert process.exitcode == 0
     for thread in waiting:
-        thread.join(20)
+        thread.join(60)
     assert ends == [JobState.COMPLETED] * 4
 
 
@@ -178,11 +178,11 @@ def test_a_child_may_collect_what_its_parent_left_without_closing_it(facility: F
         facility.status.resources()
 
     process = fork(child)
-    process.join(20)
+    process.join(60)
     assert process.exitcode == 0
     began = time.monotonic()
     facility.status.resources()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_a_fork_of_a_fork_works_too(facility: Facility, fork) -> None:
@@ -194,11 +194,11 @@ def test_a_fork_of_a_fork_works_too(facility: Facility, fork) -> None:
         facility.status.resources()
         grandchild = context.Process(target=_use, args=(facility, "true", results))
         grandchild.start()
-        grandchild.join(20)
+        grandchild.join(60)
 
     process = fork(child)
-    assert results.get(timeout=20)[1] is JobState.COMPLETED
-    process.join(20)
+    assert results.get(timeout=60)[1] is JobState.COMPLETED
+    process.join(60)
     assert process.exitcode == 0
 
 
@@ -254,7 +254,7 @@ def test_a_child_lets_go_of_what_its_parent_follows(facility: Facility, fork) ->
 
     children = [fork(child, chunks.close), fork(child, lambda: next(chunks))]
     for each in children:
-        each.join(10)
+        each.join(60)
     assert [each.exitcode for each in children] == [0, 3]
     assert [chunk.text for chunk in chunks] == ["two\n"]
 

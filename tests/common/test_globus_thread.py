@@ -45,7 +45,7 @@ def test_it_ends_with_its_owner() -> None:
     (thread,) = [each for each in threading.enumerate() if each.name == "t-of-nobody"]
     del owner
     gc.collect()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -368,7 +368,7 @@ def test_a_job_is_told_from_its_submission_to_its_end(
         spec = {"executable": "/bin/sleep", "arguments": ["1"], "directory": str(place.home)}
         with seen.tracer.start_as_current_span("my workflow") as mine:
             ref = facility.jobs.submit(spec, key=key)
-            facility.jobs.wait(ref, timeout=30)
+            facility.jobs.wait(ref, timeout=60)
             heard: list[object] = []
             here = trace.get_current_span
             asyncio.run(facility.aio.jobs.wait(ref, on_change=lambda _: heard.append(here())))

@@ -367,9 +367,9 @@ def test_of_twenty_processes_one_gets_it(place: Path, before: str) -> None:
     for _ in children:
         assert ready.acquire(timeout=30)
     go.set()
-    told = [results.get(timeout=30) for _ in range(100)]
+    told = [results.get(timeout=60) for _ in range(100)]
     for child in children:
-        child.join(30)
+        child.join(60)
         assert child.exitcode == 0
     winners = sorted(round_ for round_, got in told if got)
     assert winners == [0, 1, 2, 3, 4]

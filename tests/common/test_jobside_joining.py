@@ -52,7 +52,7 @@ class Shell:
 
     def run(self, script: str) -> tuple[int, str]:
         process = self.start(script)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         return process.returncode, said.decode()
 
     def send(self, content: bytes, name: str = "data") -> str:

@@ -292,34 +292,34 @@ def test_a_guard_directory_by_the_name_of_a_machine_is_where_a_cancel_leaves_its
     assert (root / ref.key.digest / "1.owner").is_dir()
     place.clear_faults(hidden)
     place.clear_faults(hold)
-    assert facility.jobs.wait(ref, timeout=20).exit_code == 214
+    assert facility.jobs.wait(ref, timeout=60).exit_code == 214
 
 
 def test_who_may_neither_cancel_nor_delete_leaves_the_guards_alone(facility, place, tmp_path) -> None:
     narrow = make(place, tmp_path, grant=Grant(verbs={"submit"}))
     ref = facility.jobs.submit(TRUE, key=JobKey.of("keep", "narrow"))
-    assert facility.jobs.wait(ref, timeout=20).exit_code == 0
+    assert facility.jobs.wait(ref, timeout=60).exit_code == 0
     with pytest.raises(GrantExceeded, match=r"to delete \(jobs clean\)"):
         narrow.jobs.clean(older_than=0)
     assert narrow.jobs.clean(older_than=0, dry_run=True).directories
     later = ref.key.next()
     with pytest.raises(GrantExceeded, match=r"to cancel \(jobs cancel\)"):
         narrow.jobs.cancel(later)
-    assert facility.jobs.wait(facility.jobs.submit(TRUE, key=later), timeout=20).exit_code == 0
+    assert facility.jobs.wait(facility.jobs.submit(TRUE, key=later), timeout=60).exit_code == 0
 
 
 def test_nobody_waits_where_the_grant_lets_nobody_look(facility, place, tmp_path) -> None:
     ref = facility.jobs.submit(TRUE, key=JobKey.of("keep", "elsewhere"))
     elsewhere = make(place, tmp_path, grant=Grant(resources={"elsewhere"}))
     with pytest.raises(GrantExceeded, match="jobs status at cluster"):
-        elsewhere.jobs.wait(ref, timeout=20)
+        elsewhere.jobs.wait(ref, timeout=60)
 
 
 def test_a_guard_that_cannot_be_marked_does_not_save_the_job(facility, place) -> None:
     ref = running(facility, facility.jobs.submit(FOREVER, key=JobKey.of("keep", "mkdir")))
     place.order("status", "mkdir", status=403, when="before", times=None)
     facility.jobs.cancel(ref.key)
-    assert facility.jobs.wait(ref, timeout=20).state is JobState.CANCELED
+    assert facility.jobs.wait(ref, timeout=60).state is JobState.CANCELED
 
 
 @pytest.mark.parametrize("word", ["executable", "arguments", "pre_launch", "post_launch"])
@@ -346,7 +346,7 @@ def test_a_double_that_is_ended_before_it_begins_is_not_the_end_of_the_work(
     path.write_text(text)
     held = work.with_job(double.job_id)
     other.jobs.cancel(double)
-    assert facility.jobs.wait(held, timeout=20).state is JobState.COMPLETED
+    assert facility.jobs.wait(held, timeout=60).state is JobState.COMPLETED
     assert (
         facility.jobs.ask({"executable": "/bin/sleep", "arguments": ["3"]}, key=key).ref.job_id == work.job_id
     )

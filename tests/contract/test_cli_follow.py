@@ -29,7 +29,7 @@ def test_logs_come_as_they_are_written_and_ctrl_c_leaves_the_job(iri: Shell, pla
         assert process.stdout.readline() == "begun\n"
         assert job_of(place, ref)["state"] == "active"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     (back,) = [line.strip() for line in err.splitlines() if line.strip().startswith("iri logs --follow")]
     again = iri(*back.split()[1:])
@@ -73,7 +73,7 @@ def test_whoever_stops_reading_leaves_the_job(iri: Shell, place: LocalFacility) 
         assert process.stdout is not None
         assert process.stdout.readline() == "again\n"
         process.stdout.close()
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 141
     (back,) = [line.strip() for line in err.splitlines() if line.strip().startswith("iri wait")]
     assert "The job goes on" in err
@@ -84,7 +84,7 @@ def test_whoever_stops_reading_leaves_the_job(iri: Shell, place: LocalFacility) 
         assert process.stdout is not None
         assert process.stdout.readline() == "again\n"
         process.stdout.close()
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, "iri logs --follow" in err) == (141, True)
     iri("cancel", "--key", "pipe/run")
 

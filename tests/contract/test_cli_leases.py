@@ -207,7 +207,7 @@ def test_ctrl_c_leaves_what_was_asked_for_and_says_so(iri: Shell, world: World) 
         while "active" not in seen:
             seen += process.stderr.readline()
         process.send_signal(2)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         timer.cancel()
     told = json.loads(out)
     assert (process.returncode, told["interrupted"]) == (130, True)

@@ -294,7 +294,7 @@ def test_an_endpoint_that_is_away_is_told_before_anything_is_sent(world: World) 
     with pytest.raises(NotOffered, match="ends no task"):
         compute.cancel(task_id)
     world.place.put_endpoint(id=world.place.compute_endpoint, online=True)
-    assert compute.wait(task_id, timeout=30).value == 1
+    assert compute.wait(task_id, timeout=60).value == 1
 
 
 def test_endpoints_that_are_choosy_are_understood(world: World) -> None:

@@ -280,7 +280,7 @@ def test_a_process_that_is_killed_with_the_request_out_is_followed_by_one_that_f
         assert time.monotonic() < deadline
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
-    first.communicate(timeout=10)
+    first.communicate(timeout=60)
     second = client(place, relay.base_url, work, tmp_path)
     out, err = second.communicate(timeout=60)
     assert second.returncode == 0, err
@@ -319,7 +319,7 @@ def test_a_facility_that_restarts_does_not_fail_the_wait(own_place: LocalFacilit
     time.sleep(0.5)
     own_place.restart()
     for thread in threads:
-        thread.join(40)
+        thread.join(60)
     assert ends == [JobState.COMPLETED] * 4
     assert len(own_place.jobs()) == 4
 

@@ -447,7 +447,7 @@ def test_the_same_transfer_twice_at_once_is_refused(facility: Facility, there: P
     assert first.wait(10)
     with pytest.raises(UsageError, match="is being moved already, by process"):
         facility.files.put(tree, target)
-    worker.join(30)
+    worker.join(60)
     assert not failures
     assert same(tree, there / "t")
 

@@ -134,7 +134,7 @@ def test_a_job_is_canceled(place: LocalFacility, facility: Facility, tmp_path: P
     key = key_of(tmp_path)
     ref = facility.jobs.submit(shell("sleep 60"), key=key)
     facility.jobs.cancel(ref)
-    assert facility.jobs.wait(ref, timeout=30).state is JobState.CANCELED
+    assert facility.jobs.wait(ref, timeout=60).state is JobState.CANCELED
     facility.jobs.cancel(key)  # what has ended stays so, and nobody is told off
     assert [each["state"] for each in jobs_of(place, key)] == ["canceled"]
 

@@ -233,9 +233,9 @@ def test_a_job_deleted_in_the_queue_of_pbs_is_no_success(at_pbs: Facility) -> No
     blocking = at_pbs.jobs.submit(shell("sleep 30", resources={"node_count": 2}))
     waiting = at_pbs.jobs.submit(shell("true", resources={"node_count": 2}))
     at_pbs.jobs.cancel(waiting)
-    assert at_pbs.jobs.wait(waiting, timeout=30).state is JobState.CANCELED
+    assert at_pbs.jobs.wait(waiting, timeout=60).state is JobState.CANCELED
     at_pbs.jobs.cancel(blocking)
-    assert at_pbs.jobs.wait(blocking, timeout=30).reason is not JobReason.UNKNOWN
+    assert at_pbs.jobs.wait(blocking, timeout=60).reason is not JobReason.UNKNOWN
 
 
 # ---------------------------------------------------------------------------------------------- logs

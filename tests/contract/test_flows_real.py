@@ -244,7 +244,7 @@ def a_move(world: World, name: str, source: str | None = None) -> dict[str, str]
 def test_a_client_consents_for_itself_to_one_after_the_other(world: World) -> None:
     vault = world.place.add_collection("vault", world.place.home, data_access=True)
     body = {"one": a_move(world, "one"), "two": a_move(world, "two", vault)}
-    run = world.flows().run(world.made(moving("one", "two")), body, key=KEY, timeout=20)
+    run = world.flows().run(world.made(moving("one", "two")), body, key=KEY, timeout=60)
     assert [run.output[name]["moved"]["details"]["files_transferred"] for name in body] == [1, 1]
     assert [(world.beam / name).read_bytes() for name in body] == [b"slices"] * 2
     assert (world.asked()["globusResumeRun"], world.asked()["globusRunFlow"]) == (2, 1)
@@ -263,7 +263,7 @@ def test_a_person_is_told_once_what_to_run(world: World) -> None:
     log_in(world, flow_scope(flow), *runs_scopes())
     run_id = flows.start(flow, {"it": a_move(world, "of a person")}, key=KEY)
     with pytest.raises(AuthError, match="Missing required data_access consent") as caught:
-        flows.wait(run_id, timeout=20)
+        flows.wait(run_id, timeout=60)
     command = (
         f"run: iri globus login --scope '{flow_scope(flow)}[{transfer_scope([world.place.collection])}]'"
     )
@@ -271,7 +271,7 @@ def test_a_person_is_told_once_what_to_run(world: World) -> None:
     assert "--collection" not in str(caught.value)
     assert flows.status(run_id).state is RunState.INACTIVE
     log_in(world, f"{flow_scope(flow)}[{transfer_scope([world.place.collection])}]", *runs_scopes())
-    assert flows.wait(run_id, timeout=20).state is RunState.SUCCEEDED
+    assert flows.wait(run_id, timeout=60).state is RunState.SUCCEEDED
     assert len(world.began(flow)) == 1
 
 

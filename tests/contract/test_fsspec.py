@@ -427,7 +427,7 @@ def test_a_forked_child_has_a_loop_of_its_own(files: IriFileSystem, scratch: Pat
         target=lambda: files.pipe_file(inner(scratch / "from child"), files.cat_file(inner(scratch / "x")))
     )
     child.start()
-    child.join(30)
+    child.join(60)
     assert child.exitcode == 0
     assert (scratch / "from child").read_text() == "parent"
     assert files.cat_file(inner(scratch / "from child")) == b"parent"

@@ -68,7 +68,7 @@ def logged_in(world: World, *options: str, links: int = 1) -> subprocess.Complet
             said += line
         running.stdin.write(f"{world.place.globus_login(line.strip())}\n")
         running.stdin.flush()
-    _, rest = running.communicate(timeout=30)
+    _, rest = running.communicate(timeout=60)
     return subprocess.CompletedProcess(command, running.returncode, "", said + rest)
 
 

@@ -67,7 +67,7 @@ def test_how_it_ends(slurm: RealSlurm, place: LocalFacility, facility: Facility)
     ref = facility.jobs.submit(shell("sleep 60"), key=JobKey.of("handover", time.time_ns()))
     _until_running(slurm, str(ref.job_id))
     facility.jobs.cancel(ref)
-    assert facility.jobs.wait(ref, timeout=30).state is JobState.CANCELED
+    assert facility.jobs.wait(ref, timeout=60).state is JobState.CANCELED
     assert in_slurm(slurm, str(ref.job_id))["job_state"] in ("CANCELLED", "FAILED", "COMPLETING")
 
 

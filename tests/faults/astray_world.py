@@ -59,7 +59,7 @@ def persisting(act: Callable[[], T]) -> T:
 
 def truly(work: Work, facility: Facility, ref: JobRef, state: str = "completed", *, jobs: int = 1) -> None:
     """The job worked once, and its end was told as it was."""
-    status = facility.jobs.wait(ref, timeout=20.0)
+    status = facility.jobs.wait(ref, timeout=60)
     work.told.append({"what": "ended", "job": ref.job_id, "state": str(status.reported)})
     listed = settle(work.place)
     assert not broken(work, listed), f"{broken(work, listed)}\n  {story_of(work, listed)}"

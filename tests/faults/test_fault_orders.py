@@ -86,7 +86,7 @@ def test_at_the_list_of_many_waits(place, facility, work, fault) -> None:
     stroke = order(place, fault, "getJobs", 3, skip=1)
     ends = []
     threads = [
-        threading.Thread(target=lambda ref=ref: ends.append(facility.jobs.wait(ref, timeout=20)))
+        threading.Thread(target=lambda ref=ref: ends.append(facility.jobs.wait(ref, timeout=60)))
         for ref in others
     ]
     for thread in threads:

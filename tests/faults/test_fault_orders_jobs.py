@@ -46,7 +46,7 @@ def mark(work: Work) -> str:
 
 def end_of(work: Work, facility: Facility, ref: JobRef, *, worked: int = 1) -> str:
     """What is told of the end, which is the truth; the job worked so many times, always as the same job."""
-    status = facility.jobs.wait(ref, timeout=20.0)
+    status = facility.jobs.wait(ref, timeout=60)
     work.told.append({"what": "ended", "job": ref.job_id, "state": str(status.reported)})
     listed = settle(work.place)
     assert not broken(work, listed), f"{broken(work, listed)}\n  {story_of(work, listed)}"
@@ -78,7 +78,7 @@ def test_shown_wrongly(place, facility, work, mark, sight, guard) -> None:
     others = [facility.jobs.submit({"executable": "/bin/sleep", "arguments": ["0.3"]}) for _ in range(3)]
     ends = []
     threads = [
-        threading.Thread(target=lambda ref=ref: ends.append(facility.jobs.wait(ref, timeout=20)))
+        threading.Thread(target=lambda ref=ref: ends.append(facility.jobs.wait(ref, timeout=60)))
         for ref in others
     ]
     for thread in threads:  # enough of them that the list is read
@@ -119,7 +119,7 @@ def test_of_a_double_that_is_gone_for_ever_the_worker_is_told(place, facility, w
     settle(place)
     assert work.worked() == [ref.job_id]
     place.order("missing", job=double)
-    result = facility.jobs.result(ref.with_job(double), timeout=20.0)
+    result = facility.jobs.result(ref.with_job(double), timeout=60)
     assert (result.ref, result.status.exit_code) == (ref, 0)
 
 
@@ -127,7 +127,7 @@ def test_a_job_that_is_gone_for_ever_without_a_guard_is_lost_and_said_to_be(plac
     ref = facility.jobs.submit(work.spec, key=work.key, guard=False)
     place.order("missing", job=ref.job_id)
     with pytest.raises(JobLost) as caught:
-        facility.jobs.wait(ref, timeout=20.0)
+        facility.jobs.wait(ref, timeout=60)
     assert caught.value.ref == ref
     settle(place)
     assert work.worked() == [ref.job_id]
@@ -254,7 +254,7 @@ def end_of_held(place: LocalFacility, facility: Facility, ref: JobRef) -> str:
     """The scheduler itself holds such a job, until the maintenance is called off."""
     assert str(facility.jobs.status(ref).state) == "queued"
     place.clear_faults()
-    return str(facility.jobs.wait(ref, timeout=20.0).reported)
+    return str(facility.jobs.wait(ref, timeout=60).reported)
 
 
 def test_a_service_that_crashes_with_the_request_in_its_hands(tmp_path: Path) -> None:

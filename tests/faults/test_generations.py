@@ -48,7 +48,7 @@ def door(work: Work) -> Facility:
 def ask(facility: Facility, work: Work, **words) -> tuple[GenerationStep, int, str]:
     """Ask and wait: the step, the generation, how it ended."""
     asked = facility.jobs.ask(words.pop("spec", work.spec), key=work.key, **words)
-    status = facility.jobs.wait(asked.ref, timeout=20.0)
+    status = facility.jobs.wait(asked.ref, timeout=60)
     work.told.append({"what": "ended", "job": asked.ref.job_id, "state": str(status.reported)})
     return asked.step, asked.ref.key.generation, str(status.reported)
 
@@ -115,7 +115,7 @@ def test_a_crash_keeps_the_generation(facility, work, tmp_path, lost) -> None:
             work.lose_ledger()
         # The job has failed by now perhaps; but nobody was told.
         asked = facility.jobs.ask(work.spec, key=work.key)
-        facility.jobs.wait(asked.ref, timeout=20.0)
+        facility.jobs.wait(asked.ref, timeout=60)
         if asked.step is GenerationStep.ATTACH:
             assert asked.ref.key.generation == 1
             assert ask(facility, work) == (GenerationStep.RAISE, 2, "completed")
@@ -153,7 +153,7 @@ def test_rediscovered_from_its_guards_where_the_facility_has_forgotten_its_jobs(
     asked = door(work).jobs.ask(work.spec, key=work.key)
     assert asked.ref.key.generation == (3 if fails else 2)
     place.clear_faults()
-    assert facility.jobs.wait(asked.ref, timeout=20.0).succeeded
+    assert facility.jobs.wait(asked.ref, timeout=60).succeeded
     assert generations(work) == ([1, 2, 3] if fails else [1, 2])
 
 
@@ -211,7 +211,7 @@ def test_canceled_before_it_runs_and_asked_again(place, facility, work) -> None:
     work.seconds = 60.0
     asked = facility.jobs.ask(work.spec, key=work.key)
     facility.jobs.cancel(work.key)
-    end = facility.jobs.wait(asked.ref, timeout=20.0)
+    end = facility.jobs.wait(asked.ref, timeout=60)
     assert str(end.reported) == "canceled"
     work.seconds = 0.1
     step, generation, state = ask(facility, work)
@@ -231,7 +231,7 @@ def test_a_job_that_was_adopted_is_whoever_asks_for_it(facility, work) -> None:
     assert adopted.job_id == stranger.job_id
     asked = facility.jobs.ask(work.spec, key=work.key)
     assert (asked.step, asked.ref.job_id) == (GenerationStep.ATTACH, stranger.job_id)
-    assert facility.jobs.wait(asked.ref, timeout=20.0).succeeded
+    assert facility.jobs.wait(asked.ref, timeout=60).succeeded
     assert work.worked() == [stranger.job_id]
     with pytest.raises(UsageError, match="has a job already"):
         facility.jobs.adopt(stranger.job_id, key=work.key)
@@ -246,7 +246,7 @@ def test_clean_leaves_what_lives_or_is_young(place, tmp_path) -> None:
     for each in (done, live):
         facility.jobs.ask(each.spec, key=each.key)
     until(lambda: done.worked() and live.worked(), "both")
-    facility.jobs.wait(facility.jobs.ask(done.spec, key=done.key).ref, timeout=20.0)
+    facility.jobs.wait(facility.jobs.ask(done.spec, key=done.key).ref, timeout=60)
     inodes = [live.guard_directory, *live.guard_directory.iterdir()]
     assert len(inodes) <= 3
     assert not [each for each in facility.jobs.clean().directories if done.key.digest in each]

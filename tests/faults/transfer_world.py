@@ -265,7 +265,7 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def _look(self) -> None:
         while not self._over.wait(0.005):

@@ -142,7 +142,7 @@ def test_a_hang_ends_when_the_client_gives_up(client, upset) -> None:
     while not upset.requests("getJobs"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert upset.requests("getJobs")[0]["seconds"] < 1
+    assert upset.requests("getJobs")[0]["seconds"] < 20
 
 
 def test_an_adapter_that_raises_after_accepting_forgets_the_key(client, upset) -> None:

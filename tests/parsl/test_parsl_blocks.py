@@ -198,7 +198,7 @@ def test_cancel_of_a_block_on_its_way(monkeypatch: pytest.MonkeyPatch, providers
         provider = providers("slow")
         began = time.monotonic()
         job_id = provider.submit("sleep 60", 1)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1.8
         until(lambda: asked(slow)["launchJob"] or asked(slow)["getResources"])
         time.sleep(0.5)
         assert provider.cancel([job_id]) == [True]

@@ -29,7 +29,7 @@ def test_submit_into_an_outage_is_one_job_afterwards(away: LocalFacility, provid
     away.kill()
     began = time.monotonic()
     job_id = provider.submit("sleep 60", 1, "parsl.x.block-0")
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
     time.sleep(2)
     assert state_of(provider, job_id) is JobState.PENDING
     away.restart()
@@ -89,7 +89,7 @@ def test_status_keeps_what_it_knew(away: LocalFacility, providers: Make):
     while time.monotonic() - began < 3:
         before = time.monotonic()
         assert state_of(provider, job_id) is JobState.RUNNING
-        assert time.monotonic() - before < 0.1
+        assert time.monotonic() - before < 1
         time.sleep(0.1)
     away.restart()
     assert provider.cancel([job_id]) == [True]

@@ -38,7 +38,7 @@ def test_a_table_of_jobs_that_went_well_and_badly(facility: LocalFacility, block
     jobs = {job["name"].rpartition(".")[0]: job for job in facility.jobs()}
     assert (fine["name"], fine["job"], fine["resource"]) == ("fine", jobs["fine"]["id"], "cluster")
     assert (fine["state"], fine["exit code"]) == ("completed", 0)
-    assert 0.9 <= fine["seconds"] <= 3.0
+    assert 0.9 <= fine["seconds"] <= 30
     assert (broken["name"], broken["state"], broken["exit code"]) == ("broken", "failed", 4)
     assert all(row["ref"].startswith("iri+job://127.0.0.1") for row in rows)
 

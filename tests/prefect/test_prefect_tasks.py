@@ -129,7 +129,7 @@ def test_six_jobs_side_by_side_are_polled_like_one(facility: LocalFacility, bloc
 
     begun = time.monotonic()
     results = several()
-    assert time.monotonic() - begun < 12
+    assert time.monotonic() - begun < 60
     assert len({result.ref.job_id for result in results}) == 6
     jobs = jobs_named(facility, "side-by-side")
     assert max(job["started"] for job in jobs) < min(job["ended"] for job in jobs), "not side by side"
