@@ -18,7 +18,7 @@ import pytest
 from cli_shell import variables_of
 from fsspec.core import OpenFile
 
-from iri_common import Facility, IriError
+from iri_common import Facility, GrantExceeded, IriError
 from iri_common.facility.filesystem import IriFileSystem
 from iri_local_facility import LocalFacility
 
@@ -364,6 +364,23 @@ def test_failures_are_told_in_the_words_of_files(files: IriFileSystem, scratch: 
         files.rm("iri://place/scratch/", recursive=True)
     with pytest.raises(PermissionError):
         fsspec.filesystem("iri", token="no-token-of-theirs").exists(inner(scratch / "anything"))
+
+
+def test_what_a_grant_refuses_is_not_permitted(
+    scratch: Path, place: LocalFacility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scratch / "x").write_text("x")
+    monkeypatch.setenv("IRI_FACILITY_PLACE_GRANT_VERBS", "look")
+    files = fsspec.filesystem("iri", skip_instance_cache=True)
+    assert files.exists(inner(scratch / "x"))
+    for refused in (files.cat_file, files.open, files.rm, files.mkdir):
+        with pytest.raises(PermissionError, match=r"the grant of place does not allow to \w+ .*x") as told:
+            refused(inner(scratch / "x" if refused != files.mkdir else scratch / "x.d"))
+        assert told.value.errno == errno.EACCES
+        assert isinstance(told.value.__cause__, GrantExceeded)
+    with pytest.raises(PermissionError), files.open(inner(scratch / "y"), "wb") as file:
+        file.write(b"y")
+    assert [each.name for each in scratch.iterdir()] == ["x"]
 
 
 def test_more_than_the_api_takes_is_an_error_or_a_job(scratch: Path, place: LocalFacility) -> None:

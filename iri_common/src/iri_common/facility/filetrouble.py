@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from iri_common.model.errors import (
     AuthError,
+    GrantExceeded,
     IriError,
     NotFound,
     NotOffered,
@@ -22,6 +23,7 @@ _NUMBERS: tuple[tuple[type[IriError], int], ...] = (
     (NotFound, errno.ENOENT),
     (PermissionDenied, errno.EACCES),
     (AuthError, errno.EACCES),
+    (GrantExceeded, errno.EACCES),
     (TooLarge, errno.EFBIG),
     (Unreachable, errno.ECONNREFUSED),
 )
@@ -34,8 +36,8 @@ def os_errors(path: str) -> Generator[None]:
         yield
     except NotOffered as error:
         raise NotImplementedError(str(error)) from error
-    except UsageError as error:
-        raise ValueError(str(error)) from error
     except IriError as error:
-        number = next((number for kind, number in _NUMBERS if isinstance(error, kind)), errno.EIO)
-        raise OSError(number, str(error), path) from error  # of the subclass that the number has
+        number = next((number for kind, number in _NUMBERS if isinstance(error, kind)), None)
+        if number is None and isinstance(error, UsageError):
+            raise ValueError(str(error)) from error
+        raise OSError(number or errno.EIO, str(error), path) from error  # of the subclass that it has
