@@ -169,6 +169,65 @@ def test_hours_are_counted_over_files(tmp_path: Path) -> None:
     assert [hours(log, f"k-{number}") for number in range(4)] == [None, None, None, "3 spent"]
 
 
+# -------------------------------------------------------------------------------------- what is read for it
+
+
+class Counted:
+    """Counts the bytes that are read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bytes, self._read = 0, os.pread
+        monkeypatch.setattr(os, "pread", self)
+
+    def __call__(self, *words: int) -> bytes:
+        content = self._read(*words)
+        self.bytes += len(content)
+        return content
+
+
+def test_what_was_counted_is_not_read_again(tmp_path: Path, monkeypatch) -> None:
+    log, other = AuditLog(tmp_path, Clock(), most=50_000), AuditLog(tmp_path, Clock(), most=50_000)
+    for number in range(500):
+        other.add({"act": f"look {number}", "verb": "look"})  # as with audit = "all"
+    counted, asks = Counted(monkeypatch), 1000
+    for number in range(asks):
+        assert hours((log, other)[number % 5 == 0], f"k-{number}", limit=2000.0) is None
+    written = sum(each.stat().st_size for each in tmp_path.glob("*.jsonl"))
+    files = len(list(tmp_path.glob("*.jsonl")))
+    assert files > 3
+    # Each of the two reads all of it once, and of each file at each ask by what it is known again.
+    assert counted.bytes < 2 * written + asks * (files * 64 + 1)
+    assert hours(log, "too much", 1001.0, limit=2000.0) == "1000 spent"
+
+
+def test_a_file_that_is_no_longer_the_same_is_read_anew(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, Clock())
+    assert [hours(log, f"k-{number}") for number in range(2)] == [None, None]
+    (file,) = tmp_path.glob("*.jsonl")
+    one = file.read_text().splitlines(keepends=True)[1]
+    file.write_text(one)  # somebody has cut it
+    AuditLog(tmp_path, Clock()).add({"act": "k-9", "verb": "look", "padding": "x" * 500})
+    assert hours(log, "k-2") is None
+    file.write_text(one.replace("k-1", "k-3") + one * 9)  # and this is another one in its place
+    os.utime(file, (NOW, NOW))
+    assert hours(log, "k-4") == "3 spent"  # k-2 was gone before it was read
+
+
+def test_a_line_that_is_being_written_is_counted_when_it_is_whole(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, Clock())
+    assert hours(log, "k-1") is None
+    (file,) = tmp_path.glob("*.jsonl")
+    line = file.read_bytes().replace(b"k-1", b"k-2")
+    with file.open("ab") as half:
+        half.write(line[:20])
+    os.utime(file, (NOW, NOW))
+    assert hours(log, "k-0", 9.0) == "1 spent"
+    with file.open("ab") as rest:
+        rest.write(line[20:])
+    os.utime(file, (NOW, NOW))
+    assert hours(log, "k-0", 9.0) == "2 spent"
+
+
 # ----------------------------------------------------------------------------------------- many processes
 
 

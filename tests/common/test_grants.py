@@ -16,7 +16,7 @@ from iri_common.model import dataports, networkports, ports, streamports
 from iri_common.model.grant import Verb
 from iri_common.policy.grants import Ask, JobAsk, plain_path, refusal
 from iri_common.policy.operations import OPERATIONS, ask_of, job_ask, job_paths
-from iri_common.policy.spending import Fate, hours_spent, masked
+from iri_common.policy.spending import Fate, Spending, masked
 from iri_common.policy.telling import LONGEST, flat, told
 
 LOOKING = {"operations", "status", "accounts", "storage"}  # what no gate stands before
@@ -361,8 +361,15 @@ def entry(act, fate, tag="k-1", hours=1.0, at=100.0, grant="portal"):
     ],
 )
 def test_the_hours_of_a_day_by_ask(entries, spent) -> None:
-    counted = hours_spent(entries, "portal", since=10.0)
+    spending = Spending()
+    for each in (*entries, *entries):  # a file that was renamed may be read twice
+        spending.note(each)
+    counted = spending.spent("portal", since=10.0)
     assert {tag: each.total for tag, each in counted.items()} == spent
+    assert not spending.spent("portal", since=100.0)
+    for each in entries[1:]:
+        spending.note({**each, "fate": Fate.DONE})  # of what is forgotten
+    assert not spending.spent("portal", since=0.0)
 
 
 @given(

@@ -13,17 +13,18 @@ import pwd
 import re
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from iri_common.jobs.newlines import NewLines
 from iri_common.model.errors import IriError
 from iri_common.model.submission import Submission
 from iri_common.policy.asking import Sent
 from iri_common.policy.places import place
-from iri_common.policy.spending import DAY, Spent, hours_spent
+from iri_common.policy.spending import DAY, Spending, Spent
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class AuditLog:
         self.directory = directory or default_directory()
         self._clock = clock
         self._most = most
+        self._new, self._spending = NewLines(), Spending()  # used by who holds the lock
 
     def add(self, entry: Entry) -> None:
         """Add a line; where that cannot be, work goes on, and a warning says so once in a process."""
@@ -110,7 +112,11 @@ class AuditLog:
         try:
             with self._locked():
                 since = self._clock() - DAY
-                spent = hours_spent(self._with_hours(since), str(entry["grant"]), since)
+                for line in self._new.of(self._files(), since):
+                    # Only lines that may count are understood: there may be many others.
+                    if b'"hours"' in line and (before := _understood(line)) is not None:
+                        self._spending.note(before)
+                spent = self._spending.spent(str(entry["grant"]), since)
                 others = sum(each.total for tag, each in spent.items() if tag != entry["tag"])
                 # What may be there already is this same job; what was taken would be another one beside it.
                 refused = judge(others + spent.get(str(entry["tag"]), Spent()).done)
@@ -138,12 +144,6 @@ class AuditLog:
             raise IriError(f"the audit log in {self.directory} cannot be read: {error.strerror}") from None
 
     # -- how it is done
-
-    def _with_hours(self, since: float) -> Iterable[Entry]:
-        """Only lines that may count are understood: there may be many others."""
-        for line in self._lines(since):
-            if b'"hours"' in line and (entry := _understood(line)) is not None:
-                yield entry
 
     def _lines(self, since: float) -> Iterator[bytes]:
         for path in self._files():

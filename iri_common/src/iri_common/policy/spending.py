@@ -43,33 +43,49 @@ class Spent(NamedTuple):
         return max(self.done, self.open)
 
 
-def hours_spent(entries: Iterable[Mapping[str, Any]], who: str, since: float) -> Mapping[str, Spent]:
-    """The node hours that were asked for, by the tag of the key.
+class _Asked(NamedTuple):
+    """An ask for node hours: by whose grant, under which tag, and what came of it."""
 
-    Args:
-        entries: Of the audit log.
-        who: Whose grant.
-        since: Seconds since the epoch; what was asked for before is over.
-    """
-    asked, fates = dict[str, tuple[str, float]](), dict[str, str]()
-    for entry in entries:
-        if entry.get("grant") != who or "hours" not in entry or not entry.get("tag"):
-            continue
-        if entry.get("fate") != Fate.ASKED:
-            fates[str(entry["act"])] = str(entry.get("fate"))
-        elif float(entry["at"]) > since:
-            asked[str(entry["act"])] = (str(entry["tag"]), float(entry["hours"]))
-    spent = dict[str, Spent]()
-    for act, (tag, hours) in asked.items():
-        done, open_ = spent.get(tag, Spent())
-        match fates.get(act):
-            case Fate.DONE:
-                spent[tag] = Spent(done + hours, open_)
-            case Fate.REFUSED | Fate.AGAIN:
-                pass
-            case _:
-                spent[tag] = Spent(done, max(open_, hours))
-    return spent
+    at: float
+    who: str
+    tag: str
+    hours: float
+    fate: str = ""
+
+
+class Spending:
+    """The node hours that were asked for, entry by entry of the audit log; twice the same is once."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, _Asked] = {}
+
+    def note(self, entry: Mapping[str, Any]) -> None:
+        """Count an entry, as they were written; most have no hours."""
+        if "hours" not in entry or not entry.get("grant") or not entry.get("tag"):
+            return
+        act, fate = str(entry["act"]), entry.get("fate")
+        if fate == Fate.ASKED:
+            whose, hours = (str(entry["grant"]), str(entry["tag"])), float(entry["hours"])
+            self._asked.setdefault(act, _Asked(float(entry["at"]), *whose, hours))
+        elif act in self._asked:
+            self._asked[act] = self._asked[act]._replace(fate=str(fate))
+
+    def spent(self, who: str, since: float) -> Mapping[str, Spent]:
+        """The node hours of a grant, by the tag of the key; what was asked for before is forgotten."""
+        self._asked = {act: each for act, each in self._asked.items() if each.at > since}
+        spent = dict[str, Spent]()
+        for each in self._asked.values():
+            if each.who != who:
+                continue
+            done, open_ = spent.get(each.tag, Spent())
+            match each.fate:
+                case Fate.DONE:
+                    spent[each.tag] = Spent(done + each.hours, open_)
+                case Fate.REFUSED | Fate.AGAIN:
+                    pass
+                case _:
+                    spent[each.tag] = Spent(done, max(open_, each.hours))
+        return spent
 
 
 def fate_of_send(sent: Sent) -> Fate:
