@@ -8,12 +8,13 @@ import pwd
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jobside_shells import SHELLS, Place, ended, python, sh, until
 
-from iri_common.jobside.codes import GuardCode
+from iri_common.jobside.codes import GuardCode, behind, ended_as_double
 from iri_common.jobside.guard import NO_ID, Guard
 from iri_common.jobside.journal import read_owner, read_spec_digest
 from iri_common.model.errors import UsageError
@@ -58,6 +59,54 @@ def test_of_twenty_at_once_one_works(place: Place, tmp_path: Path) -> None:
             assert result.stderr.startswith("iri: job ")
             assert f"job {winner} has its key" in result.stderr
             assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "code"),
+    [
+        ("7", "8", 216),
+        ("7", "39", 247),
+        ("7", "40", 211),  # too far for its code
+        ("9", "8", 211),  # the one that works came later
+        ("41.server", "42.server", 216),
+        ("41.server", "42.other", 211),
+        ("41[]", "43[]", 217),
+        ("999999999999999", "1000000000000000", 211),  # more digits than every shell counts
+        ("07", "8", 211),  # to a shell no number of ten fingers
+        ("a7", "a8", 211),
+    ],
+)
+def test_a_counted_double_tells_how_far_behind_it_is(
+    place: Place, tmp_path: Path, first, second, code
+) -> None:
+    place.guard = replace(place.guard, counted=True)
+    assert place.run(work(tmp_path / "log"), job=first).code == 0
+    double = place.run(work(tmp_path / "log"), job=second)
+    assert (double.code, worked(tmp_path / "log")) == (code, [first])
+    assert ended_as_double(code, counted=True)
+    assert (behind(code) or 0) == (code - 215 if code > 215 else 0)
+
+
+@pytest.mark.parametrize(
+    ("counted", "code", "ends"),
+    [
+        (True, 210, 210),
+        (True, 211, 248),
+        (True, 215, 215),
+        (True, 216, 248),
+        (True, 231, 248),
+        (True, 247, 248),
+        (True, 248, 248),
+        (False, 211, 211),
+        (False, 230, 230),
+    ],
+)
+def test_no_program_ends_as_a_counted_double_does(place: Place, counted, code, ends) -> None:
+    place.guard = replace(place.guard, counted=counted)
+    result = place.run(sh(f"exit {code}"))
+    assert result.code == ends
+    assert (f"the program ended with {code}," in result.stderr) == (code != ends)
+    assert not ended_as_double(ends, counted=True) or not counted
 
 
 def test_a_double_ends_at_once_while_the_first_one_works(place: Place, tmp_path: Path) -> None:
@@ -431,7 +480,7 @@ def test_where_its_files_are_is_known_to_the_client() -> None:
 
 
 def test_each_code_says_what_it_means() -> None:
-    assert [int(code) for code in GuardCode] == [211, 212, 213, 214, 215]
-    assert len({code.meaning for code in GuardCode} | {code.advice for code in GuardCode}) == 10
+    assert [int(code) for code in GuardCode] == [211, 212, 213, 214, 215, 248]
+    assert len({code.meaning for code in GuardCode} | {code.advice for code in GuardCode}) == 12
     assert GuardCode.of(211) is GuardCode.DOUBLE
     assert [GuardCode.of(code) for code in (None, 0, 1, 210, 216)] == [None] * 5

@@ -228,7 +228,7 @@ def test_everything_but_the_command_line_stays() -> None:
     wrapped = wrap_spec(spec, GUARD)
     assert spec == before, "the given spec is not touched"
     assert {**wrapped, "executable": "a", "arguments": ["b"]} == spec
-    assert wrapped["arguments"][3:] == ["/guards", GUARD.key.digest, "1", "", "spec", "a", "b"]
+    assert wrapped["arguments"][3:] == ["/guards", GUARD.key.digest, "1", "", "", "spec", "a", "b"]
     del spec["launcher"]
     alone = wrap_spec(spec, GUARD)
     assert "pre_launch" not in alone

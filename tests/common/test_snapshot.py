@@ -8,7 +8,7 @@ from submit_door import KEY, Door, lose_the_reply, takes_it_and_loses_the_reply
 
 from iri_common import AmbiguousReply, JobRef, SubmitUncertain, TransientError
 from iri_common.jobs.guards import GuardFiles
-from iri_common.jobs.testimony import worker_of
+from iri_common.jobs.testimony import come_between, worker_of
 from iri_common.model.ledger import Stage
 
 
@@ -68,18 +68,18 @@ def test_without_a_list_before_there_are_no_candidates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listed", "worker"),
+    ("listed", "candidates"),
     [
-        ({"5": 0, "7": None, "9": 0}, "9"),
-        ({"5": 0, "7": None, "9": None}, "9"),
-        ({"5": 0, "7": None, "9": 0, "10": 0}, None),  # either may be a stranger's
-        ({"5": 0, "7": None, "9": 211, "10": 0}, "10"),
-        ({"5": 0, "7": None, "12": 0}, None),  # it came after
-        ({"5": 0, "7": None}, None),
-        ({"5": 0, "7": None, "9": 0, "a-b": 0}, None),
+        ({"5": 0, "7": None, "9": 0}, ("9",)),
+        ({"5": 0, "7": None, "9": None}, ("9",)),
+        ({"5": 0, "7": None, "9": 0, "10": 0}, ("9", "10")),
+        ({"5": 0, "7": None, "9": 211, "10": 0}, ("10",)),
+        ({"5": 0, "7": None, "12": 0}, ()),  # it came after
+        ({"5": 0, "7": None}, ()),
+        ({"5": 0, "7": None, "9": 0, "a-b": 0}, ()),
     ],
 )
-async def test_a_double_is_followed_to_the_only_job_that_came_between(listed, worker) -> None:
+async def test_jobs_that_came_before_a_double_are_told_and_none_is_followed(listed, candidates) -> None:
     door = Door(settle="snapshot")
     ended = {None: status("active")}
     door.jobs.listed = {
@@ -88,8 +88,27 @@ async def test_a_double_is_followed_to_the_only_job_that_came_between(listed, wo
     }
     ref = JobRef("host", "iri", "machine", KEY, "11")
     guards = GuardFiles(door.dialect, nowhere)
-    found = await worker_of(ref, door.dialect, guards, before=("5", "7"))
+    assert await worker_of(ref, door.dialect, guards) is None
+    assert await come_between(ref, door.jobs, before=("5", "7")) == candidates
+
+
+@pytest.mark.parametrize(
+    ("settle", "job_id", "code", "worker"),
+    [
+        ("snapshot", "11", 216, "10"),
+        ("snapshot", "42.server", 247, "10.server"),
+        ("snapshot", "11", 211, None),
+        ("snapshot", "11", 226, None),  # there is no job 0
+        ("snapshot", "a-b", 216, None),
+        ("none", "11", 216, None),  # its guard does not count
+    ],
+)
+async def test_a_counted_double_tells_which_job_works(settle, job_id, code, worker) -> None:
+    door = Door(settle=settle)
+    ref = JobRef("host", "iri", "machine", KEY, job_id)
+    found = await worker_of(ref, door.dialect, GuardFiles(door.dialect, nowhere), code)
     assert (found.job_id if found else None) == worker
+    assert not door.jobs.asks
 
 
 async def nowhere() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model_doors import Fate
-from model_world import DOUBLE, STRANGER, Job, Task, World
+from model_world import COUNTED, DOUBLE, STRANGER, Job, Task, World
 
 from iri_common.model.job import JobStatus
 from iri_common.model.ledger import LedgerRecord
@@ -21,7 +21,6 @@ from iri_common.policy.onrecord import DoorFacts, known_of, noted
 CLAIM = 180.0
 TASK_LOOKS = 60.0  # seconds between two looks at a task; each renews the claim
 TASK_PATIENCE = 300.0
-HIDDEN = "a list without names hid the job that works"
 EPOCH = 1_000_000.0  # so that no time is mistaken for "never"
 
 
@@ -340,10 +339,16 @@ class Campaign:
 
     def _end_of(self, job: Job) -> str:
         world = self.world
+        if world.counted and job.guarded and job.exit_code in COUNTED:
+            return self._end_of(world.job(job.number - (job.exit_code - COUNTED.start + 1)))
         if job.guarded and job.exit_code == DOUBLE:
             owner = world.owner(job.generation)
             others = [each for each in world.named(job.generation) if each is not job]
-            best = world.job(owner) if owner else the_one(others) or self._between(job)
+            if owner == job.number:
+                return _word(job.exit_code)  # so its program ended
+            if owner:
+                return self._end_of(world.job(owner))
+            best = the_one(others)
             return self._end_of(best) if best is not None and best.exit_code != DOUBLE else "lost"
         if job.forgotten:
             code = world.journal.get(job.generation) if job.guarded and world.journals else None
@@ -352,22 +357,6 @@ class Campaign:
             JobState.COMPLETED if job.exit_code == 0 else JobState.FAILED, exit_code=job.exit_code
         )
         return str(status.reported)
-
-    def _between(self, double: Job) -> Job | None:
-        """The one job between the ids on record and the double, as ``jobs.testimony`` finds it.
-
-        Where the list hides the job that works, and shows just one of somebody else, nobody can tell.
-        """
-        record = self.ledger.record
-        if record is None or record.generation != double.generation or record.before is None:
-            return None
-        least = max(map(int, record.before), default=0)
-        shown = [each for each in self.world.listed() if each.exit_code != DOUBLE]
-        found = [each for each in shown if least < each.number < double.number]
-        found = [each for each in found if str(each.number) not in record.before]
-        if [each.generation for each in found] == [STRANGER]:
-            self.world.holes.add(HIDDEN)
-        return found[0] if len(found) == 1 else None
 
 
 def _word(code: int) -> str:

@@ -16,7 +16,8 @@ from iri_common.policy.classify import Outcome
 
 Keys = Literal["none", "ignored", "keeps", "forgets"]
 
-DOUBLE, CANCELED = 211, 214
+DOUBLE, CANCELED, KEPT = 211, 214, 248
+COUNTED = range(216, 248)  # a double so many ids, and 215, behind the job that works
 STRANGER = 0  # the generation of jobs that have nothing to do with the key
 
 
@@ -138,13 +139,13 @@ class World:
         dies = dice.random() < 0.05
         listed_from = self.now + dice.random() * self.late
         job = Job(
-            number=len(self.jobs) + 1,
+            number=self._next_number(),
             generation=generation,
             guarded=guarded,
             listed_from=listed_from,
             named_from=listed_from + dice.random() * self.nameless,
             recorded_from=self.now + dice.random() * self.lag,
-            code=dice.choice((0, 0, 0, 3)),
+            code=dice.choice((0, 0, 0, 0, 0, 0, 3, 3, 211, 220)),
             dies=dies,
             requeued=dies and dice.random() < 0.7,
             forgotten=dice.random() < self.door.manners.forgets,
@@ -152,6 +153,10 @@ class World:
         self.jobs.append(job)
         self._at(dice.choice((0.0, 1.0, 20.0, 600.0)), "start", job)
         return job
+
+    def _next_number(self) -> int:
+        others = self.dice.choice((0, 0, 0, 1, 7, 50))  # jobs of other users, which no list shows
+        return (self.jobs[-1].number if self.jobs else 0) + 1 + others
 
     def _arrive(self, generation: int, guarded: bool, keyed: bool) -> None:
         """A slow request comes at last; nobody waits for its reply."""
@@ -175,7 +180,7 @@ class World:
         if job.guarded:
             owner = self.owners.setdefault(job.generation, job.number)
             if owner != job.number:
-                job.state, job.exit_code = "ended", CANCELED if owner == "canceled" else DOUBLE
+                job.state, job.exit_code = "ended", self._refusal(job, owner)
                 return
         if job.dies:
             job.dies = False
@@ -188,8 +193,15 @@ class World:
         self.worked.setdefault(job.generation, []).append(job.number)
         self._at(self.dice.choice((0.1, 5.0, 300.0)), "end", job)
 
+    def _refusal(self, job: Job, owner: int | Literal["canceled"]) -> int:
+        if owner == "canceled":
+            return CANCELED
+        code = COUNTED.start - 1 + job.number - owner
+        return code if self.counted and code in COUNTED else DOUBLE
+
     def _end(self, job: Job) -> None:
-        job.state, job.exit_code = "ended", job.code
+        kept = self.counted and job.guarded and (job.code == DOUBLE or job.code in COUNTED)
+        job.state, job.exit_code = "ended", KEPT if kept else job.code
         if job.guarded:
             self.journal[job.generation] = job.code
 
@@ -239,6 +251,11 @@ class World:
         return "lookup" if native and not self.header else self.door.grades.settle
 
     @property
+    def counted(self) -> bool:
+        """Whether a double tells by its code which job works."""
+        return self.door.grades.settle == "snapshot"
+
+    @property
     def proves_keys(self) -> bool:
         """Whether a reply tells that keys are kept."""
         return self.keys in {"keeps", "forgets"}
@@ -275,4 +292,4 @@ class World:
 
     def job(self, number: int) -> Job:
         """By its id."""
-        return self.jobs[number - 1]
+        return next(job for job in self.jobs if job.number == number)

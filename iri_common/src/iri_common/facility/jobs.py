@@ -352,7 +352,8 @@ class JobService(JobAttaching):
         # Nobody but the user knows whether an image has a shell.
         fits = placeable(full.sent(), container_has_shell=bool(guard))
         guarded = wanted and fits and self.door.dialect.grades.guard == "lock"
-        made = Submission(full, where.id, key, seen_before, guarded, defaults.guard_directory, spec)
+        root, counted = defaults.guard_directory, self.door.dialect.grades.counted
+        made = Submission(full, where.id, key, seen_before, guarded, root, spec, counted)
         await self.door.gate.admit_job(made, where)
         return made
 

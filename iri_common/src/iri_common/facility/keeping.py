@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from iri_common.facility.canceling import JobCanceling, job_id_of
 from iri_common.jobs.search import the_one
 from iri_common.jobs.submit import Submitter
-from iri_common.jobs.testimony import worker_of
+from iri_common.jobs.testimony import come_between, worker_of
 from iri_common.jobs.watch import OnChange
-from iri_common.jobside.codes import GuardCode
+from iri_common.jobside.codes import ended_as_double
 from iri_common.jobside.journal import Journal
 from iri_common.jobside.reasons import GUARD_REASONS
 from iri_common.model.errors import IriError, JobLost, NotFound, UsageError, WaitTimeout
@@ -100,7 +100,7 @@ class JobKeeping(JobCanceling):
 
         Raises:
             NotFound: if the facility does not know the job.
-            UsageError: if the key has another job already.
+            UsageError: if the key has another job already, other than a double of the one that works.
         """
         where = await self._resource(resource)
         status = (await self.door.dialect.jobs.status(where.id, job_id)).value
@@ -109,7 +109,9 @@ class JobKeeping(JobCanceling):
         record = await self.ledger.read(key)
         newer = record is not None and record.generation > key.generation
         same = record if record is not None and record.generation == key.generation else None
-        if record is not None and (newer or (record.stage.has_job and same)):
+        if record is not None and (
+            newer or (same and same.stage.has_job and not await self._is_double(same))
+        ):
             raise UsageError(f"{key} has a job already: {record.ref}; adopt under its next generation")
         guards = self.door.guards(where.id, self._guard_root(where), self.settings.storage)
         ref = replace(self._new_ref(where.id, key), job_id=job_id, directory=guards.known_directory(key))
@@ -117,7 +119,7 @@ class JobKeeping(JobCanceling):
         adopted = LedgerRecord(
             key.identity, key.generation, Stage.ACCEPTED, str(ref), "", now, "adopted", asked_at=now
         )
-        if same is not None and same.stage.in_doubt:  # it may be one of those that were asked for here
+        if same is not None and (same.stage.in_doubt or same.stage.has_job):  # it may be one of its own asks
             adopted = replace(adopted, name=same.name, guarded=same.guarded, sends=same.sends)
         if not await self._amend(record, adopted):
             raise WaitTimeout(f"{key} is being submitted at this moment; adopt afterwards if it has no job")
@@ -229,20 +231,33 @@ class JobKeeping(JobCanceling):
         """
         if not status.state.terminal or status.succeeded:
             return None
-        double = status.exit_code == GuardCode.DOUBLE
+        double = self._ended_as_double(status)
         if not double and (record is None or record.sends < 2):
             return None
-        before = record.before if record is not None and double else None
-        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref), before)
+        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref), status.exit_code)
         if worker is None and double:
-            raise JobLost(
-                f"{ref.describe()} ended with exit code {status.exit_code}, as the double of another job of "
-                f"{ref.key} does, and that one cannot be seen from here; look for it there before you ask "
-                "for the next generation",
-                ref=ref,
-                facility=self.settings.label,
-            )
+            raise await self._unseen_worker(ref, status, record)
         return worker if worker is not None and worker.job_id != ref.job_id else None
+
+    def _ended_as_double(self, status: JobStatus) -> bool:
+        return ended_as_double(status.exit_code, counted=self.door.dialect.grades.counted)
+
+    async def _unseen_worker(self, ref: JobRef, status: JobStatus, record: LedgerRecord | None) -> JobLost:
+        between: tuple[str, ...] = ()
+        if record is not None and record.before is not None:
+            between = await come_between(ref, self.door.dialect.jobs, record.before)
+        way_out = (
+            f"New jobs there that may be it: {', '.join(between)}; if one is, adopt it under this key"
+            if between
+            else "Look for it there before you ask for the next generation"
+        )
+        return JobLost(
+            f"{ref.describe()} ended with exit code {status.exit_code}, as the double of another job of "
+            f"{ref.key} does, and that one cannot be told from here. {way_out}",
+            ref=ref,
+            candidates=between,
+            facility=self.settings.label,
+        )
 
     async def _settle(self, ref: JobRef, status: JobStatus) -> None:
         """Write down how it ended, where the ask is on record here; the truth is told all the same."""
@@ -252,6 +267,13 @@ class JobKeeping(JobCanceling):
                 state, detail = str(status.reported), status.describe()
                 ended = replace(record, stage=Stage.SETTLED, ref=str(ref), detail=detail, state=state)
                 await self._amend(record, replace(ended, written_at=time.time()))
+
+    async def _is_double(self, record: LedgerRecord) -> bool:
+        ref = self._own(record)
+        if ref is None or not record.guarded:
+            return False
+        status = (await self.door.dialect.jobs.status(ref.resource_id, job_id_of(ref))).value
+        return self._ended_as_double(status)
 
     def _is_at(self, record: LedgerRecord, resource_id: str) -> bool:
         ref = self._own(record)

@@ -376,7 +376,7 @@ def _asked(submission: Submission, *, keyed: bool) -> tuple[str, Mapping[str, An
     """What the dialect is asked for: where, what, and under which idempotency key."""
     spec, key = submission.wire_spec(), submission.key
     if submission.guarded:
-        guard = Guard(key, submission.guard_root, submission.digest)
+        guard = Guard(key, submission.guard_root, submission.digest, counted=submission.counted)
         spec = wrap_spec(mounted(spec, guard), guard, container_has_shell=True)
     return submission.resource_id, spec, key.idempotency_key(submission.resource_id) if keyed else None
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.search import find_jobs, number_of, pages, the_one
-from iri_common.jobside.codes import GuardCode
+from iri_common.jobside.codes import GuardCode, behind, ended_as_double
 from iri_common.model.errors import IriError
 from iri_common.model.job import JobStatus
 from iri_common.model.key import JobKey
@@ -93,7 +93,7 @@ async def owner_of(key: JobKey, resource_id: str, jobs: JobsApi, guards: GuardFi
 
 
 async def worker_of(
-    ref: JobRef, dialect: Dialect, guards: GuardFiles, before: Collection[str] | None = None
+    ref: JobRef, dialect: Dialect, guards: GuardFiles, exit_code: int | None = None
 ) -> JobRef | None:
     """The job that does the work of a key, if the one of this reference ended with the code of a double.
 
@@ -101,11 +101,15 @@ async def worker_of(
         ref: The job that ended so.
         dialect: Where to look.
         guards: Where to read whose the key is.
-        before: Ids of jobs that were there before, the newest among them, where ids are all there is to see.
+        exit_code: Of that job; a counted double tells by it.
 
     Returns:
         Another job, or this one where the code is its program's own; None if nothing tells.
     """
+    ids, own = behind(exit_code) if dialect.grades.counted else None, number_of(ref.job_id or "")
+    if ids is not None and own is not None and own > ids:
+        # As the scheduler numbers them; what follows the number is the same ("42.server").
+        return ref.with_job(f"{own - ids}{(ref.job_id or '').removeprefix(str(own))}")
     with contextlib.suppress(IriError):
         owner = await owner_of(ref.key, ref.resource_id, dialect.jobs, guards)
         if owner is not None:
@@ -117,24 +121,30 @@ async def worker_of(
         best = the_one(each for each in others if each.job_id != ref.job_id)
         if best is not None:
             return ref.with_job(best.job_id)
-    if before is not None:
-        with contextlib.suppress(IriError):
-            return await _only_between(ref, dialect.jobs, before)
     return None
 
 
-async def _only_between(ref: JobRef, jobs: JobsApi, before: Collection[str]) -> JobRef | None:
-    """The one job that came before this double and after the key was asked for: its lost first ask.
+async def come_between(ref: JobRef, jobs: JobsApi, before: Collection[str]) -> tuple[str, ...]:
+    """Ids of the jobs that came before this double and after its key was asked for; one may do its work.
 
-    That there is a double proves that the other was taken; of two that may be it either may be a stranger's.
+    That there is a double proves that the other was taken, not that the list shows it: even a single one in
+    between may be of another ask. So they are told, for a person to adopt, and none is followed.
+
+    Args:
+        ref: The double.
+        jobs: Where to look.
+        before: Ids of jobs that were there before, the newest among them.
     """
     own = number_of(ref.job_id or "")
     least = max((number_of(each) or 0 for each in before), default=0)
-    found: set[str] = set()
-    async for entries, _ in pages(jobs, ref.resource_id, historical=True, names=False):
-        found |= {each.job_id for each in entries if each.status.exit_code != GuardCode.DOUBLE}
-    numbers = {each: number_of(each) for each in found if each not in before}
-    if own is None or None in numbers.values():
-        return None
-    between = [each for each, number in numbers.items() if least < (number or 0) < own]
-    return ref.with_job(between[0]) if len(between) == 1 else None
+    found = dict[str, int | None]()
+    with contextlib.suppress(IriError):
+        async for entries, _ in pages(jobs, ref.resource_id, historical=True, names=False):
+            found |= {
+                each.job_id: number_of(each.job_id)
+                for each in entries
+                if not ended_as_double(each.status.exit_code, counted=True) and each.job_id not in before
+            }
+    if own is None or None in found.values():
+        return ()
+    return tuple(each for each, number in found.items() if least < (number or 0) < own)

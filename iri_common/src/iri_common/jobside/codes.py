@@ -17,6 +17,7 @@ class GuardCode(IntEnum):
     NO_SPACE = 213
     CANCELED = 214
     FAILED = 215
+    KEPT_CODE = 248
 
     @property
     def meaning(self) -> str:
@@ -32,6 +33,26 @@ class GuardCode(IntEnum):
     def of(cls, exit_code: int | None) -> GuardCode | None:
         """The guard's code, None if no guard ends a job with this number."""
         return next((code for code in cls if code == exit_code), None)
+
+
+_COUNTED = range(1, 33)
+"""How many ids a double may lie behind the job that works, so that its code tells: 216 to 247."""
+
+
+def behind(exit_code: int | None) -> int | None:
+    """How many ids a counted double lies behind the job that works; None if its code does not tell."""
+    count = (exit_code or 0) - GuardCode.FAILED
+    return count if count in _COUNTED else None
+
+
+def ended_as_double(exit_code: int | None, *, counted: bool) -> bool:
+    """Whether a job that ended with this number was a double.
+
+    Args:
+        exit_code: Of the job.
+        counted: Its guard tells of doubles with more than one number, and lets no program end with them.
+    """
+    return exit_code == GuardCode.DOUBLE or (counted and behind(exit_code) is not None)
 
 
 _MEANINGS = {
@@ -55,5 +76,9 @@ _MEANINGS = {
     GuardCode.FAILED: (
         "the guard could not find out whether this job may work, so nothing was run",
         "read the job's standard error; the file system of the guard directory may lack hard links",
+    ),
+    GuardCode.KEPT_CODE: (
+        "the program ended with a number by which doubles tell of themselves at this facility",
+        "the job's standard error says which one; let the program end with another",
     ),
 }

@@ -25,11 +25,14 @@ class Guard:
             home directory that the job's shell sees.
         digest: Of the spec (:meth:`JobSpec.digest`), kept in the owner file so that a client without a
             ledger can tell a changed spec from the same ask.
+        counted: A double tells by its exit code how many ids it lies behind the job that works: for clients
+            that see ids and nothing else. A program that ends with such a number ends the job with another.
     """
 
     key: JobKey
     root: str | None = None
     digest: str = ""
+    counted: bool = False
 
     def __post_init__(self) -> None:
         if self.root is not None:
@@ -59,7 +62,8 @@ class Guard:
 
     def words(self, mode: str) -> tuple[str, ...]:
         """The arguments of the guard's shell text that come before the program's."""
-        return (self.root or "", self.key.digest, str(self.key.generation), self.digest, mode)
+        counted = "counted" if self.counted else ""
+        return (self.root or "", self.key.digest, str(self.key.generation), self.digest, counted, mode)
 
 
 def encodable(text: str, what: str) -> str:

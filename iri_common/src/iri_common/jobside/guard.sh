@@ -1,15 +1,15 @@
 # shellcheck shell=sh disable=SC2329 # some functions are called by name, through iri_try
 # The guard of one job, in front of its program:
 #
-#   sh -c GUARD iri ROOT KEY GENERATION SPEC MODE PROGRAM [ARGUMENT...]
+#   sh -c GUARD iri ROOT KEY GENERATION SPEC COUNTED MODE PROGRAM [ARGUMENT...]
 #
 # Of all the jobs that carry one key and generation, the first to hard-link its id to the owner file works; any
 # other ends at once. What happens to the program goes into the journal beside it. Everything here is POSIX sh
 # and runs in dash, bash and busybox.
 set +eu
-iri_root=$1 iri_key=$2 iri_generation=$3 iri_spec=$4 iri_mode=$5
+iri_root=$1 iri_key=$2 iri_generation=$3 iri_spec=$4 iri_counted=$5 iri_mode=$6
 iri_private='' iri_script='' iri_line=''
-shift 5
+shift 6
 
 # The job may have any PATH, or one without the system's own tools.
 iri_tool() {
@@ -107,6 +107,20 @@ iri_journal=$iri_directory/$iri_generation.journal${iri_index:+.$iri_index}
 
 # --- may I?
 
+# Another one works. A client that sees ids and nothing else learns by the code how far before this one that is.
+iri_double() {
+  iri_code=211 iri_line=${iri_id%%[!0-9]*} iri_said=${iri_word%%[!0-9]*}
+  case $iri_line:$iri_said in
+  :* | *: | 0* | *:0*) iri_counted='' ;;
+  esac
+  if [ -n "$iri_counted" ] && [ ${#iri_line} -le 15 ] && [ ${#iri_said} -le 15 ] &&
+    [ "${iri_id#"$iri_line"}" = "${iri_word#"$iri_said"}" ]; then
+    iri_line=$((iri_line - iri_said))
+    [ "$iri_line" -lt 1 ] || [ "$iri_line" -gt 32 ] || iri_code=$((215 + iri_line))
+  fi
+  iri_end "$iri_code" "job $iri_id is a double: job $iri_word has its key, this one ends without work"
+}
+
 # True if the owner is this job, false if there is none yet; another's is the end.
 iri_mine() {
   # Reading the directory makes an NFS client forget that it did not find the name before.
@@ -116,8 +130,7 @@ iri_mine() {
   iri_word=
   IFS= read -r iri_word 2>/dev/null <"$iri_owner"
   [ -n "$iri_word" ] || iri_end 215 "the owner file $iri_owner is empty or cannot be read"
-  [ "$iri_word" = "$iri_id" ] ||
-    iri_end 211 "job $iri_id is a double: job $iri_word has its key, this one ends without work"
+  [ "$iri_word" = "$iri_id" ] || iri_double
 }
 
 # Sets iri_word to what a command says when it fails, in words that iri_fail knows.
@@ -223,6 +236,11 @@ if [ "$iri_mode" = script ]; then
 fi
 iri_run "$@"
 [ -z "$iri_script" ] || iri_tool rm -f -- "$iri_script"
+case $iri_counted$iri_code in
+counted211 | counted21[6-9] | counted2[23][0-9] | counted24[0-7])
+  printf 'iri: the program ended with %s, which means a double here; the job ends with 248\n' "$iri_code" >&2
+  iri_code=248 ;;
+esac
 if [ "$iri_rank" -eq 0 ]; then
   iri_note ended "$iri_id" "$iri_attempt" "$iri_code" "$(iri_tool date +%s)"
 elif [ "$iri_code" -ne 0 ]; then

@@ -14,4 +14,5 @@ GUARD_REASONS: Mapping[int, JobReason] = {
     GuardCode.NO_SPACE: JobReason.NO_SPACE,
     GuardCode.CANCELED: JobReason.CANCELED,
     GuardCode.FAILED: JobReason.GUARD,
+    GuardCode.KEPT_CODE: JobReason.EXIT_CODE,
 }

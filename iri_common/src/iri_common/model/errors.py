@@ -243,11 +243,15 @@ class JobLost(IriError):
 
     Attributes:
         ref: Which job.
+        candidates: Ids of jobs that may be the one whose double it was, where ids are all there is to see.
     """
 
-    def __init__(self, message: str, *, ref: JobRef, facility: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, ref: JobRef, candidates: tuple[str, ...] = (), facility: str | None = None
+    ) -> None:
         super().__init__(message, facility=facility)
         self.ref = ref
+        self.candidates = candidates
 
 
 class FlowFailed(IriError):

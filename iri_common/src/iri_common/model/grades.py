@@ -40,6 +40,11 @@ class Grades:
         return self.files != "none"
 
     @property
+    def counted(self) -> bool:
+        """Whether a double has to tell by its exit code which job works: there are only ids to see."""
+        return self.guard == "lock" and self.settle == "snapshot"
+
+    @property
     def once(self) -> str:
         """How exact "once" is, in a few words for whoever has just asked for a job."""
         return f"{_DOUBLES[self.guard]}, and {_LOST_REPLIES[self.settle]}"

@@ -24,6 +24,7 @@ class Submission:
         guarded: The job shall check for itself that it is not a double, and keep a journal.
         asked: The spec as the user gave it, before the door's defaults filled it.
         guard_root: Where guards are kept at the facility, an absolute path; None for the job's home.
+        counted: A double shall tell by its exit code which job works; nothing else would tell there.
     """
 
     spec: JobSpec
@@ -33,6 +34,7 @@ class Submission:
     guarded: bool = False
     guard_root: str | None = None
     asked: JobSpec | None = None
+    counted: bool = False
 
     @property
     def digest(self) -> str:
