@@ -18,6 +18,7 @@ from iri_common import (
     Grant,
     GrantExceeded,
     JobKey,
+    JobLost,
     JobRef,
     JobState,
     NotOffered,
@@ -191,6 +192,29 @@ async def test_what_was_asked_for_stays_guarded_when_it_is_adopted(service, mach
         NAME,
         str(ref),
     )
+
+
+async def test_the_job_that_works_is_adopted_in_place_of_its_double(service, machine) -> None:
+    machine.listed |= {"9": (None, status("active")), "11": (None, status("failed", 211))}
+    await service.ledger.write(record(job="11", guarded=True, sends=2, before=("7",)))
+    with pytest.raises(JobLost, match="may be it: 9; if one is, adopt it") as lost:
+        await service.wait(str((await service.ledger.read(KEY)).ref))
+    assert lost.value.candidates == ("9",)
+    ref = await service.adopt("9", key=KEY)
+    told = await service.ledger.read(KEY)
+    assert (told.ref, told.stage, told.guarded) == (str(ref), Stage.ACCEPTED, True)
+    with pytest.raises(UsageError, match="has a job already"):
+        await service.adopt("11", key=KEY)
+
+
+@pytest.mark.parametrize(("code", "guarded"), [(3, True), (211, False)])
+async def test_nothing_is_adopted_in_place_of_a_job_that_is_no_double(
+    service, machine, code, guarded
+) -> None:
+    machine.listed |= {"9": (None, status("active")), "11": (None, status("failed", code))}
+    await service.ledger.write(record(job="11", guarded=guarded))
+    with pytest.raises(UsageError, match="has a job already"):
+        await service.adopt("9", key=KEY)
 
 
 @pytest.mark.parametrize("stage", [Stage.SENT, Stage.ACCEPTED])
