@@ -57,7 +57,16 @@ class Accounts:
         self._store = store
         self.client_id = CLIENT_ID
         self.refuse_anyway: Callable[[], bool] = lambda: False
-        self.client_secret = store.meta("client_secret", secrets.token_urlsafe(24))
+
+    @property
+    def client_secret(self) -> str:
+        """Of the facility's OAuth client, until it is replaced."""
+        return self._store.meta("client_secret", secrets.token_urlsafe(24))
+
+    def replace_client_secret(self) -> str:
+        """Another secret for that client: the one before is good for nothing from now on."""
+        self._store.run("INSERT OR REPLACE INTO meta VALUES ('client_secret', ?)", secrets.token_urlsafe(24))
+        return self.client_secret
 
     def user(self, name: str) -> User:
         """The user of that name.

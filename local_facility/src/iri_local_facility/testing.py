@@ -25,9 +25,8 @@ from .globus.testing import WithGlobus
 from .orders import Kind, Options
 from .s3m.testing import WithS3m
 from .sense.testing import WithSense
-from .settings import Settings
 from .slurm.testing import WithSlurm
-from .store import Store
+from .state import state_of
 from .superfacility.testing import WithSuperfacility
 
 _START_TIMEOUT = 60.0  # a machine with other things to do takes half a minute; a death is seen at once
@@ -36,12 +35,8 @@ _STOP_TIMEOUT = 15.0
 
 def issue_token(root: Path, user: str, lifetime: float | None) -> str:
     """A new token, written straight into the state of the facility at ``root``."""
-    settings = Settings(root=root)
-    store = Store(settings.state / "facility.db")
-    try:
-        return Accounts(settings, store).issue(user, lifetime)
-    finally:
-        store.close()
+    with state_of(root) as state:
+        return Accounts(*state).issue(user, lifetime)
 
 
 class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, WithS3m, WithSense):
@@ -238,11 +233,8 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
         """After a kill without a restart, nobody but us knows of the jobs."""
         from .scheduler import reap
 
-        store = Store(self.root / ".facility" / "facility.db")
-        try:
-            reap(Settings(root=self.root), store)
-        finally:
-            store.close()
+        with state_of(self.root) as state:
+            reap(*state)
 
     def __enter__(self) -> Self:
         """Start."""
@@ -311,6 +303,12 @@ class LocalFacility(WithGlobus, WithFirecrest, WithSuperfacility, WithSlurm, Wit
     def new_token(self, user: str | None = None, lifetime: float | None = None) -> str:
         """A new token; ``lifetime`` in seconds, or ``None`` for one that does not expire."""
         return issue_token(self.root, user or self.user, lifetime)
+
+    def new_client_secret(self) -> str:
+        """Another `client_secret`; the one before is refused from now on, tokens that it got are not."""
+        with state_of(self.root) as state:
+            self._ready["client_secret"] = Accounts(*state).replace_client_secret()
+        return self.client_secret
 
     def revoke(self, token: str) -> bool:
         """Make a token worthless; says whether it existed."""

@@ -8,20 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from iri_local_facility.accounts import Accounts
-from iri_local_facility.settings import Settings
-from iri_local_facility.store import Store
+from iri_local_facility.state import state_of
 
 from .tokens import STREAM, WRITE, Grant, new_token
 
 
 def issue_s3m_token(root: Path, user: str, lifetime: float | None = None, grant: Grant | None = None) -> str:
     """A new project token, written straight into the state of the facility at ``root``."""
-    settings = Settings(root=root)
-    store = Store(settings.state / "facility.db")
-    try:
+    with state_of(root) as (settings, store):
         return new_token(Accounts(settings, store), store, user, lifetime, grant or Grant("demo"))
-    finally:
-        store.close()
 
 
 class WithS3m:

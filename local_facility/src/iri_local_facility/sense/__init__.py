@@ -4,3 +4,4 @@ PREFIX = "/sense"
 API = f"{PREFIX}/StackV-web/restapi"
 TOKEN = f"{PREFIX}/auth/realms/StackV/protocol/openid-connect/token"
 CLIENT_ID = "StackV"
+PUBLIC_ID = f"{CLIENT_ID}-public"  # an application without a secret

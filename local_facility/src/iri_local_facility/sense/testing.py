@@ -5,22 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from iri_local_facility.accounts import Accounts
 from iri_local_facility.server import write_private
 from iri_local_facility.settings import Settings
-from iri_local_facility.store import Store
+from iri_local_facility.state import state_of
 
-from . import API, CLIENT_ID, TOKEN
+from . import API, CLIENT_ID, PUBLIC_ID, TOKEN
 from .network import PORTS
-from .tokens import password_of
+from .tokens import login, password_of
 
 
 def issue_password(root: Path, user: str) -> str:
     """The password of a user, from the state of the facility at ``root``."""
-    store = Store(Settings(root=root).state / "facility.db")
-    try:
+    with state_of(root) as (_, store):
         return password_of(store, user)
-    finally:
-        store.close()
+
+
+def issue_login(root: Path, user: str) -> str:
+    """The refresh token of a login, made in the state of the facility at ``root``."""
+    with state_of(root) as (settings, store):
+        return login(Accounts(settings, store), user)
 
 
 def password_file(root: Path, user: str) -> Path:
@@ -50,6 +54,15 @@ class WithSense:
     def sense_client(self) -> str:
         """The application that users log in with."""
         return CLIENT_ID
+
+    @property
+    def sense_public_client(self) -> str:
+        """An application without a secret."""
+        return PUBLIC_ID
+
+    def sense_login(self) -> str:
+        """The refresh token of a new login of the default user, through either application."""
+        return issue_login(self.root, self.sense_user)
 
     @property
     def sense_user(self) -> str:

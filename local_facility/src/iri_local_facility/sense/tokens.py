@@ -14,7 +14,7 @@ from iri_local_facility.facility import Facility
 from iri_local_facility.oauth import NO_STORE, basic_credentials, error
 from iri_local_facility.store import Store
 
-from . import CLIENT_ID, TOKEN
+from . import CLIENT_ID, PUBLIC_ID, TOKEN
 
 LIFETIME = 300.0
 _REFRESH_LIFETIME = 1800.0
@@ -31,6 +31,11 @@ def password_of(store: Store, user: str) -> str:
     return store.meta(f"sense_password/{user}", secrets.token_urlsafe(12))
 
 
+def login(accounts: Accounts, user: str) -> str:
+    """The refresh token of a user who has just logged in."""
+    return accounts.issue(user, _REFRESH_LIFETIME, audience=_REFRESH)
+
+
 def make_router(core: Facility) -> APIRouter:
     """The route."""
     router = APIRouter()
@@ -41,10 +46,8 @@ def make_router(core: Facility) -> APIRouter:
         client, secret = fields.get("client_id", ""), fields.get("client_secret", "")
         if authorization := request.headers.get("authorization", ""):
             client, secret = basic_credentials(authorization)
-        known = client == CLIENT_ID and secrets.compare_digest(
-            secret.encode(), core.accounts.client_secret.encode()
-        )
-        if not known:
+        ours = {CLIENT_ID: core.accounts.client_secret, PUBLIC_ID: ""}.get(client)
+        if ours is None or not secrets.compare_digest(secret.encode(), ours.encode()):
             return error(401, "unauthorized_client", "Invalid client or Invalid client credentials")
         try:
             user = _granted(core, fields)
@@ -57,7 +60,7 @@ def make_router(core: Facility) -> APIRouter:
         answer = {
             "access_token": core.accounts.issue(user, lifetime),
             "expires_in": int(lifetime),
-            "refresh_token": core.accounts.issue(user, _REFRESH_LIFETIME, audience=_REFRESH),
+            "refresh_token": login(core.accounts, user),
             "refresh_expires_in": int(_REFRESH_LIFETIME),
             "token_type": "Bearer",
         }

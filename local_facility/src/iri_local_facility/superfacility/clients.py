@@ -146,6 +146,10 @@ class Clients:
             file.write(f"{name}\n{private}")
         return path
 
+    def end(self, client_id: str) -> None:
+        """Let a client die; tokens that it got live on."""
+        self._store.run("UPDATE superfacility_clients SET expires = ? WHERE id = ?", time.time(), client_id)
+
     @property
     def _directory(self) -> Path:
         return self._settings.state / "superfacility"

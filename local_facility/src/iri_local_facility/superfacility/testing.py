@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from iri_local_facility.settings import Settings
-from iri_local_facility.store import Store
+from iri_local_facility.state import state_of
 
 from . import API, TOKEN
 from .clients import ALL, Clients
@@ -20,13 +19,15 @@ def issue_key(root: Path, user: str, lifetime: float | None = None, scope: str =
     Raises:
         NoCrypto: PyJWT or cryptography is not there.
     """
-    settings = Settings(root=root)
-    store = Store(settings.state / "facility.db")
-    try:
+    with state_of(root) as (settings, store):
         clients = Clients(settings, store)
         return clients.key_of(user) if lifetime is None else clients.make(user, lifetime, scope)
-    finally:
-        store.close()
+
+
+def end_client(root: Path, client_id: str) -> None:
+    """Let a client of the facility at ``root`` die."""
+    with state_of(root) as (settings, store):
+        Clients(settings, store).end(client_id)
 
 
 class WithSuperfacility:
@@ -61,3 +62,7 @@ class WithSuperfacility:
             scope: What it may do beyond looking: ``jobs`` (and commands, and uploads), ``globus``.
         """
         return issue_key(self.root, user or self._ready["user"], lifetime, scope)
+
+    def end_superfacility_client(self, key: Path) -> None:
+        """Let the client of a key file die; tokens that it got live on."""
+        end_client(self.root, key.read_text().partition("\n")[0])
