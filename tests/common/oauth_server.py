@@ -17,6 +17,7 @@ from werkzeug.serving import make_server
 
 SECRET = "app-secret-Zq81vTnB"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+PASSWORD = "alice-password-Ty63mKcd"
 RUNNER = "runner-bearer-Mw3xK90a"  # by which a job of GitHub Actions asks for its token
 
 
@@ -124,6 +125,13 @@ class _Itself(grants.ClientCredentialsGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_assertion_jwt")
 
 
+class _Person(grants.ResourceOwnerPasswordCredentialsGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+
+    def authenticate_user(self, username: str, password: str) -> object:
+        return username if (username, password) == ("alice", PASSWORD) else None
+
+
 def _exchange(server: OAuthServer) -> type[grants.BaseGrant]:
     class Exchange(grants.BaseGrant, grants.TokenEndpointMixin):
         GRANT_TYPE = EXCHANGE
@@ -168,13 +176,14 @@ class _Signed(JWTBearerClientAssertion):
 def oauth_server(**words: Any) -> Iterator[OAuthServer]:
     """It listens on loopback until the end of the context."""
     server, app = OAuthServer(**words), Flask("oauth")
-    kinds = ("refresh_token", "client_credentials", EXCHANGE)
+    kinds = ("refresh_token", "client_credentials", "password", EXCHANGE)
     app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = dict.fromkeys(kinds, server.life)
     oauth = AuthorizationServer(app, lambda _: Client(), server.noted)
     oauth.register_client_auth_method("client_assertion_jwt", _Signed(server))
     oauth.register_grant(_grant(server))
     oauth.register_grant(_Itself)
+    oauth.register_grant(_Person)
     oauth.register_grant(_exchange(server))
 
     @app.post("/token")

@@ -6,6 +6,8 @@ import asyncio
 import json
 import pickle
 import sys
+from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import jwt
@@ -225,3 +227,40 @@ async def test_nothing_shows_the_key(tmp_path: Path) -> None:
     for each in (door, key):
         with pytest.raises(TypeError, match="not pickled"):
             pickle.dumps(each)
+
+
+class StrictEndpoint:
+    """Believes no assertion from the future, and tells the time."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.seen = 0
+
+    async def __call__(self, request: WireRequest) -> WireReply:
+        self.seen += 1
+        claims = jwt.decode((request.form or {})["client_assertion"], options={"verify_signature": False})
+        good = claims["iat"] <= self.now <= claims["exp"]
+        body = {"access_token": "abc", "expires_in": 600} if good else {"error": "invalid_client"}
+        date = formatdate(self.now, usegmt=True)
+        return WireReply(200 if good else 401, {"date": date}, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(("ahead", "first"), [(-300, 1), (0, 1), (300, 2), (86_400, 2), (-86_400, 2)])
+async def test_a_clock_that_is_off_costs_one_request_once(tmp_path: Path, ahead: float, first: int) -> None:
+    key = key_from_file(kept(tmp_path, "key.pem", f"{CLIENT}\n{PEM}"))
+    source, endpoint = PrivateKeyJwt(URL, key, clock=lambda: NOW + ahead), StrictEndpoint(NOW)
+    token = await source.fetch(endpoint)
+    assert token.expires_at == NOW + ahead + 600, "by our own clock, by which it will be renewed"
+    assert endpoint.seen == first
+    await source.fetch(endpoint)
+    assert endpoint.seen == first + 1, "what was learned is kept"
+
+
+async def test_a_refusal_that_no_clock_explains_is_told_at_once(tmp_path: Path) -> None:
+    key = key_from_file(kept(tmp_path, "key.pem", f"{CLIENT}\n{PEM}"))
+    for date in (formatdate(NOW - 5, usegmt=True), "yesterday", ""):
+        endpoint = Endpoint(401, {"error": "invalid_client"})
+        endpoint.reply = replace(endpoint.reply, headers={"date": date} if date else {})
+        with pytest.raises(AuthError):
+            await PrivateKeyJwt(URL, key, clock=lambda: NOW).fetch(endpoint)
+        assert len(endpoint.seen) == 1

@@ -15,6 +15,7 @@ from oauth_server import SECRET, OAuthServer, oauth_server
 from iri_common.auth.refresh import RefreshGrant, RefreshTokens
 from iri_common.auth.secret import secret_from_file
 from iri_common.auth.store import TokenStore
+from iri_common.facility.credentials import client_tokens
 from iri_common.http.transport import HttpxTransport, WireSettings
 from iri_common.model.errors import AuthError, Unreachable
 from iri_common.model.ports import WireReply, WireRequest
@@ -139,6 +140,24 @@ async def test_a_new_login_mends_it_at_once(login: Login) -> None:
     login.server.ended = False
     login.put(login.server.login("second-refresh-token"))
     assert await fetched(source)
+
+
+async def test_two_machines_with_one_login_are_told_why_it_ends(login: Login, monkeypatch, tmp_path) -> None:
+    """Workers of an engine, say, which all read one connection or block."""
+    words = {"id": "app", "token_url": login.server.url, "refresh": FIRST, "secret": SECRET}
+    for machine in ("one", "two"):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / machine))
+        source = client_tokens("the connection 'hpc'", **words)
+        async with wire() as transport:
+            if machine == "one":
+                await source.fetch(transport.send)
+                continue
+            with pytest.raises(AuthError, match=r"for the machines that share one home") as caught:
+                await source.fetch(transport.send)
+    assert "the refresh token of the connection 'hpc'" in str(caught.value)
+    assert "start again with that" in str(caught.value), "it is not read again while this process lives"
+    assert FIRST not in str(caught.value)
+    assert login.server.reused == 1
 
 
 async def test_a_caller_that_is_cancelled_loses_no_token(login: Login) -> None:

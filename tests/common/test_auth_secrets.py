@@ -19,6 +19,7 @@ from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.password import PasswordGrant
 from iri_common.auth.secret import SecretReader, secret_from_command, secret_from_env, secret_from_file
+from iri_common.auth.shared import SharedTokens
 from iri_common.auth.static import token_from_command, token_from_env
 from iri_common.facility.credentials import client_tokens
 from iri_common.facility.profiles import load_globus, load_profile
@@ -247,6 +248,14 @@ def test_one_user_at_two_endpoints_is_two_sources() -> None:
             {"id": "x", "token_url": "https://t", "user": "al", "password": SECRET},
             "user al through client x of https://t (the password of here",
         ),
+        (
+            {"id": "x", "token_url": "https://t", "refresh": SECRET},
+            "a login through client x of https://t (the refresh token of here",
+        ),
+        (
+            {"token_url": "https://t", "exchange": SECRET, "audience": "y"},
+            "a token exchanged for y of https://t, given the token of here",
+        ),
     ],
 )
 def test_a_client_whose_secrets_are_in_hand(words: dict[str, str], identity: str) -> None:
@@ -265,11 +274,19 @@ def test_a_client_whose_secrets_are_in_hand(words: dict[str, str], identity: str
         ({"secret": "s", "token_url": "https://t"}, "needs an id"),
         ({"user": "u", "id": "x"}, "belong together"),
         ({"key": "k", "secret": "s"}, "no secret or password"),
+        ({"exchange": "e", "token_url": "https://t", "refresh": "r"}, "no refresh goes with it"),
+        ({"id": "x", "token_url": "https://t", "refresh": "r", "subject": "jwt"}, "go with an exchange"),
     ],
 )
 def test_words_that_make_no_client_are_told(words: dict[str, str], problem: str) -> None:
     with pytest.raises(UsageError, match=f"the client of here .*{problem}"):
         client_tokens("here", **words)
+
+
+def test_secrets_in_hand_share_where_that_is_said() -> None:
+    words = {"id": "x", "token_url": "https://t", "secret": SECRET}
+    assert isinstance(client_tokens("here", **words, share=True), SharedTokens)
+    assert isinstance(client_tokens("here", **words), ClientCredentials)
 
 
 # --------------------------------------------------------------------------- what endpoints repeat

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import stat
 from pathlib import Path
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import RSAKey
 from oauth_processes import asked, processes
-from oauth_server import oauth_server
+from oauth_server import EXCHANGE, PASSWORD, oauth_server
 
 from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.secret import secret_from_file
@@ -133,29 +134,57 @@ def test_the_words_of_a_profile() -> None:
     words = {"id": "app", "token_url": "https://t/token", "secret": {"env": "S"}}
     assert isinstance(Client(**words, share=True).source(), SharedTokens)
     assert isinstance(Client(**words).source(), ClientCredentials), "nothing is stored unasked"
-    with pytest.raises(ValueError, match="not shared"):
-        Client(token_url="https://t/token", exchange={"env": "S"}, share=True)
+    exchange = Client(token_url="https://t/token", exchange={"env": "S"}, share=True).source()
+    assert isinstance(exchange, SharedTokens)
+    assert exchange.identity == "a token exchanged of https://t/token, given the environment variable S"
+
+
+async def test_all_steps_of_a_github_job_make_one_exchange(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "https://runner.invalid/token?v=2")
+    words = {"token_url": "https://t/token", "exchange": {"github": "https://t"}, "share": True}
+    asked: list[str] = []
+
+    async def send(request: WireRequest) -> WireReply:
+        asked.append(request.method)
+        told = {"value": f"id-{len(asked)}", "access_token": f"token-{len(asked)}", "expires_in": 600}
+        return WireReply(200, {}, json.dumps(told).encode())
+
+    async def step() -> str:
+        return (await Client.model_validate(words).source().fetch(send)).value
+
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-one-job")
+    assert {await step() for _ in range(3)} == {"token-2"}
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-another")
+    assert await step() == "token-4"
+    assert asked == ["GET", "POST"] * 2
 
 
 def test_ten_processes_with_fifty_calls_each_ask_once_for_each_client(tmp_path: Path) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     kind, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    file = tmp_path / "key.pem"
-    file.touch(0o600)
-    file.write_text(f"app\n{key.private_bytes(kind, form, serialization.NoEncryption()).decode()}")
-    with oauth_server() as server:
+    pem = key.private_bytes(kind, form, serialization.NoEncryption()).decode()
+    held = {"key.pem": f"app\n{pem}", "password": PASSWORD, "subject": "another-token-Wb5rQk81"}
+    for name, text in held.items():
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(text)
+    application = 'id = "app"\nsecret = { env = "APP_SECRET" }'
+    with oauth_server(subjects=[held["subject"]]) as server:
         server.key = RSAKey.import_key(key.public_key())
         clients = {
-            "secret": 'id = "app"\nsecret = { env = "APP_SECRET" }',
-            "key": f'key = {{ file = "{file}" }}',
+            "secret": application,
+            "key": f'key = {{ file = "{tmp_path}/key.pem" }}',
+            "person": f'{application}\nuser = "alice"\npassword = {{ file = "{tmp_path}/password" }}',
+            "exchange": f'exchange = {{ file = "{tmp_path}/subject" }}',
         }
         profiles = "".join(
             f'[{name}]\nurl = "http://127.0.0.1:1/api/v2"\n[{name}.client]\n'
             f'token_url = "{server.url}"\nshare = true\n{words}\n'
             for name, words in clients.items()
         )
+        each = {"client_credentials": 2, "password": 1, EXCHANGE: 1}
         with processes(10, tmp_path, profiles, *clients) as running:
-            assert len(asked(running)) == 2
-            assert server.begun["client_credentials"] == 2
-            assert len(asked(running, "refused")) == 2
-            assert server.begun["client_credentials"] == 4
+            assert len(asked(running)) == len(clients)
+            assert server.begun == each
+            assert len(asked(running, "refused")) == len(clients)
+            assert server.begun == {grant: 2 * times for grant, times in each.items()}

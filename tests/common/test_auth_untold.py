@@ -16,7 +16,7 @@ from jwt.algorithms import RSAAlgorithm
 from secret_kit import parts_left
 
 from iri_common.auth.keeper import TokenKeeper
-from iri_common.facility.credentials import Client, Secret
+from iri_common.facility.credentials import Client, Secret, client_tokens
 from iri_common.facility.standing import facts_of
 from iri_common.model.errors import IriError
 from iri_common.model.ports import TokenSource, WireReply, WireRequest
@@ -41,12 +41,35 @@ WORDS: dict[str, dict[str, object]] = {
     "shared key": {"token_url": URL, "key": {"env": "SRC_KEY"}, "share": True},
     "password": {**ENDPOINT, "user": "alice", "password": {"env": "SRC_PASSWORD"}},
     "refresh": {**ENDPOINT, "refresh": {"env": "SRC_REFRESH"}, "secret": {"env": "SRC_SECRET"}},
+    "application": {
+        **{**ENDPOINT, "user": "alice"},
+        **{"password": {"env": "SRC_PASSWORD"}, "secret": {"env": "SRC_SECRET"}},
+    },
     "exchange": {**ENDPOINT, "exchange": {"env": "SRC_TOKEN"}, "secret": {"env": "SRC_SECRET"}},
     "github": {"token_url": URL, "exchange": {"github": "https://login.invalid"}},
+    "shared github": {"token_url": URL, "exchange": {"github": "https://login.invalid"}, "share": True},
 }
+IN_HAND = {
+    "client": {"secret": "SRC_SECRET"},
+    "login": {"refresh": "SRC_REFRESH", "secret": "SRC_SECRET"},
+    "exchanged": {"exchange": "SRC_TOKEN", "secret": "SRC_SECRET"},
+    "person": {"password": "SRC_PASSWORD"},
+    "signing": {"key": "SRC_KEY"},
+}
+
+
+def in_hand(words: dict[str, str]) -> TokenSource:
+    """As an engine's store gives them."""
+    held = {name: HELD[secret] for name, secret in words.items()}
+    who = {"user": "alice"} if "password" in held else {}
+    return client_tokens("a store", id="app", token_url=URL, **who, **held)
+
+
 SOURCES: dict[str, Callable[[], TokenSource]] = {
     name: lambda words=words: Client.model_validate(words).source() for name, words in WORDS.items()
-} | {"token": lambda: Secret(env="SRC_TOKEN").reader()}
+}
+SOURCES |= {f"{name} in hand": lambda words=words: in_hand(words) for name, words in IN_HAND.items()}
+SOURCES |= {"token": lambda: Secret(env="SRC_TOKEN").reader()}
 
 
 def repeating(status: int) -> Callable[[WireRequest], WireReply]:
@@ -58,6 +81,12 @@ def repeating(status: int) -> Callable[[WireRequest], WireReply]:
         return WireReply(status, {}, json.dumps({**said, **GIVEN} if status == 200 else said).encode())
 
     return answer
+
+
+def malformed(request: WireRequest) -> WireReply:
+    """A success that is none, with all that it was sent where a token and its end should be."""
+    sent = [request.form, dict(request.headers)]
+    return WireReply(200, {}, json.dumps({"access_token": sent, "expires_in": sent, "value": sent}).encode())
 
 
 def lost(error: Exception) -> Callable[[WireRequest], WireReply]:
@@ -73,6 +102,8 @@ ANSWERS = {
     "away": repeating(503),
     "not sent": lost(NotSent("no route")),
     "lost": lost(ReplyLost("gone")),
+    "malformed": malformed,
+    "cut": lambda request: WireReply(200, {}, repeating(200)(request).body[:-20]),
     "nonsense": lambda _: WireReply(200, {}, b"<html>"),
 }
 

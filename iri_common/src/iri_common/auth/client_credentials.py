@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import time
 from collections.abc import Callable
-from urllib.parse import quote
 
-from iri_common.auth.endpoint import Ask, EndpointSource, ReadSecret
+from iri_common.auth.endpoint import Ask, EndpointSource, ReadSecret, basic
 
 
 class ClientCredentials(EndpointSource):
@@ -49,13 +47,11 @@ class ClientCredentials(EndpointSource):
     def ask(self, now: int) -> Ask:
         """Whose token is wanted, told in a header."""
         secret = self.proof()
-        # RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
-        pair = f"{quote(self._client_id, safe='')}:{quote(secret, safe='')}"
-        basic = base64.b64encode(pair.encode()).decode()
+        told = basic(self._client_id, secret)
         return Ask(
             client=f"client {self._client_id}",
             advice="Check client id and secret, and whether the client has expired",
             form={"grant_type": "client_credentials"},
-            secrets=(basic, secret),
-            headers={"authorization": f"Basic {basic}"},
+            secrets=(told, secret),
+            headers={"authorization": f"Basic {told}"},
         )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import base64
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from urllib.parse import quote
 
+from iri_common.auth.answers import answered, refused, words_of
 from iri_common.auth.secret import SecretReader
 from iri_common.model.credential import Renewal, SourceFacts
-from iri_common.model.errors import AuthError, Unreachable
 from iri_common.model.ports import Token, TokenExchange, WireReply, WireRequest
-from iri_common.policy.classify import NotSent, ReplyLost
-from iri_common.policy.telling import Hiding, told
 
 ReadSecret = SecretReader | Callable[[], str]
 
@@ -112,25 +110,16 @@ class EndpointSource(ABC):
         ask = await asyncio.to_thread(self.ask, int(asked_at))
         form = {**ask.form} | ({"scope": self._scope} if self._scope else {})
         request = WireRequest("POST", self._token_url, headers=ask.headers, form=form)
-        try:
-            reply = await send(request)
-        except (NotSent, ReplyLost) as error:
-            raise Unreachable(f"no answer from the token endpoint {self._token_url}: {error}") from None
+        reply = await answered(send, request, f"the token endpoint {self._token_url}")
         return self._granted(reply, ask, asked_at)
 
     def _granted(self, reply: WireReply, ask: Ask, asked_at: float) -> Granted:
-        answer, where = _answer(reply), self._token_url
+        answer = words_of(reply)
         if reply.status == 200 and answer.get("access_token"):
             token = Token(str(answer["access_token"]), _end(asked_at, answer.get("expires_in")))
             again = answer.get("refresh_token")
             return Granted(token, again if isinstance(again, str) and again else None)
-        if reply.status >= 500 or reply.status == 429:
-            raise Unreachable(f"the token endpoint {where} answered HTTP {reply.status}; try later")
-        reason = str(answer.get("error_description") or answer.get("error") or f"HTTP {reply.status}")
-        hide = Hiding(dict.fromkeys(ask.secrets, "[secret]"), shortest=1)
-        raise AuthError(
-            f"{where} gave {ask.client} no token: {told(reason, hide)}. {ask.advice}", status=reply.status
-        )
+        raise refused(reply, self._token_url, ask.client, ask.advice, ask.secrets)
 
     def _named(self, who: str, *secrets: str | ReadSecret | None) -> str:
         """Who asks, where, for what; and where the secrets are, as far as they tell."""
@@ -139,15 +128,57 @@ class EndpointSource(ABC):
         return f"{who} of {self._token_url}{scope}" + (f" ({', '.join(origins)})" if origins else "")
 
 
+class PersonsSource(EndpointSource):
+    """Fetches tokens for a person, through an application that the endpoint knows.
+
+    Args:
+        token_url: The token endpoint.
+        client_id: Of the application.
+        held: Reads what the person gave, when it is needed; never shown.
+        secret: Reads the application's secret, where it has one.
+        scope: Blank-separated, where the endpoint wants any.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        token_url: str,
+        client_id: str,
+        held: ReadSecret,
+        secret: ReadSecret | None = None,
+        scope: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(token_url, scope, clock)
+        self._client_id = client_id
+        self._held = held
+        self._secret = secret
+
+    def proof(self) -> str:
+        """What the person gave, and the application's secret."""
+        return "\0".join([self._held(), self._secret() if self._secret else ""])
+
+    def _who(self, person: str) -> str:
+        """The identity of such a person's tokens."""
+        return self._named(f"{person} through client {self._client_id}", self._held, self._secret)
+
+    def _asking(self, client: str, advice: str, held: str, form: Mapping[str, str]) -> Ask:
+        """The request, with the application told in the form."""
+        application = {"client_id": self._client_id}
+        if self._secret is not None:
+            application["client_secret"] = self._secret()
+        secrets = (held, application.get("client_secret", ""))
+        return Ask(client, advice, {**form, **application}, secrets)
+
+
+def basic(client_id: str, secret: str) -> str:
+    """A client and its secret as a header tells them; this word is a secret, too."""
+    # RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
+    pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
+    return base64.b64encode(pair.encode()).decode()
+
+
 def _end(asked_at: float, lifetime: object) -> float | None:
     if not isinstance(lifetime, int | float) or not abs(lifetime) < 10**10:
         return None
     return asked_at + lifetime
-
-
-def _answer(reply: WireReply) -> Mapping[str, object]:
-    try:
-        answer: object = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return {}
-    return cast("Mapping[str, object]", answer) if isinstance(answer, dict) else {}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import quote, urlencode
+from typing import Any, Protocol
+from urllib.parse import urlencode
 
 from iri_common.auth.claims import end_of
-from iri_common.auth.endpoint import Ask, EndpointSource, ReadSecret
+from iri_common.auth.endpoint import Ask, EndpointSource, Granted, ReadSecret, basic
 from iri_common.model.credential import Renewal, SourceFacts
 from iri_common.model.errors import AuthError, Unreachable
 from iri_common.model.ports import Token, TokenExchange, TokenSource, WireRequest
@@ -20,6 +19,14 @@ from iri_common.policy.classify import NotSent, ReplyLost
 _GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 _KINDS = "urn:ietf:params:oauth:token-type:"
 _URL, _TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+
+
+class Subject(TokenSource, Protocol):
+    """Where tokens come from that are given for others."""
+
+    def proof(self) -> str:
+        """What they are had with, as it is now; it blocks, and raises AuthError if there is nothing."""
+        ...
 
 
 class GithubToken:
@@ -39,6 +46,10 @@ class GithubToken:
         """The workflow, and for whom."""
         return f"this GitHub workflow for {self._audience}"
 
+    def proof(self) -> str:
+        """By what GitHub knows the job: it gives each time another token."""
+        return "\0".join(_of_the_runner())
+
     def __repr__(self) -> str:
         return f"GithubToken({self._audience})"
 
@@ -49,7 +60,7 @@ class GithubToken:
             AuthError: if this is no workflow that may ask.
             Unreachable: if the endpoint does not answer.
         """
-        url, bearer = os.environ.get(_URL, ""), os.environ.get(_TOKEN, "")
+        url, bearer = _of_the_runner()
         if not url or not bearer:
             raise AuthError(
                 f"GitHub gives {self.identity} no token: {_URL} or {_TOKEN} is not set. Only a job of "
@@ -121,19 +132,17 @@ class ExchangeGrant(EndpointSource):
         secret = self._secret() if self._secret else ""
         form = {"grant_type": _GRANT, "subject_token": self._subject, "subject_token_type": self._kind}
         form |= {"audience": self._audience} if self._audience else {}
-        headers, basic = dict[str, str](), ""
+        headers, told = dict[str, str](), ""
         if secret:
-            # RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
-            pair = f"{quote(self._client_id, safe='')}:{quote(secret, safe='')}"
-            basic = base64.b64encode(pair.encode()).decode()
-            headers["authorization"] = f"Basic {basic}"
+            told = basic(self._client_id, secret)
+            headers["authorization"] = f"Basic {told}"
         elif self._client_id:
             form["client_id"] = self._client_id
         return Ask(
             client=f"client {self._client_id}" if self._client_id else "this exchange",
             advice="Check that the endpoint trusts who issued the token, and its audience",
             form=form,
-            secrets=tuple(filter(None, (basic, secret, self._subject))),
+            secrets=tuple(filter(None, (told, secret, self._subject))),
             headers=headers,
         )
 
@@ -148,7 +157,7 @@ class ExchangedTokens:
 
     renewable = True
 
-    def __init__(self, grant: ExchangeGrant, subject: TokenSource) -> None:
+    def __init__(self, grant: ExchangeGrant, subject: Subject) -> None:
         self._grant = grant
         self._subject = subject
 
@@ -161,6 +170,10 @@ class ExchangedTokens:
         """They come by themselves, while the ones do that are given."""
         return SourceFacts(self.identity, Renewal.ITSELF, f"see to {self._subject.identity}")
 
+    def proof(self) -> str:
+        """What is had to give, and the application's secret: whose are equal may share tokens."""
+        return self._grant.with_subject(self._subject.proof()).proof()
+
     def __repr__(self) -> str:
         return f"ExchangedTokens({self.identity})"
 
@@ -168,14 +181,22 @@ class ExchangedTokens:
         raise TypeError("a credential is not pickled: hand over the name of its source instead")
 
     async def fetch(self, send: TokenExchange) -> Token:
-        """Get one, and exchange it.
+        """Get one, and exchange it; raises as ``granted``."""
+        return (await self.granted(send)).token
+
+    async def granted(self, send: TokenExchange) -> Granted:
+        """Get one, and exchange it, for all that the endpoint gives.
 
         Raises:
             AuthError: if there is none to give, or the endpoint refuses it.
             Unreachable: if one of the two does not answer.
         """
         subject = await self._subject.fetch(send)
-        return await self._grant.with_subject(subject.value).fetch(send)
+        return await self._grant.with_subject(subject.value).granted(send)
+
+
+def _of_the_runner() -> tuple[str, str]:
+    return os.environ.get(_URL, ""), os.environ.get(_TOKEN, "")
 
 
 def _value(body: bytes) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from iri_common.auth.endpoint import Ask, EndpointSource, ReadSecret
+from iri_common.auth.endpoint import Ask, PersonsSource, ReadSecret
 
 
-class PasswordGrant(EndpointSource):
+class PasswordGrant(PersonsSource):
     """Fetches tokens with a user's name and password.
 
     Args:
@@ -31,36 +31,20 @@ class PasswordGrant(EndpointSource):
         scope: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(token_url, scope, clock)
-        self._client_id = client_id
+        super().__init__(token_url, client_id, password, secret, scope, clock)
         self._user = user
-        self._password = password
-        self._secret = secret
 
     @property
     def identity(self) -> str:
         """User, client, endpoint and scope, and where the secrets are."""
-        who = f"user {self._user} through client {self._client_id}"
-        return self._named(who, self._password, self._secret)
-
-    def proof(self) -> str:
-        """The person's, and the application's."""
-        return "\0".join([self._password(), self._secret() if self._secret else ""])
+        return self._who(f"user {self._user}")
 
     def ask(self, now: int) -> Ask:
         """Who they are, all in the form."""
-        password = self._password()
-        form = {
-            "grant_type": "password",
-            "client_id": self._client_id,
-            "username": self._user,
-            "password": password,
-        }
-        if self._secret is not None:
-            form["client_secret"] = self._secret()
-        return Ask(
-            client=f"user {self._user}",
-            advice="Check name and password, and whether this application may ask with them",
-            form=form,
-            secrets=(password, form.get("client_secret", "")),
+        password = self._held()
+        return self._asking(
+            f"user {self._user}",
+            "Check name and password, and whether this application may ask with them",
+            password,
+            {"grant_type": "password", "username": self._user, "password": password},
         )

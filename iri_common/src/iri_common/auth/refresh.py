@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from iri_common.auth.endpoint import Ask, EndpointSource, ReadSecret
+from iri_common.auth.endpoint import Ask, PersonsSource, ReadSecret
 from iri_common.auth.secret import SecretReader
 from iri_common.auth.shared import OnLoop, SharedTokens
 from iri_common.auth.store import StoredToken, Tokens, TokenStore
@@ -23,7 +23,7 @@ _SENT = "sent"  # when the refresh token went out, while nothing is known of a r
 _REUSABLE = "reusable"  # the endpoint was seen to leave it as it is
 
 
-class RefreshGrant(EndpointSource):
+class RefreshGrant(PersonsSource):
     """Fetches a token with a refresh token.
 
     Args:
@@ -44,31 +44,27 @@ class RefreshGrant(EndpointSource):
         scope: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(token_url, scope, clock)
-        self._client_id = client_id
+        super().__init__(token_url, client_id, refresh_token, secret, scope, clock)
         self._refresh_token = refresh_token
-        self._secret = secret
 
     @property
     def identity(self) -> str:
         """Client, endpoint and scope, and where the secrets are."""
-        who = f"a login through client {self._client_id}"
-        return self._named(who, self._refresh_token, self._secret)
+        return self._who("a login")
 
     @property
     def mending(self) -> str:
         """What a person does when the login has ended."""
-        return (
-            f"log in again and put its refresh token where the old one was ({self._refresh_token.origin}); "
-            "it is read again by itself"
-        )
+        first = self._refresh_token
+        then = "; it is read again by itself" if first.mendable else ", and start again with that"
+        return f"log in again and put its refresh token where the old one was ({first.origin}){then}"
 
     def facts(self) -> SourceFacts:
         """Its tokens come by themselves until the login ends."""
         return SourceFacts(self.identity, Renewal.ITSELF, self.mending)
 
     def proof(self) -> str:
-        """The refresh token that a person put there."""
+        """The refresh token that a person put there, whatever becomes of the application's secret."""
         return self._refresh_token()
 
     def using(self, refresh_token: str) -> RefreshGrant:
@@ -79,18 +75,12 @@ class RefreshGrant(EndpointSource):
     def ask(self, now: int) -> Ask:
         """Who they are, all in the form."""
         refresh_token = self._refresh_token()
-        form = {
-            "grant_type": "refresh_token",
-            "client_id": self._client_id,
-            "refresh_token": refresh_token,
-        }
-        if self._secret is not None:
-            form["client_secret"] = self._secret()
-        return Ask(
-            client=f"client {self._client_id}",
-            advice=f"If the login has ended, {self.mending}",
-            form=form,
-            secrets=(refresh_token, form.get("client_secret", "")),
+        return self._asking(
+            f"client {self._client_id}",
+            f"If the login has ended, {self.mending}. It is for the machines that share one home: if others "
+            "use it as well, the endpoint may end it",
+            refresh_token,
+            {"grant_type": "refresh_token", "refresh_token": refresh_token},
         )
 
 
@@ -121,21 +111,21 @@ class RefreshTokens(SharedTokens):
         # On the disk before it is sent: whoever has the lock after a kill must know that it went out.
         if _REUSABLE not in last.details:
             tokens[name] = replace(last, details={**last.details, _SENT: since})
-            self._store.write(tokens)
+            self.store.write(tokens)
         fate = _Fate(send)
         try:
             granted = on_loop(self._grant.using(last.refresh_token).granted(fate.send))
         except BaseException:
             if fate.unused and tokens.get(name) != last:
                 tokens[name] = last
-                self._store.write(tokens)
+                self.store.write(tokens)
             raise
         token, after = granted.token, granted.refresh_token or last.refresh_token
         kept = {_REUSABLE: True} if after == last.refresh_token else {}
         tokens[name] = StoredToken(
             token.value, token.expires_at or 0.0, after, details={"since": since} | kept
         )
-        self._store.write(tokens)
+        self.store.write(tokens)
         return token
 
     def _lost(self, sent: float) -> AuthError:

@@ -7,9 +7,9 @@ import hashlib
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
-from iri_common.auth.endpoint import EndpointSource, Granted
+from iri_common.auth.endpoint import Granted
 from iri_common.auth.keeper import AT_LEAST_AHEAD
 from iri_common.auth.store import StoredToken, Tokens, TokenStore
 from iri_common.model.credential import SourceFacts
@@ -18,9 +18,35 @@ from iri_common.model.ports import Token, TokenExchange, TokenSource
 OnLoop = Callable[[Coroutine[Any, Any, Granted]], Granted]
 
 
-def shared_store(source: EndpointSource) -> TokenStore:
+class Shareable(Protocol):
+    """A source whose tokens can be shared."""
+
+    @property
+    def identity(self) -> str:
+        """Who asks where for what, and where the secrets are."""
+        ...
+
+    def facts(self) -> SourceFacts:
+        """What it tells of itself."""
+        ...
+
+    def proof(self) -> str:
+        """The secrets as they are now: whose are equal may share tokens. It blocks, and raises AuthError."""
+        ...
+
+    async def granted(self, send: TokenExchange) -> Granted:
+        """Ask; raises AuthError and Unreachable."""
+        ...
+
+
+def shared_store(source: Shareable) -> TokenStore:
     """Where the tokens of a source are kept: the same place for equal sources."""
     return TokenStore("client", hashlib.sha256(source.identity.encode()).hexdigest()[:32])
+
+
+def entry_of(proof: str) -> str:
+    """Under what a token is kept: by what it was had with. One variable differs from shell to shell."""
+    return hashlib.sha256(proof.encode()).hexdigest()[:32]
 
 
 class SharedTokens:
@@ -35,10 +61,10 @@ class SharedTokens:
     renewable = True
 
     def __init__(
-        self, source: EndpointSource, store: TokenStore | None = None, clock: Callable[[], float] = time.time
+        self, source: Shareable, store: TokenStore | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self.source = source
-        self._store = store or shared_store(source)
+        self.store = store or shared_store(source)
         self._clock = clock
         self._given = ""
 
@@ -80,11 +106,10 @@ class SharedTokens:
         return token
 
     def _shared(self, send: TokenExchange, on_loop: OnLoop) -> Token:
-        # By what it was had with: one variable can hold another client's secret in another shell.
-        name = hashlib.sha256(self.source.proof().encode()).hexdigest()[:32]
-        if token := self._counting(self._store.read().get(name)):
+        if token := self._counting(self.store.read().get(entry_of(self.source.proof()))):
             return token
-        with self._store.locked() as tokens:
+        with self.store.locked() as tokens:
+            name = entry_of(self.source.proof())  # read again: a person may have logged in meanwhile
             if token := self._counting(tokens.get(name)):
                 return token  # another process was quicker
             return self._renewed(tokens, name, send, on_loop)
@@ -103,10 +128,10 @@ class SharedTokens:
         token = on_loop(self.source.granted(send)).token
         if token.expires_at is not None:  # else nobody could know how long to read it
             tokens[name] = StoredToken(token.value, token.expires_at, details={"since": since})
-            self._store.write({each: kept for each, kept in tokens.items() if kept.expires_at > since})
+            self.store.write({each: kept for each, kept in tokens.items() if kept.expires_at > since})
         return token
 
 
-def asking(source: TokenSource | None) -> TokenSource | None:
+def asking(source: TokenSource | None) -> object:
     """The source that asks, also behind one whose tokens are shared."""
     return source.source if isinstance(source, SharedTokens) else source

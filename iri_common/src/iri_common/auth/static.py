@@ -90,9 +90,13 @@ class TokenReader:
         mend = f"get a new token, put it into {self._origin} and start again"
         return SourceFacts(self._origin, Renewal.NEVER, mend)
 
+    def proof(self) -> str:
+        """The token that is there now; it blocks."""
+        return _clean(self.read(), self._origin)
+
     async def fetch(self, send: TokenExchange) -> Token:
         """Read it; a file may lie on a slow disk, and the loop has others to serve."""
-        token = _clean(await asyncio.to_thread(self.read), self._origin)
+        token = await asyncio.to_thread(self.proof)
         return Token(token, end_of(token, time.time()))
 
     def __repr__(self) -> str:

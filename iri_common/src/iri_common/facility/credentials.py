@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -76,7 +77,7 @@ class Subject(Secret):
 
     github: str | None = None
 
-    def source(self) -> TokenSource:
+    def source(self) -> GithubToken | TokenReader:
         """Gives it."""
         return GithubToken(self.github) if self.github else self.reader()
 
@@ -100,24 +101,13 @@ class Client(Words):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         given = {name for name in self.model_fields_set if getattr(self, name)}
-        if problem := (_problem_of_exchange if "exchange" in given else _problem_of)(given):
+        if problem := _problem_of(given):
             raise ValueError(problem)
         return self
 
     def source(self) -> TokenSource:
         """Where its tokens come from."""
-        if self.exchange:
-            secret = self.secret.secret() if self.secret else None
-            grant = ExchangeGrant(
-                self.token_url or "",
-                kind=self.subject or "jwt",
-                audience=self.audience,
-                client_id=self.id or "",
-                secret=secret,
-                scope=self.scope,
-            )
-            return ExchangedTokens(grant, self.exchange.source())
-        source = _source(
+        return _Means(
             self.token_url or "",
             self.id or "",
             secret=self.secret.secret() if self.secret else None,
@@ -125,9 +115,12 @@ class Client(Words):
             refresh=self.refresh.secret("refresh token") if self.refresh else None,
             user=self.user or "",
             password=self.password.secret("password") if self.password else None,
+            exchange=self.exchange.source() if self.exchange else None,
+            subject=self.subject,
+            audience=self.audience,
             scope=self.scope,
-        )
-        return SharedTokens(source) if self.share and isinstance(source, EndpointSource) else source
+            share=self.share,
+        ).source()
 
 
 def client_tokens(
@@ -140,7 +133,11 @@ def client_tokens(
     refresh: str = "",
     user: str = "",
     password: str = "",
+    exchange: str = "",
+    subject: str = "",
+    audience: str = "",
     scope: str = "",
+    share: bool = False,
 ) -> TokenSource:
     """Where the tokens of a client come from whose secrets are in hand, as an engine's store gives them.
 
@@ -153,13 +150,18 @@ def client_tokens(
         refresh: The refresh token of a person's login; the ones that come after are kept on this machine.
         user: A person's name, where the endpoint allows it,
         password: and what belongs to it.
+        exchange: Another's token, for which the endpoint gives one,
+        subject: what that is, ``jwt`` if nothing is said, and
+        audience: whom the new one is for, where the endpoint wants to know.
         scope: Blank-separated, where the endpoint wants any.
+        share: All processes of a user on this machine use one token, which is kept there.
 
     Raises:
         UsageError: if these words make no client.
     """
     words = {"id": id, "token_url": token_url, "secret": secret, "key": key}
     words |= {"refresh": refresh, "user": user, "password": password}
+    words |= {"exchange": exchange, "subject": subject, "audience": audience}
     if problem := _problem_of({name for name, value in words.items() if value}):
         raise UsageError(f"the client of {origin} {problem}")
 
@@ -167,7 +169,7 @@ def client_tokens(
         digest = hashlib.sha256(value.encode()).hexdigest()[:8]
         return SecretReader(lambda: value, f"the {what} of {origin} (…{digest})", mendable=False)
 
-    return _source(
+    return _Means(
         token_url,
         id,
         secret=held(secret, "secret") if secret else None,
@@ -175,12 +177,20 @@ def client_tokens(
         refresh=held(refresh, "refresh token") if refresh else None,
         user=user,
         password=held(password, "password") if password else None,
+        exchange=token_from(held(exchange, "token")) if exchange else None,
+        subject=subject,
+        audience=audience,
         scope=scope,
-    )
+        share=share,
+    ).source()
 
 
 def _problem_of(given: set[str]) -> str | None:
     """What is wrong with a client that has these words."""
+    return (_problem_of_exchange if "exchange" in given else _problem_of_secrets)(given)
+
+
+def _problem_of_secrets(given: set[str]) -> str | None:
     if alone := given & {"subject", "audience"}:
         return f"has {' and '.join(sorted(alone))}, which go with an exchange"
     if ("user" in given) != ("password" in given):
@@ -200,29 +210,44 @@ def _problem_of_exchange(given: set[str]) -> str | None:
         return f"has an exchange; no {' or '.join(sorted(other))} goes with it"
     if "secret" in given and "id" not in given:
         return "needs an id"
-    if "share" in given:
-        return "has an exchange, whose tokens are not shared"
     return None if "token_url" in given else "needs a token_url"
 
 
-def _source(
-    token_url: str,
-    id: str,
-    *,
-    secret: SecretReader | None,
-    key: KeyReader | None,
-    refresh: SecretReader | None,
-    user: str,
-    password: SecretReader | None,
-    scope: str,
-) -> TokenSource:
-    if key is not None:
-        return PrivateKeyJwt(token_url or NERSC_TOKEN_URL, key, scope)
-    if refresh is not None:
-        return RefreshTokens(RefreshGrant(token_url, id, refresh, secret, scope))
-    if password is not None:
-        return PasswordGrant(token_url, id, user, password, secret, scope)
-    return ClientCredentials(token_url, id, secret or "", scope)
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What a client has to get tokens with."""
+
+    token_url: str
+    id: str
+    secret: SecretReader | None
+    key: KeyReader | None
+    refresh: SecretReader | None
+    user: str
+    password: SecretReader | None
+    exchange: GithubToken | TokenReader | None
+    subject: str
+    audience: str
+    scope: str
+    share: bool
+
+    def source(self) -> TokenSource:
+        """Where its tokens come from; those of a login are shared in any case."""
+        if self.refresh is not None:
+            return RefreshTokens(RefreshGrant(self.token_url, self.id, self.refresh, self.secret, self.scope))
+        asking = self._asking()
+        return SharedTokens(asking) if self.share else asking
+
+    def _asking(self) -> EndpointSource | ExchangedTokens:
+        url, scope = self.token_url, self.scope
+        if self.exchange is not None:
+            kind = self.subject or "jwt"
+            grant = ExchangeGrant(url, "", kind, self.audience, self.id, self.secret, scope)
+            return ExchangedTokens(grant, self.exchange)
+        if self.key is not None:
+            return PrivateKeyJwt(url or NERSC_TOKEN_URL, self.key, scope)
+        if self.password is not None:
+            return PasswordGrant(url, self.id, self.user, self.password, self.secret, scope)
+        return ClientCredentials(url, self.id, self.secret or "", scope)
 
 
 _PLACES = ("", "_file", "_command")
