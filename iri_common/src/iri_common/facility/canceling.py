@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import posixpath
 import time
 from dataclasses import replace
 
@@ -204,11 +205,20 @@ class JobCanceling(Service):
         except IriError:
             return None
 
-    def _guards_of(self, ref: JobRef) -> GuardFiles:
-        root = ref.directory.rpartition("/")[0] if ref.directory else None
-        return self.door.guards(
-            ref.resource_id, root or self._root_for(ref.resource_id), self.settings.storage
-        )
+    def _guards_of(self, ref: JobRef, record: LedgerRecord | None = None) -> GuardFiles:
+        directory = self._believed(ref, record).directory
+        root = directory.rpartition("/")[0] if directory else None
+        return self.door.guards(ref.resource_id, root, self.settings.storage)
+
+    def _believed(self, ref: JobRef, record: LedgerRecord | None) -> JobRef:
+        """A reference whose directory is one of ours: its text may be anybody's, and name any other."""
+        noted = JobRef.parse(record.ref) if record is not None else ref
+        here = (noted.origin, noted.resource_id) == (ref.origin, ref.resource_id)
+        known = noted.directory if here and record is not None else None
+        if ref.directory and ref.directory in {known, *self.settings.guard_directories(ref.key)}:
+            return ref
+        root = self._root_for(ref.resource_id)
+        return replace(ref, directory=known or (posixpath.join(root, ref.key.digest) if root else None))
 
     def _guard_root(self, where: Resource) -> str | None:
         return self._root_for(where.name, where.id)

@@ -33,6 +33,7 @@ from iri_common.jobs.watch import Poller
 from iri_common.model.errors import IriError, NotFound, NotOffered, UsageError
 from iri_common.model.facility import Availability, Incident, Resource
 from iri_common.model.grades import Grades
+from iri_common.model.grant import Verb
 from iri_common.model.job import JobStatus
 from iri_common.model.logfields import about
 from iri_common.model.networkports import NetworkDialect
@@ -40,6 +41,7 @@ from iri_common.model.ports import Dialect
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.transfer import CollectionEnd
 from iri_common.policy.collections import shown
+from iri_common.policy.grants import Ask
 from iri_common.policy.outage import announced
 
 log = logging.getLogger(__name__)
@@ -133,6 +135,8 @@ class Door:
         return await by_journal(ref, self.guards(ref.resource_id, root, self.storage))
 
     async def _guard_place(self, resource_id: str, root: str | None, storage: str | None) -> Place | None:
+        # Guards pass no gate; whose they may be, the text of a reference says.
+        await self.gate.admit(Ask(Verb.LOOK, "guards", (resource_id,)))
         if not self.dialect.grades.readable_files:
             return None
         try:

@@ -178,7 +178,8 @@ class JobKeeping(JobCanceling):
             index: Of an array, the task: each writes its own.
         """
         ref = self._ref(job)
-        return await self._guards_of(ref).journal(ref.key, index)
+        guards = self._guards_of(ref, await self._record(ref.key))
+        return await guards.journal(ref.key, index)
 
     # -- how it is done
 
@@ -191,6 +192,7 @@ class JobKeeping(JobCanceling):
         await self.door.gate.admit(Ask(Verb.LOOK, "jobs status", (ref.resource_id,)))
         poller, pace = self.door.poller(ref.resource_id), self.settings.pace
         try:
+            ref = self._believed(ref, record)
             return await poller.wait(ref, on_change, pace=pace, patient=patient, limit=limit)
         except JobLost:
             settled = record is not None and record.stage is Stage.SETTLED and record.state

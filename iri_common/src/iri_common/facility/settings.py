@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from iri_common.facility.dialects import DEFAULT, api_kind
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import UsageError
 from iri_common.model.grant import Audit, Grant
+from iri_common.model.key import JobKey
 from iri_common.model.ports import TokenSource
 from iri_common.model.ref import JobRef, origin_of
 from iri_common.model.spec import JobSpec
@@ -155,6 +157,12 @@ class FacilitySettings:
             if name and name in self.per_resource:
                 return self.per_resource[name].over(self.defaults)
         return self.defaults
+
+    def guard_directories(self, key: JobKey) -> Sequence[str]:
+        """Where the guards of a key may be, as far as that is configured."""
+        each_resource = (self.defaults, *self.per_resource.values())
+        roots = dict.fromkeys(each.guard_directory for each in each_resource if each.guard_directory)
+        return [posixpath.join(root, key.digest) for root in roots]
 
     def require_own(self, ref: JobRef) -> None:
         """Refuse a job of another facility or API: an id means something only where it was given out.

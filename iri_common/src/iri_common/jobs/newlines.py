@@ -25,7 +25,7 @@ class NewLines:
         self._read: dict[tuple[int, int], _Read] = {}
 
     def of(self, paths: Iterable[Path], since: float) -> Iterator[bytes]:
-        """The whole lines that were added since they were read last; all of a file that is another one by now.
+        """The whole lines that were added since they were read last; all of a file that is another one now.
 
         Args:
             paths: The files, in their order.
