@@ -236,7 +236,7 @@ class JobKeeping(JobCanceling):
         double = self._ended_as_double(status)
         if not double and (record is None or record.sends < 2):
             return None
-        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref), status.exit_code)
+        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref, record), status.exit_code)
         if worker is None and double:
             raise await self._unseen_worker(ref, status, record)
         return worker if worker is not None and worker.job_id != ref.job_id else None
