@@ -91,6 +91,22 @@ def test_a_person_s_password(facility, connect) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_login_and_another_s_token_are_kept_in_the_worker_s_home(
+    facility, connect, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    endpoint = {"token_url": facility.sense_token_url}
+    words = {"conn_type": "iri", "host": facility.base_url, "login": facility.sense_public_client}
+    secrets = {"login": facility.sense_login(), "exchange": facility.token}
+    for share, (credential, secret) in zip((True, "true"), secrets.items(), strict=True):
+        extra = {**endpoint, "credential": credential, "share": share}
+        connect("iri_test", {**words, "password": secret, "extra": extra})
+        assert opened().accounts.whoami() == facility.user
+    kept = [each.read_text() for each in (tmp_path / "iri" / "tokens").glob("*.json")]
+    assert len(kept) == len(secrets)
+    assert not [text for text in kept for secret in secrets.values() if secret in text]
+
+
 def test_a_profile_is_shared_with_scripts(facility, connect, monkeypatch) -> None:
     monkeypatch.setenv("IRI_FACILITY_DESK_URL", facility.base_url)
     monkeypatch.setenv("IRI_FACILITY_DESK_TOKEN", facility.token)
@@ -137,7 +153,15 @@ def test_a_profile_that_does_not_exist_names_those_that_do(facility, connect, mo
             {"host": "example.org", "extra": {"token_url": "https://example.org/t"}},
             "needs a secret.*id is the login, secret the password",
         ),
-        ({"host": "example.org", "extra": {"credential": "keys"}}, "token, client, key, person"),
+        (
+            {"host": "example.org", "extra": {"credential": "keys"}},
+            "token, client, key, person, login, exchange",
+        ),
+        (
+            {"host": "example.org", "extra": {"credential": "login"}},
+            "needs .*id is the login, refresh the password",
+        ),
+        ({"host": "example.org", "extra": {"token_url": "https://t", "share": "often"}}, "true or false"),
         ({"host": "example.org", "extra": {"credential": "person"}, "login": "me"}, "belong together"),
     ],
 )

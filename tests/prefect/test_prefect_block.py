@@ -26,6 +26,7 @@ from prefect_iri import IriFacility
 
 SECRET = "xyzzy-this-is-the-secret"
 URL = "https://facility.example/api/v2"
+CLIENTS_SECRETS = ("client_secret", "client_key", "refresh_token", "subject_token")
 
 
 class TestStandard(BlockStandardTestSuite):
@@ -71,15 +72,15 @@ def test_prefect_keeps_it_and_its_secret(facility: LocalFacility, block: IriFaci
         assert document.data["directory"] == str(facility.scratch)
         schema = client.read_block_document_by_name(saved, "iri-facility").block_schema
     assert schema is not None
-    assert sorted(schema.fields["secret_fields"]) == ["client_key", "client_secret", "password", "token"]
+    secrets = ["client_key", "client_secret", "password", "refresh_token", "subject_token", "token"]
+    assert sorted(schema.fields["secret_fields"]) == secrets
 
 
 def test_nothing_shows_the_secret():
+    endpoint = {"url": URL, "client_id": "me", "token_url": "https://facility.example/token"}
     blocks = [
         IriFacility(url=URL, token=SECRET),
-        IriFacility(
-            url=URL, client_id="me", client_secret=SECRET, token_url="https://facility.example/token"
-        ),
+        *(IriFacility(**endpoint, **{name: SECRET}) for name in CLIENTS_SECRETS),
     ]
     for block in blocks:
         door = block.facility()
@@ -102,6 +103,10 @@ def test_nothing_shows_the_secret():
         ({"url": URL, "client_id": "me", "client_secret": SECRET}, "needs a token_url"),
         ({"url": URL, "client_key": SECRET, "client_secret": "x"}, "has a key; no secret"),
         ({"profile": "nersc", "client_key": SECRET}, "has its own credential"),
+        ({"profile": "nersc", "share": True}, "has its own credential"),
+        ({"url": URL, "refresh_token": SECRET, "password": "x", "username": "y"}, "no key or password"),
+        ({"url": URL, "subject_token": SECRET}, "needs a token_url"),
+        ({"url": URL, "audience": "here"}, "go with an exchange"),
         (
             {"url": URL, "token": SECRET, "client_id": "me", "client_secret": "x", "token_url": URL},
             "not both",
@@ -182,6 +187,31 @@ def test_a_client_fetches_its_token(facility: LocalFacility):
         token_url=facility.token_url,
     )
     assert block.facility().accounts.whoami()
+
+
+def test_a_login_goes_on_in_the_home_of_the_worker(
+    facility: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And one token does for all processes there; the block itself is never written to."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    application = {"client_id": facility.sense_client, "client_secret": facility.client_secret}
+    words = {"url": facility.base_url, "token_url": facility.sense_token_url, **application}
+    first = facility.sense_login()
+    name = f"login-{uuid.uuid4().hex[:8]}"
+    IriFacility(**words, refresh_token=first).save(name)
+    exchanged = {**words, "url": facility.firecrest_url, "dialect": "firecrest"}
+    doors = [
+        IriFacility.load(name).facility(),
+        IriFacility(**exchanged, subject_token=facility.token, share=True).facility(),
+    ]
+    for door in doors:
+        assert door.accounts.whoami() == facility.user
+    kept = [each.read_text() for each in (tmp_path / "iri" / "tokens").glob("*.json")]
+    assert len(kept) == len(doors)
+    assert not [text for text in kept if first in text or facility.token in text]
+    loaded = IriFacility.load(name)
+    assert loaded.refresh_token is not None
+    assert loaded.refresh_token.get_secret_value() == first
 
 
 def test_public_names():

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 _API = ("dialect", "user", "site", "api_version")
 _WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file", "grant", "audit", *_API)
-KNOWN_EXTRAS = (*_WORDS, "profile", "credential", "token_url", "client_id", "scope", "poll_seconds")
+_CLIENT = ("token_url", "scope", "subject", "audience")
+KNOWN_EXTRAS = (*_WORDS, "profile", "credential", "client_id", *_CLIENT, "share", "poll_seconds")
 
 # What login and password are, by the kind of credential.
-_CREDENTIALS = {"client": ("id", "secret"), "key": ("id", "key"), "person": ("user", "password")}
+_CREDENTIALS = {
+    **{"client": ("id", "secret"), "key": ("id", "key"), "person": ("user", "password")},
+    **{"login": ("id", "refresh"), "exchange": ("id", "exchange")},
+}
 
 
 def facility_of(connection: Connection) -> Facility:
@@ -85,18 +89,22 @@ def _token(connection: Connection, extra: dict[str, Any]) -> str | TokenSource |
             f"or left out, not {kind!r}"
         )
     login, password = _CREDENTIALS[kind]
-    words = {login: connection.login or "", password: connection.password or ""}
+    words: dict[str, Any] = {login: connection.login or "", password: connection.password or ""}
+    words |= {name: extra[name] for name in _CLIENT if name in extra}
     if kind == "person":
         words["id"] = extra.get("client_id", "")
+    words["share"] = _flag(connection, "share", extra.get("share", False))
     try:
-        return client_tokens(
-            f"the connection {connection.conn_id!r}",
-            token_url=extra.get("token_url", ""),
-            scope=extra.get("scope", ""),
-            **words,
-        )
+        return client_tokens(f"the connection {connection.conn_id!r}", **words)
     except UsageError as error:
         raise UsageError(f"{error} ({login} is the login, {password} the password)") from None
+
+
+def _flag(connection: Connection, name: str, value: object) -> bool:
+    told = str(value).lower()  # a URI's extras are all text
+    if told not in {"true", "false"}:
+        raise UsageError(f"the connection {connection.conn_id!r}: {name} is true or false, not {value!r}")
+    return told == "true"
 
 
 def _seconds(connection: Connection, value: object) -> float:

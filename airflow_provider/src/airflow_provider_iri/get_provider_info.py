@@ -50,11 +50,20 @@ def _connection_type() -> dict[str, Any]:
                 "Credential",
                 "What login and password are: nothing and a token (if empty); client: the id of an OAuth2 "
                 "client and its secret (if empty, with a token endpoint); key: the id and the private key, "
-                "as PEM or JWK; person: a user and the password.",
+                "as PEM or JWK; person: a user and the password; login: the application of a person's login "
+                "and the refresh token, for workers that share one home; exchange: another's token, and the "
+                "application if the endpoint wants one.",
             ),
             "token_url": _text("Token endpoint", "Of OAuth2; with a key NERSC's, if empty.", "url"),
             "client_id": _text("Client id of a person", "Which application asks for the person."),
             "scope": _text("Scope", "For the token endpoint, blank-separated, where it wants any."),
+            "subject": _text(
+                "Subject", "What is exchanged: jwt (if empty), id_token, access_token or a URN."
+            ),
+            "audience": _text("Audience", "Whom an exchanged token is for, where the endpoint asks."),
+            "share": _text(
+                "Share", "true: the processes of a worker use one token of the client, which is kept there."
+            ),
             "resource": _text("Resource", "Name or id; where jobs go if the task names none."),
             "storage": _text("Storage", "Name or id of the resource whose files are meant."),
             "account": _text("Account", "Charged if the job names none."),

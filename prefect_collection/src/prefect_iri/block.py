@@ -24,8 +24,14 @@ _DEFAULTS = (
     *(*_API, *_LIMITS),
 )
 # Fields of a client, and what they are called there.
-_CLIENT = {"client_id": "id", "token_url": "token_url", "scope": "scope", "username": "user"}
-_SECRETS = {"client_secret": "secret", "client_key": "key", "password": "password"}
+_CLIENT = {
+    **{"client_id": "id", "token_url": "token_url", "scope": "scope", "username": "user"},
+    **{"subject_type": "subject", "audience": "audience", "share": "share"},
+}
+_SECRETS = {
+    **{"client_secret": "secret", "client_key": "key", "password": "password"},
+    **{"refresh_token": "refresh", "subject_token": "exchange"},
+}
 
 
 class IriFacility(CredentialsBlock):
@@ -33,8 +39,12 @@ class IriFacility(CredentialsBlock):
 
     Either `url`, with a `token` or a client that fetches tokens by itself; or the name of a `profile` that
     every machine running the tasks has. A client is `client_id`, `client_secret` and `token_url`; or a
-    `client_key`, such as those of NERSC's Superfacility API; or `client_id`, `token_url`, `username` and
-    `password` of a person. The other fields are defaults for jobs and files.
+    `client_key`, such as those of NERSC's Superfacility API; or `client_id`, `token_url`, and `username` and
+    `password` of a person or the `refresh_token` of a login; or `token_url` and a `subject_token` that is
+    exchanged. The other fields are defaults for jobs and files.
+
+    The refresh tokens that come after the first one are kept on the machine where tasks run: one login is for
+    the machines that share a home, each of the others needs a block of its own.
 
     Example:
         Load a saved block and run a job:
@@ -121,6 +131,24 @@ class IriFacility(CredentialsBlock):
     audit: str | None = Field(
         default=None, description="What is written down of that where tasks run: acts if empty, all or off."
     )
+    refresh_token: SecretStr | None = Field(
+        default=None,
+        description="Of a person's login, for machines that share one home; the ones that come after it are "
+        "kept there, never here.",
+    )
+    subject_token: SecretStr | None = Field(
+        default=None, description="Another's token, for which the endpoint gives one (RFC 8693)."
+    )
+    subject_type: str | None = Field(
+        default=None, description="What that is: jwt if empty, id_token, access_token, or a URN."
+    )
+    audience: str | None = Field(
+        default=None, description="Whom the new token is for, where the endpoint wants to know."
+    )
+    share: bool | None = Field(
+        default=None,
+        description="All processes of a user on a machine use one token of the client, which is kept there.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -136,7 +164,7 @@ class IriFacility(CredentialsBlock):
 
     @model_validator(mode="after")
     def _one_door(self) -> IriFacility:
-        client = [name for name in (*_CLIENT, *_SECRETS) if getattr(self, name) is not None]
+        client = [name for name in (*_CLIENT, *_SECRETS) if getattr(self, name)]
         if (self.url is None) == (self.profile is None):
             raise UsageError("IriFacility needs either a url or the name of a profile")
         if self.profile is not None and (self.token or client):
