@@ -16,12 +16,13 @@ from oauth_processes import asked, processes
 from oauth_server import EXCHANGE, PASSWORD, oauth_server
 
 from iri_common.auth.client_credentials import ClientCredentials
+from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.secret import secret_from_file
 from iri_common.auth.shared import SharedTokens
 from iri_common.auth.store import TokenStore
 from iri_common.facility.credentials import Client
 from iri_common.model.errors import AuthError, Unreachable
-from iri_common.model.ports import WireReply, WireRequest
+from iri_common.model.ports import Token, WireReply, WireRequest
 
 LIFE = 600
 
@@ -68,7 +69,33 @@ async def test_who_comes_later_reads_what_the_first_one_got(world: World) -> Non
 async def test_one_of_all_renews_it_and_the_others_read_that(world: World) -> None:
     sources = [world.source() for _ in range(3)]
     assert {await world.token(each) for each in sources} == {"token-1"}
-    assert {await world.token(each) for each in sources} == {"token-2"}, "refused, or due, for each of them"
+    assert {await world.token(each) for each in sources} == {"token-1"}, (
+        "asked again, neither refused nor due"
+    )
+    for each in sources:
+        each.refused(Token("token-1"))
+    assert {await world.token(each) for each in sources} == {"token-2"}
+    assert world.requests == 2
+
+
+async def test_who_had_it_renews_it_in_time_and_who_comes_new_takes_it(world: World) -> None:
+    had = world.source()
+    await world.token(had)
+    world.now += LIFE * 0.9 - 1
+    assert await world.token(had) == "token-1"
+    world.now += 2
+    assert await world.token(world.source()) == "token-1"
+    assert await world.token(had) == await world.token(world.source()) == "token-2"
+
+
+async def test_a_keeper_tells_what_was_refused_and_only_that(world: World) -> None:
+    keepers = [TokenKeeper(world.source(), world.send, lambda: world.now) for _ in range(2)]
+    old = [await each.token() for each in keepers]
+    assert {each.value for each in old} == {"token-1"}
+    for _ in range(2):  # the second time it is news of before
+        for keeper, token in zip(keepers, old, strict=True):
+            keeper.refused(token)
+        assert {(await each.token()).value for each in keepers} == {"token-2"}
     assert world.requests == 2
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from iri_common.model.errors import AuthError, IriError
-from iri_common.model.ports import Token, TokenExchange, TokenSource
+from iri_common.model.ports import KeepingSource, Token, TokenExchange, TokenSource
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,11 @@ class TokenKeeper:
     def identity(self) -> str:
         """Names the credential without telling it."""
         return self._source.identity
+
+    @property
+    def held(self) -> Token | None:
+        """The token as it was last got; None where there was none yet, or it was refused."""
+        return self._token
 
     @property
     def renewable(self) -> bool:
@@ -83,8 +88,11 @@ class TokenKeeper:
 
     def refused(self, token: Token) -> None:
         """The facility did not take it. Ignored if another caller has replaced that one already."""
-        if self._token is token:
-            self._token = None
+        if self._token is not token:
+            return
+        self._token = None
+        if isinstance(self._source, KeepingSource):
+            self._source.refused(token)
 
     async def _fetch(self) -> Token:
         try:
@@ -100,7 +108,11 @@ class TokenKeeper:
         now = self._clock()
         self._renew_at = None
         if token.expires_at is not None and self._source.renewable:
-            ahead = max(AT_LEAST_AHEAD, (token.expires_at - now) * REFRESH_AHEAD)
-            # A token that lives shorter than the margin is still used for half its life.
-            self._renew_at = max(token.expires_at - ahead, now + (token.expires_at - now) / 2)
+            self._renew_at = due(token.expires_at, now)
         return token
+
+
+def due(expires_at: float, since: float) -> float:
+    """When the next token is asked for; one that lives shorter than the margin is used for half its life."""
+    life = expires_at - since
+    return max(expires_at - max(AT_LEAST_AHEAD, life * REFRESH_AHEAD), since + life / 2)

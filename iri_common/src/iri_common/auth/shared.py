@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from iri_common.auth.endpoint import Granted
-from iri_common.auth.keeper import AT_LEAST_AHEAD
+from iri_common.auth.keeper import AT_LEAST_AHEAD, due
 from iri_common.auth.store import StoredToken, Tokens, TokenStore
 from iri_common.model.credential import SourceFacts
 from iri_common.model.ports import Token, TokenExchange, TokenSource
@@ -66,7 +66,7 @@ class SharedTokens:
         self.source = source
         self.store = store or shared_store(source)
         self._clock = clock
-        self._given = ""
+        self._given, self._refused = "", ""
 
     @property
     def identity(self) -> str:
@@ -82,6 +82,10 @@ class SharedTokens:
 
     def __reduce__(self) -> str:
         raise TypeError("a credential is not pickled: hand over the name of its source instead")
+
+    def refused(self, token: Token) -> None:
+        """That one is not given again, nor read where others keep it."""
+        self._refused = token.value
 
     async def fetch(self, send: TokenExchange) -> Token:
         """The token of all, or a new one for all.
@@ -115,13 +119,13 @@ class SharedTokens:
             return self._renewed(tokens, name, send, on_loop)
 
     def _counting(self, kept: StoredToken | None) -> Token | None:
-        # The one that was given is asked for again because it was refused, or is due to be renewed.
-        if kept is None or kept.access_token in {"", self._given}:
+        if kept is None or kept.access_token in {"", self._refused}:
             return None
-        life = kept.expires_at - float(kept.details.get("since", kept.expires_at))
-        if kept.expires_at - self._clock() <= min(AT_LEAST_AHEAD, life / 2):
-            return None
-        return Token(kept.access_token, kept.expires_at)
+        since = float(kept.details.get("since", kept.expires_at))
+        # Who had it before comes back to renew it in time; who is new here takes what is there.
+        last = kept.expires_at - min(AT_LEAST_AHEAD, (kept.expires_at - since) / 2)
+        end = due(kept.expires_at, since) if kept.access_token == self._given else last
+        return Token(kept.access_token, kept.expires_at) if self._clock() < end else None
 
     def _renewed(self, tokens: Tokens, name: str, send: TokenExchange, on_loop: OnLoop) -> Token:
         since = self._clock()

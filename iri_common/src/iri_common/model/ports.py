@@ -269,6 +269,15 @@ class TokenSource(Protocol):
 
 
 @runtime_checkable
+class KeepingSource(Protocol):
+    """Beside the port of a token source that gives a token again while it counts, as one that is shared."""
+
+    def refused(self, token: Token) -> None:
+        """A facility did not take it: another one is wanted, however long it counts."""
+        ...
+
+
+@runtime_checkable
 class TellingSource(Protocol):
     """Beside the port of a token source that knows how a person mends it."""
 
