@@ -111,6 +111,8 @@ MOVES = {
     "AuthError",
     "PermissionDenied",
     "NotOffered",
+    "GrantExceeded",
+    "ReplyError",
 }
 
 

@@ -1,14 +1,8 @@
-"""Several facilities for one ask: explained, passed by where closed, and never worked at two.
-
-``IRI_AMONG`` says how many asks go through bad weather (``make soak``: a thousand).
-"""
+"""Several facilities for one ask: explained, passed by where closed, and never worked at two."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -220,65 +214,3 @@ def test_the_best_door_is_asked_first(places, ledger, request) -> None:
         both.submit(QUICK)  # they wait at the first
     both.wait(both.submit(QUICK, key=key, best=True))
     assert worked(places, key) == [1]
-
-
-BATCH = 10
-ASKS = int(os.environ.get("IRI_AMONG", "40"))  # read now: no test sees such variables
-
-
-@pytest.mark.parametrize("part", range(-(-ASKS // BATCH)))
-def test_a_key_is_worked_once_whatever_breaks(places, tmp_path: Path, part: int) -> None:
-    """Asks that are lost, refused, cut off and begun again, at two facilities at once."""
-    dice = random.Random(part)
-    keys = [JobKey.of("among", "seed", part, number) for number in range(BATCH)]
-    guards = {"guard_directory": str(places[0].scratch / "guards")}
-    both = Facilities(
-        door(places[0], "one", **guards),
-        door(places[1], "two", guard_directory=str(places[1].scratch / "guards")),
-        ledger=FileLedger(tmp_path / "ledger"),
-    )
-
-    async def asked(key: JobKey) -> JobRef:
-        for _ in range(dice.randint(0, 3)):  # tries that die on the way
-            tries = [asyncio.ensure_future(both.aio.submit(QUICK, key=key, best=dice.random() < 0.3))]
-            if dice.random() < 0.3:
-                tries.append(asyncio.ensure_future(both.aio.submit(QUICK, key=key)))
-            await asyncio.wait(tries, timeout=dice.uniform(0, 0.3))
-            for each in tries:
-                each.cancel()
-            await asyncio.gather(*tries, return_exceptions=True)
-        return await both.aio.submit(QUICK, key=key)
-
-    async def weather() -> None:
-        while True:
-            place = dice.choice(places)
-            await asyncio.to_thread(_spoil, place, dice)
-            await asyncio.sleep(0.05)
-
-    async def all_of_it() -> list[JobRef]:
-        storm = asyncio.ensure_future(weather())
-        work = [asyncio.ensure_future(asked(key)) for key in keys]
-        await asyncio.wait(work, timeout=3)
-        storm.cancel()
-        await asyncio.gather(storm, return_exceptions=True)
-        for place in places:
-            await asyncio.to_thread(place.clear_faults)
-        return await asyncio.wait_for(asyncio.gather(*work), 90)
-
-    refs = asyncio.run(all_of_it())
-    for ref in refs:
-        assert both.wait(ref, timeout=60).succeeded
-    counts = Counter(len(worked(places, key)) for key in keys)
-    assert counts == {1: len(keys)}, {str(key): worked(places, key) for key in keys}
-
-
-def _spoil(place: LocalFacility, dice: random.Random) -> None:
-    what = dice.choice(("lose_reply", "before", "after", "token", "door"))
-    if what == "lose_reply":
-        place.order("lose_reply", "launchJob", times=1)
-    elif what == "token":
-        place.order("refuse_tokens", "launchJob", times=1)
-    elif what == "door":
-        place.order("status", "*", status=503, times=dice.randint(1, 6))
-    else:
-        place.order("status", "launchJob", status=dice.choice((500, 502, 503, 504)), when=what, times=1)

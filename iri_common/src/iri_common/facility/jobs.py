@@ -184,12 +184,13 @@ class JobService(JobAttaching):
             resource: As in :meth:`submit`.
 
         Raises:
-            IriError: if it is not on record and the facility cannot be looked at.
+            IriError: if it is not on record and the facility cannot be looked at, or shows no names.
         """
         where = await self._where(resource)
         guards = self.door.guards(where.id, self._guard_root(where), self.settings.storage)
-        known = await newest(key, where.id, self.door.dialect, self.ledger, guards)
-        return known is not None and known.generation >= key.generation
+        if known := await newest(key, where.id, self.door.dialect, self.ledger, guards):
+            return known.generation >= key.generation
+        return await self.find(key, resource=resource) is not None
 
     async def status(self, job: JobRef | str) -> JobStatus:
         """Look at a job once; state ``missing`` if the facility does not know it, or not all of its tasks."""

@@ -9,13 +9,18 @@ from datetime import datetime
 
 from iri_common.model.errors import (
     AuthError,
+    GrantExceeded,
     IriError,
     NotOffered,
     PermissionDenied,
+    ReplyError,
+    ResourceDown,
+    SubmitUncertain,
     TransientError,
     UsageError,
 )
 from iri_common.model.facility import Availability
+from iri_common.model.key import JobKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +161,10 @@ def _rank(choice: Choice) -> tuple[bool, bool, int, int]:
     return (False, prospect.away is not None, _STATUS[prospect.status], prospect.waiting or 0)
 
 
-# The door is closed, and nothing was asked of it; anything else would meet the next door, too.
-_CLOSED = (TransientError, AuthError, PermissionDenied, NotOffered)
+# The door is closed, and nothing was asked of it; anything else would meet the next door, too. What a
+# service answers that is none of its API's words is often a page of somebody before it.
+_CLOSED = (TransientError, AuthError, PermissionDenied, NotOffered, GrantExceeded, ReplyError)
+_FOR_GOOD = (UsageError, PermissionDenied)
 
 
 def moves_on(error: IriError) -> bool:
@@ -167,3 +174,23 @@ def moves_on(error: IriError) -> bool:
     refusal or bad input: the ask is wrong, not the door.
     """
     return isinstance(error, _CLOSED)
+
+
+def nowhere(key: JobKey, told: Sequence[IriError]) -> IriError:
+    """The error of an ask that no door takes, by what each of them said."""
+    said = f"no facility takes {key}, and nothing was sent: {'; '.join(each.message for each in told)}"
+    return NotOffered(said) if all(isinstance(each, _FOR_GOOD) for each in told) else ResourceDown(said)
+
+
+def stays(error: SubmitUncertain) -> SubmitUncertain:
+    """The same error, which says what becomes of the other doors."""
+    return SubmitUncertain(
+        f"{error.message}. No other facility is asked meanwhile. To give it up there, cancel the key, which "
+        "keeps its job from beginning where jobs are guarded; the next generation goes to any of them",
+        key=error.key,
+        candidates=error.candidates,
+        facility=error.facility,
+        operation=error.operation,
+        request_id=error.request_id,
+        outcome=error.outcome,
+    )
