@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from iri_common.auth.privatefile import write_private
 from iri_common.model.errors import AuthError
 from iri_common.policy.telling import told
 
@@ -28,12 +29,16 @@ class SecretReader:
         origin: What it reads.
         mendable: Somebody outside of this process can put another one there.
         renews: Reading again gives another one without anybody's help.
+        put: Writes another one there, as a whole or not at all; None where only others can.
+        drop: Removes it, and tells whether there was one; None likewise.
     """
 
     read: Callable[[], str]
     origin: str
     mendable: bool = True
     renews: bool = False
+    put: Callable[[str], None] | None = None
+    drop: Callable[[], bool] | None = None
 
     def __call__(self) -> str:
         """Read it."""
@@ -56,7 +61,29 @@ def secret_from_env(variable: str, what: str = "secret") -> SecretReader:
 def secret_from_file(path: str | Path, what: str = "secret") -> SecretReader:
     """What is in a file that nobody else may read (mode 0600 or 0400)."""
     file = Path(path).expanduser()
-    return SecretReader(lambda: private_text(file, what).strip(), f"the {what} file {file}")
+    origin = f"the {what} file {file}"
+
+    # Behind a link, so that one into a folder of such files stays one.
+    def put(secret: str) -> None:
+        try:
+            write_private(file.resolve(), f"{secret}\n")
+        except (OSError, RuntimeError) as error:
+            raise AuthError(f"{origin} cannot be written: {_why(error)}") from None
+
+    def drop() -> bool:
+        try:
+            file.resolve().unlink()
+        except FileNotFoundError:
+            return False
+        except (OSError, RuntimeError) as error:
+            raise AuthError(f"{origin} cannot be removed: {_why(error)}") from None
+        return True
+
+    return SecretReader(lambda: private_text(file, what).strip(), origin, put=put, drop=drop)
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def private_text(file: Path, what: str) -> str:

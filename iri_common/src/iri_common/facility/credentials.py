@@ -13,6 +13,7 @@ from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.client_key import KeyReader, key_from, key_from_file
 from iri_common.auth.endpoint import EndpointSource
 from iri_common.auth.exchange import ExchangedTokens, ExchangeGrant, GithubToken
+from iri_common.auth.keychain import secret_from_keyring
 from iri_common.auth.password import PasswordGrant
 from iri_common.auth.private_key_jwt import NERSC_TOKEN_URL, PrivateKeyJwt
 from iri_common.auth.refresh import RefreshGrant, RefreshTokens
@@ -23,8 +24,8 @@ from iri_common.model.errors import ProfileError, UsageError
 from iri_common.model.ports import TokenSource
 
 _POINT = (
-    'must point to a secret, as { env = "NAME" }, { file = "path" } or { command = ["…"] }; '
-    "no secret is written here"
+    'must point to a secret, as { env = "NAME" }, { file = "path" }, { command = ["…"] } or '
+    '{ keyring = "name" }; no secret is written here'
 )
 
 
@@ -40,6 +41,7 @@ class Secret(Words):
     env: str | None = None
     file: str | None = None
     command: str | list[str] | None = None
+    keyring: str | list[str] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -55,12 +57,19 @@ class Secret(Words):
             raise ValueError(_POINT)
         return self
 
+    @property
+    def place(self) -> str:
+        """What kind of place that is: the word for it."""
+        return next(name for name in type(self).model_fields if getattr(self, name))
+
     def secret(self, what: str = "secret") -> SecretReader:
         """Reads it when it is needed."""
         if self.env:
             return secret_from_env(self.env, what)
         if self.command:
             return secret_from_command(self.command, what)
+        if self.keyring:
+            return secret_from_keyring(self.keyring, what)
         return secret_from_file(self.file or "", what)
 
     def reader(self) -> TokenReader:
@@ -87,6 +96,7 @@ class Client(Words):
 
     id: str | None = None
     token_url: str | None = None
+    issuer: str = ""
     secret: Secret | None = None
     key: Secret | None = None
     refresh: Secret | None = None
@@ -104,6 +114,11 @@ class Client(Words):
         if problem := _problem_of(given):
             raise ValueError(problem)
         return self
+
+    def secrets(self) -> dict[str, Secret]:
+        """Where its secrets are, by its words for them."""
+        words = ("refresh", "key", "exchange", "password", "secret")
+        return {word: each for word in words if (each := getattr(self, word)) is not None}
 
     def source(self) -> TokenSource:
         """Where its tokens come from."""
@@ -187,6 +202,8 @@ def client_tokens(
 
 def _problem_of(given: set[str]) -> str | None:
     """What is wrong with a client that has these words."""
+    if "issuer" in given and "refresh" not in given:
+        return "has an issuer, which goes with a login (refresh)"
     return (_problem_of_exchange if "exchange" in given else _problem_of_secrets)(given)
 
 
@@ -250,9 +267,9 @@ class _Means:
         return ClientCredentials(url, self.id, self.secret or "", scope)
 
 
-_PLACES = ("", "_file", "_command")
+_PLACES = ("", "_file", "_command", "_keyring")
 _SECRETS = ("client_secret", "client_key", "client_refresh", "client_password")
-_PLAIN = {"token_url": "token_url", "scope": "scope"} | {
+_PLAIN = {each: each for each in ("token_url", "issuer", "scope")} | {
     f"client_{word}": word for word in ("id", "user", "subject", "audience", "share")
 }
 

@@ -3,7 +3,7 @@
 ```toml
 [nersc]
 url = "https://api.iri.nersc.gov/api/v2"
-token = { file = "~/.config/iri/nersc.token" }  # or { env = "NAME" }, or { command = ["scontrol", "token"] }
+token = { file = "~/.config/iri/nersc.token" }  # or env, command = ["scontrol", "token"], keyring = "nersc"
 resource = "perlmutter"
 account = "m1234"
 
@@ -41,8 +41,8 @@ password = { file = "~/.config/iri/esnet.password" }
 
 ``IRI_FACILITY_<NAME>_<SETTING>`` overrides one setting, or makes a profile where the file has none. A secret
 is in one variable (``_TOKEN``, ``_CLIENT_SECRET``, ``_CLIENT_KEY``, ``_CLIENT_REFRESH``,
-``_CLIENT_PASSWORD``), or with ``_FILE`` or ``_COMMAND`` behind that name in the file or from the command
-that it names; two of these are refused.
+``_CLIENT_PASSWORD``), or with ``_FILE``, ``_COMMAND`` or ``_KEYRING`` behind that name in the file, from the
+command or in the keyring that it names; two of these are refused.
 
 Globus: a facility's files as a collection shows them, and who speaks to Globus.
 
@@ -70,6 +70,8 @@ paths = ["/pscratch/sd/a/alice/portal"]
 
 ``audit = "off"`` beside the url writes nothing down, "all" looks and reads as well.
 
+``[globus.grant]`` likewise, for flows, functions over Globus Compute and ``globus://`` ends.
+
 ``[globus]`` is no facility. Instead of a client it takes ``token = { env = … }``, a token of Globus Transfer;
 ``person = true`` beside a secret speaks for whoever logged in. ``[olcf.globus.client]`` is for one facility
 alone. In the environment: ``IRI_GLOBUS_CLIENT_ID``, ``_CLIENT_SECRET``, ``_TOKEN``, ``_TOKEN_FILE`` and, for
@@ -82,16 +84,17 @@ import os
 import shlex
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
-from uuid import UUID
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from iri_common.apis.globus import LOGIN, GlobusCredential
-from iri_common.facility.collections import GlobusSettings
+from iri_common.facility.collections import Speaker
 from iri_common.facility.credentials import Client, Secret, Words, client_from_env, pointer_from_env
+from iri_common.facility.globuswords import GlobusIdentity, GlobusOfFacility, GlobusSection
 from iri_common.facility.settings import FacilitySettings, ResourceDefaults, audit_of, make_settings
 from iri_common.model.errors import AuthError, ProfileError, UsageError
 from iri_common.model.grant import Audit, Grant
@@ -102,52 +105,6 @@ PREFIX = "IRI_FACILITY_"
 GLOBUS_PREFIX = "IRI_GLOBUS_"
 GLOBUS = "globus"  # the section that is no facility
 _UNKNOWN = "extra_forbidden"  # pydantic's word for a setting that there is not
-
-
-class _GlobusClient(Words):
-    """An application registered at Globus."""
-
-    id: str
-    secret: Secret | None = None
-    person: bool = False
-
-
-class _GlobusIdentity(Words):
-    """Who speaks to Globus."""
-
-    client: _GlobusClient | None = None
-    token: Secret | None = None
-
-    def credential(self, login: str = LOGIN) -> GlobusCredential | None:
-        if self.token:
-            return GlobusCredential(self.client.id if self.client else "", token=self.token.reader())
-        if self.client is None:
-            return None
-        secret = self.client.secret
-        return GlobusCredential(
-            self.client.id,
-            secret.secret() if secret else None,
-            person=self.client.person,
-            login=login,
-        )
-
-
-class _GlobusOfFacility(_GlobusIdentity):
-    """A facility's files as Globus sees them."""
-
-    collection: UUID | None = None
-    root: str = "/"
-    base: str = "/"
-    lend: bool | None = None
-
-    def settings(self, profile: str) -> GlobusSettings:
-        return GlobusSettings(
-            str(self.collection) if self.collection else None,
-            self.root,
-            self.base,
-            self.lend,
-            self.credential(f"{LOGIN} -f {shlex.quote(profile)}") or load_globus(),
-        )
 
 
 class _Resource(Words):
@@ -184,7 +141,7 @@ class _Profile(Words):
     poll_seconds: float | None = Field(default=None, gt=0)
     audit: str | None = None
     grant: dict[str, Any] | None = None
-    globus: _GlobusOfFacility | None = None
+    globus: GlobusOfFacility | None = None
     resources: dict[str, _Resource] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -225,18 +182,51 @@ def profile_names() -> list[str]:
 
 
 def load_globus() -> GlobusCredential | None:
-    """Who speaks to Globus where a facility names nobody: ``$IRI_GLOBUS_*``, or the section ``[globus]``.
+    """Who speaks to Globus where a facility names nobody; raises as :func:`load_speaker`."""
+    speaker = load_speaker()
+    return speaker.credential if speaker is not None else None
+
+
+def load_speaker() -> Speaker | None:
+    """Who speaks to Globus beside all facilities, and what for: ``$IRI_GLOBUS_*``, else section ``[globus]``.
 
     Raises:
         ProfileError: if that section has a word that is not known.
     """
-    words = _identity_from_env(GLOBUS_PREFIX) or _sections().get(GLOBUS, {})
+    section, found = _sections().get(GLOBUS, {}), _set_in_env(GLOBUS_PREFIX)
+    # Another identity is not another grant.
+    limits = {word: section[word] for word in ("grant", "audit") if word in section}
+    words = limits | (_identity_from_env(GLOBUS_PREFIX) or section)
     try:
-        return _GlobusIdentity(**words).credential()
+        said = GlobusSection(**words)
+        credential = said.credential()
+        grant = (Grant.of(said.grant) or Grant()).narrowed(Grant.of(_limits_in(found)))
+        kept = _kept_to(grant, said.audit, {"audit": found.get("audit")})
     except ValidationError as error:
-        raise ProfileError(f"the section [{GLOBUS}]: {_problems(error, _GlobusIdentity)}") from None
+        raise ProfileError(f"the section [{GLOBUS}]: {_problems(error, GlobusSection)}") from None
     except UsageError as error:
         raise ProfileError(f"the section [{GLOBUS}] cannot be used: {error}") from None
+    return Speaker(credential, kept["grant"], kept["audit"], GLOBUS) if credential is not None else None
+
+
+def speaker_of(
+    credential: GlobusCredential | None,
+    grant: Grant | Mapping[str, Any] | str | None,
+    audit: Audit | str | None,
+) -> Speaker:
+    """The one that is given, or else that of :func:`load_speaker`, whose grant a caller can only narrow.
+
+    Raises:
+        UsageError: if nobody is named who speaks to Globus.
+    """
+    known = load_speaker() if credential is None else Speaker(credential)
+    if known is None:
+        raise UsageError(
+            "nobody speaks to Globus here: name a client in the section [globus], or give a GlobusCredential"
+        )
+    if credential is not None:
+        return replace(known, grant=Grant.of(grant) or Grant(), audit=audit_of(audit or Audit.ACTS))
+    return replace(known, **_kept_to(known.grant, known.audit, {"grant": grant, "audit": audit}))
 
 
 def load_profile(name: str, **overrides: Any) -> FacilitySettings:
@@ -250,6 +240,33 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
         ProfileError: if there is none of that name (the message names those that do exist), or if it
             has a word that is not known.
     """
+    profile, narrower = _profile_of(name)
+    if profile.url is None and "url" not in overrides:
+        raise ProfileError(f"the profile {name!r} has no url (file: {config_file()})")
+    settings: dict[str, Any] = {"name": name, "profile": name}
+    try:
+        settings["per_resource"] = {
+            each: ResourceDefaults(**values.model_dump()) for each, values in profile.resources.items()
+        }
+        settings["token"] = profile.token_source()
+        if profile.globus is not None:
+            login = f"{LOGIN} -f {shlex.quote(name)}"
+            settings["globus"] = profile.globus.settings(profile.globus.credential(login) or load_globus())
+        grant = (Grant.of(profile.grant) or Grant()).narrowed(Grant.of(narrower))
+        overrides = _kept_to(grant, profile.audit, overrides) | {"profile": name}
+        return make_settings(**{**settings, **profile.plain(), **overrides})
+    except (UsageError, AuthError) as error:
+        raise ProfileError(f"the profile {name!r} cannot be used: {error}") from None
+
+
+def credential_words(name: str) -> tuple[Secret | None, Client | None]:
+    """Where a profile has its token, or its client; raises as ``load_profile``."""
+    profile, _ = _profile_of(name)
+    return profile.token, profile.client
+
+
+def _profile_of(name: str) -> tuple[_Profile, Any]:
+    """What the file and the environment say together, and by what a variable narrows the grant."""
     sections = _sections()
     words, stronger = dict(sections.get(name, {})), _from_env(name)
     if "token" in stronger or "client" in stronger:  # another credential, not a second one
@@ -260,22 +277,7 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
     words |= stronger
     if name == GLOBUS or (name not in sections and "url" not in words):
         raise ProfileError(_no_such(name))
-    profile = _parsed(name, words)
-    if profile.url is None and "url" not in overrides:
-        raise ProfileError(f"the profile {name!r} has no url (file: {config_file()})")
-    settings: dict[str, Any] = {"name": name, "profile": name}
-    try:
-        settings["per_resource"] = {
-            each: ResourceDefaults(**values.model_dump()) for each, values in profile.resources.items()
-        }
-        settings["token"] = profile.token_source()
-        if profile.globus is not None:
-            settings["globus"] = profile.globus.settings(name)
-        grant = (Grant.of(profile.grant) or Grant()).narrowed(Grant.of(narrower))
-        overrides = _kept_to(grant, profile.audit, overrides) | {"profile": name}
-        return make_settings(**{**settings, **profile.plain(), **overrides})
-    except (UsageError, AuthError) as error:
-        raise ProfileError(f"the profile {name!r} cannot be used: {error}") from None
+    return _parsed(name, words), narrower
 
 
 def _kept_to(grant: Grant, audit: str | None, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -337,12 +339,15 @@ def _from_env(name: str) -> dict[str, Any]:
         words["token"] = token
     if client := client_from_env(prefix, found):
         words["client"] = client
-    limits = [each for each in Grant.limits() if f"grant_{each}" in found]
-    if limits:
-        words["grant"] = {each: found[f"grant_{each}"] for each in limits}
+    if limits := _limits_in(found):
+        words["grant"] = limits
     if of_globus := _globus_from_env(prefix, found):
         words[GLOBUS] = of_globus
     return words
+
+
+def _limits_in(found: Mapping[str, str]) -> dict[str, str] | None:
+    return {each: found[f"grant_{each}"] for each in Grant.limits() if f"grant_{each}" in found} or None
 
 
 def _stronger_globus(words: object, stronger: dict[str, Any]) -> object:
@@ -355,7 +360,7 @@ def _stronger_globus(words: object, stronger: dict[str, Any]) -> object:
 
 
 def _globus_from_env(prefix: str, found: Mapping[str, str]) -> dict[str, Any]:
-    plain = set(_GlobusOfFacility.model_fields) - set(_GlobusIdentity.model_fields)
+    plain = set(GlobusOfFacility.model_fields) - set(GlobusIdentity.model_fields)
     words = {word: found[f"globus_{word}"] for word in plain if f"globus_{word}" in found}
     return words | _identity_from_env(f"{prefix}GLOBUS_")
 
