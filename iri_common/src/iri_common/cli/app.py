@@ -13,6 +13,7 @@ from iri_common.cli.flow_app import app as flow
 from iri_common.cli.github_app import app as github
 from iri_common.cli.globus_app import app as globus
 from iri_common.cli.guarded import ended
+from iri_common.cli.login_app import app as login
 from iri_common.cli.options import (
     AskWords,
     Command,
@@ -282,6 +283,7 @@ def select(
     ended(screen, lambda: do_select(screen, names or (), nodes, time, mixed=mixed))
 
 
+app.add_typer(login)
 app.add_typer(audit)
 app.add_typer(data)
 app.add_typer(flow, rich_help_panel=_around)

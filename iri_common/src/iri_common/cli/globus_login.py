@@ -1,9 +1,10 @@
-"""What ``iri globus login`` does."""
+"""What ``iri globus login`` and ``iri globus logout`` do."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from iri_common.apis.globus import GlobusClient, GlobusCredential
@@ -40,6 +41,19 @@ def log_in(
     return Exit.OK
 
 
+def log_out(screen: Screen, facility: str | None, client: str | None) -> int:
+    """End the login at Globus, and forget it here."""
+    credential = _credential(facility, client)
+    services = _login().log_out(credential)
+    told = (
+        f"The login at Globus has ended, for {', '.join(services)}." if services else "Nobody was logged in."
+    )
+    screen.say(told, "green" if services else "")
+    if screen.as_json:
+        screen.document({"ok": True, "exit": 0, "revoked": list(services)})
+    return Exit.OK
+
+
 async def _looked_up(credential: GlobusCredential, collections: Sequence[str]) -> list[Collection]:
     globus = GlobusClient(credential)
     return [await globus.collection(each) for each in collections]
@@ -61,7 +75,7 @@ def _credential(facility: str | None, client: str | None) -> GlobusCredential:
 
 
 def _once(screen: Screen, credential: GlobusCredential, scopes: Sequence[str], needs: Needs) -> Sequence[str]:
-    begun = _begun(credential, scopes, needs)
+    begun: Login = _login().Login(credential, scopes, needs)
     screen.say("Open this link, log in, and paste the code that it shows:")
     screen.copyable(begun.url)
     code = sys.stdin.readline().strip()
@@ -70,9 +84,9 @@ def _once(screen: Screen, credential: GlobusCredential, scopes: Sequence[str], n
     return begun.finish(code)
 
 
-def _begun(credential: GlobusCredential, scopes: Sequence[str], needs: Needs) -> Login:
+def _login() -> ModuleType:
     try:
-        from iri_common.apis.globus.login import Login
+        from iri_common.apis.globus import login
     except ImportError:
         raise UsageError(MISSING) from None
-    return Login(credential, scopes, needs)
+    return login

@@ -71,3 +71,34 @@ class Login:
             "session_message": needs.message,
         }
         return self._auth.oauth2_get_authorize_url(**{name: value for name, value in asked.items() if value})
+
+
+def log_out(credential: GlobusCredential, store: TokenStore | None = None) -> Sequence[str]:
+    """End a login at Globus Auth, and forget its tokens; gives the services that they were for.
+
+    Raises:
+        AuthError: if Globus Auth refuses that.
+        Unreachable: if it does not answer: then they are kept, for nobody else could end them.
+    """
+    store = store or TokenStore("globus", credential.client_id)
+    if not store.read():
+        return ()
+    with store.locked() as tokens:
+        for each in tokens.values():
+            for secret in filter(None, (each.refresh_token, each.access_token)):
+                if (trouble := _revoked(credential, secret)) is None:
+                    continue
+                if trouble.outcome in {Outcome.NOT_SENT, Outcome.LOST}:
+                    raise Unreachable(f"no answer from Globus Auth: {trouble.words}")
+                raise AuthError(f"Globus Auth did not end the login ({trouble.words}); nothing is forgotten")
+        store.write({})
+        return sorted(tokens)
+
+
+def _revoked(credential: GlobusCredential, token: str) -> Trouble | None:
+    try:
+        with login_client(credential) as auth:
+            auth.oauth2_revoke_token(token)
+    except globus_sdk.GlobusError as error:
+        return trouble_of(error)
+    return None

@@ -1,0 +1,79 @@
+"""What a login leaves on this machine, and how it ends there and at its endpoint (RFC 7009)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from iri_common.auth.answers import answered, refused
+from iri_common.auth.endpoint import Granted
+from iri_common.auth.provider import Application, Provider
+from iri_common.auth.secret import SecretReader
+from iri_common.auth.shared import SharedTokens, entry_of
+from iri_common.auth.store import StoredToken
+from iri_common.model.errors import AuthError
+from iri_common.model.ports import TokenExchange, WireRequest
+
+
+def keep(tokens: SharedTokens, first: SecretReader, granted: Granted) -> None:
+    """A person logged in: put the refresh token where it is read, and forget all logins before; it blocks.
+
+    In an order in which a kill at any moment leaves a login that works: the successors of the old token stay
+    until another one is in its place. Without them the old one would be sent again, and look stolen.
+
+    Raises:
+        AuthError: if there is no refresh token, or it cannot be kept.
+    """
+    if granted.refresh_token is None or first.put is None:
+        raise AuthError(
+            "the login gave no refresh token, and without one it ends with its first token. Give the profile "
+            "a scope that brings one (most often offline_access), or have the application allowed to get one"
+        )
+    with tokens.store.locked() as kept:
+        name, before = entry_of(granted.refresh_token), dict(kept)
+        token, since = granted.token, time.time()
+        entry = StoredToken(
+            token.value, token.expires_at or 0.0, granted.refresh_token, details={"since": since}
+        )
+        tokens.store.write({**before, name: entry})
+        try:
+            first.put(granted.refresh_token)
+        except BaseException:
+            tokens.store.write(before)
+            raise
+        tokens.store.write({name: entry})
+
+
+def held(tokens: SharedTokens, first: SecretReader) -> Sequence[str]:
+    """The refresh tokens that may still count: the last of each login, and one that was never sent."""
+    kept = tokens.store.read()
+    last = [each.refresh_token for each in kept.values() if each.refresh_token]
+    try:
+        unsent = first()
+    except AuthError:
+        return last
+    return last if entry_of(unsent) in kept else [*last, unsent]
+
+
+def forget(tokens: SharedTokens) -> bool:
+    """Drop all that the store keeps of these logins; it blocks. Whether there was anything."""
+    with tokens.store.locked() as kept:
+        if kept:
+            tokens.store.write({})
+        return bool(kept)
+
+
+async def revoke(provider: Provider, application: Application, token: str, send: TokenExchange) -> None:
+    """End the login of a refresh token, with all access tokens of it.
+
+    Raises:
+        AuthError: if the endpoint refuses that.
+        Unreachable: if it does not answer.
+    """
+    form = {"token": token, "token_type_hint": "refresh_token"} | await asyncio.to_thread(application.form)
+    reply = await answered(send, WireRequest("POST", provider.revoke_url, form=form))
+    if reply.status != 200:  # also for a token that it does not know (§2.2)
+        secrets = (token, form.get("client_secret", ""))
+        client, advice = f"client {application.id}", "Nothing is forgotten here"
+        raise refused(reply, provider.revoke_url, client, advice, secrets, "end of its login")
