@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iri_common import AmbiguousReply, Grant, GrantExceeded, IriError, JobKey, Refused
-from iri_common.facility.granted import PORTS, Gate, GrantedDialect, speak_for
+from iri_common.facility.gateddialect import GrantedDialect
+from iri_common.facility.granted import PORTS, Gate, speak_for
 from iri_common.http.budget import Budget
 from iri_common.http.session import Session
 from iri_common.jobs.audit import AuditLog

@@ -14,6 +14,7 @@ from iri_common.apis.globus import (
     GlobusDialect,
     GlobusFlows,
 )
+from iri_common.facility.granted import Gate, Names, nowhere_else
 from iri_common.facility.loop import io_loop
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
@@ -23,6 +24,7 @@ from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint
 from iri_common.model.flows import FlowRun, FlowsApi
 from iri_common.model.grades import Grades
+from iri_common.model.grant import Audit, Grant
 from iri_common.model.outcome import Answer, Done, Pending
 from iri_common.model.ports import ByteWire, Dialect, OperationsApi
 from iri_common.model.streamports import StreamDialect
@@ -68,6 +70,33 @@ class GlobusSettings:
     def end(self) -> CollectionEnd | None:
         """The collection, where it is known."""
         return CollectionEnd(self.collection, self.root, self.base) if self.collection else None
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who speaks to Globus beside all facilities, and what for.
+
+    Attributes:
+        credential: Whose.
+        grant: What it may be used for.
+        audit: What is written down of that.
+        profile: The section that says so; None for what a caller gives.
+    """
+
+    credential: GlobusCredential
+    grant: Grant = field(default_factory=Grant)
+    audit: Audit = Audit.ACTS
+    profile: str | None = None
+
+    def gate(self, service: str, names: Names = nowhere_else) -> Gate:
+        """Stands before one of Globus' services.
+
+        Args:
+            service: As messages call it.
+            names: What else is known by a name.
+        """
+        whose = {"profile": self.profile, "facility": service, "principal": self.credential.identity}
+        return Gate(self.grant, self.audit, whose, names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from iri_common.apis.globus import GlobusCredential
-from iri_common.facility.collections import Globus, open_globus
+from iri_common.facility.collections import Globus, Speaker, open_globus
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
-from iri_common.facility.profiles import load_globus
+from iri_common.facility.granted import Gate, speak_for
+from iri_common.facility.profiles import speaker_of
 from iri_common.jobs.computetasks import LABEL, TaskStarter
 from iri_common.jobs.ledger import FileLedger
 from iri_common.jobside.calls import Call, plain
 from iri_common.jobside.guard import Guard
-from iri_common.model.compute import ComputeEndpoint, ComputeState, ComputeTask
+from iri_common.model.compute import ComputeApi, ComputeEndpoint, ComputeState, ComputeTask
 from iri_common.model.errors import ComputeFailed, IriError, NotFound, NotOffered, UsageError, WaitTimeout
+from iri_common.model.grant import Audit, Grant
 from iri_common.model.key import JobKey
 from iri_common.model.logfields import about
 from iri_common.model.ports import Ledger
 from iri_common.policy.globus_tasks import TaskPace
+from iri_common.policy.operations import ask_of
 from iri_common.policy.places import place
 
 log = logging.getLogger(__name__)
@@ -68,37 +71,41 @@ class ComputeService:
 
     Args:
         endpoint: Where.
-        credential: Whose.
+        speaker: Whose, and what for.
         ledger: Where it is kept what was asked for.
         pace: Of looking.
     """
 
-    def __init__(
-        self, endpoint: EndpointSettings, credential: GlobusCredential, ledger: Ledger, pace: TaskPace
-    ) -> None:
+    def __init__(self, endpoint: EndpointSettings, speaker: Speaker, ledger: Ledger, pace: TaskPace) -> None:
         self._endpoint = endpoint
-        self._credential = credential
+        self._speaker = speaker
         self._ledger = ledger
         self._pace = pace
 
     @property
     def _globus(self) -> Globus:
-        return open_globus(self._credential)
+        return open_globus(self._speaker.credential)
+
+    @property
+    def _gate(self) -> Gate:
+        return self._speaker.gate(LABEL)
+
+    @property
+    def _compute(self) -> ComputeApi:
+        return self._gate.port("compute", self._globus.compute)
 
     @property
     def _starter(self) -> TaskStarter:
         where = self._endpoint
-        return TaskStarter(
-            self._globus.compute, self._ledger, where.id, where.config, where.resources, where.root
-        )
+        return TaskStarter(self._compute, self._ledger, where.id, where.config, where.resources, where.root)
 
     async def endpoint(self) -> ComputeEndpoint:
         """The endpoint, and whether it is online."""
-        return (await self._globus.compute.endpoint(self._endpoint.id)).value
+        return (await self._compute.endpoint(self._endpoint.id)).value
 
     async def endpoints(self, *, all_visible: bool = False) -> Sequence[ComputeEndpoint]:
         """The endpoints of this identity, or all that it may see; whether they are online is not told."""
-        return (await self._globus.compute.endpoints(all_visible=all_visible)).value
+        return (await self._compute.endpoints(all_visible=all_visible)).value
 
     async def start(self, call: Call, *, key: JobKey | None = None, queue: bool = False) -> str:
         """Have a command or a function run, once for each key; gives the task's id.
@@ -115,7 +122,10 @@ class ComputeService:
             AuthError: with the command to run, where a login or a consent is missing.
             Refused: if the endpoint does not take it.
         """
-        return await self._starter.start(key or JobKey.random(), call, queue=queue)
+        asker, starter = key or JobKey.random(), self._starter
+        speak_for(asker)
+        await self._gate.admit(ask_of("compute", "submit", {"request": starter.request(asker, call)}))
+        return await starter.start(asker, call, queue=queue)
 
     async def run(
         self,
@@ -163,6 +173,7 @@ class ComputeService:
             WaitTimeout: if it takes longer; it goes on.
             NotFound: if this identity sees no such task.
         """
+        await self._gate.admit(ask_of("compute", "tasks", {"task_ids": [task_id]}))
         try:
             async with asyncio.timeout(timeout):
                 return await _Wait(self._globus, task_id, self._pace, on_change).to_the_end()
@@ -177,7 +188,7 @@ class ComputeService:
         Raises:
             NotFound: if this identity sees no such task.
         """
-        task = (await self._globus.compute.tasks([task_id])).value.get(task_id)
+        task = (await self._compute.tasks([task_id])).value.get(task_id)
         if task is None:
             raise _gone(task_id)
         return task
@@ -265,6 +276,8 @@ class Compute(Face[ComputeService]):
         resources: As there.
         root: As there.
         credential: Who speaks to Globus; by default who the section ``[globus]`` names.
+        grant: What it may be used for; of that section's it can only be a part.
+        audit: What is written down: "off", "acts" or "all".
         ledger: Where it is kept what was asked for; by default files in the user's state directory.
         pace: Of looking.
 
@@ -280,19 +293,16 @@ class Compute(Face[ComputeService]):
         resources: Mapping[str, Any] | None = None,
         root: str | None = None,
         credential: GlobusCredential | None = None,
+        grant: Grant | Mapping[str, Any] | str | None = None,
+        audit: Audit | str | None = None,
         ledger: Ledger | None = None,
         pace: TaskPace | None = None,
     ) -> None:
-        credential = credential or load_globus()
-        if credential is None:
-            raise UsageError(
-                "nobody speaks to Globus here: name a client in the section [globus], "
-                "or give a GlobusCredential"
-            )
+        speaker = speaker_of(credential, grant, audit)
         # Apart from the jobs': whoever lists those does not know what a task of an endpoint is.
         kept = ledger or FileLedger(Path(place(os.environ, "state", "compute")).expanduser())
         where = EndpointSettings(endpoint, config or {}, resources or {}, root)
-        service = ComputeService(where, credential, kept, pace or TaskPace())
+        service = ComputeService(where, speaker, kept, pace or TaskPace())
         super().__init__(service)
         self.aio = AsyncCompute(service)
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.facility.collections import LentDialect, lent_grades, loan
-from iri_common.facility.granted import Gate, GrantedDialect
+from iri_common.facility.gateddialect import GrantedDialect
+from iri_common.facility.granted import Gate
 from iri_common.facility.loop import io_loop
 from iri_common.facility.settings import FacilitySettings
 from iri_common.facility.standing import Standing, facts_of

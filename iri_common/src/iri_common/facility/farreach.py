@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 from iri_common.apis.s3 import s3_parts
 from iri_common.facility.collections import Globus, announced, open_globus
 from iri_common.facility.doors import RESOURCES_STAY_FRESH, Door, open_door
+from iri_common.facility.gateddialect import GrantedDialect
 from iri_common.facility.granted import Gate
 from iri_common.facility.loop import io_loop
-from iri_common.facility.profiles import load_globus
+from iri_common.facility.profiles import load_globus, load_speaker
 from iri_common.facility.settings import FacilitySettings
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
@@ -267,19 +268,21 @@ class FacilityReach(_FarReach):
 class CollectionReach(_FarReach):
     """A Globus collection, which may be no facility's."""
 
-    def __init__(self, end: GlobusEnd, globus: Globus) -> None:
-        place = f"globus/{end.collection}"
-        super().__init__(globus.dialect, end.collection, end.path, place=place, readable=True)
+    def __init__(self, end: GlobusEnd, globus: Globus, gate: Gate) -> None:
+        place, dialect = f"globus/{end.collection}", GrantedDialect(globus.dialect, gate)
+        super().__init__(dialect, end.collection, end.path, place=place, readable=True, gate=gate)
         self.globus = globus
         self.collection = CollectionEnd(end.collection)
 
     @classmethod
     async def opened(cls, end: GlobusEnd) -> CollectionReach:
         """Speak for whoever is configured for all of Globus."""
-        credential = await asyncio.to_thread(load_globus)
-        if credential is None:
+        speaker = await asyncio.to_thread(load_speaker)
+        if speaker is None:
             raise UsageError(f"{end} needs somebody who speaks to Globus: {NO_CREDENTIAL}")
-        return cls(end, open_globus(credential))
+        gate = speaker.gate("Globus")
+        await gate.admit(Ask(Verb.LOOK, "transfer", (end.collection,), (end.path,)))
+        return cls(end, open_globus(speaker.credential), gate)
 
     async def offer(self, *, fully: bool) -> Offer:
         """Transfer, and HTTPS if it has that."""

@@ -13,19 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from iri_common.apis.globus import GlobusCredential
-from iri_common.facility.collections import Globus, open_globus
+from iri_common.facility.collections import Globus, Speaker, open_globus
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
-from iri_common.facility.profiles import load_globus
+from iri_common.facility.granted import Gate, speak_for
+from iri_common.facility.profiles import speaker_of
 from iri_common.jobs.flowruns import DIALECT, LABEL, RunStarter
 from iri_common.jobs.ledger import FileLedger
 from iri_common.model.errors import AuthError, FlowFailed, IriError, NotFound, UsageError, WaitTimeout
-from iri_common.model.flows import FlowRun, RunEvent, RunRequest, RunState
+from iri_common.model.flows import FlowRun, FlowsApi, RunEvent, RunRequest, RunState
+from iri_common.model.grant import Audit, Grant
 from iri_common.model.key import JobKey
 from iri_common.model.logfields import about
 from iri_common.model.ports import Ledger
 from iri_common.model.ref import JobRef
 from iri_common.policy.globus_tasks import TaskPace, run_label
+from iri_common.policy.operations import RUN, ask_of
 from iri_common.policy.places import place
+from iri_common.transfers.globus_poller import TaskPoller
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +42,33 @@ class FlowService:
     """Runs of flows as one identity at Globus.
 
     Args:
-        credential: Whose.
+        speaker: Whose, and what for.
         ledger: Where it is kept what was started.
         pace: Of looking.
     """
 
-    def __init__(self, credential: GlobusCredential, ledger: Ledger, pace: TaskPace) -> None:
-        self._credential = credential
+    def __init__(self, speaker: Speaker, ledger: Ledger, pace: TaskPace) -> None:
+        self._speaker = speaker
         self._ledger = ledger
         self._pace = pace
 
     @property
     def _globus(self) -> Globus:
-        return open_globus(self._credential)
+        return open_globus(self._speaker.credential)
+
+    @property
+    def _gate(self) -> Gate:
+        return self._speaker.gate(LABEL, self._flow_of)
+
+    @property
+    def _flows(self) -> FlowsApi:
+        return self._gate.port("flows", self._globus.flows)
+
+    async def _flow_of(self, name: str) -> Sequence[str]:
+        """Of which flow a run is; whoever may use some flows may use the runs of those."""
+        what, _, run_id = name.partition(" ")
+        run = (await self._globus.flows.runs([run_id])).value.get(run_id) if what == RUN else None
+        return [run.flow_id] if run is not None else []
 
     async def start(
         self,
@@ -78,7 +96,9 @@ class FlowService:
         """
         asker = key or JobKey.random()
         request = RunRequest(_flow_id(flow), _json(body), run_label(asker, label), tuple(tags))
-        starter = RunStarter(self._globus.flows, self._ledger)
+        speak_for(asker)
+        await self._gate.admit(ask_of("flows", "start", {"request": request}))
+        starter = RunStarter(self._flows, self._ledger)
         return await starter.start(asker, request, search=key is not None)
 
     async def run(
@@ -123,9 +143,11 @@ class FlowService:
             WaitTimeout: if it takes longer; it goes on.
             NotFound: if this identity sees no such run.
         """
+        await self._gate.admit(ask_of("flows", "runs", {"run_ids": [run_id]}))
         try:
             async with asyncio.timeout(timeout):
-                return await _Wait(self._globus, run_id, self._pace, on_change).to_the_end()
+                poller = self._globus.run_poller
+                return await _Wait(self._flows, poller, run_id, self._pace, on_change).to_the_end()
         except TimeoutError:
             raise WaitTimeout(
                 f"run {run_id} was not over after {timeout:g} s; it goes on", facility=LABEL
@@ -137,14 +159,14 @@ class FlowService:
         Raises:
             NotFound: if this identity sees no such run.
         """
-        run = (await self._globus.flows.runs([run_id])).value.get(run_id)
+        run = (await self._flows.runs([run_id])).value.get(run_id)
         if run is None:
             raise _gone(run_id)
         return run
 
     async def statuses(self, run_ids: Sequence[str]) -> Mapping[str, FlowRun]:
         """Several runs as they are now; those that this identity does not see are missing."""
-        return (await self._globus.flows.runs(run_ids)).value if run_ids else {}
+        return (await self._flows.runs(run_ids)).value if run_ids else {}
 
     async def mine(self) -> Sequence[JobRef]:
         """The runs that are on record here, by flow (``resource_id``) and run (``job_id``), oldest first."""
@@ -154,14 +176,14 @@ class FlowService:
 
     async def find(self, flow: str, key: JobKey, *, label: str = "") -> FlowRun | None:
         """The run that was started under a key and label, from wherever; None where there is none."""
-        found = (await self._globus.flows.find(_flow_id(flow), run_label(key, label))).value
+        found = (await self._flows.find(_flow_id(flow), run_label(key, label))).value
         return found[-1] if found else None
 
     async def log(self, run_id: str, *, limit: int = 100) -> Sequence[RunEvent]:
         """The newest lines of a run's log, oldest of them first; at most 100."""
         if not 1 <= limit <= 100:
             raise UsageError(f"a log is told in 1 to 100 lines, not {limit}")
-        return (await self._globus.flows.log(run_id, limit)).value
+        return (await self._flows.log(run_id, limit)).value
 
     async def resume(self, run_id: str) -> None:
         """Have a run that is INACTIVE go on.
@@ -169,11 +191,11 @@ class FlowService:
         Raises:
             AuthError: with the command to run.
         """
-        await self._globus.flows.resume(await self.status(run_id))
+        await self._flows.resume(await self.status(run_id))
 
     async def cancel(self, run_id: str) -> None:
         """End a run, and with it, as far as they take notice, the actions that it waits for."""
-        await self._globus.flows.cancel(run_id)
+        await self._flows.cancel(run_id)
 
     async def release(self, run_id: str) -> None:
         """Have Globus forget a run that is over, with its log and output.
@@ -181,14 +203,22 @@ class FlowService:
         Raises:
             Conflict: if it is not over.
         """
-        await self._globus.flows.release(run_id)
+        await self._flows.release(run_id)
 
 
 class _Wait:
     """The wait for one run."""
 
-    def __init__(self, globus: Globus, run_id: str, pace: TaskPace, on_change: OnRun | None) -> None:
-        self._globus, self._run_id, self._pace, self._on_change = globus, run_id, pace, on_change
+    def __init__(
+        self,
+        flows: FlowsApi,
+        poller: TaskPoller[FlowRun],
+        run_id: str,
+        pace: TaskPace,
+        on_change: OnRun | None,
+    ) -> None:
+        self._flows, self._poller = flows, poller
+        self._run_id, self._pace, self._on_change = run_id, pace, on_change
         self._seen: FlowRun | None = None
         self._resumed = set[Sequence[str]]()  # for what
         self._changed_at = self._answered_at = self._now()
@@ -201,7 +231,7 @@ class _Wait:
         delay = 0.0
         while True:
             try:
-                run = await self._globus.run_poller.look(self._run_id, delay)
+                run = await self._poller.look(self._run_id, delay)
             except IriError as error:
                 if not error.transient or self._now() - self._answered_at > LIMIT:
                     raise
@@ -231,7 +261,7 @@ class _Wait:
             what = f"run {run.run_id} of flow {run.flow_id} waits ({run.words})"
             raise AuthError(f"{what}; {run.remedy}, then wait for it again", facility=LABEL)
         self._resumed.add(run.wants)
-        await self._globus.flows.resume(run)
+        await self._flows.resume(run)
 
 
 class AsyncFlows(Face[FlowService]):
@@ -260,6 +290,8 @@ class Flows(Face[FlowService]):
 
     Args:
         credential: Who speaks to Globus; by default who the section ``[globus]`` names.
+        grant: What it may be used for; of that section's it can only be a part.
+        audit: What is written down: "off", "acts" or "all".
         ledger: Where it is kept what was started; by default files in the user's state directory.
         pace: Of looking.
 
@@ -271,18 +303,15 @@ class Flows(Face[FlowService]):
         self,
         credential: GlobusCredential | None = None,
         *,
+        grant: Grant | Mapping[str, Any] | str | None = None,
+        audit: Audit | str | None = None,
         ledger: Ledger | None = None,
         pace: TaskPace | None = None,
     ) -> None:
-        credential = credential or load_globus()
-        if credential is None:
-            raise UsageError(
-                "nobody speaks to Globus here: name a client in the section [globus], "
-                "or give a GlobusCredential"
-            )
+        speaker = speaker_of(credential, grant, audit)
         # Apart from the jobs': whoever lists those does not know what a run of a flow is.
         kept = ledger or FileLedger(Path(place(os.environ, "state", "flows")).expanduser())
-        service = FlowService(credential, kept, pace or TaskPace())
+        service = FlowService(speaker, kept, pace or TaskPace())
         super().__init__(service)
         self.aio = AsyncFlows(service)
 

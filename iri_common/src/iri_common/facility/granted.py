@@ -13,20 +13,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iri_common.jobs.audit import AuditLog, Tell
+from iri_common.model.compute import ComputeApi
 from iri_common.model.dataports import BehalfApi, FilesApi, PartsApi, RangesApi
 from iri_common.model.errors import AmbiguousReply, GrantExceeded, IriError
 from iri_common.model.facility import Resource
+from iri_common.model.flows import FlowsApi
 from iri_common.model.grant import Audit, Grant, Verb
 from iri_common.model.key import JobKey
 from iri_common.model.networkports import NetworksApi
 from iri_common.model.outcome import Answer, Pending
-from iri_common.model.ports import AttachApi, Dialect, JobsApi
+from iri_common.model.ports import AttachApi, JobsApi
 from iri_common.model.streamports import StreamingApi
 from iri_common.model.submission import Submission
 from iri_common.policy.asking import Sent
 from iri_common.policy.classify import Outcome
 from iri_common.policy.grants import Ask, Refusal, refusal
-from iri_common.policy.operations import OPERATIONS, ask_of, job_ask, job_paths
+from iri_common.policy.operations import OPERATIONS, ask_of, confided, job_ask, job_paths
 from iri_common.policy.spending import Fate, fate_of_send, masked
 
 PORTS: Mapping[str, type[Any]] = {
@@ -38,11 +40,14 @@ PORTS: Mapping[str, type[Any]] = {
     "streaming": StreamingApi,
     "attaching": AttachApi,
     "behalf": BehalfApi,
+    "flows": FlowsApi,
+    "compute": ComputeApi,
 }
-"""The ports of a dialect that stand behind the gate; its others only look, at what is public or one's own."""
+"""The ports that stand behind the gate; the others of a dialect only look, at what is public or one's own."""
 
 MOST_PATHS = 8  # in a line
 MOST_WORDS = 500  # letters of a reason
+_BEGINNING = {Verb.SUBMIT, Verb.WRITE, Verb.LEASE}  # of something that has an id from then on
 
 _asker: ContextVar[str] = ContextVar("asker", default="")
 _carrying: ContextVar[bool] = ContextVar("carrying", default=False)
@@ -53,7 +58,12 @@ def speak_for(key: JobKey | str) -> None:
     _asker.set(str(key))
 
 
-async def _unnamed(resource_id: str) -> Sequence[str]:
+Names = Callable[[str], Awaitable[Sequence[str]]]
+"""Tells what else a resource is called, by its id."""
+
+
+async def nowhere_else(resource_id: str) -> Sequence[str]:
+    """It has no other name."""
     return ()
 
 
@@ -72,7 +82,7 @@ class Gate:
     grant: Grant = field(default_factory=Grant)
     audit: Audit = Audit.OFF
     whose: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    names: Callable[[str], Awaitable[Sequence[str]]] = _unnamed
+    names: Names = nowhere_else
     log: AuditLog = field(default_factory=AuditLog)
 
     # -- jobs
@@ -142,8 +152,9 @@ class Gate:
         Raises:
             GrantExceeded: saying what would be allowed.
         """
-        if self.grant.resources is not None and ask.resource:
-            ask = replace(ask, resource=(*ask.resource, *await self.names(ask.resource[0])))
+        if self.grant.resources is not None:
+            beside = [await self._named(each) for each in ask.beside]
+            ask = replace(ask, resource=await self._named(ask.resource), beside=tuple(beside))
         await self._require(ask, refusal(self.grant, ask), facts=facts)
 
     @asynccontextmanager
@@ -203,6 +214,9 @@ class Gate:
             finally:
                 _carrying.reset(outer)
 
+    async def _named(self, resource: tuple[str, ...]) -> tuple[str, ...]:
+        return (*resource, *await self.names(resource[0])) if resource else ()
+
     def port(self, name: str, api: Any) -> Any:
         """A port behind the gate; None if there is none."""
         return None if api is None else _Port(name, api, self)
@@ -258,36 +272,6 @@ class Gate:
             await asyncio.to_thread(self.log.add, entry)
 
 
-class GrantedDialect:
-    """A dialect behind a gate.
-
-    Args:
-        api: The dialect.
-        gate: Before it.
-    """
-
-    def __init__(self, api: Dialect, gate: Gate) -> None:
-        self._api, self._gate = api, gate
-        self._parts: tuple[object, Any] = (None, None)
-        self.name, self.grades = api.name, api.grades
-        self.jobs: JobsApi = gate.port("jobs", api.jobs)
-        self.files: FilesApi = gate.port("files", api.files)
-        self.ranges: RangesApi | None = gate.port("ranges", api.ranges)
-        self.operations, self.status = api.operations, api.status
-        self.accounts, self.storage = api.accounts, api.storage
-        for port in ("networks", "streaming", "attaching", "behalf"):  # which some dialects have
-            if hasattr(api, port):
-                setattr(self, port, gate.port(port, getattr(api, port)))
-
-    @property
-    def parts(self) -> PartsApi | None:
-        """None where the API signs no links, or is known by now to sign none."""
-        api = self._api.parts
-        if self._parts[0] is not api:
-            self._parts = (api, self._gate.port("parts", api))
-        return self._parts[1]
-
-
 class _Port:
     """One port behind a gate; an operation that no grant has a word for is refused."""
 
@@ -314,11 +298,12 @@ async def _calling(gate: Gate, port: str, name: str, call: Any, /, *args: Any, *
         await gate.admit(ask)
         return await call(*args, **words)
     told = dict[str, Any]()
-    spec = given.get("changes") or {"arguments": [given.get("command", "")]}
-    async with gate.act(ask, told, {"job": job} if job else None, spec):
+    async with gate.act(ask, told, {"job": job} if job else None, confided(given)):
         answer: Answer[Any] = await call(*args, **words)
         if isinstance(answer, Pending):
             told["task"] = answer.task_id
+        elif ask.verb in _BEGINNING and isinstance(answer.value, str):
+            told["task"] = answer.value
         return answer
 
 

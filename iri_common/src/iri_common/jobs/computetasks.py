@@ -59,6 +59,10 @@ class TaskStarter:
             await self._online()
         return await asked_once(self.ledger, ask)
 
+    def request(self, key: JobKey, call: Call) -> TaskRequest:
+        """What the task of this key is asked for with."""
+        return self._request(key, call, self._digest(plain(call.words, "a call")))[0]
+
     async def recall(self, key: JobKey, call: Call) -> str | None:
         """Have a task tell what that of a key has left; None where none can. It does no work, however often.
 

@@ -65,7 +65,7 @@ class Ask:
         resource: All the names of where; empty for nowhere in particular.
         paths: Of files.
         job: What of a job.
-        beside: Other resources, which are needed as well.
+        beside: Likewise of other resources, which are needed as well.
     """
 
     verb: Verb
@@ -73,7 +73,7 @@ class Ask:
     resource: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     job: JobAsk | None = None
-    beside: tuple[str, ...] = ()
+    beside: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def refusal(grant: Grant, ask: Ask, spent_today: float = 0.0) -> Refusal | None:
         return Refusal(f"to {ask.verb} ({ask.operation})", f"to {_listed(grant.verbs, ' and to ')}")
     if grant.resources is not None:
         known = set(map(str.casefold, grant.resources))
-        for names in filter(None, (ask.resource, *((each,) for each in ask.beside))):
+        for names in filter(None, (ask.resource, *ask.beside)):
             if known.isdisjoint(map(str.casefold, names)):
                 return Refusal(f"{ask.operation} at {names[-1]}", f"at {_listed(grant.resources)}")
     if grant.paths is not None and (refused := _path_refusal(grant.paths, ask.paths)):

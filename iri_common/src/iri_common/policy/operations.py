@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from iri_common.model.array import indices_of
+from iri_common.model.compute import TaskRequest
+from iri_common.model.flows import RunRequest
 from iri_common.model.grant import Verb
 from iri_common.policy.grants import Ask, JobAsk, unclear_words
 
@@ -20,13 +22,16 @@ class Row:
         verb: Of the grant; None for what goes on with something that was asked for, or sends nothing.
         paths: The arguments that are paths.
         spec: The argument that describes a job, or what is to be changed of one.
-        resource: The argument that names the resource, or several; "" for none.
+        resource: The argument that names the resource, or several, or what has a field of that name; "" for
+            none.
+        of: What is named there, where it is no resource and only the facility knows which one it belongs to.
     """
 
     verb: Verb | None
     paths: tuple[str, ...] = ()
     spec: str = ""
     resource: str = "resource_id"
+    of: str = ""
 
     @property
     def acts(self) -> bool:
@@ -41,7 +46,9 @@ _WRITE_TWO = Row(Verb.WRITE, ("source", "target"))
 _UPLOAD = Row(Verb.WRITE, ("upload",))
 _LEASE, _LOOK_ROUND = Row(Verb.LEASE, resource=""), Row(Verb.LOOK, resource="")
 
-# Every operation of the ports that a dialect has of its own. What is missing here is refused.
+RUN = "run"  # of a flow, which the service knows
+
+# Every operation of the ports of a dialect, and of Globus' services. What is missing here is refused.
 OPERATIONS: Mapping[str, Mapping[str, Row]] = {
     "jobs": {
         "submit": Row(Verb.SUBMIT, spec="spec"),
@@ -77,6 +84,22 @@ OPERATIONS: Mapping[str, Mapping[str, Row]] = {
         **dict.fromkeys(("new", "compute", "provision", "modify", "cancel", "delete"), _LEASE),
         **dict.fromkeys(("status", "find", "verification", "manifest", "profiles"), _LOOK_ROUND),
     },
+    "flows": {
+        "origin": _FREE,
+        "start": Row(Verb.SUBMIT, resource="request.flow_id"),
+        "find": Row(Verb.LOOK, resource="flow_id"),
+        "runs": Row(Verb.LOOK, resource="run_ids", of=RUN),
+        "log": Row(Verb.LOOK, resource="run_id", of=RUN),
+        "resume": Row(Verb.SUBMIT, resource="run.flow_id"),
+        "cancel": Row(Verb.CANCEL, resource="run_id", of=RUN),
+        "release": Row(Verb.DELETE, resource="run_id", of=RUN),
+    },
+    "compute": {
+        "origin": _FREE,
+        "submit": Row(Verb.SUBMIT, spec="request", resource="request.endpoint"),
+        "endpoint": Row(Verb.LOOK, resource="endpoint"),
+        **dict.fromkeys(("endpoints", "tasks"), _LOOK_ROUND),
+    },
     "streaming": {
         **dict.fromkeys(("provision", "access", "extend", "release"), _LEASE),
         **dict.fromkeys(("backends", "clusters", "cluster"), _LOOK_ROUND),
@@ -95,19 +118,30 @@ def ask_of(port: str, operation: str, arguments: Mapping[str, Any]) -> Ask:
     row = OPERATIONS[port][operation]
     if row.verb is None:
         raise ValueError(f"{port} {operation} asks for nothing")
-    named = arguments.get(row.resource) or ()
-    where = (named,) if isinstance(named, str) else tuple(named)
+    where = tuple((each,) for each in _named(row, arguments))
     given = [arguments[each] for each in row.paths]
     paths = [each if isinstance(each, str) else str(each.path) for each in given]
     if operation == "symlink":
         paths[0] = posixpath.join(posixpath.dirname(paths[1]), paths[0])
     job = None
-    if row.spec:
+    if isinstance(task := arguments.get(row.spec), TaskRequest):
+        job, paths = _TASK, list(_task_paths(task))
+    elif row.spec:
         # Where a container sees its guard is not the caller's affair: its mounts were judged before that.
         spec = {name: value for name, value in arguments[row.spec].items() if name != "container"}
         partly = row.spec == "changes"
         job, paths = job_ask(spec, partly=partly), list(job_paths(spec, partly=partly))
-    return Ask(row.verb, f"{port} {operation}", where[:1], tuple(paths), job, beside=where[1:])
+    resource = where[0] if where else ()
+    return Ask(row.verb, f"{port} {operation}", resource, tuple(paths), job, beside=where[1:])
+
+
+def _named(row: Row, arguments: Mapping[str, Any]) -> Iterable[str]:
+    """The resources that a call names, or what belongs to one."""
+    argument, _, field = row.resource.partition(".")
+    value = arguments.get(argument) or ()
+    value = getattr(value, field) if field else value
+    names: Iterable[str] = (value,) if isinstance(value, str) else value
+    return (f"{row.of} {each}" for each in names) if row.of else names
 
 
 def job_ask(spec: Mapping[str, Any], *, partly: bool = False) -> JobAsk:
@@ -125,6 +159,44 @@ def job_ask(spec: Mapping[str, Any], *, partly: bool = False) -> JobAsk:
         partly=partly,
         custom=tuple(unclear_words(custom)),
     )
+
+
+# Whose batch job runs a task at an endpoint, how large and for how long, is its owner's to say.
+_TASK = JobAsk(None, unclear="a task at an endpoint, whose nodes and hours nobody can tell")
+
+
+def _task_paths(request: TaskRequest) -> Iterable[str]:
+    """The paths that a task names; "" where it works wherever its endpoint has it."""
+    # A function that is registered gets what it gets; ours is told everything in one argument.
+    words = cast("Mapping[str, Any]", {} if request.function else request.args[0])
+    directory: str = words.get("directory") or ""
+    yield directory
+    yield from (posixpath.join(directory, words[each]) for each in ("stdout", "stderr") if words.get(each))
+    if str(root := words.get("root", "")).startswith("/"):  # and not the library's own place in the home
+        yield root
+
+
+def confided(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of a call may be a secret and may be repeated by whoever it is sent to, in the words of a spec."""
+    if changes := arguments.get("changes"):
+        return changes
+    match arguments.get("request"):
+        case RunRequest(body=body):
+            return {"arguments": list(_texts_in(body))}
+        case TaskRequest(args=args, kwargs=kwargs, config=config):
+            return {"arguments": list(_texts_in([args, kwargs, config]))}
+        case _:
+            return {"arguments": [arguments.get("command", "")]}
+
+
+def _texts_in(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts_in(list(cast("Mapping[object, object]", value).values()))
+    elif isinstance(value, Sequence):
+        for each in cast("Sequence[object]", value):
+            yield from _texts_in(each)
 
 
 def _size(
