@@ -38,6 +38,15 @@ class Among:
         pairs = zip(self.names, self.places, strict=False)
         return [DOORS[name].open(place, self.folder, name=name, **told) for name, place in pairs]
 
+    def profiles(self) -> dict[str, str]:
+        """The same doors as profiles "door0", "door1" in the environment."""
+        pairs = zip(self.names, self.places, strict=False)
+        return {
+            name.replace("_PLACE_", f"_DOOR{number}_"): value
+            for number, (door, place) in enumerate(pairs)
+            for name, value in DOORS[door].variables(place, self.folder).items()
+        }
+
     def facilities(self, ledger: str = "ledger", **words: Any) -> Facilities:
         """All of them for one ask."""
         return Facilities(*self.doors(**words), ledger=FileLedger(self.folder / ledger))

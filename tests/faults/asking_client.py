@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from iri_common import (
+    Facilities,
     Facility,
     FileLedger,
     IriError,
@@ -102,6 +103,7 @@ class Plan:
         again: As in ``jobs.ask``.
         strike: When it ends.
         profile: Variables of a profile "place" in place of ``url`` and ``token``.
+        among: Names of profiles in those variables, to ask at the first of them that is open.
         machine: Its claims say that they were made there; here if None.
         claim_seconds: For which they hold.
     """
@@ -117,6 +119,7 @@ class Plan:
     again: bool = False
     strike: Strike | None = None
     profile: dict[str, str] | None = None
+    among: tuple[str, ...] = ()
     machine: str | None = None
     claim_seconds: float = 60.0
 
@@ -241,12 +244,16 @@ def live(plan: Plan) -> None:
     fated_requests(fate)
     words = {"poll_seconds": 0.05, "guard": plan.guard, "outage_limit": 60.0}
     kept = FatedLedger(Path(plan.ledger), fate)
+    key = JobKey.parse(plan.key)
+    if plan.among:
+        os.environ.update(plan.profile or {})
+        _live_among(plan, Facilities(*plan.among, ledger=kept), key, story)
+        return
     if plan.profile is None:
         facility = Facility(plan.url, token=plan.token, ledger=kept, **words)
     else:
         os.environ.update(plan.profile)
         facility = Facility.from_profile("place", ledger=kept, **words)
-    key = JobKey.parse(plan.key)
     try:
         if plan.verb == "cancel":
             facility.jobs.cancel(key)
@@ -263,6 +270,16 @@ def live(plan: Plan) -> None:
         _tell_end(story, error.ref, "lost")
     except SubmitUncertain as error:
         story.tell("uncertain", key=str(error.key), message=str(error))
+    except IriError as error:
+        story.tell("error", kind=type(error).__name__, message=str(error))
+
+
+def _live_among(plan: Plan, facilities: Facilities, key: JobKey, story: Story) -> None:
+    try:
+        ref = facilities.submit(plan.spec, key=key, outage_limit=60.0)
+        story.tell("asked", job=ref.job_id, at=ref.profile)
+        end = facilities.result(ref, timeout=60.0)
+        _tell_end(story, end.ref, "completed")
     except IriError as error:
         story.tell("error", kind=type(error).__name__, message=str(error))
 
