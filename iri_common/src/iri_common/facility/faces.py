@@ -136,6 +136,7 @@ class Status(Face[StatusService]):
     resources = blocking(StatusService.resources)
     resource = blocking(StatusService.resource)
     incidents = blocking(StatusService.incidents)
+    maintenance = blocking(StatusService.maintenance)
     events = blocking(StatusService.events)
 
 
@@ -147,6 +148,7 @@ class AsyncStatus(Face[StatusService]):
     resources = awaited(StatusService.resources)
     resource = awaited(StatusService.resource)
     incidents = awaited(StatusService.incidents)
+    maintenance = awaited(StatusService.maintenance)
     events = awaited(StatusService.events)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
@@ -27,6 +28,7 @@ from iri_common.model.facility import (
 from iri_common.model.ports import ClientsApi, ConcernsApi, Ledger, PrincipalApi
 from iri_common.model.transfer import TransferTask
 from iri_common.policy.globus_tasks import TaskPace
+from iri_common.policy.outage import announced
 from iri_common.policy.pace import Pace
 from iri_common.transfers.behalf import moved
 from iri_common.transfers.ends import GlobusEnd, parse_end
@@ -69,6 +71,18 @@ class StatusService(Service):
         """Disturbances, planned and unplanned; of one resource if named."""
         resource_id = (await self.door.resource(resource, "compute")).id if resource else None
         return (await self.door.dialect.status.incidents(resource_id=resource_id)).value
+
+    async def maintenance(self, resource: str | None = None, *, within: float = 0.0) -> Sequence[Incident]:
+        """Announced disturbances that leave a resource unusable now, or will; the first to come first.
+
+        Args:
+            resource: Name or id; the default one for jobs if None.
+            within: So many seconds from now.
+        """
+        known = await self.door.resource(resource or self.settings.resource, "compute")
+        incidents = (await self.door.dialect.status.incidents()).value
+        now = datetime.now(UTC)
+        return announced(incidents, known.id, now, now + timedelta(seconds=within))
 
     async def events(self, *, resource: str | None = None, incident: str | None = None) -> Sequence[Event]:
         """Changes of status; of one resource if named, and of one incident by its id."""
