@@ -1,4 +1,4 @@
-"""HPC jobs as Airflow tasks: the ``iri`` connection, its hook, the job operator and its trigger.
+"""HPC jobs as Airflow tasks: the ``iri`` connection and its hook, operators, sensors and a trigger.
 
 Names are loaded when they are first used: a DAG file pays only for what it imports, and the discovery of
 providers imports nothing but :mod:`airflow_provider_iri.get_provider_info`.
@@ -12,13 +12,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.operators import IriJobOperator
+    from airflow_provider_iri.retries import RetryByCause
+    from airflow_provider_iri.sensors import IriFileSensor, IriJobSensor, IriResourceSensor
+    from airflow_provider_iri.tending import IriCancelOperator, IriCredentialOperator
     from airflow_provider_iri.triggers import IriJobTrigger
 
 __version__ = "0.1.0"
 
-_HOME_OF = {"IriHook": "hooks", "IriJobOperator": "operators", "IriJobTrigger": "triggers"}
+_HOME_OF = {
+    "IriHook": "hooks",
+    "IriJobOperator": "operators",
+    "IriCancelOperator": "tending",
+    "IriCredentialOperator": "tending",
+    "IriJobSensor": "sensors",
+    "IriFileSensor": "sensors",
+    "IriResourceSensor": "sensors",
+    "IriJobTrigger": "triggers",
+    "RetryByCause": "retries",
+}
 
-__all__ = ["__version__", "IriHook", "IriJobOperator", "IriJobTrigger"]
+__all__ = [
+    "__version__",
+    "IriHook",
+    "IriJobOperator",
+    "IriCancelOperator",
+    "IriCredentialOperator",
+    "IriJobSensor",
+    "IriFileSensor",
+    "IriResourceSensor",
+    "IriJobTrigger",
+    "RetryByCause",
+]
 
 
 def __getattr__(name: str) -> Any:

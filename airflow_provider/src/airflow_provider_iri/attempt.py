@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_iri.escalation import grown
 from airflow_provider_iri.hooks import IriHook
 from airflow_provider_iri.record import JobRecord, Memory, new_ask
 from iri_common import (
@@ -40,14 +43,24 @@ class Attempt:
         hook: The open connection.
         spec: What is asked.
         resource: Where; the connection's default if None.
+        escalate: How many times as much a job asks for after one that ended for want of it.
     """
 
-    def __init__(self, context: Context, hook: IriHook, spec: JobSpec, resource: str | None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        hook: IriHook,
+        spec: JobSpec,
+        resource: str | None,
+        escalate: Mapping[str, float],
+    ) -> None:
         self._ti: Any = context["ti"]
         self._memory = Memory(context)
         self._hook = hook
         self._spec = spec
-        self._ask = new_ask(self._ti, spec, resource, hook.iri_conn_id)
+        self._escalate = escalate
+        self._ask = new_ask(self._ti, spec, resource, hook.iri_conn_id, escalate)
+        self.submitted_at = time.time()
 
     def settle(self) -> tuple[JobRef, JobStatus | None]:
         """The job of this try, and its status where that had to be asked for.
@@ -76,6 +89,7 @@ class Attempt:
             # Clearing is also how a person says "go on" after a try that left its job alive.
             cleared=self._ti.max_tries > record.max_tries and not record.left,
             spec_changed=record.digest != self._ask.digest,
+            again=record.unwanted,
         )
 
     def _act(
@@ -89,6 +103,7 @@ class Attempt:
                 log.info("an earlier try may have asked for this job: looking for it")
                 return self._submit(record, seen_before=True), None
             log.info("going on with %s", record.job.describe())
+            self.submitted_at = record.submitted_at or self.submitted_at
             self._ti.xcom_push(key="iri_job", value=record.ref)
             return record.job, status
         if step is GenerationStep.REPLACE:
@@ -96,11 +111,13 @@ class Attempt:
         return self._submit(record.asks_for(self._ask), seen_before=False), None
 
     def _submit(self, record: JobRecord, *, seen_before: bool) -> JobRef:
+        spec = grown(self._spec, self._escalate, record.grown)
         self._memory.write(record)  # the intent, before anything is sent
         ref = self._hook.facility.jobs.submit(
-            self._spec, resource=record.resource, key=record.key(self._ti), seen_before=seen_before
+            spec, resource=record.resource, key=record.key(self._ti), seen_before=seen_before
         )
-        self._memory.write(replace(record, ref=str(ref)))
+        self.submitted_at = time.time()
+        self._memory.write(replace(record, ref=str(ref), submitted_at=self.submitted_at))
         self._ti.xcom_push(key="iri_job", value=str(ref))
         log.info("submitted %s (%s)", ref.describe(), ref)
         return ref

@@ -9,9 +9,32 @@ from typing import NoReturn
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 import iri_common
-from iri_common import AuthError, Conflict, IriError, JobLost, PermissionDenied, Refused, UsageError
+from iri_common import (
+    AuthError,
+    Conflict,
+    IriError,
+    JobFailed,
+    JobLost,
+    JobReason,
+    PermissionDenied,
+    Refused,
+    TransientError,
+    UsageError,
+)
 
 _UNMENDABLE = (UsageError, AuthError, PermissionDenied, Refused, JobLost)
+
+
+class TaskFailed(AirflowException):
+    """A task failed, and Airflow may try it again.
+
+    Attributes:
+        retry_sensible: Whether the same may well succeed then; None where nobody can tell.
+    """
+
+    def __init__(self, message: str, *, retry_sensible: bool | None = None) -> None:
+        super().__init__(message)
+        self.retry_sensible = retry_sensible
 
 
 @contextmanager
@@ -24,20 +47,31 @@ def told_to_airflow(conn_id: str) -> Iterator[None]:
     try:
         yield
     except IriError as error:
-        _tell(type(error), str(error), conn_id)
+        _tell(type(error), str(error), conn_id, _sensible(error))
 
 
 def tell_again(kind: str, message: str, conn_id: str) -> NoReturn:
     """Raise what another process met: a trigger's event carries only the error's name and text."""
     known = getattr(iri_common, kind, None)
     if isinstance(known, type) and issubclass(known, IriError):
-        _tell(known, message, conn_id)
-    _tell(IriError, f"{kind}: {message}", conn_id)
+        _tell(known, message, conn_id, True if issubclass(known, TransientError) else None)
+    _tell(IriError, f"{kind}: {message}", conn_id, None)
 
 
-def _tell(kind: type[IriError], message: str, conn_id: str) -> NoReturn:
+def _sensible(error: IriError) -> bool | None:
+    if not isinstance(error, JobFailed):
+        return True if isinstance(error, TransientError) else None
+    # Airflow itself cancels the job of a task that is cleared while a worker holds it.
+    if error.reason in {None, JobReason.CANCELED}:
+        return None
+    return error.reason.retry_sensible
+
+
+def _tell(kind: type[IriError], message: str, conn_id: str, sensible: bool | None) -> NoReturn:
     if issubclass(kind, AuthError | PermissionDenied):
         message = f"{message}. The credential is that of the Airflow connection {conn_id!r}"
     mendable = issubclass(kind, Conflict) or not issubclass(kind, _UNMENDABLE)
     # "from None": the message says it all, and a failed job's stderr is not wanted twice in the log.
-    raise (AirflowException if mendable else AirflowFailException)(message) from None
+    raise (
+        TaskFailed(message, retry_sensible=sensible) if mendable else AirflowFailException(message)
+    ) from None

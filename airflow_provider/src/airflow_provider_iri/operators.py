@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from datetime import timedelta
+
+    from airflow.sdk import Context, RetryPolicy
 
     from airflow_provider_iri.hooks import IriHook
+    from airflow_provider_iri.limits import Limits
     from iri_common import Facility, JobRef, JobSpec, JobStatus
 
 KILL_SECONDS = 2.0  # to learn the state, and again to cancel: Airflow kills 5 s after its first signal
@@ -36,6 +40,12 @@ class IriJobOperator(BaseOperator):
         iri_conn_id: The connection. Templated.
         deferrable: Wait in the triggerer. Otherwise the worker's slot is held until the job ends.
         tail_lines: So many last lines of the job's stdout go to the task's log.
+        queue_limit: A job that has not begun so long after it was submitted is cancelled, and the try failed.
+        run_limit: Likewise one that has run for so long, where that is less than the job's own duration.
+        escalate: After a job that ended for want of ``duration`` or ``memory``, the next try asks for so many
+            times as much: ``{"duration": 2}``. Without it, such a job fails the task for good.
+        kwargs: Of every operator. Without a ``retry_policy`` of its own,
+            :class:`~airflow_provider_iri.retries.RetryByCause` decides.
 
     Returns:
         ``{"ref": …, "state": …, "exit_code": …}`` as XCom; ``iri_job`` holds the reference from the start.
@@ -53,6 +63,9 @@ class IriJobOperator(BaseOperator):
         iri_conn_id: str = "iri_default",
         deferrable: bool = True,
         tail_lines: int = 20,
+        queue_limit: timedelta | None = None,
+        run_limit: timedelta | None = None,
+        escalate: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -61,9 +74,14 @@ class IriJobOperator(BaseOperator):
         self.iri_conn_id = iri_conn_id
         self.deferrable = deferrable
         self.tail_lines = tail_lines
+        self.queue_limit = queue_limit
+        self.run_limit = run_limit
+        self.escalate = dict(escalate or {})
+        if getattr(self, "retry_policy", False) is None:  # Airflow 3.2 has none
+            self.retry_policy = _by_cause()
         self._running: tuple[Any, Facility, JobRef] | None = None
         if _final(job):
-            self._spec()  # a DAG with a typo in it fails when it is read
+            self._checked_spec()  # a DAG with a typo in it fails when it is read
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find or submit the job; wait for it, here or in the triggerer."""
@@ -71,14 +89,15 @@ class IriJobOperator(BaseOperator):
         from airflow_provider_iri.errors import told_to_airflow
 
         with told_to_airflow(self.iri_conn_id):
-            spec = self._spec()
+            spec = self._checked_spec()
             hook = self._hook()
-            ref, status = Attempt(context, hook, spec, self.resource).settle()
+            attempt = Attempt(context, hook, spec, self.resource, self.escalate)
+            ref, status = attempt.settle()
             self._running = (context["ti"], hook.facility, ref)
             if status is None or not status.state.terminal:
                 if self.deferrable:
-                    self._defer(ref)
-                status = self._wait(context, hook.facility, ref)
+                    self._defer(ref, attempt.submitted_at)
+                status = self._wait(context, hook.facility, ref, attempt.submitted_at)
             return self._finish(context, hook.facility, ref, status)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +105,8 @@ class IriJobOperator(BaseOperator):
         from airflow.sdk.exceptions import AirflowTaskTimeout
 
         from airflow_provider_iri.errors import tell_again, told_to_airflow
-        from iri_common import JobRef, JobState, JobStatus
+        from airflow_provider_iri.triggers import status_of
+        from iri_common import JobRef
 
         with told_to_airflow(self.iri_conn_id):
             ref = JobRef.parse(event["ref"])
@@ -102,10 +122,7 @@ class IriJobOperator(BaseOperator):
                 if event["trouble"] != "JobLost":
                     self._leave(context, ref)
                 tell_again(event["trouble"], event["message"], self.iri_conn_id)
-            status = JobStatus(
-                JobState(event["state"]), event.get("exit_code"), event.get("message"), event.get("time")
-            )
-            return self._finish(context, facility, ref, status)
+            return self._finish(context, facility, ref, status_of(event))
 
     def on_kill(self) -> None:
         """Cancel the job, but only if a person ended the task: a worker that goes away is no reason."""
@@ -117,33 +134,47 @@ class IriJobOperator(BaseOperator):
         killer.start()
         killer.finish(KILL_SECONDS)
 
-    def _spec(self) -> JobSpec:
+    def _checked_spec(self) -> JobSpec:
+        from airflow_provider_iri.escalation import grown
         from iri_common import JobSpec
 
-        return JobSpec.of(self.job)
+        spec = JobSpec.of(self.job)
+        grown(spec, self.escalate, {})
+        return spec
 
     def _hook(self) -> IriHook:
         from airflow_provider_iri.hooks import IriHook
 
         return IriHook(self.iri_conn_id)
 
-    def _defer(self, ref: JobRef) -> None:
+    def _defer(self, ref: JobRef, submitted_at: float) -> None:
         from airflow_provider_iri.triggers import IriJobTrigger
 
         # Not defer(timeout=…): when that is over, Airflow fails the task without asking it, and the job runs
         # on with nobody to know. Nor does Airflow look at execution_timeout while a task is deferred.
         limit = self.execution_timeout
         deadline = time.time() + limit.total_seconds() if limit else None
-        trigger = IriJobTrigger(iri_conn_id=self.iri_conn_id, ref=str(ref), deadline=deadline)
+        limits = self._limits(submitted_at, deadline)
+        trigger = IriJobTrigger(self.iri_conn_id, str(ref), **asdict(limits))
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _wait(self, context: Context, facility: Facility, ref: JobRef) -> JobStatus:
+    def _limits(self, submitted_at: float, deadline: float | None = None) -> Limits:
+        from airflow_provider_iri.limits import Limits
+
+        queue = submitted_at + self.queue_limit.total_seconds() if self.queue_limit else None
+        return Limits(deadline, queue, self.run_limit.total_seconds() if self.run_limit else None)
+
+    def _wait(self, context: Context, facility: Facility, ref: JobRef, submitted_at: float) -> JobStatus:
         from airflow.sdk.exceptions import AirflowTaskTimeout
 
-        from iri_common import AuthError, PermissionDenied
+        from airflow_provider_iri.limits import Patience
+        from iri_common import AuthError, PermissionDenied, WaitTimeout
 
         try:
-            return facility.jobs.wait(ref, on_change=self._say)
+            return Patience(self._limits(submitted_at), self._say).wait(facility, ref)
+        except WaitTimeout as error:
+            self._give_up(context, facility, ref)
+            raise AirflowTaskTimeout(str(error)) from None
         except AirflowTaskTimeout:
             self._give_up(context, facility, ref)
             raise
@@ -152,14 +183,25 @@ class IriJobOperator(BaseOperator):
             raise
 
     def _finish(self, context: Context, facility: Facility, ref: JobRef, status: JobStatus) -> dict[str, Any]:
+        from airflow_provider_iri.errors import TaskFailed
+        from airflow_provider_iri.escalation import ENDED_BY
         from airflow_provider_iri.record import Memory
+        from iri_common import JobFailed
 
         self._running = None
         said = facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
         if said.strip():
             self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
-        Memory(context).note(reported=str(status.reported))
-        facility.jobs.require_success(ref, status)
+        memory = Memory(context)
+        memory.note(reported=str(status.reported))
+        try:
+            facility.jobs.require_success(ref, status)
+        except JobFailed as failed:
+            word = ENDED_BY.get(failed.reason)
+            if word not in self.escalate or not memory.grow(word):
+                raise
+            more = f"{failed}\nthe next try asks for {self.escalate[word]:g} times the {word}"
+            raise TaskFailed(more, retry_sensible=True) from None
         self.log.info("%s: %s", ref.describe(), status.describe())
         return {"ref": str(ref), "state": str(status.state), "exit_code": status.exit_code}
 
@@ -172,8 +214,10 @@ class IriJobOperator(BaseOperator):
         try:
             end_job(facility, ref)
         except IriError as error:
-            self.log.warning("%s could not be cancelled: %s", ref.describe(), error)
-        Memory(context).note(reported=str(JobState.CANCELED))
+            self.log.warning("%s could not be cancelled; the next try does: %s", ref.describe(), error)
+            Memory(context).note(unwanted=True)
+        else:
+            Memory(context).note(reported=str(JobState.CANCELED))
 
     def _leave(self, context: Context, ref: JobRef) -> None:
         from airflow_provider_iri.record import Memory
@@ -187,6 +231,12 @@ class IriJobOperator(BaseOperator):
 
     def _say(self, status: JobStatus) -> None:
         self.log.info("the job is %s", status.describe())
+
+
+def _by_cause() -> RetryPolicy:
+    from airflow_provider_iri.retries import RetryByCause
+
+    return RetryByCause()
 
 
 def _final(value: object) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from iri_common import JobKey, JobRef, JobSpec, JobState
@@ -33,6 +34,9 @@ class JobRecord:
         ref: The job's reference, once there is one.
         reported: The end of the job that a try ended on.
         left: The last try ended with a trouble of its own and left its job alive.
+        unwanted: The job was to be cancelled when its limit had passed, and may live all the same.
+        submitted_at: When the job was asked for, in seconds since the epoch.
+        grown: How often jobs of before ended for want of more, by the word of the spec.
     """
 
     nonce: str
@@ -45,6 +49,9 @@ class JobRecord:
     ref: str | None = None
     reported: str | None = None
     left: bool = False
+    unwanted: bool = False
+    submitted_at: float | None = None
+    grown: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def job(self) -> JobRef | None:
@@ -70,16 +77,25 @@ class JobRecord:
 
     def asks_for(self, ask: JobRecord) -> Self:
         """The next generation, with what is asked now."""
-        return replace(self, **(asdict(ask) | {"nonce": self.nonce, "generation": self.generation + 1}))
+        same = ask.digest == self.digest and ask.max_tries == self.max_tries
+        kept = {
+            "nonce": self.nonce,
+            "generation": self.generation + 1,
+            "grown": self.grown if same else {},
+        }
+        return replace(self, **(asdict(ask) | kept))
 
 
-def new_ask(ti: Any, spec: JobSpec, resource: str | None, iri_conn_id: str) -> JobRecord:
+def new_ask(
+    ti: Any, spec: JobSpec, resource: str | None, iri_conn_id: str, escalate: Mapping[str, float]
+) -> JobRecord:
     """The record of a first ask."""
+    more = [f"{word}*{factor:g}" for word, factor in sorted(escalate.items())]
     return JobRecord(
         nonce=str(ti.id),
         generation=1,
         max_tries=ti.max_tries,
-        digest=f"{spec.digest()} {resource or ''} {iri_conn_id}",
+        digest=" ".join([spec.digest(), resource or "", iri_conn_id, *more]),
         iri_conn_id=iri_conn_id,
         resource=resource,
         name=spec.name,
@@ -101,7 +117,7 @@ class Memory:
         """What is remembered."""
         found = self._store.get(STORE_KEY) if self._store is not None else None
         # Another version of this package may have written it, with words that this one does not know.
-        known = {field.name for field in fields(JobRecord)}
+        known = {each.name for each in fields(JobRecord)}
         return JobRecord(**{name: found[name] for name in known & found.keys()}) if found else None
 
     def write(self, record: JobRecord) -> JobRecord:
@@ -116,3 +132,10 @@ class Memory:
         """Change the record, if there is one."""
         if (record := self.read()) is not None:
             self.write(replace(record, **changes))
+
+    def grow(self, word: str) -> bool:
+        """Have the next try ask for more of something; False if there is nothing to remember that in."""
+        if (record := self.read()) is None:
+            return False
+        self.write(replace(record, grown={**record.grown, word: record.grown.get(word, 0) + 1}))
+        return True

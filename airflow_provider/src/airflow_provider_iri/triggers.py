@@ -1,11 +1,12 @@
-"""Waits for a deferred task's job in the triggerer."""
+"""Waits in the triggerer for what a deferred task is about: its job, or something else to be so."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncIterator
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +18,63 @@ if TYPE_CHECKING:
     from iri_common import Facility, JobStatus
 
 
-class IriJobTrigger(BaseTrigger):
+class IriTrigger(BaseTrigger):
+    """Fires once: when what it waits for has come about, or when waiting for it makes no sense any more.
+
+    Args:
+        iri_conn_id: The connection; its secrets are read here, none is stored with the trigger.
+    """
+
+    minimum_deferral: ClassVar[float] = 8.0
+    """Seconds. The executor reports up to 5 s late that the deferring process has ended. If the task is
+    queued again by then, the scheduler takes that report for the end of the new process and fails the task
+    (apache/airflow threads 66374 and 67287)."""
+
+    def __init__(self, iri_conn_id: str) -> None:
+        super().__init__()
+        self.iri_conn_id = iri_conn_id
+        self._facility: Facility | None = None
+        self._fired = False
+
+    def words(self) -> dict[str, Any]:
+        """What to make this trigger from."""
+        return {"iri_conn_id": self.iri_conn_id}
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Where to find this class, and what to make it from."""
+        return (f"{type(self).__module__}.{type(self).__qualname__}", self.words())
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait; an outage of the facility is waited out."""
+        started = time.monotonic()
+        try:
+            payload = await self.come_about()
+        except Exception as error:
+            # An exception that left here would fail the task without a word to its operator.
+            payload = {"trouble": type(error).__name__, "message": str(error)}
+        await asyncio.sleep(max(0.0, started + self.minimum_deferral - time.monotonic()))
+        self._fired = True
+        yield TriggerEvent({**self.about, **payload})
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the operator is told however the wait ends."""
+        return {}
+
+    @abstractmethod
+    async def come_about(self) -> dict[str, Any]:
+        """Wait for it; gives what the operator is told."""
+
+    async def open(self) -> Facility:
+        """The facility of the connection."""
+        if self._facility is None:
+            from airflow_provider_iri.hooks import IriHook
+
+            self._facility = await IriHook(self.iri_conn_id).open()
+        return self._facility
+
+
+class IriJobTrigger(IriTrigger):
     """Fires once when a job has ended, or when waiting for it makes no sense any more.
 
     However many of these a triggerer holds, the core asks a facility about all their jobs in one request.
@@ -26,37 +83,46 @@ class IriJobTrigger(BaseTrigger):
         iri_conn_id: The connection; its secrets are read here, none is stored with the trigger.
         ref: The job's reference.
         deadline: When to give up, in seconds since the epoch; None for never.
+        queue_deadline: Likewise, if the job has not begun by then.
+        run_seconds: Give up when the job has run for so long.
+        owned: The job belongs to the task: it is cancelled when a person ends that.
     """
 
-    minimum_deferral: ClassVar[float] = 8.0
-    """Seconds. The executor reports up to 5 s late that the deferring process has ended. If the task is
-    queued again by then, the scheduler takes that report for the end of the new process and fails the task
-    (apache/airflow threads 66374 and 67287)."""
-
-    def __init__(self, iri_conn_id: str, ref: str, deadline: float | None = None) -> None:
-        super().__init__()
-        self.iri_conn_id = iri_conn_id
+    def __init__(
+        self,
+        iri_conn_id: str,
+        ref: str,
+        deadline: float | None = None,
+        queue_deadline: float | None = None,
+        run_seconds: float | None = None,
+        owned: bool = True,
+    ) -> None:
+        super().__init__(iri_conn_id)
         self.ref = ref
         self.deadline = deadline
-        self._facility: Facility | None = None
-        self._fired = False
+        self.queue_deadline = queue_deadline
+        self.run_seconds = run_seconds
+        self.owned = owned
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Where to find this class, and what to make it from."""
-        words = {"iri_conn_id": self.iri_conn_id, "ref": self.ref, "deadline": self.deadline}
-        return ("airflow_provider_iri.triggers.IriJobTrigger", words)
+    def words(self) -> dict[str, Any]:
+        """What to make this trigger from."""
+        return {
+            "iri_conn_id": self.iri_conn_id,
+            "ref": self.ref,
+            "deadline": self.deadline,
+            "queue_deadline": self.queue_deadline,
+            "run_seconds": self.run_seconds,
+            "owned": self.owned,
+        }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait; an outage of the facility is waited out."""
-        started = time.monotonic()
-        try:
-            payload = _told(await self._wait())
-        except Exception as error:
-            # An exception that left here would fail the task without a word to its operator.
-            payload = {"trouble": type(error).__name__, "message": str(error)}
-        await asyncio.sleep(max(0.0, started + self.minimum_deferral - time.monotonic()))
-        self._fired = True
-        yield TriggerEvent({"ref": self.ref, **payload})
+    @property
+    def about(self) -> dict[str, Any]:
+        """Which job it was."""
+        return {"ref": self.ref}
+
+    async def come_about(self) -> dict[str, Any]:
+        """Wait for the end of the job."""
+        return _told(await self._wait())
 
     async def on_kill(self) -> None:
         """Cancel the job, but only if the task is really over.
@@ -65,7 +131,7 @@ class IriJobTrigger(BaseTrigger):
         (apache/airflow thread 73454). A job that is wrongly left alone ends with its time limit; one that
         is wrongly cancelled has lost its place in the queue.
         """
-        if self._fired or self.task_instance is None:
+        if self._fired or not self.owned or self.task_instance is None:
             return
         try:
             state = await asyncio.to_thread(task_state, self.task_instance)
@@ -75,26 +141,57 @@ class IriJobTrigger(BaseTrigger):
         if state in STILL_WANTED:
             self.log.info("the job is left alone: its task is %s", state)
             return
-        facility = await self._open()
+        facility = await self.open()
         await facility.aio.jobs.cancel(self.ref)
         self.log.info("cancelled the job %s, because its task is %s", self.ref, state or "cleared")
 
     async def _wait(self) -> JobStatus:
-        facility = await self._open()
-        left = None if self.deadline is None else max(0.0, self.deadline - time.time())
+        from airflow_provider_iri.limits import Limits, Patience
+
+        facility = await self.open()
+        limits = Limits(self.deadline, self.queue_deadline, self.run_seconds)
         # The core calls back outside of this trigger's context, by which Airflow finds the task's log.
         say = partial(contextvars.copy_context().run, self._say)
-        return await facility.aio.jobs.wait(self.ref, timeout=left, on_change=say)
-
-    async def _open(self) -> Facility:
-        if self._facility is None:
-            from airflow_provider_iri.hooks import IriHook
-
-            self._facility = await IriHook(self.iri_conn_id).open()
-        return self._facility
+        return await Patience(limits, say).wait_awaited(facility.aio, self.ref)
 
     def _say(self, status: JobStatus) -> None:
         self.log.info("the job is %s", status.describe())
+
+
+class IriSightTrigger(IriTrigger):
+    """Fires once when one look or another at a facility finds things as they are waited for.
+
+    Args:
+        iri_conn_id: The connection.
+        kind: What is looked at, a word of :data:`airflow_provider_iri.sights.SIGHTS`.
+        words: Of it.
+        seconds: Between two looks.
+    """
+
+    def __init__(self, iri_conn_id: str, kind: str, words: dict[str, Any], seconds: float) -> None:
+        super().__init__(iri_conn_id)
+        self.kind = kind
+        self.of_kind = words
+        self.seconds = seconds
+
+    def words(self) -> dict[str, Any]:
+        """What to make this trigger from."""
+        return {**super().words(), "kind": self.kind, "words": self.of_kind, "seconds": self.seconds}
+
+    async def come_about(self) -> dict[str, Any]:
+        """Look again and again; whatever passes by itself is waited out."""
+        from airflow_provider_iri.sights import SIGHTS, NotYet
+
+        sight, facility, said = SIGHTS[self.kind](**self.of_kind), await self.open(), ""
+        while True:
+            # In a thread: its few requests are made one after the other, by the same code as in a worker.
+            found = await asyncio.to_thread(sight.patiently, facility)
+            if not isinstance(found, NotYet):
+                return found
+            if found.why != said:
+                self.log.info("%s; looking again every %g s", found.why, self.seconds)
+                said = found.why
+            await asyncio.sleep(self.seconds)
 
 
 def _told(status: JobStatus) -> dict[str, Any]:
@@ -104,4 +201,19 @@ def _told(status: JobStatus) -> dict[str, Any]:
         "exit_code": status.exit_code,
         "message": status.message,
         "time": status.time,
+        "reason": str(status.reason) if status.reason else None,
     }
+
+
+def status_of(event: Mapping[str, Any]) -> JobStatus:
+    """The status that a trigger told; an older version of it told less."""
+    from iri_common import JobReason, JobState, JobStatus
+
+    reason = event.get("reason")
+    return JobStatus(
+        JobState(event["state"]),
+        event.get("exit_code"),
+        event.get("message"),
+        event.get("time"),
+        reason=JobReason(reason) if reason else None,
+    )

@@ -1,0 +1,44 @@
+"""What a task does after its job has failed: try again soon, later, with more, or not at all."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow.sdk import RetryDecision, RetryPolicy
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+SOON = timedelta(seconds=30)
+
+
+class RetryByCause(RetryPolicy):
+    """Decides by why the job failed; where nobody can tell, as the task's ``retries`` say.
+
+    A node that died, a job that gave way to another, an outage: again soon, whatever the task's
+    ``retry_delay`` says. A time or memory limit, or a dependency that failed: not at all, unless the next
+    try asks for more (``escalate``).
+
+    Args:
+        soon: The delay then, unless that of the task is shorter.
+    """
+
+    def __init__(self, soon: timedelta = SOON) -> None:
+        self.soon = soon
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,
+        max_tries: int,
+        context: Context | None = None,
+    ) -> RetryDecision:
+        """Airflow asks this in the worker, before it looks at ``retries``."""
+        sensible = getattr(exception, "retry_sensible", None)
+        if sensible is None:
+            return RetryDecision.default()
+        if not sensible:
+            return RetryDecision.fail("the same job would fail again")
+        usual = getattr((context or {}).get("task"), "retry_delay", self.soon)
+        return RetryDecision.retry(min(self.soon, usual), "the same may well succeed now")
