@@ -14,12 +14,17 @@ def get_provider_info() -> dict[str, Any]:
         "name": NAME,
         "description": "Runs jobs at HPC facilities through the IRI Facility API.",
         "integrations": [{"integration-name": NAME, "tags": ["service"]}],
-        "hooks": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.hooks"]}],
-        "operators": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.operators"]}],
-        "triggers": [{"integration-name": NAME, "python-modules": ["airflow_provider_iri.triggers"]}],
+        "hooks": [_modules("hooks")],
+        "operators": [_modules("operators", "tending")],
+        "sensors": [_modules("sensors")],
+        "triggers": [_modules("triggers")],
         "filesystems": ["airflow_provider_iri.filesystem"],
         "connection-types": [_connection_type()],
     }
+
+
+def _modules(*names: str) -> dict[str, Any]:
+    return {"integration-name": NAME, "python-modules": [f"airflow_provider_iri.{each}" for each in names]}
 
 
 def _connection_type() -> dict[str, Any]:

@@ -1,0 +1,186 @@
+"""Waits for what others do at a facility, and the operators that keep things in order there."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    TaskDeferred,
+)
+
+from airflow_provider_iri import (
+    IriCancelOperator,
+    IriCredentialOperator,
+    IriFileSensor,
+    IriHook,
+    IriJobSensor,
+    IriResourceSensor,
+)
+from airflow_provider_iri.triggers import IriJobTrigger, IriSightTrigger
+from iri_common import JobRef
+
+
+def submitted(script: str) -> JobRef:
+    """A job of somebody else's."""
+    spec = {"executable": "/bin/sh", "arguments": ["-c", script], "name": f"t{uuid.uuid4().hex[:8]}"}
+    return IriHook().facility.jobs.submit(spec)
+
+
+def state_of(facility, ref: JobRef) -> str:
+    return next(each["state"] for each in facility.jobs() if str(each["id"]) == ref.job_id)
+
+
+def sent(facility) -> list[str]:
+    return [each["operation"] for each in facility.requests()]
+
+
+@pytest.fixture
+def orders(demo):
+    """The facility, which carries out no orders of this test after it."""
+    yield demo
+    demo.clear_faults()
+
+
+# -- jobs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_job_of_somebody_else_is_waited_for(demo, task, deferrable: bool) -> None:
+    ref = submitted("sleep 1")
+    sensor = IriJobSensor(task_id="task", job=str(ref), deferrable=deferrable, poke_interval=0.3)
+    assert task.execute(sensor) == {"ref": str(ref), "state": "completed", "exit_code": 0}
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_job_without_success_fails_its_sensor(demo, task, deferrable: bool) -> None:
+    ref = submitted("sleep 1; echo the reason >&2; exit 3")
+    sensor = IriJobSensor(task_id="task", job=str(ref), deferrable=deferrable, poke_interval=0.3)
+    with pytest.raises(AirflowException, match=r"exit code 3(.|\n)*the reason"):
+        task.execute(sensor)
+
+
+def test_a_job_that_is_over_is_not_waited_for(demo, task) -> None:
+    ref = submitted("true")
+    IriHook().facility.jobs.wait(ref)
+    assert task.begin(IriJobSensor(task_id="task", job=str(ref)))["state"] == "completed"
+
+
+async def test_a_sensor_that_is_ended_leaves_the_job_of_others_alone(demo, task) -> None:
+    facility = IriHook().facility.aio
+    ref = await facility.jobs.submit({"executable": "/bin/sleep", "arguments": ["60"]})
+    trigger = IriJobTrigger("iri_default", str(ref), owned=False)
+    trigger.task_instance = task.ti  # without Airflow behind it, asking for its state would fail
+    await trigger.on_kill()
+    assert "cancelJob" not in sent(demo)
+    await facility.jobs.cancel(ref)
+
+
+def test_no_reference_of_a_job_fails_for_good(demo, task) -> None:
+    with pytest.raises(AirflowFailException, match="42"):
+        task.execute(IriJobSensor(task_id="task", job="42 "))
+    assert sent(demo) == []
+
+
+# -- files ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_file_is_waited_for(demo, task, wait_until, deferrable: bool) -> None:
+    there = demo.scratch / uuid.uuid4().hex
+    sensor = IriFileSensor(task_id="task", path=str(there), deferrable=deferrable, poke_interval=0.2)
+    arrives = threading.Thread(
+        target=lambda: (wait_until(lambda: len(sent(demo)) > 3), there.write_text("12345"))
+    )
+    arrives.start()
+    found = task.execute(sensor)
+    arrives.join()
+    assert (found["path"], found["size"]) == (str(there), 5)
+
+
+def test_a_file_that_never_comes_ends_in_a_timeout(demo, task) -> None:
+    missing = str(demo.scratch / uuid.uuid4().hex)
+    sensor = IriFileSensor(task_id="task", path=missing, timeout=0.5, poke_interval=0.2, deferrable=False)
+    with pytest.raises(AirflowSensorTimeout):
+        task.execute(sensor)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(IriFileSensor(task_id="task", path=missing, timeout=90))
+    assert deferred.value.timeout == timedelta(seconds=90)
+
+
+def test_an_outage_fails_no_sensor(orders, task) -> None:
+    there = orders.scratch / uuid.uuid4().hex
+    there.write_text("x")
+    orders.order("status", status=503, times=None, lasts=1.0)
+    assert task.execute(IriFileSensor(task_id="task", path=str(there), poke_interval=0.2))["size"] == 1
+
+
+def test_a_refused_token_fails_a_sensor_for_good(demo, task, connect) -> None:
+    connect("iri_test", {"conn_type": "iri", "host": demo.base_url, "password": "nobody"})
+    with pytest.raises(AirflowFailException, match="'iri_test'"):
+        task.execute(IriFileSensor(task_id="task", path="/scratch", iri_conn_id="iri_test"))
+    words = {"path": "/scratch", "storage": None}
+    trigger = IriSightTrigger("iri_test", "file", words, 60.0)
+    deferred = TaskDeferred(trigger=trigger, method_name="execute_complete")
+    with pytest.raises(AirflowFailException, match="'iri_test'"):
+        task.resume(IriFileSensor(task_id="task", path="/scratch", iri_conn_id="iri_test"), deferred)
+
+
+# -- resources ------------------------------------------------------------------------------------------
+
+
+def test_a_resource_that_is_up_is_not_waited_for(demo, task) -> None:
+    assert task.begin(IriResourceSensor(task_id="task")) == {"resource": "cluster", "status": "up"}
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_the_end_of_a_maintenance_is_waited_for(orders, task, deferrable: bool) -> None:
+    orders.order("maintenance", seconds=1.0)
+    sensor = IriResourceSensor(task_id="task", deferrable=deferrable, poke_interval=0.2)
+    assert task.execute(sensor)["status"] == "up"
+    assert sent(orders).count("getIncidents") == 1  # while it is down, nobody asks why
+
+
+def test_a_maintenance_that_is_announced_is_waited_for_if_the_work_would_run_into_it(orders, task) -> None:
+    orders.order("maintenance", starts_in=1800.0, seconds=60.0)
+    assert task.begin(IriResourceSensor(task_id="task", ahead=timedelta(minutes=10)))["status"] == "up"
+    with pytest.raises(TaskDeferred):
+        task.begin(IriResourceSensor(task_id="task", ahead=timedelta(hours=1)))
+
+
+# -- in order -------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_cancelled_and_once_is_enough(demo, task) -> None:
+    ref = submitted("sleep 60")
+    task.execute(IriCancelOperator(task_id="task", job=str(ref)))
+    assert state_of(demo, ref) == "canceled"
+    task.execute(IriCancelOperator(task_id="task", job=str(ref)))
+    assert sent(demo).count("cancelJob") == 1
+
+
+def test_a_credential_that_works_for_long_enough(demo, task) -> None:
+    found = task.execute(IriCredentialOperator(task_id="task", lasts=timedelta(days=30)))
+    assert (found["state"], found["until"]) == ("ok", None)
+    assert demo.token not in repr(found)
+
+
+def test_a_credential_that_is_refused_fails_and_says_what_to_do(demo, task, connect) -> None:
+    connect("iri_test", {"conn_type": "iri", "host": demo.base_url, "password": "nobody"})
+    with pytest.raises(AirflowFailException, match=r"needs a person.*'iri_test'"):
+        task.execute(IriCredentialOperator(task_id="task", iri_conn_id="iri_test"))
+
+
+def test_a_credential_that_ends_too_soon_fails(demo, task, connect) -> None:
+    door = {"dialect": "slurm", "user": demo.slurm_user}
+    token = demo.new_slurm_token(lifetime=7200)
+    connect("iri_test", {"conn_type": "iri", "host": demo.slurm_url, "password": token, "extra": door})
+    lasting = {"task_id": "task", "iri_conn_id": "iri_test"}
+    assert task.execute(IriCredentialOperator(**lasting, lasts=timedelta(hours=1)))["until"]
+    with pytest.raises(AirflowFailException, match=r"works until 2.* only: renew it before.*'iri_test'"):
+        task.execute(IriCredentialOperator(**lasting, lasts=timedelta(hours=3)))
