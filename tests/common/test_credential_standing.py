@@ -24,6 +24,7 @@ from iri_common.facility.standing import Standing, facts_of
 from iri_common.model.credential import Renewal, Term
 from iri_common.model.outcome import Done
 from iri_common.model.ports import Token
+from iri_common.policy.queues import QueueSign
 
 S = CredentialState
 DAY = 24.0
@@ -202,6 +203,54 @@ async def test_a_submit_asks_about_no_token_that_an_ask_may_use_up(caplog) -> No
     assert lab.dialect.accounts.asked == 0
     await lab.credential()
     assert len(await said_of(lab, 7200, caplog)) == 1
+
+
+class Queue:
+    """Tells how long jobs wait, and whether that was worth a request."""
+
+    def __init__(self, seconds: float | None, *, seen: bool = False) -> None:
+        self.seconds, self.seen = seconds, seen
+        self.asked: list[bool] = []
+
+    async def __call__(self, worth_a_look: bool) -> QueueSign | None:
+        self.asked.append(worth_a_look)
+        known = self.seconds is not None and (worth_a_look or self.seen)
+        return QueueSign(self.seconds, "as long as the last one did") if known else None
+
+
+@pytest.mark.parametrize(
+    ("hours", "queued", "told", "asked"),
+    [
+        (2, 3, 1, True),  # it would end in the queue
+        (2, 0.1, 0, True),
+        (2, None, 0, True),
+        (0.5, 3, 1, False),  # it ends before the job in any case
+        (24 * 9, 3, 0, False),  # no queue is that long
+        (None, 3, 0, None),  # nothing is told of its end
+    ],
+)
+async def test_the_wait_in_the_queue_counts_where_it_decides(hours, queued, told, asked, caplog) -> None:
+    queue = Queue(None if queued is None else queued * 3600)
+    with caplog.at_level(logging.WARNING):
+        await stands(Source(hours), Accounts()).warn(3600, queue)
+    assert len(caplog.messages) == told
+    assert queue.asked == ([] if asked is None else [asked])
+    counted = (
+        "some 3 h in the queue counted, as long as the last one did"
+        if asked
+        else "time in the queue not counted"
+    )
+    assert all(f"Jobs that take longer ({counted})" in each for each in caplog.messages)
+
+
+async def test_no_look_is_worth_it_for_what_renews_itself_but_what_was_seen_counts(caplog) -> None:
+    renewed = Queue(3600)
+    await stands(Source(2, renewable=True), Accounts()).warn(3600, renewed)
+    assert renewed.asked == [], "its end is no news"
+    client = stands(Client(), Terms(25))
+    await client.warn(3600, queue := Queue(30 * 3600, seen=True))
+    assert queue.asked == [False]
+    assert "some 30 h in the queue counted" in caplog.text
 
 
 async def test_what_is_not_told_stops_nobody(caplog) -> None:

@@ -17,6 +17,7 @@ from iri_common.facility.collections import LentDialect, lent_grades, loan
 from iri_common.facility.gateddialect import GrantedDialect
 from iri_common.facility.granted import Gate
 from iri_common.facility.loop import io_loop
+from iri_common.facility.queues import Queues
 from iri_common.facility.settings import FacilitySettings
 from iri_common.facility.standing import Standing, facts_of
 from iri_common.http.budget import Budget
@@ -40,10 +41,12 @@ from iri_common.model.logfields import about
 from iri_common.model.networkports import NetworkDialect
 from iri_common.model.ports import Dialect
 from iri_common.model.ref import JobRef, origin_of
+from iri_common.model.spec import JobAttributes
 from iri_common.model.transfer import CollectionEnd
 from iri_common.policy.collections import shown
 from iri_common.policy.grants import Ask
 from iri_common.policy.outage import announced
+from iri_common.policy.queues import QueueSign
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class Door:
         mendable: The credential can become another one while the door is open.
         standing: How its credential stands.
         memory: What submits learned.
+        queues: How long jobs wait there.
         followed: The jobs whose output is followed.
         gate: Before the dialect: what it may be used for, and what is written down of that.
         own: The dialect without its gate, for the door's own files; None where there is none before it.
@@ -79,6 +83,7 @@ class Door:
     mendable: bool = True
     standing: Standing = field(default_factory=Standing)
     memory: DoorMemory = field(default_factory=DoorMemory)
+    queues: Queues = field(default_factory=Queues)
     followed: Followed = field(default_factory=Followed)
     gate: Gate = field(default_factory=Gate)
     own: Dialect | None = None
@@ -102,6 +107,7 @@ class Door:
                 witness=self._witness,
                 mendable=self.mendable,
                 mend=facts_of(source).mend if source else "give one",
+                began=functools.partial(self.queues.began, resource_id),
             )
         return self._pollers[resource_id]
 
@@ -163,6 +169,18 @@ class Door:
         if machine.offers("filesystem"):
             return machine.id
         return (await self.file_system(storage, resource_id)).id
+
+    async def warn(self, where: Resource, attributes: JobAttributes | None) -> None:
+        """Say what may come between a job that is about to be asked for and its end, or who waits for it."""
+        seconds, queue = (attributes.duration, attributes.queue_name) if attributes else (None, None)
+
+        async def sign(worth_a_look: bool) -> QueueSign | None:
+            look = Ask(Verb.LOOK, "jobs list", (where.id,))
+            jobs = self.dialect.jobs if worth_a_look and await self.gate.lets(look) else None
+            return await self.queues.sign(where.id, queue, jobs)
+
+        await self.warn_of_maintenance(where, seconds)
+        await self.standing.warn(seconds, sign)
 
     async def warn_of_maintenance(self, resource: Resource, seconds: float | None) -> None:
         """Say so if the resource is announced to be away before a job of this length would end.

@@ -152,10 +152,19 @@ class Gate:
         Raises:
             GrantExceeded: saying what would be allowed.
         """
-        if self.grant.resources is not None:
-            beside = [await self._named(each) for each in ask.beside]
-            ask = replace(ask, resource=await self._named(ask.resource), beside=tuple(beside))
+        ask = await self._whole(ask)
         await self._require(ask, refusal(self.grant, ask), facts=facts)
+
+    async def lets(self, ask: Ask) -> bool:
+        """Whether something would pass that nobody asked for; nothing is written down of that."""
+        return refusal(self.grant, await self._whole(ask)) is None
+
+    async def _whole(self, ask: Ask) -> Ask:
+        """With all that its resources are called, where the grant names any."""
+        if self.grant.resources is None:
+            return ask
+        beside = [await self._named(each) for each in ask.beside]
+        return replace(ask, resource=await self._named(ask.resource), beside=tuple(beside))
 
     @asynccontextmanager
     async def act(

@@ -311,11 +311,11 @@ class JobService(JobAttaching):
         where = await gate.opened(lambda: self._where(resource))
         submission = await self._submission(spec, where, resource, key, seen_before, guard)
         gate.guarded = submission.guarded
-        wall_time = submission.spec.attributes.duration if submission.spec.attributes else None
-        await self.door.warn_of_maintenance(where, wall_time)
-        await self.door.standing.warn(wall_time)
-        submitter = self._submitter(submission)
-        return await gate.passed(lambda: submitter.submit(submission))
+        attributes, submitter = submission.spec.attributes, self._submitter(submission)
+        await self.door.warn(where, attributes)
+        ref = await gate.passed(lambda: submitter.submit(submission))
+        self.door.queues.asked(ref, attributes.queue_name if attributes else None)
+        return ref
 
     def _gate(self, guard: bool | None, on_outage: OnOutage | str | None, outage_limit: float | None) -> Gate:
         """Stands before a submit; what the caller does not say is as configured."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,13 +25,25 @@ from iri_common.model.credential import (
 )
 from iri_common.model.errors import AuthError, IriError, NotOffered, PermissionDenied
 from iri_common.model.logfields import about
-from iri_common.model.ports import Dialect, TellingSource, TermApi, Token, TokenSource
+from iri_common.model.ports import (
+    Dialect,
+    TellingSource,
+    TermApi,
+    Token,
+    TokenSource,
+)
 from iri_common.policy.credential import judge, moment
+from iri_common.policy.queues import QueueSign
+from iri_common.policy.sizes import duration
 
 log = logging.getLogger(__name__)
 
 CLIENTS_STAY_FRESH = 6 * 3600.0  # seconds
 CLIENT_ENDS_SOON = timedelta(days=1)  # the shortest-lived ones live for two
+LONGEST_QUEUE = timedelta(days=7)  # a credential that lasts for so much longer outlives any that is known
+
+Sign = Callable[[bool], Awaitable[QueueSign | None]]
+"""Tells how long a queue is; by a request only if it is worth one."""
 
 NONE = Credential(
     CredentialState.NEEDS_PERSON,
@@ -65,11 +78,17 @@ class Standing:
             return NONE
         return judge(await self._facts(self.source, self.tokens, self.dialect), datetime.now(UTC))
 
-    async def warn(self, seconds: float | None) -> None:
-        """Say so once if it is known to end before a job of this length would, were it to start now.
+    # -- before a submit
+
+    async def warn(self, seconds: float | None, sign: Sign | None = None) -> None:
+        """Say so once if it is known to end before a job of this length would, after its wait in the queue.
 
         Only a warning: the job does not suffer from that, but whoever waits for it has to mend it meanwhile.
         A client is told of a day before, because a person has to make the next one.
+
+        Args:
+            seconds: That the job may run; None where that is not known.
+            sign: Tells how long it may wait before; without one that is not counted.
         """
         if self.source is None or self.tokens is None or self.dialect is None:
             return
@@ -81,24 +100,29 @@ class Standing:
             await self._look_at_client(self.dialect)
         now = datetime.now(UTC)
         over = now + timedelta(seconds=seconds or 0)
-        soon = max(over, now + CLIENT_ENDS_SOON) if self._client else over
-        ends = [
-            each
-            for each, deadline in ((token_ends, over), (self._lasting.ends, soon))
-            if each is not None and each < deadline
-        ]
-        if not ends or min(ends) in self._warned:
+        ends = [each for each in (token_ends, self._lasting.ends) if each is not None]
+        queue = None
+        if sign is not None and ends:
+            undecided = over <= min(ends) < over + LONGEST_QUEUE
+            queue = await sign(undecided and known.renewal is not Renewal.ITSELF)
+        over += timedelta(seconds=queue.seconds if queue else 0)
+        deadline = max(over, now + CLIENT_ENDS_SOON) if self._client else over
+        if not ends or min(ends) >= deadline or min(ends) in self._warned:
             return
         self._warned.add(min(ends))
+        waits = f"some {duration(queue.seconds)} in the queue counted, {queue.because}" if queue else ""
         log.warning(
-            "%s works at %s until %s: %s. Jobs that take longer run on in any case, and what waits for them "
-            "goes on once that is done",
+            "%s works at %s until %s: %s. Jobs that take longer (%s) run on in any case, and what waits for "
+            "them goes on once that is done",
             known.identity,
             self.label,
             moment(min(ends)),
             known.mend,
+            waits or "time in the queue not counted",
             extra=about(facility=self.label),
         )
+
+    # -- how it is done
 
     @property
     def _client(self) -> str | None:

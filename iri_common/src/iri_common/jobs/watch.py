@@ -53,6 +53,7 @@ class Poller:
             tried for half a minute (a 401 may also be the trouble of the facility's own token check), and
             then those who wait are told.
         mend: What a person does about a credential that is refused.
+        began: Is told of each job that was seen to begin, and for how many seconds it had waited.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Poller:
         *,
         mendable: bool = True,
         mend: str = "renew it",
+        began: Callable[[str, float], None] | None = None,
     ) -> None:
         self._mendable = mendable
         self._mend = mend
+        self._began = began
         self._label = label
         self._resource_id = resource_id
         self._name = f"watch {label}/{resource_id}"
@@ -334,15 +337,13 @@ class Poller:
         if status.state is JobState.UNKNOWN and status.raw_state and status.raw_state not in self._strange:
             self._strange.add(status.raw_state)
             fields = about(facility=self._label, ref=watched.ref)
-            log.warning(
-                "%s uses a job state we do not know: %r; waiting on",
-                self._label,
-                status.raw_state,
-                extra=fields,
-            )
+            words = "%s uses a job state we do not know: %r; waiting on"
+            log.warning(words, self._label, status.raw_state, extra=fields)
         if status.state is JobState.ACTIVE and watched.active_at is None:
-            job_id = watched.ref.job_id or ""
-            telemetry.started(self._label, self._resource_id, job_id, watched.waited(status))
+            job_id, waited = watched.ref.job_id or "", watched.waited(status)
+            telemetry.started(self._label, self._resource_id, job_id, waited)
+            if self._began is not None and waited is not None:
+                self._began(job_id, waited)
         if watched.saw(status, self._clock()):
             for waiter in list(watched.waiters):
                 waiter.tell(status)
