@@ -314,13 +314,18 @@ ANSWER = JUNK | st.fixed_dictionaries(
 )
 
 
+def answering(answer: Any) -> GlobusCompute:
+    """The service, which answers everything alike."""
+    client = GlobusClient(given_token("x"), limits=Limits(attempts=1))
+    client._clients = Always(Sdk(answer))  # type: ignore[assignment]
+    return GlobusCompute(client)
+
+
 @given(ANSWER | st.lists(ANSWER, max_size=2))
 @settings(max_examples=150)
 def test_every_answer_ends_in_words_or_an_error_of_ours(answer: Any) -> None:
     async def ask() -> None:
-        client = GlobusClient(given_token("x"), limits=Limits(attempts=1))
-        compute = GlobusCompute(client)
-        client._clients = Always(Sdk(answer))  # type: ignore[assignment]
+        compute = answering(answer)
         for call in (
             lambda: compute.endpoints(all_visible=True),
             lambda: compute.endpoint(ENDPOINT),
@@ -333,3 +338,18 @@ def test_every_answer_ends_in_words_or_an_error_of_ours(answer: Any) -> None:
                 await call()
 
     asyncio.run(ask())
+
+
+@given(JUNK | TASK)
+def test_a_task_that_is_told_oddly_hides_no_other(odd: Any) -> None:
+    answer = {"results": {"r": odd, "s": {"task_id": "s", "status": "success", "result": "11\n[2]"}}}
+    told = asyncio.run(answering(answer).tasks(["r", "s"])).value
+    assert told["s"].value == [2]
+    assert "r" not in told or told["r"].task_id == "r"
+
+
+@pytest.mark.parametrize("odd", [{"task_id": "t"}, {"status": None, "result": "11\n[2]"}, "success", [1]])
+def test_a_task_of_no_status_is_unknown_and_no_end(odd: Any) -> None:
+    task = task_of("t", odd)
+    assert (task.state, task.trouble) == (ComputeState.UNKNOWN, "the service tells no status of it")
+    assert not task.ok

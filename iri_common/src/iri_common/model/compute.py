@@ -16,7 +16,7 @@ class ComputeState(StrEnum):
 
     WAITING = "waiting"
     RUNNING = "running"
-    UNKNOWN = "unknown"  # a word that nobody here knows: no end
+    UNKNOWN = "unknown"  # a word that nobody here knows, or none: no end
     SUCCEEDED = "succeeded"  # a command that ran may have failed all the same: see its exit code
     FAILED = "failed"
     DROPPED = "dropped"  # over, but the service no longer has what came of it

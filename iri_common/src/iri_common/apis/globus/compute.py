@@ -136,13 +136,11 @@ class GlobusCompute:
 
 
 def task_of(task_id: str, document: object) -> ComputeTask:
-    """A task as its document tells it."""
-    if not isinstance(document, dict):
-        raise ReplyError(f"task {task_id} of Globus Compute is told as something that is no object")
-    words = cast("Mapping[str, Any]", document)
+    """A task as its document tells it; whatever that is, it is of this task alone."""
+    words: Mapping[str, Any] = cast("Mapping[str, Any]", document) if isinstance(document, dict) else {}
     status = words.get("status")
     if not isinstance(status, str):
-        raise ReplyError(f"task {task_id} of Globus Compute has no status")
+        return ComputeTask(task_id, ComputeState.UNKNOWN, trouble="the service tells no status of it")
     state = _STATES.get(status.lower(), ComputeState.UNKNOWN)
     if not state.over:
         return ComputeTask(task_id, state, status)
