@@ -158,6 +158,37 @@ def test_other_links_are_refused_by_name_or_left_out(root: Path, leads_to: str) 
     assert (tree.skipped, tree.followed) == (("sub/odd",), ())
 
 
+def test_directories_here_that_look_alike_without_an_end_are_refused_by_name(root: Path) -> None:
+    (root / "again").joinpath(*["again"] * 7).mkdir(parents=True)
+    assert len(local_tree(str(root / "again")).directories) == 7
+    (root / "again").joinpath(*["again"] * 11).mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"run 7(/again){9} looks like 8 directories above it"):
+        local_tree(str(root / "again"))
+    with pytest.raises(UsageError, match="looks like 8 directories above it"):
+        local_tree(f"{root}/ag*")
+
+
+def test_a_directory_here_may_not_lie_too_deep(root: Path) -> None:
+    (root / "sub").joinpath(*map(str, range(descent.DEEPEST + 1))).mkdir(parents=True)
+    assert len(local_tree(f"{root}/sub").directories) > descent.DEEPEST
+    with pytest.raises(UsageError, match=f"is more than {descent.DEEPEST} directories deep"):
+        local_tree(str(root))
+
+
+def test_a_mount_that_leads_round_is_refused_by_name(root: Path, tmp_path: Path, monkeypatch) -> None:
+    inside = root / "sub" / "mounted"
+    inside.mkdir()
+    top, true_stat = os.stat(root), os.stat
+
+    def stat(path, **words):  # as after `mount --rbind`
+        return top if str(path) == str(inside) else true_stat(path, **words)
+
+    monkeypatch.setattr(os, "stat", stat)
+    for links in ("follow", "skip"):
+        with pytest.raises(UsageError, match="sub/mounted is a directory above it once more"):
+            local_tree(str(root), links)
+
+
 def test_what_lies_aside_is_on_its_way_elsewhere(root: Path) -> None:
     asides = (
         "sub/b.h5.0123456789abcdef.part",

@@ -102,6 +102,7 @@ class _Skipped:
 
 
 _Found = Entry | _Directory | _Skipped
+_Identity = tuple[int, int]  # of a directory, whatever the name that it is reached by
 
 
 def local_tree(path: str, links: Links = "follow") -> Tree:
@@ -114,11 +115,11 @@ def local_tree(path: str, links: Links = "follow") -> Tree:
     """
     base, pattern = globs.split(path)
     if not pattern or os.path.lexists(path):
-        return _local_single(path) if not os.path.isdir(path) else _gathered(_local_walk(path, "", links))
+        return _local_single(path) if not os.path.isdir(path) else _gathered(_local_below(path, "", links))
     found: list[_Found] = []
     for name in _local_matches(base, pattern):
         if os.path.isdir(os.path.join(base, name)):
-            found += [_Directory(name), *_local_walk(base, name, links)]
+            found += [_Directory(name), *_local_below(base, name, links)]
         else:
             found += _local_entry(base, name, links)
     if not found:
@@ -159,19 +160,28 @@ def _local_single(path: str) -> Tree:
     return Tree((Entry("", path, facts.st_size, facts.st_mtime),), single=True)
 
 
-def _local_walk(root: str, below: str, links: Links, above: tuple[str, ...] = ()) -> Iterator[_Found]:
+def _local_below(root: str, below: str, links: Links) -> Iterator[_Found]:
     """What there is below ``root/below``."""
+    return _local_walk(root, below, links, Descent(root, asked=False), ())
+
+
+def _local_walk(
+    root: str, below: str, links: Links, descent: Descent, above: tuple[_Identity, ...]
+) -> Iterator[_Found]:
     place = os.path.join(root, below)
-    above = (*above, os.path.realpath(place))
     try:
         with os.scandir(place) as entries:
-            names = sorted(entry.name for entry in entries)
+            names = sorted(posixpath.join(below, entry.name) for entry in entries)
+        above = (*above, _identity(place))
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {error.strerror}") from None
-    for each in names:
-        name = posixpath.join(below, each)
+    if above[-1] in above[:-1]:
+        raise UsageError(f"{place} is a directory above it once more: a mount there leads round")
+    kinds = {name: os.path.isdir(os.path.join(root, name)) for name in names}
+    descent.below(below, [FileEntry(name, "directory" if kinds[name] else "file") for name in names])
+    for name in names:
         path = os.path.join(root, name)
-        if os.path.isdir(path):
+        if kinds[name]:
             leads_to = _led_to(path, os.path.realpath(root), above) if os.path.islink(path) else ""
             if leads_to is None and links == "follow":
                 raise UsageError(f"{path} is a link that leads out of the tree, or round in it; {_HELP}")
@@ -179,15 +189,24 @@ def _local_walk(root: str, below: str, links: Links, above: tuple[str, ...] = ()
                 yield _Skipped(name)
                 continue
             yield _Directory(name, leads_to)
-            yield from _local_walk(root, name, links, above)
+            yield from _local_walk(root, name, links, descent, above)
         else:
             yield from _local_entry(root, name, links)
 
 
-def _led_to(link: str, root: str, above: Sequence[str]) -> str | None:
+def _identity(path: str) -> _Identity:
+    facts = os.stat(path)
+    return facts.st_dev, facts.st_ino
+
+
+def _led_to(link: str, root: str, above: Sequence[_Identity]) -> str | None:
     """The name of the directory in the tree that a link leads to; None if it leads out of it, or round."""
     leads_to, top = os.path.realpath(link), f"{root.rstrip('/')}/"
-    return leads_to.removeprefix(top) if leads_to.startswith(top) and leads_to not in above else None
+    try:
+        leads_round = _identity(leads_to) in above
+    except OSError:  # it is gone by now
+        return None
+    return leads_to.removeprefix(top) if leads_to.startswith(top) and not leads_round else None
 
 
 def _local_entry(root: str, name: str, links: Links) -> Iterator[_Found]:
