@@ -152,19 +152,20 @@ class Gate:
         Raises:
             GrantExceeded: saying what would be allowed.
         """
-        ask = await self._whole(ask)
-        await self._require(ask, refusal(self.grant, ask), facts=facts)
+        await self._require(ask, await self._refusal(ask), facts=facts)
 
     async def lets(self, ask: Ask) -> bool:
         """Whether something would pass that nobody asked for; nothing is written down of that."""
-        return refusal(self.grant, await self._whole(ask)) is None
+        return await self._refusal(ask) is None
 
-    async def _whole(self, ask: Ask) -> Ask:
-        """With all that its resources are called, where the grant names any."""
-        if self.grant.resources is None:
-            return ask
+    async def _refusal(self, ask: Ask) -> Refusal | None:
+        """Why it is not allowed. What else its resources are called is looked up only if that decides it."""
+        refused = refusal(replace(self.grant, resources=None), ask)
+        if refused is not None or self.grant.resources is None:
+            return refused
         beside = [await self._named(each) for each in ask.beside]
-        return replace(ask, resource=await self._named(ask.resource), beside=tuple(beside))
+        whole = replace(ask, resource=await self._named(ask.resource), beside=tuple(beside))
+        return refusal(self.grant, whole)
 
     @asynccontextmanager
     async def act(
