@@ -172,7 +172,6 @@ def test_pbs_joins_streams() -> None:
         ({"array": "3-1"}, "Invalid job array specification"),
         ({"array": "0-1001"}, "Invalid job array specification"),
         ({"dependency": "afterok:1?afterany:2"}, "Job dependency problem"),
-        ({"reservation": "r"}, "Requested reservation is invalid"),
         ({"constraint": "gpu"}, "Invalid feature specification"),
         ({"qos": "premium"}, "Invalid qos specification"),
     ],

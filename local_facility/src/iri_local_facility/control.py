@@ -147,6 +147,10 @@ def make_app(facility: Facility) -> FastAPI:
     async def paths() -> list[dict[str, Any]]:
         return list(facility.sense.describe())
 
+    @app.get(f"{PREFIX}/reservations")
+    async def reservations() -> list[dict[str, Any]]:
+        return facility.scheduler.reservations.ever()
+
     @app.get(f"{PREFIX}/clusters")
     async def clusters() -> list[dict[str, Any]]:
         return ever(facility)

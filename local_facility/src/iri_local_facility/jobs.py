@@ -26,6 +26,7 @@ class JobRequest:
         scheduler: Whose variables a batch script sees: Slurm's (``slurm``) or PBS' (``pbs``).
         dependency: What other jobs must have done before it starts; see `dependencies`.
         array: The tasks that it is to be run as; see `arrays`.
+        reservation: On whose nodes alone it runs; see `reservations`.
     """
 
     executable: str
@@ -51,6 +52,7 @@ class JobRequest:
     scheduler: str = "slurm"
     dependency: str | None = None
     array: str | None = None
+    reservation: str | None = None
 
 
 @dataclass(frozen=True)

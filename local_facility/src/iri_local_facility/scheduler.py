@@ -24,6 +24,7 @@ from .admission import Admission
 from .arrays import LIMITED, limited, tasks_of
 from .batch import make_tools
 from .dependencies import DEPENDENT, NEVER, waits
+from .endings import verdict
 from .errors import Conflict, FacilityError, Missing
 from .exchange import note_created
 from .faults import Faults
@@ -31,6 +32,7 @@ from .jobs import FINISHED, WAITING, Job, JobRequest, JobTable
 from .launch import launch
 from .maintenance import Maintenance
 from .mishaps import HELD, Mishaps
+from .reservations import AHEAD, DELETED, Reservation, Reservations, Wanted
 from .settings import Settings
 from .sight import Sight
 from .store import Store
@@ -51,6 +53,7 @@ class Scheduler:
         self.settings = settings
         self.jobs = JobTable(store)
         self.resource_id = resource_id
+        self.reservations = Reservations(store, settings.node_names)
         self._accounts = accounts
         self._admission = Admission(settings)
         self._maintenance = maintenance
@@ -69,6 +72,7 @@ class Scheduler:
         if self.settings.submit_delay:
             await asyncio.sleep(self.settings.submit_delay)
         self._maintenance.check_submission()
+        self.reservations.check(user, admitted)
         held = "held by user" if admitted.hold else None
         if self._mishaps.holds(user.name, admitted.name or ""):
             held = HELD
@@ -132,6 +136,24 @@ class Scheduler:
         if job.state == "active" and job.pid is not None:
             handover.send(self.job_dir(number), job.pid, sent)
 
+    def reserve(self, wanted: Wanted) -> Reservation:
+        """Keep nodes for some people from a moment on."""
+        self._look_again_at(granted := self.reservations.add(wanted, self.jobs.in_states(["active"])))
+        return granted
+
+    def unreserve(self, name: str) -> None:
+        """Give nodes back; the jobs that wait for them are held."""
+        self.reservations.remove(name, self.jobs.in_states(["active"]))
+        self._bereave(name)
+
+    def _bereave(self, name: str) -> None:
+        """A reservation may be gone: nothing will start the jobs that wait for it."""
+        if self.reservations.find(name) is None:
+            for job in self.jobs.in_states(["new", "queued"]):
+                if job.request.reservation == name:
+                    self.jobs.change(job.id, state="held", message=DELETED)
+        self.wake()
+
     def jobs_of(self, user: User, *, finished: bool) -> list[Job]:
         """A user's jobs as the present request sees them, oldest first: those not finished, or all."""
         # What is finished may be seen as running still, so a troubled sight looks at all jobs.
@@ -180,6 +202,8 @@ class Scheduler:
         for job in self.jobs.in_states(["active"]):
             self._adopt(job)
         self._mishaps.start()
+        for reservation in self.reservations.live():
+            self._look_again_at(reservation)
         self.wake()
 
     async def stop(self) -> None:
@@ -205,20 +229,37 @@ class Scheduler:
             self.jobs.change(job.id, state="queued", message="waiting for nodes")
         taken = self.jobs.nodes_in_use(self.resource_id)
         free = [node for node in self.settings.node_names if node not in taken]
+        for lane in self.reservations.lanes():
+            self._fill(lane, free)
+
+    def _fill(self, lane: str | None, free: list[str]) -> None:
+        """Start the jobs of one reservation, or those of none; nodes that are given away leave the list."""
+        ready = functools.partial(self._ready, lane)
         while free and not self._stopping:
-            job = self.jobs.next_waiting(self.resource_id, self._ready)
-            if job is None or job.node_count > len(free):
+            job = self.jobs.next_waiting(self.resource_id, ready)
+            nodes = self.reservations.open_to(job, free) if job is not None else []
+            if job is None or job.node_count > len(nodes):
                 return
             if self._maintenance.keeps_back(job.duration):
                 self.jobs.change(job.id, message="waiting for the end of maintenance")
                 return
-            if self._start(job, free[: job.node_count]):
-                del free[: job.node_count]
+            if self._start(job, nodes[: job.node_count]):
+                free[:] = [node for node in free if node not in nodes[: job.node_count]]
 
-    def _ready(self, job: Job) -> bool:
-        """Whether a job need not wait for others; its record says whether it does."""
+    def _look_again_at(self, reservation: Reservation) -> None:
+        """When it begins and when it ends, other jobs can start."""
+        if self._loop is not None:
+            self._loop.call_later(max(0.0, reservation.start - time.time()), self.wake)
+            self._loop.call_later(max(0.0, reservation.end - time.time()), self._bereave, reservation.name)
+
+    def _ready(self, lane: str | None, job: Job) -> bool:
+        """Whether a job of this lane need not wait for others; its record says whether it does."""
+        if job.request.reservation != lane:
+            return False
         waiting = waits(job, self.jobs) or limited(job, self.jobs)
-        if job.message in (DEPENDENT, NEVER, LIMITED) or waiting:
+        if waiting is None and lane is not None and not self.reservations.begun(lane):
+            waiting = AHEAD
+        if job.message in (DEPENDENT, NEVER, LIMITED, AHEAD) or waiting:
             self.jobs.change(job.id, message=waiting or "waiting for nodes")
         return waiting is None
 
@@ -309,7 +350,7 @@ class Scheduler:
         ended = time.time()
         if code is None and (written := processes.recorded_exit(self.job_dir(number))) is not None:
             code, ended = written[0], max(written[1], job.started or 0.0)
-        state, message = _verdict(job, code)
+        state, message = verdict(job, code)
         if message == "node failure":
             code = None  # nobody was left to see one
         if code is not None and code < 0:
@@ -349,24 +390,6 @@ class Scheduler:
         return self.jobs.change(
             number, state=state, message=message, exit_code=code, ended=when, changed=when
         )
-
-
-_ENDINGS = {
-    "canceled": ("canceled", "canceled by user"),
-    "shutdown": ("canceled", "canceled: the facility was shut down"),
-}
-
-
-def _verdict(job: Job, code: int | None) -> tuple[str, str | None]:
-    if job.ending in _ENDINGS:
-        return _ENDINGS[job.ending]
-    if job.ending == "time limit":
-        return "failed", f"time limit of {job.duration} s reached"
-    if code is None or job.ending is not None:
-        return "failed", job.ending or "node failure"
-    if code < 0:
-        return "failed", f"killed by {signal.Signals(-code).name}"
-    return ("failed", f"exit code {code}") if code else ("completed", None)
 
 
 def reap(settings: Settings, store: Store) -> None:

@@ -22,7 +22,6 @@ _DEFAULTS: dict[str, Fields] = {
 FEATURE = "local"
 QOS = "normal"
 _REFUSALS = {
-    "reservation": (None, "Requested reservation is invalid"),
     "constraint": (FEATURE, "Invalid feature specification"),
     "qos": (QOS, "Invalid qos specification"),
 }
@@ -68,8 +67,8 @@ def batch_request(
         scheduler: Whose directives the script has, and whose variables the job sees.
         read_directives: Whether the script's directives count; slurmrestd does not look at them.
         fields: What the API's own fields say: names of `JobRequest`, and ``array``, ``constraint``,
-            ``dependency``, ``processes_per_node``, ``qos``, ``reservation``. Each wins over a directive;
-            ``None`` leaves the word to it.
+            ``dependency``, ``processes_per_node``, ``qos``. Each wins over a directive; ``None`` leaves the
+            word to it.
 
     Raises:
         BadScript: A directive that there is not, or that makes no sense.

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from iri_local_facility.arrays import LIMITED
 from iri_local_facility.dependencies import DEPENDENT, NEVER
 from iri_local_facility.jobs import Job
+from iri_local_facility.reservations import AHEAD, DELETED
 
 # How job records say why they wait, and how Slurm does.
 _WAITS = {
     LIMITED: "JobArrayTaskLimit",
     DEPENDENT: "Dependency",
     NEVER: "DependencyNeverSatisfied",
+    AHEAD: "Reservation",
+    DELETED: "ReservationDeleted",
     "held by user": "JobHeldUser",
     "held by the facility": "JobHeldAdmin",
     "waiting for the end of maintenance": "ReqNodeNotAvail,_Reserved_for_maintenance",

@@ -101,7 +101,7 @@ def to_request(spec: JobSpec) -> JobRequest:
     """The scheduler's view of a job specification.
 
     Raises:
-        Rejected: Nothing to run, or a reservation nobody made.
+        Rejected: Nothing to run.
         Unsupported: Containers.
     """
     if spec.container is not None:
@@ -110,8 +110,6 @@ def to_request(spec: JobSpec) -> JobRequest:
         raise Rejected("Job submit failed: no executable given")
     resources = spec.resources or ResourceSpec()
     attributes = spec.attributes or JobAttributes()
-    if attributes.reservation_id is not None:
-        raise Rejected(f"Job submit failed: requested reservation is invalid: {attributes.reservation_id}")
     nodes = resources.node_count or 1
     return JobRequest(
         executable=spec.executable,
@@ -132,6 +130,7 @@ def to_request(spec: JobSpec) -> JobRequest:
         account=attributes.account,
         duration=attributes.duration,
         hold=_hold(attributes) or False,
+        reservation=attributes.reservation_id,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +14,10 @@ from iri_local_facility.errors import Conflict, FacilityError
 from iri_local_facility.facility import Facility
 
 from .access import admit
+from .bodies import body_of
 from .machine import nodes, partitions, ping, statistics
-from .replies import ERRORS, Plain, Refusal, answer, refusal_of
+from .replies import ERRORS, Refusal, answer, refusal_of
+from .reservations import add_reservations, reserved
 from .seeing import everybodys, job_list, looked_up, remembered
 from .signals import kill_status, send, signal_of
 from .submissions import changes, submission
@@ -31,6 +32,7 @@ def make_router(core: Facility) -> APIRouter:
     _add_jobs(router, core)
     _add_submit(router, core)
     _add_changes(router, core)
+    add_reservations(router, core)
     return router
 
 
@@ -50,7 +52,7 @@ def _add_looks(router: APIRouter, core: Facility) -> None:
     add("diag", "slurmDiag", lambda version: {"statistics": statistics(core, version)})
     add("partitions", "slurmPartitions", lambda version: {"partitions": partitions(core, version)})
     add("nodes", "slurmNodes", lambda version: {"nodes": nodes(core, version)})
-    add("reservations", "slurmReservations", lambda version: {"reservations": []})
+    add("reservations", "slurmReservations", lambda version: {"reservations": reserved(core, version)})
 
 
 def _add_jobs(router: APIRouter, core: Facility) -> None:
@@ -140,17 +142,3 @@ def _add_changes(router: APIRouter, core: Facility) -> None:
             if not job.finished:
                 send(core, call, job, sent, what)
         return answer(request, call.version, kill_status(call.version, jobs[:1]))
-
-
-async def body_of(request: Request) -> Any:
-    """The JSON of a request; nothing at all is an empty object.
-
-    Raises:
-        Plain: It is none.
-    """
-    try:
-        if (body := await request.body()) and "json" not in request.headers.get("content-type", "json"):
-            raise ValueError
-        return json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        raise Plain(400, "Unable to parse query.") from None

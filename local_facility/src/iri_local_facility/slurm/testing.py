@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from iri_local_facility.accounts import Accounts
-from iri_local_facility.settings import Settings
-from iri_local_facility.store import Store
+from iri_local_facility.state import state_of
 
 from .tokens import new_token
 
 
 def issue_slurm_token(root: Path, user: str, lifetime: float | None = None) -> str:
     """A new token, written straight into the state of the facility at ``root``."""
-    settings = Settings(root=root)
-    store = Store(settings.state / "facility.db")
-    try:
+    with state_of(root) as (settings, store):
         return new_token(Accounts(settings, store), store, user, lifetime)
-    finally:
-        store.close()
 
 
 class WithSlurm:
@@ -27,6 +23,7 @@ class WithSlurm:
 
     root: Path
     _ready: dict[str, Any]
+    _control: Callable[..., Any]
 
     @property
     def slurm_url(self) -> str:
@@ -44,6 +41,10 @@ class WithSlurm:
         if "slurm_token" not in self._ready:
             self._ready["slurm_token"] = self.new_slurm_token()
         return self._ready["slurm_token"]
+
+    def reservations(self) -> list[dict[str, Any]]:
+        """Every reservation of nodes there ever was, and whether it was ``deleted`` or is ``over``."""
+        return self._control("GET", "/reservations")
 
     def new_slurm_token(self, user: str | None = None, lifetime: float | None = None) -> str:
         """A new token that is good for so many seconds, or for good."""

@@ -33,6 +33,11 @@ class Version:
         return self.number in (40, 41)
 
     @property
+    def reserves(self) -> bool:
+        """Whether reservations are made and deleted, and not only shown."""
+        return self.number >= 43
+
+    @property
     def tells_kills(self) -> bool:
         """Whether a cancel tells what became of each job."""
         return self.number >= 42
