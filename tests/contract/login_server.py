@@ -80,10 +80,9 @@ class LoginServer:
     Attributes:
         access: The access token that it gives: one that a facility takes.
         offers: Of device, code and revocation.
-        interval: Seconds that it wants between two looks,
-        hasty: and how many more it finds too soon.
+        interval: Seconds that it wants between two looks.
         life: Seconds of a code.
-        decided: What the person answered, by the code that was typed.
+        agrees: What a person does with each code; None while nobody has typed it.
         asked: Requests, by route or grant.
         words: What the authorization page was asked for.
         logins: That were given, by refresh token.
@@ -92,9 +91,8 @@ class LoginServer:
     access: str = "access-token-Wp38Kd0q"
     offers: frozenset[str] = frozenset({"device", "code", "revocation"})
     interval: float = 0.05
-    hasty: int = 0
     life: int = 600
-    decided: dict[str, bool] = field(default_factory=dict)
+    agrees: bool | None = None
     asked: Counter[str] = field(default_factory=Counter)
     words: dict[str, str] = field(default_factory=dict)
     codes: dict[str, Any] = field(default_factory=dict)
@@ -123,11 +121,10 @@ def _device(server: LoginServer) -> type[DeviceCodeGrant]:
             return server.codes.get(device_code)
 
         def query_user_grant(self, user_code: str) -> Any:
-            return ("alice", server.decided[user_code]) if user_code in server.decided else None
+            return None if server.agrees is None else ("alice", server.agrees)
 
         def should_slow_down(self, credential: Any) -> bool:
-            server.hasty -= 1
-            return server.hasty >= 0
+            return False
 
     return Device
 

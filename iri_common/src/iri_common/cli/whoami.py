@@ -94,7 +94,7 @@ async def _of_globus() -> Standing:
     from iri_common.facility.profiles import GLOBUS, load_globus
     from iri_common.facility.standing import NONE, at_globus
 
-    credential = load_globus()
+    credential = await asyncio.to_thread(load_globus)  # these read files
     return Standing(GLOBUS, await at_globus(credential) if credential else NONE)
 
 
@@ -103,7 +103,7 @@ async def _of_facility(name: str) -> Standing:
     from iri_common.facility.services import AccountService
     from iri_common.jobs.ledger import FileLedger
 
-    settings = load_profile(name)
+    settings = await asyncio.to_thread(load_profile, name)
     accounts = AccountService(settings, FileLedger())
     credential, principal = await accounts.credential(), None
     if credential.state.works:

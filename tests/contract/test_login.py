@@ -1,0 +1,324 @@
+"""``iri login`` and ``iri logout`` at Authlib's server: a code, a browser, an address, and what is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_shell import COMMAND, Shell
+from login_server import LoginServer, login_server
+from terminal import Terminal, plain
+
+from iri_common.auth.refresh import RefreshTokens
+from iri_common.auth.store import default_directory
+from iri_common.facility.loop import run_blocking
+from iri_common.facility.profiles import load_profile
+from iri_common.http.transport import HttpxTransport, WireSettings
+from iri_common.model.errors import AuthError
+from iri_common.model.ports import TokenSource
+from iri_local_facility import LocalFacility
+
+STRANGERS = """
+import sys, urllib.error, urllib.request
+from urllib.parse import parse_qs, urlsplit
+back = parse_qs(urlsplit(sys.argv[2]).query)["redirect_uri"][0]
+met, icon = [], back.replace("callback", "favicon.ico")
+for stranger in (f"{back}?code=stolen&state=guessed", f"{back}?code=stolen", icon):
+    try:
+        urllib.request.urlopen(stranger)
+    except urllib.error.HTTPError as error:
+        met.append(error.code)
+with urllib.request.urlopen(sys.argv[2]) as page:
+    met.append(page.status)
+open(sys.argv[1], "w").write(str(met))
+"""
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalFacility]:
+    with LocalFacility() as facility:
+        yield facility
+
+
+@pytest.fixture
+def server(place: LocalFacility) -> Iterator[LoginServer]:
+    with login_server(access=place.token) as listening:
+        yield listening
+
+
+@pytest.fixture
+def home(place: LocalFacility, server: LoginServer, tmp_path: Path, monkeypatch) -> Path:
+    """Of a person with a profile for each kind of credential."""
+    (tmp_path / "facilities.toml").write_text(
+        f"""
+        [portal]
+        url = "{place.base_url}"
+        [portal.client]
+        id = "app"
+        token_url = "{server.token_url}"
+        scope = "jobs"
+        refresh = {{ file = "{tmp_path}/portal.refresh" }}
+        [site]
+        url = "{place.base_url}"
+        token = {{ file = "{tmp_path}/site.token" }}
+        [set]
+        url = "{place.base_url}"
+        token = {{ env = "SET_TOKEN" }}
+        """
+    )
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("IRI_CONFIG", str(tmp_path / "facilities.toml"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("SET_TOKEN", place.token)
+    return tmp_path
+
+
+@pytest.fixture
+def iri(home: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell({}, capsys)
+
+
+def kept() -> list[str]:
+    """The refresh tokens in our own store."""
+    found = [json.loads(each.read_text())["tokens"] for each in default_directory().glob("client-*.json")]
+    return [each["refresh_token"] for tokens in found for each in tokens.values()]
+
+
+def fetch(source: TokenSource | None, times: int = 1) -> None:
+    """Ask it as a process does that runs beside, whose facility refuses each of its tokens."""
+
+    async def fetched() -> None:
+        transport = HttpxTransport(WireSettings())
+        try:
+            for _ in range(times):
+                assert isinstance(source, RefreshTokens)
+                source.refused(await source.fetch(transport.send))
+        finally:
+            await transport.close()
+
+    run_blocking(fetched())
+
+
+# ------------------------------------------------------------------------------------- by a person
+
+
+def test_a_code_that_is_typed_anywhere_logs_in(iri: Shell, home: Path, server: LoginServer) -> None:
+    server.agrees = True
+    said = iri("login", "portal", "--json")
+    assert said.code == 0, said.err
+    told = json.loads(said.err.splitlines()[0])
+    assert told["url"] == f"{server.url}/activate"
+    assert told["link"] == f"{told['url']}?user_code={told['code']}"
+    assert [each["state"] for each in said.document["profiles"]] == ["renewable"]
+    (token,) = server.logins
+    file = home / "portal.refresh"
+    assert file.read_text().strip() == token
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert server.words["scope"] == "jobs openid offline_access"
+    assert server.asked["refresh_token"] == 0, "the first access token of a login is used"
+    assert not [each for each in server.secrets if each in said.out + said.err]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"agrees": False}, r"was denied at http"),
+        ({"life": -1}, "nobody typed the code"),
+        ({"offers": frozenset()}, "offers no login that a terminal can begin"),
+    ],
+    ids=["denied", "over", "none"],
+)
+def test_a_login_that_comes_to_nothing_changes_nothing(
+    iri: Shell, home: Path, server: LoginServer, words: dict, why: str
+) -> None:
+    vars(server).update(words)
+    said = iri("login", "portal", "--json")
+    assert said.code == (2 if "offers" in words else 8)
+    assert re.search(why, said.err), said.err
+    assert not (home / "portal.refresh").exists()
+    assert not kept()
+
+
+def test_a_browser_comes_back_to_this_machine_and_strangers_are_turned_away(home: Path, server) -> None:
+    script, met = home / "browser.py", home / "met"
+    script.write_text(STRANGERS)
+    browser = f"{sys.executable} {script} {met} %s"
+    done = subprocess.run(
+        [COMMAND, "login", "portal", "--json"], capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "BROWSER": browser},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert met.read_text() == "[400, 400, 404, 200]"
+    assert (server.words["code_challenge_method"], server.words["prompt"]) == ("S256", "consent")
+    assert (home / "portal.refresh").read_text().strip() in server.logins
+    assert not [each for each in server.secrets if each in done.stdout + done.stderr]
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: object) -> None:
+        return None
+
+
+def test_without_a_browser_here_the_address_is_pasted_and_not_shown(home: Path, server) -> None:
+    server.offers = frozenset({"code"})
+    terminal = Terminal(["login", "portal"], {})
+    terminal.await_text("address: ")
+    link = next(each for each in plain(terminal.seen).split() if each.startswith("http"))
+    with pytest.raises(urllib.error.HTTPError) as sent_back:
+        urllib.request.build_opener(Stay).open(link)
+    address = sent_back.value.headers["location"]
+    terminal.type(f"{address}\r")
+    assert terminal.end() == 0, terminal.seen
+    assert "renewable" in terminal.seen
+    assert address not in terminal.seen
+    assert (home / "portal.refresh").read_text().strip() in server.logins
+
+
+@pytest.mark.parametrize("change", ["state=other", "nothing"])
+def test_an_address_of_another_login_is_refused(home: Path, server: LoginServer, change: str) -> None:
+    server.offers = frozenset({"code"})
+    terminal = Terminal(["login", "portal"], {})
+    terminal.await_text("address: ")
+    terminal.type("" if change == "nothing" else f"http://127.0.0.1:9/callback?code=x&{change}")
+    terminal.type("\r")
+    assert terminal.end() == 8
+    assert "nothing has changed" in " ".join(plain(terminal.seen).split())
+    assert not server.asked
+
+
+def test_ctrl_c_ends_the_wait_for_a_code_and_leaves_nothing(home: Path, server: LoginServer) -> None:
+    terminal = Terminal(["login", "portal"], {})
+    terminal.await_text("Ctrl-C")
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.seen
+    assert not (home / "portal.refresh").exists()
+    assert not kept()
+
+
+# ---------------------------------------------------------------------------------- what is left here
+
+
+def test_a_new_login_forgets_the_one_before_and_a_process_that_runs_goes_on(
+    iri: Shell, server: LoginServer
+) -> None:
+    server.agrees = True
+    iri("login", "portal", "--json")
+    running = load_profile("portal").token
+    fetch(running, 3)
+    (last,) = kept()
+    assert iri("login", "portal", "--json").code == 0
+    assert last not in kept()
+    assert len(kept()) == 1
+    fetch(running, 3)
+    assert server.reused == 0
+    assert not server.logins[last].used, "nobody refreshed the login of before any more"
+
+
+def test_a_refresh_token_that_cannot_be_written_leaves_the_old_login(
+    iri: Shell, home: Path, server: LoginServer
+) -> None:
+    server.agrees = True
+    iri("login", "portal", "--json")
+    before = kept()
+    (home / "portal.refresh").unlink()
+    (home / "portal.refresh").mkdir()
+    said = iri("login", "portal", "--json")
+    assert said.code == 8
+    assert "cannot be written" in said.err
+    assert kept() == before
+
+
+def test_a_logout_ends_the_login_there_and_here(iri: Shell, home: Path, server: LoginServer) -> None:
+    server.agrees = True
+    iri("login", "portal", "--json")
+    source = load_profile("portal").token
+    fetch(source, 2)
+    (last,) = kept()
+    assert last != (home / "portal.refresh").read_text().strip()
+    unasked = iri("logout", "portal")
+    assert (unasked.code, "--yes" in unasked.err) == (2, True)
+    assert not server.asked["revoke"]
+    said = iri("logout", "portal", "--yes", "--json")
+    assert (said.code, said.document["revoked"], said.document["stays"]) == (0, True, [])
+    assert server.logins[last].revoked
+    assert not (home / "portal.refresh").exists()
+    assert not kept()
+    with pytest.raises(AuthError, match=r"refresh token file .* cannot be read"):
+        fetch(source)
+    assert iri("logout", "portal", "--yes").code == 0, "a second one finds nothing, and says no error"
+
+
+def test_a_logout_says_what_an_endpoint_does_not_end(iri: Shell, home: Path, server: LoginServer) -> None:
+    server.agrees, server.offers = True, frozenset({"device"})
+    iri("login", "portal", "--json")
+    said = iri("logout", "portal", "--yes", "--json")
+    assert said.document["revoked"] is False
+    assert "offers no way" in said.document["stays"][0]
+    assert not (home / "portal.refresh").exists()
+
+
+def test_an_endpoint_that_is_away_keeps_the_login_to_be_ended_later(
+    iri: Shell, home: Path, server: LoginServer, monkeypatch
+) -> None:
+    server.agrees = True
+    iri("login", "portal", "--json")
+    before = kept()
+    words = (home / "facilities.toml").read_text()
+    (home / "facilities.toml").write_text(words.replace(server.url, "http://127.0.0.1:1"))
+    monkeypatch.setattr("iri_common.facility.login.held", lambda *_: before)  # of the other identity
+    assert iri("logout", "portal", "--yes").code == 12
+    assert (home / "portal.refresh").exists()
+    assert kept() == before
+
+
+# ---------------------------------------------------------------------------------------- by a paste
+
+
+def test_a_token_is_pasted_and_one_that_is_refused_replaces_nothing(place: LocalFacility, home: Path) -> None:
+    for token, code in ((place.token, 0), ("not-the-token", 8)):
+        terminal = Terminal(["login", "site"], {})
+        terminal.await_text("token: ")
+        terminal.type(f"{token}\r")
+        assert terminal.end() == code, terminal.seen
+        assert token not in terminal.seen
+        assert (home / "site.token").read_text().strip() == place.token
+        assert stat.S_IMODE((home / "site.token").stat().st_mode) == 0o600
+
+
+def test_a_login_made_elsewhere_is_pasted_and_may_be_longer_than_a_line_of_a_terminal(home: Path) -> None:
+    token = "ab" * 3000
+    terminal = Terminal(["login", "portal", "--paste"], {})
+    terminal.await_text("refresh token: ")
+    terminal.type(f"{token}x\x7f\r")
+    assert terminal.end() == 8, "its endpoint does not know it"
+    assert (home / "portal.refresh").read_text().strip() == token
+
+
+@pytest.mark.parametrize("words", [["portal"], ["site"], ["portal", "--paste"]], ids=" ".join)
+def test_where_nobody_is_a_login_says_what_to_do_instead(iri: Shell, server, words: list[str]) -> None:
+    said = iri("login", *words)
+    assert said.code == 8
+    assert "a login needs a person" in said.err
+    assert not server.codes
+
+
+def test_what_others_put_there_is_looked_at_and_stays(iri: Shell) -> None:
+    said = iri("login", "set")
+    assert said.code == 0
+    assert "iri writes no token for set" in said.err
+    said = iri("logout", "set", "--json")
+    assert said.code == 0
+    assert "SET_TOKEN" in said.document["stays"][0]
+    assert iri("login", "set", "--road", "device").code == 2
+    assert iri("login", "portal", "--road", "carrier pigeon").code == 2
