@@ -158,6 +158,35 @@ def test_execution_timeout_counts_while_deferred(start) -> None:
     assert "Timeout" in run.log()
 
 
+def test_a_time_limit_is_retried_only_with_more_time(start) -> None:
+    script = "test -e ran || { touch ran; sleep 60; }"
+    short, escalated = start("too_short", script), start("escalated", script)
+    assert short.wait() == "failed"
+    assert short.instance()["try_number"] == 1  # of three
+    assert "ask for more time" in short.log()
+    assert escalated.wait() == "success"
+    assert [(each["state"], each["duration"]) for each in escalated.jobs()] == [
+        ("failed", 2),
+        ("completed", 120),
+    ]
+
+
+def test_sensors_wait_for_what_others_do(site, facility, wait_until) -> None:
+    from iri_common import Facility
+
+    place = facility.scratch / f"sensed-{time.time_ns()}"
+    place.mkdir()
+    door = Facility(facility.base_url, token=facility.token)
+    ref = door.jobs.submit({"executable": "/bin/sleep", "arguments": ["8"]})
+    run_id = site.trigger("sensed", {"job": str(ref), "dir": str(place)})
+    site.await_task("sensed", run_id, "arrived", "deferred", timeout=60)
+    wait_until(lambda: "flag is not there" in site.log("sensed", run_id, "arrived"), 60)
+    (place / "flag").write_text("here")
+    assert site.wait("sensed", run_id, timeout=120) == "success"
+    assert site.xcom("sensed", run_id, "arrived")["size"] == 4
+    assert site.xcom("sensed", run_id, "ended")["state"] == "completed"
+
+
 def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site, facility) -> None:
     token = facility.new_token()
     words = connection_to(facility, password=token)

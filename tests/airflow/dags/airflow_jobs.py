@@ -7,13 +7,14 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from airflow_provider_iri import IriJobOperator
+from airflow_provider_iri import IriFileSensor, IriJobOperator, IriJobSensor
 
 PARAMS = {
     "script": Param("true", type="string"),
     "name": Param("job", type="string"),
     "dir": Param("/", type="string"),
     "connection": Param("iri_default", type="string"),
+    "job": Param("", type="string"),
 }
 SHELL = {"executable": "/bin/sh", "name": "{{ params.name }}", "directory": "{{ params.dir }}"}
 JOB = {**SHELL, "arguments": ["-c", "{{ params.script }}"]}
@@ -29,9 +30,16 @@ dag("once")
 dag("retried", **again)
 dag("in_worker", deferrable=False, **again)
 dag("limited", execution_timeout=timedelta(seconds=6))
+short = {**JOB, "attributes": {"duration": 2}}
+dag("too_short", job=short, **again)
+dag("escalated", job=short, deferrable=False, escalate={"duration": 60}, **again)
 dag("misspelt", job={**JOB, "environment": {"{{ params.name }} X": "1"}}, **again)
 
 with DAG("mapped", schedule=None, params=PARAMS):
     IriJobOperator.partial(task_id="job").expand(
         job=[{**SHELL, "arguments": ["-c", f"sleep 10; exit {index // 11}"]} for index in range(12)]
     )
+
+with DAG("sensed", schedule=None, params=PARAMS):
+    IriJobSensor(task_id="ended", job="{{ params.job }}")
+    IriFileSensor(task_id="arrived", path="{{ params.dir }}/flag", poke_interval=1)
