@@ -233,6 +233,20 @@ def test_one_user_at_two_endpoints_is_two_sources() -> None:
     assert len({PasswordGrant(f"https://{n}", "app", "alice", reader).identity for n in "ab"}) == 2
 
 
+@pytest.mark.parametrize(
+    ("secret", "mend"),
+    [
+        (secret_from_file("/x"), "in the place of the secret file /x; it is read again by itself"),
+        (secret_from_env("X"), "in the place of the environment variable X and start again"),
+        (SECRET, "in the place of this one and start again"),
+        (lambda: SECRET, "in the place of this one; it is read again by itself"),
+    ],
+)
+def test_what_mends_a_client_names_the_place_of_its_secret(secret, mend: str) -> None:
+    told = ClientCredentials("https://t", "app", secret).facts().mend
+    assert told == f"put a secret that counts {mend}"
+
+
 # ------------------------------------------------------------------------------- secrets in hand
 
 

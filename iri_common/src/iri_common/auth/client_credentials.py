@@ -28,14 +28,14 @@ class ClientCredentials(EndpointSource):
         scope: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(token_url, scope, clock)
+        super().__init__(token_url, scope, clock, (secret,))
         self._client_id = client_id
         self._secret = secret
 
     @property
     def identity(self) -> str:
         """With a short digest of a secret in hand: a corrected one is another."""
-        named = self._named(f"client {self._client_id}", self._secret)
+        named = self._named(f"client {self._client_id}")
         if not isinstance(self._secret, str):
             return named
         return f"{named} (…{hashlib.sha256(self._secret.encode()).hexdigest()[:8]})"

@@ -57,15 +57,22 @@ class EndpointSource(ABC):
         token_url: The endpoint.
         scope: Blank-separated, where it wants any.
         clock: Seconds since the epoch.
+        secrets: What it has, or reads, to ask with.
     """
 
     renewable = True
-    mend = "put a secret that counts where the profile points; it is read again by itself"
 
-    def __init__(self, token_url: str, scope: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        token_url: str,
+        scope: str = "",
+        clock: Callable[[], float] = time.time,
+        secrets: Sequence[str | ReadSecret | None] = (),
+    ) -> None:
         self._token_url = token_url
         self._scope = scope
         self._clock = clock
+        self._secrets = secrets
 
     @property
     @abstractmethod
@@ -82,7 +89,7 @@ class EndpointSource(ABC):
 
     def facts(self) -> SourceFacts:
         """Its tokens come by themselves; what they are had with is a person's affair."""
-        return SourceFacts(self.identity, Renewal.ITSELF, self.mend)
+        return SourceFacts(self.identity, Renewal.ITSELF, self._mending())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.identity})"
@@ -121,11 +128,26 @@ class EndpointSource(ABC):
             return Granted(token, again if isinstance(again, str) and again else None)
         raise refused(reply, self._token_url, ask.client, ask.advice, ask.secrets)
 
-    def _named(self, who: str, *secrets: str | ReadSecret | None) -> str:
+    def _named(self, who: str) -> str:
         """Who asks, where, for what; and where the secrets are, as far as they tell."""
-        origins = [each.origin for each in secrets if isinstance(each, SecretReader)]
         scope = f" for {self._scope}" if self._scope else ""
-        return f"{who} of {self._token_url}{scope}" + (f" ({', '.join(origins)})" if origins else "")
+        return f"{who} of {self._token_url}{scope}" + (
+            f" ({', '.join(self._origins)})" if self._origins else ""
+        )
+
+    def _mending(self) -> str:
+        """What a person does about a secret that counts no more."""
+        lasting = [
+            isinstance(each, str) or (isinstance(each, SecretReader) and not each.mendable)
+            for each in self._secrets
+        ]
+        where = " or ".join(self._origins) or "this one"
+        then = " and start again" if any(lasting) else "; it is read again by itself"
+        return f"put a secret that counts in the place of {where}{then}"
+
+    @property
+    def _origins(self) -> list[str]:
+        return [each.origin for each in self._secrets if isinstance(each, SecretReader)]
 
 
 class PersonsSource(EndpointSource):
@@ -149,7 +171,7 @@ class PersonsSource(EndpointSource):
         scope: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(token_url, scope, clock)
+        super().__init__(token_url, scope, clock, (held, secret))
         self._client_id = client_id
         self._held = held
         self._secret = secret
@@ -160,7 +182,7 @@ class PersonsSource(EndpointSource):
 
     def _who(self, person: str) -> str:
         """The identity of such a person's tokens."""
-        return self._named(f"{person} through client {self._client_id}", self._held, self._secret)
+        return self._named(f"{person} through client {self._client_id}")
 
     def _asking(self, client: str, advice: str, held: str, form: Mapping[str, str]) -> Ask:
         """The request, with the application told in the form."""

@@ -104,7 +104,7 @@ class ExchangeGrant(EndpointSource):
         scope: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(token_url, scope, clock)
+        super().__init__(token_url, scope, clock, (secret,))
         self._subject = subject
         self._kind = kind if ":" in kind else _KINDS + kind
         self._audience = audience
@@ -116,7 +116,7 @@ class ExchangeGrant(EndpointSource):
         """Whose exchange, where, for whom; and where the secret is."""
         client = f" through client {self._client_id}" if self._client_id else ""
         audience = f" for {self._audience}" if self._audience else ""
-        return self._named(f"a token exchanged{client}{audience}", self._secret)
+        return self._named(f"a token exchanged{client}{audience}")
 
     def proof(self) -> str:
         """The token that is given, and the application's secret."""
