@@ -32,6 +32,9 @@ def order(*prospects: Prospect, wanted: Requirements = HOUR) -> list[str]:
         ({"status": Availability.UP}, {"status": Availability.DEGRADED}),
         ({"status": Availability.UNKNOWN}, {"status": Availability.DEGRADED}),
         ({"status": Availability.DEGRADED}, {"away": SOON}),
+        ({}, {"credential_ends": SOON}),
+        ({"credential_ends": SOON}, {"status": Availability.DEGRADED}),
+        ({"waiting": 9}, {"waiting": 0, "credential_ends": SOON}),
         ({"waiting": 2}, {"waiting": 3}),
         ({"waiting": 90}, {"waiting": 0, "away": SOON}),
         ({"away": SOON}, {"closed": "no right"}),
@@ -58,6 +61,7 @@ def test_every_place_is_explained() -> None:
                 Availability.UP,
                 SOON,
                 SOON + timedelta(hours=6),
+                SOON,
                 12.25,
                 waiting=3,
                 running=1,
@@ -68,7 +72,8 @@ def test_every_place_is_explained() -> None:
     assert [str(each) for each in told] == [
         (
             "far (two): open; the machine is up; announced to be away from 2026-11-24 08:00 UTC until "
-            "2026-11-24 14:00 UTC; 12.25 node hours are left; 3 of my jobs wait and 1 run there"
+            "2026-11-24 14:00 UTC; the credential ends at 2026-11-24 08:00 UTC; the job lives on; "
+            "12.25 node hours are left; 3 of my jobs wait and 1 run there"
         ),
         "near (one): closed; the machine is down; 1.5 node hours are left, and up to 4 are asked for",
         "mute: closed; no answer from far.example",

@@ -46,6 +46,7 @@ def _words(choice: Choice) -> dict[str, Any]:
         "status": str(prospect.status),
         "away": prospect.away.isoformat() if prospect.away else None,
         "back": prospect.back.isoformat() if prospect.back else None,
+        "credential_ends": prospect.credential_ends.isoformat() if prospect.credential_ends else None,
         "node_hours_left": prospect.node_hours_left,
         "waiting": prospect.waiting,
         "running": prospect.running,

@@ -8,15 +8,20 @@ from datetime import UTC, datetime, timedelta
 
 from iri_common.facility.doors import open_door
 from iri_common.facility.settings import FacilitySettings
-from iri_common.model.errors import AuthError, IriError, NotOffered, Refused
+from iri_common.model.credential import Credential, CredentialState
+from iri_common.model.errors import IriError, NotOffered, Refused
 from iri_common.model.facility import Allocation, Incident, Resource
+from iri_common.model.grant import Verb
 from iri_common.model.job import JobEntry
 from iri_common.model.ports import AccountsApi, Dialect
 from iri_common.model.state import JobState
 from iri_common.policy.choice import Prospect, Requirements
+from iri_common.policy.grants import Ask, refusal
+from iri_common.policy.operations import job_ask
 from iri_common.policy.outage import announced
 
 QUEUED = frozenset({JobState.NEW, JobState.QUEUED, JobState.HELD})
+_USELESS = frozenset({CredentialState.NOT_YET_VALID, CredentialState.EXPIRED, CredentialState.NEEDS_PERSON})
 ENOUGH = 200  # jobs of mine that are counted; beyond that a queue is long, however long
 
 
@@ -29,10 +34,14 @@ async def prospect(settings: FacilitySettings, requirements: Requirements) -> Pr
     except IriError as error:
         return Prospect(settings.label, settings.resource or "", closed=error.message)
     name, dialect = machine.name or machine.id, door.dialect
-    if closed := await _no_right(dialect.accounts):
+    if closed := _not_granted(settings, machine, requirements):
         return Prospect(settings.label, name, closed, machine.status)
+    credential = await door.standing.credential()
+    if credential.state in _USELESS:
+        return Prospect(settings.label, name, _told(credential), machine.status)
     unknown: list[str] = []
     account = settings.defaults_for(machine.name, machine.id, settings.resource).account
+    over = datetime.now(UTC) + timedelta(seconds=requirements.seconds or 0)
     incident = await _away(dialect, machine, requirements, unknown)
     jobs = await _mine(dialect, machine, unknown)
     states = [each.status.state for each in jobs or ()]
@@ -42,6 +51,7 @@ async def prospect(settings: FacilitySettings, requirements: Requirements) -> Pr
         status=machine.status,
         away=incident.start if incident else None,
         back=incident.end if incident else None,
+        credential_ends=None if credential.outlives(over) else credential.until,
         node_hours_left=await _left(dialect.accounts, account, unknown),
         waiting=sum(state in QUEUED for state in states) if jobs is not None else None,
         running=states.count(JobState.ACTIVE) if jobs is not None else None,
@@ -49,15 +59,19 @@ async def prospect(settings: FacilitySettings, requirements: Requirements) -> Pr
     )
 
 
-async def _no_right(accounts: AccountsApi) -> str:
-    """Why the credential is not good there; "" if it is, or if nobody can tell."""
-    try:
-        await accounts.check_token()
-    except AuthError as error:
-        return error.message
-    except IriError:
-        return ""
-    return ""
+def _not_granted(settings: FacilitySettings, machine: Resource, requirements: Requirements) -> str:
+    """Why the profile may not be used for this; "" if it may. Where a job would work is not known yet."""
+    defaults = settings.defaults_for(machine.name, machine.id, settings.resource)
+    attributes = {"account": defaults.account, "queue_name": defaults.queue, "duration": requirements.seconds}
+    job = job_ask({"resources": {"node_count": requirements.nodes}, "attributes": attributes})
+    names = (machine.id, machine.name or machine.id)
+    refused = refusal(settings.grant, Ask(Verb.SUBMIT, "jobs submit", names, job=job))
+    return "" if refused is None else f"its grant does not allow {refused.asked}; allowed: {refused.allowed}"
+
+
+def _told(credential: Credential) -> str:
+    mend = f"; {credential.mend}" if credential.mend else ""
+    return f"the credential is of no use now ({credential.state}): {credential.why}{mend}"
 
 
 async def _away(

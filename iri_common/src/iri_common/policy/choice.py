@@ -54,10 +54,11 @@ class Prospect:
     Attributes:
         facility: What messages call it.
         resource: The machine there.
-        closed: Why nothing can be asked there now: no answer, no right, no credential.
+        closed: Why nothing can be asked there now: no answer, no right, no credential that works.
         status: Of the machine.
         away: When it is announced to go away, before the work would be over.
         back: When it is announced to be back.
+        credential_ends: When the credential does, before the work would be over.
         node_hours_left: Of the account that would pay.
         waiting: Jobs of mine that wait there now.
         running: Jobs of mine that run there now.
@@ -70,6 +71,7 @@ class Prospect:
     status: Availability = Availability.UNKNOWN
     away: datetime | None = None
     back: datetime | None = None
+    credential_ends: datetime | None = None
     node_hours_left: float | None = None
     waiting: int | None = None
     running: int | None = None
@@ -104,10 +106,10 @@ class Choice:
 def ranked(requirements: Requirements, prospects: Iterable[Prospect]) -> Sequence[Choice]:
     """The doors in the order in which they should be asked; closed ones last.
 
-    Sooner counts before later: a machine that is up before one that is not quite, one that stays before
-    one that is announced to go away, then the one where fewer jobs of mine wait. What a door does not tell
-    counts neither for nor against it, and among equals the order given stands. No start is promised:
-    what others have in the queue is nobody's to tell.
+    Sooner counts before later: a machine that stays before one that is announced to go away, one that is up
+    before one that is not quite, one whose credential outlives the work before one where a person will have
+    to see to it, then the one where fewer jobs of mine wait. What a door does not tell counts neither for
+    nor against it, and among equals the order given stands. No start is promised.
     """
     choices = [_judged(requirements, each) for each in prospects]
     return sorted(choices, key=_rank)
@@ -144,6 +146,8 @@ def _facts(prospect: Prospect) -> Iterable[str]:
     if prospect.away is not None:
         back = f" until {prospect.back:%Y-%m-%d %H:%M %Z}" if prospect.back else ""
         yield f"announced to be away from {prospect.away:%Y-%m-%d %H:%M %Z}{back}"
+    if prospect.credential_ends is not None:
+        yield f"the credential ends at {prospect.credential_ends:%Y-%m-%d %H:%M %Z}; the job lives on"
     if prospect.node_hours_left is not None:
         yield f"{prospect.node_hours_left:.4g} node hours are left"
     if prospect.waiting is not None:
@@ -154,11 +158,12 @@ def _facts(prospect: Prospect) -> Iterable[str]:
 _STATUS = {Availability.UP: 0, Availability.UNKNOWN: 0, Availability.DEGRADED: 1, Availability.DOWN: 2}
 
 
-def _rank(choice: Choice) -> tuple[bool, bool, int, int]:
+def _rank(choice: Choice) -> tuple[bool, bool, int, bool, int]:
     prospect = choice.prospect
     if not choice.open:
-        return (True, False, 0, 0)
-    return (False, prospect.away is not None, _STATUS[prospect.status], prospect.waiting or 0)
+        return (True, False, 0, False, 0)
+    away, mute = prospect.away is not None, prospect.credential_ends is not None
+    return (False, away, _STATUS[prospect.status], mute, prospect.waiting or 0)
 
 
 # The door is closed, and nothing was asked of it; anything else would meet the next door, too. What a
