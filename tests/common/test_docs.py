@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from iri_common.facility.profiles import load_profile
+from iri_common.facility.profiles import load_profile, load_speaker
 from iri_common.model.grant import Grant, Verb
 from iri_common.policy.grants import HARMLESS
 
@@ -35,10 +35,13 @@ def test_the_page_of_grants_tells_each_limit_and_each_verb_and_its_profile_can_b
     assert told[: len(limits)] == limits
     assert told[len(limits) :][: len(verbs)] == verbs
     assert set(re.findall(r"`([a-z-]+)`", page)) >= HARMLESS
-    (written,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "facilities.toml").write_text(written)
+    (tmp_path / "facilities.toml").write_text(_profiles(DOCS / "grants.md"))
     monkeypatch.setenv("IRI_CONFIG", str(tmp_path / "facilities.toml"))
+    monkeypatch.setenv("GLOBUS_SECRET", "s3cr3t")
     assert set(load_profile("portal").grant.words()) == set(limits)
+    speaker = load_speaker()
+    assert speaker is not None
+    assert set(speaker.grant.words()) == {"verbs", "resources", "paths"}
 
 
 def _profiles(page: Path) -> str:
