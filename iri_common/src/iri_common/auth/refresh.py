@@ -56,6 +56,8 @@ class RefreshGrant(PersonsSource):
     def mending(self) -> str:
         """What a person does when the login has ended."""
         first = self._refresh_token
+        if first.login:
+            return f"log in again: run {first.login}"
         then = "; it is read again by itself" if first.mendable else ", and start again with that"
         return f"log in again and put its refresh token where the old one was ({first.origin}){then}"
 

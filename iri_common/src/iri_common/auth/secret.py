@@ -29,6 +29,7 @@ class SecretReader:
         origin: What it reads.
         mendable: Somebody outside of this process can put another one there.
         renews: Reading again gives another one without anybody's help.
+        login: The command with which a person does that; "" where there is none.
         put: Writes another one there, as a whole or not at all; None where only others can.
         drop: Removes it, and tells whether there was one; None likewise.
     """
@@ -37,6 +38,7 @@ class SecretReader:
     origin: str
     mendable: bool = True
     renews: bool = False
+    login: str = ""
     put: Callable[[str], None] | None = None
     drop: Callable[[], bool] | None = None
 

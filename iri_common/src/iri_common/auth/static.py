@@ -62,16 +62,24 @@ class TokenReader:
         origin: What it reads.
         mendable: Somebody outside of this process can put another one there.
         renews: Reading again gives another one without anybody's help.
+        login: The command with which a person puts another one there.
     """
 
     renewable = True
 
     def __init__(
-        self, read: Callable[[], str], origin: str, *, mendable: bool = True, renews: bool = False
+        self,
+        read: Callable[[], str],
+        origin: str,
+        *,
+        mendable: bool = True,
+        renews: bool = False,
+        login: str = "",
     ) -> None:
         self.read = read
         self.mendable = mendable
         self.renews = renews
+        self._login = login
         self._origin = origin
 
     @property
@@ -86,6 +94,7 @@ class TokenReader:
             return SourceFacts(self._origin, Renewal.ITSELF, mend)
         if self.mendable:
             mend = f"put a new token into {self._origin}; it is read again by itself"
+            mend += f". {self._login} asks for it and puts it there" if self._login else ""
             return SourceFacts(self._origin, Renewal.REPLACED, mend)
         mend = f"get a new token, put it into {self._origin} and start again"
         return SourceFacts(self._origin, Renewal.NEVER, mend)
@@ -117,7 +126,9 @@ class GivenToken(TokenReader):
 
 def token_from(secret: SecretReader) -> TokenReader:
     """The token that is kept there."""
-    return TokenReader(secret.read, secret.origin, mendable=secret.mendable, renews=secret.renews)
+    return TokenReader(
+        secret.read, secret.origin, mendable=secret.mendable, renews=secret.renews, login=secret.login
+    )
 
 
 def token_from_env(variable: str) -> TokenReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -62,8 +62,17 @@ class Secret(Words):
         """What kind of place that is: the word for it."""
         return next(name for name in type(self).model_fields if getattr(self, name))
 
-    def secret(self, what: str = "secret") -> SecretReader:
-        """Reads it when it is needed."""
+    def secret(self, what: str = "secret", login: str = "") -> SecretReader:
+        """Reads it when it is needed.
+
+        Args:
+            what: It is.
+            login: The command that puts another one there, where one can.
+        """
+        reader = self._reader(what)
+        return replace(reader, login=login) if reader.put else reader
+
+    def _reader(self, what: str) -> SecretReader:
         if self.env:
             return secret_from_env(self.env, what)
         if self.command:
@@ -72,9 +81,9 @@ class Secret(Words):
             return secret_from_keyring(self.keyring, what)
         return secret_from_file(self.file or "", what)
 
-    def reader(self) -> TokenReader:
+    def reader(self, login: str = "") -> TokenReader:
         """Reads it as a token."""
-        return token_from(self.secret("token"))
+        return token_from(self.secret("token", login))
 
     def key(self, client_id: str | None) -> KeyReader:
         """Reads it as a client's private key."""
@@ -120,14 +129,14 @@ class Client(Words):
         words = ("refresh", "key", "exchange", "password", "secret")
         return {word: each for word in words if (each := getattr(self, word)) is not None}
 
-    def source(self) -> TokenSource:
-        """Where its tokens come from."""
+    def source(self, login: str = "") -> TokenSource:
+        """Where its tokens come from, and the command by which a person logs in."""
         return _Means(
             self.token_url or "",
             self.id or "",
             secret=self.secret.secret() if self.secret else None,
             key=self.key.key(self.id) if self.key else None,
-            refresh=self.refresh.secret("refresh token") if self.refresh else None,
+            refresh=self.refresh.secret("refresh token", login) if self.refresh else None,
             user=self.user or "",
             password=self.password.secret("password") if self.password else None,
             exchange=self.exchange.source() if self.exchange else None,

@@ -150,11 +150,11 @@ class _Profile(Words):
             raise ValueError("has both a token and a client; only one can be used")
         return self
 
-    def token_source(self) -> TokenSource | None:
+    def token_source(self, login: str) -> TokenSource | None:
         if self.token:
-            return self.token.reader()
+            return self.token.reader(login)
         if self.client:
-            return self.client.source()
+            return self.client.source(login)
         return None
 
     def plain(self) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def load_profile(name: str, **overrides: Any) -> FacilitySettings:
         settings["per_resource"] = {
             each: ResourceDefaults(**values.model_dump()) for each, values in profile.resources.items()
         }
-        settings["token"] = profile.token_source()
+        settings["token"] = profile.token_source(f"iri login {shlex.quote(name)}")
         if profile.globus is not None:
             login = f"{LOGIN} -f {shlex.quote(name)}"
             settings["globus"] = profile.globus.settings(profile.globus.credential(login) or load_globus())
