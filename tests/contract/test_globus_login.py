@@ -182,6 +182,28 @@ def test_many_processes_refresh_once(world: World) -> None:
     assert new.refresh_token != old.refresh_token
 
 
+def test_a_logout_ends_the_login_at_globus_and_forgets_it(world: World) -> None:
+    assert logged_in(world).returncode == 0
+    kept = kept_by_the_command(world).get_token_data(TRANSFER)
+    assert kept is not None
+    away = {"GLOBUS_SDK_SERVICE_URL_AUTH": "http://127.0.0.1:1/"}
+    assert iri(world, "logout", "globus", **away).returncode == 12
+    assert kept_by_the_command(world).get_token_data(TRANSFER), "else nobody could end it any more"
+    done = iri(world, "logout", "globus")
+    assert (done.returncode, "has ended, for transfer.api.globus.org" in done.stderr) == (0, True)
+    assert not kept_by_the_command(world).get_token_data_by_resource_server()
+    auth = globus_sdk.NativeAppAuthClient(world.place.globus_native_client_id)
+    with pytest.raises(globus_sdk.AuthAPIError):
+        auth.oauth2_refresh_token(kept.refresh_token)
+    assert "Nobody was logged in" in iri(world, "globus", "logout").stderr
+
+
+def iri(world: World, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "IRI_GLOBUS_CLIENT_ID": world.place.globus_native_client_id, **variables}
+    command = [str(Path(sys.executable).with_name("iri")), *words]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_a_login_that_has_ended_is_said_with_the_command(world: World) -> None:
     assert logged_in(world).returncode == 0
     client = client_of(world)

@@ -12,9 +12,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
+import keyring
 import pytest
 from cli_shell import COMMAND, Shell
+from keyring.backend import KeyringBackend
 from login_server import LoginServer, login_server
 from terminal import Terminal, plain
 
@@ -67,6 +70,13 @@ def home(place: LocalFacility, server: LoginServer, tmp_path: Path, monkeypatch)
         token_url = "{server.token_url}"
         scope = "jobs"
         refresh = {{ file = "{tmp_path}/portal.refresh" }}
+        [ringed]
+        url = "{place.base_url}"
+        [ringed.client]
+        id = "app"
+        token_url = "{server.token_url}"
+        issuer = "{server.url}/realms/lab"
+        refresh = {{ keyring = "portal" }}
         [site]
         url = "{place.base_url}"
         token = {{ file = "{tmp_path}/site.token" }}
@@ -257,6 +267,37 @@ def test_a_logout_ends_the_login_there_and_here(iri: Shell, home: Path, server: 
     with pytest.raises(AuthError, match=r"refresh token file .* cannot be read"):
         fetch(source)
     assert iri("logout", "portal", "--yes").code == 0, "a second one finds nothing, and says no error"
+
+
+class Ring(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1
+    held: ClassVar[dict[str, str]] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.held.get(username)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.held[username]
+
+
+def test_a_login_is_kept_in_a_keyring(iri: Shell, server: LoginServer) -> None:
+    before, server.agrees = keyring.get_keyring(), True
+    keyring.set_keyring(Ring())
+    try:
+        assert iri("login", "ringed", "--json").code == 0
+        assert Ring.held["portal"] in server.logins
+        said = iri("logout", "ringed", "--yes", "--json")
+        assert (said.document["revoked"], said.document["removed"]) == (
+            True, "the keyring's refresh token iri/portal",
+        )  # fmt: skip
+        assert not Ring.held
+    finally:
+        keyring.set_keyring(before)
 
 
 def test_a_logout_says_what_an_endpoint_does_not_end(iri: Shell, home: Path, server: LoginServer) -> None:
