@@ -162,6 +162,16 @@ async def test_a_refusal_of_an_old_token_does_not_drop_the_new_one() -> None:
     assert source.fetched == 2
 
 
+async def test_what_is_asked_for_anew_is_the_one_to_use() -> None:
+    keeper, source, _ = keep()
+    assert (await keeper.token()).value == "t1"
+    new = await keeper.anew()
+    assert (new.value, await keeper.token()) == ("t2", new)
+    source.error = AuthError("the secret was replaced by a wrong one")
+    with pytest.raises(AuthError):
+        await keeper.anew()
+
+
 @pytest.mark.parametrize("value", ["", "a b", "a\n", "é", "\x7f"])
 async def test_what_is_no_bearer_token_does_not_reach_the_wire(value: str) -> None:
     class Odd:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.facility import standing
 from iri_common.facility.standing import Standing, facts_of
-from iri_common.model.credential import Renewal, Term
+from iri_common.model.credential import Principal, Renewal, Term
 from iri_common.model.outcome import Done
 from iri_common.model.ports import Token
 from iri_common.policy.queues import QueueSign
@@ -261,3 +262,84 @@ async def test_what_is_not_told_stops_nobody(caplog) -> None:
     source.error = AuthError("gone")
     assert not await said_of(stands(source, Accounts()), 7200, caplog)
     assert not await said_of(Standing("lab"), 7200, caplog)
+
+
+# ------------------------------------------------------------------------------------- in whose name
+
+
+class Named(Accounts):
+    """Tells the user."""
+
+    async def whoami(self):
+        return await self._told()
+
+    async def check_token(self):
+        return await self._told()
+
+    async def _told(self):
+        await super().check_token()
+        return Done("alice")
+
+
+async def test_whose_it_is_is_asked_for_once_a_token() -> None:
+    lab = stands(Source(), Named())
+    await lab.tokens.token()
+    assert lab.known is None
+    told = await asyncio.gather(*(lab.whose() for _ in range(3)))
+    assert {*told, lab.known} == {Principal("alice", "alice")}
+    assert lab.dialect.accounts.asked == 1
+
+
+async def test_another_token_may_be_another_persons() -> None:
+    lab = stands(Source(), Named())
+    first = await lab.tokens.token()
+    await lab.whose()
+    lab.tokens.refused(first)
+    await lab.tokens.token()
+    assert lab.known is None
+    await lab.whose()
+    assert lab.dialect.accounts.asked == 2
+
+
+async def test_what_renews_itself_stays_the_same_one() -> None:
+    lab = stands(Source(1, renewable=True), Named())
+    first = await lab.tokens.token()
+    await lab.whose()
+    lab.tokens.refused(first)
+    await lab.tokens.token()
+    assert lab.known == Principal("alice", "alice")
+
+
+@pytest.mark.parametrize("error", [NotOffered("no word for it"), TransientError("away"), AuthError("no")])
+async def test_where_nobody_tells_nobody_is_asked_again(error) -> None:
+    lab = stands(Source(), Named(error))
+    await lab.tokens.token()
+    assert [await lab.whose() for _ in range(3)] == [None] * 3
+    assert lab.dialect.accounts.asked == 1
+
+
+async def test_a_judgement_that_tells_the_name_is_remembered() -> None:
+    lab = stands(Source(), Named())
+    await lab.credential()
+    assert (await lab.whose(), lab.dialect.accounts.asked) == (Principal("alice", "alice"), 1)
+
+
+async def test_a_network_has_no_owner_of_jobs() -> None:
+    lab = stands(Source(), Named())
+    lab.runs_jobs = False
+    assert await lab.whose() == Principal("alice")
+
+
+async def test_a_wait_that_lasts_learns_whose_its_job_is(monkeypatch) -> None:
+    lab = stands(Source(), Named())
+    await lab.tokens.token()
+    async with lab.learned_beside():
+        await asyncio.sleep(0)
+    assert lab.known is None, "a short one asks nobody"
+    monkeypatch.setattr(standing, "WAIT_LASTS", 0.0)
+    async with lab.learned_beside() as same:
+        while lab.known is None:  # noqa: ASYNC110 - its task gives no sign
+            await asyncio.sleep(0.01)
+    async with same.learned_beside():
+        await asyncio.sleep(0.05)
+    assert lab.dialect.accounts.asked == 1

@@ -60,6 +60,9 @@ def test_run_tells_a_program_everything(iri: Shell, place: LocalFacility) -> Non
             "reason": "exit_code",
             "stdout": "out\n",
             "stderr": "err\n",
+            "principal": place.user,
+            "owner": place.user,
+            "owner_because": None,
         }.items()
     )
     assert job_of(place, told["ref"])["exit_code"] == 5

@@ -138,6 +138,7 @@ def test_doctor_finds_all_well_and_says_hello(iri: Shell) -> None:
     assert marks <= {"ok", "warn"}
     says = {each["topic"]: each["says"] for each in told["findings"]}
     assert "speaks for alice" in says["token"]
+    assert says["owner"] == "jobs and their files belong to alice"
     assert "place, from IRI_FACILITY_PLACE_*" in says["profile"]
     assert {"ledger", "url", "clock", "projects", "resource", "once", "doubles", "files"} <= set(says)
     hello = [line for line in said.out.splitlines() if "hello" in line]

@@ -14,7 +14,7 @@ import pytest
 from cli_shell import Shell
 from doors import DOORS, Door
 
-from iri_common import CredentialState, Facility, JobKey
+from iri_common import CredentialState, Facility, JobKey, Principal
 from iri_common.auth.client_key import key_from_file
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.auth.static import token_from_file
@@ -139,6 +139,26 @@ def test_in_whose_name_jobs_run(place: LocalFacility, tmp_path: Path) -> None:
     assert all(each.owner == each.name == place.user and not each.why for each in told.values())
 
 
+def test_a_result_tells_whose_job_it_was_without_a_request_of_its_own(
+    place: LocalFacility, tmp_path: Path
+) -> None:
+    def ran(facility: Facility) -> Principal | None:
+        return facility.jobs.run({"executable": "/bin/true", "attributes": {"duration": 60}}).principal
+
+    slurm = DOORS["slurm"].open(place, tmp_path / "slurm")
+    project = DOORS["s3m"].open(place, tmp_path / "s3m")
+    asked = DOORS["iri-v2"].open(place, tmp_path / "iri")
+    project.accounts.principal()
+    place.reset_requests()
+    assert ran(slurm) == Principal(place.user, place.user)
+    assert (told := ran(project)) is not None
+    assert (told.name, told.owner) == ("project BEAMLINE", "beamline_auser")
+    assert ran(asked) is None, "nobody has told it"
+    assert not {each["operation"] for each in place.requests()} & {"slurmPing", "s3mIntrospect", "whoami"}
+    asked.accounts.principal()
+    assert ran(asked) == Principal(place.user, place.user)
+
+
 # ------------------------------------------------------------------------------------- under those who wait
 
 
@@ -177,7 +197,7 @@ async def until(seen: Callable[[], bool]) -> None:
     await asyncio.to_thread(look)
 
 
-# ------------------------------------------------------------------------------------------------ iri whoami
+# ------------------------------------------------------------------------------- iri whoami and iri doctor
 
 
 @pytest.fixture
@@ -259,6 +279,19 @@ def test_whoami_tells_of_globus_beside_the_facilities(iri: Shell, monkeypatch, p
     assert [each["name"] for each in iri("whoami", "--json").document["profiles"]] == [
         "s3m", "sf", "v2", "globus",
     ]  # fmt: skip
+
+
+def test_doctor_tells_who_owns_jobs_and_why_that_is_another(iri: Shell) -> None:
+    told = {each["topic"]: each for each in iri("doctor", "-f", "s3m", "--json").document["findings"]}
+    assert "speaks for project BEAMLINE" in told["token"]["says"]
+    assert told["owner"]["says"].startswith("jobs and their files belong to beamline_auser; jobs run as")
+
+
+def test_doctor_takes_one_token(iri: Shell, place: LocalFacility) -> None:
+    place.reset_requests()
+    said = iri.apart("doctor", "-f", "sf", "--json")
+    assert {"token", "client", "owner"} <= {each["topic"] for each in said.document["findings"]}
+    assert len(place.requests("sfToken")) == 1
 
 
 def test_whoami_without_a_profile_says_how_to_make_one(monkeypatch, tmp_path: Path, capsys) -> None:

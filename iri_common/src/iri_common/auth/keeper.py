@@ -78,6 +78,16 @@ class TokenKeeper:
                 )
             return cast("Token", self._token)
 
+    async def anew(self) -> Token:
+        """The token that the source gives now, though another one counts; the one to use from then on.
+
+        Raises:
+            AuthError: if the source gives none.
+            TransientError: if the source cannot be asked now.
+        """
+        self._token = None
+        return await self.token()
+
     def _still_good(self) -> bool:
         now = self._clock()
         if self._token is None or self._token.expires_at is None or self._token.expires_at <= now:

@@ -18,6 +18,7 @@ from iri_common.cli.door import Choice, home_of, short
 from iri_common.cli.exits import Exit, exit_of_error
 from iri_common.cli.speak import elapsed, size
 from iri_common.facility.standing import CLIENT_ENDS_SOON
+from iri_common.model.credential import Principal
 from iri_common.model.errors import AuthError, IriError
 from iri_common.model.facility import AllocationEntry, ApiClient, Availability, Incident, Resource
 
@@ -150,7 +151,15 @@ def token(token: Token, identity: str, principal: str, now: float) -> Finding:
     return Finding("token", Mark.OK, f"{says}; expires {until}{renewed}")
 
 
-def client(clients: Sequence[ApiClient], client_id: str | None, now: datetime) -> Iterator[Finding]:
+def owner(principal: Principal) -> Iterator[Finding]:
+    """Whom jobs and their files belong to; nothing where no jobs are run."""
+    if principal.owner is None:
+        return
+    why = f"; {principal.why}" if principal.why else ""
+    yield Finding("owner", Mark.OK, f"jobs and their files belong to {principal.owner}{why}")
+
+
+def client(clients: Sequence[ApiClient], client_id: str, now: datetime) -> Iterator[Finding]:
     """When the client dies whose key is used; nothing where that is not told."""
     for each in clients:
         if each.id != client_id or each.expires_at is None:

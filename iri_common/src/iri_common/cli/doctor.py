@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from iri_common.auth.private_key_jwt import PrivateKeyJwt
-from iri_common.auth.shared import asking
 from iri_common.cli import checks
 from iri_common.cli.checks import Finding, Mark, failed
 from iri_common.cli.door import choose, open_facility, settings_of
@@ -18,6 +16,7 @@ from iri_common.cli.jobspec import amount
 from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import Screen, plain
 from iri_common.facility.collections import open_globus
+from iri_common.facility.doors import open_door
 from iri_common.facility.loop import run_blocking
 from iri_common.http.transport import HttpxTransport
 from iri_common.jobs.ledger import default_directory
@@ -143,8 +142,8 @@ def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Findi
         )
         return
     try:
-        token = run_blocking(_token(settings))
-        principal = facility.accounts.whoami()
+        token, client_id = run_blocking(_had(settings))
+        principal = facility.accounts.principal()
     except NotOffered:
         yield Finding(
             "token", Mark.WARN, f"from {settings.token.identity}; this API does not tell whose it is"
@@ -153,9 +152,10 @@ def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Findi
         yield failed("token", error)
         return
     else:
-        yield checks.token(token, settings.token.identity, principal, time.time())
-        if isinstance(source := asking(settings.token), PrivateKeyJwt):
-            yield from _client(source, facility)
+        yield checks.token(token, settings.token.identity, principal.name, time.time())
+        yield from checks.owner(principal)
+        if client_id is not None:
+            yield from _client(client_id, facility)
         yield from _concerns(facility)
     if settings.kind.runs_jobs:
         yield from checks.projects(facility)
@@ -170,7 +170,7 @@ def _concerns(facility: Facility) -> Iterator[Finding]:
     yield from (Finding("token", Mark.WARN, each) for each in concerns)
 
 
-def _client(source: PrivateKeyJwt, facility: Facility) -> Iterator[Finding]:
+def _client(client_id: str, facility: Facility) -> Iterator[Finding]:
     try:
         clients = facility.accounts.clients()
     except NotOffered:
@@ -178,16 +178,14 @@ def _client(source: PrivateKeyJwt, facility: Facility) -> Iterator[Finding]:
     except IriError as error:
         yield Finding("client", Mark.WARN, f"when it expires is not told: {error}")
         return
-    yield from checks.client(clients, source.client_id, datetime.now(UTC))
+    yield from checks.client(clients, client_id, datetime.now(UTC))
 
 
-async def _token(settings: FacilitySettings) -> Token:
-    assert settings.token is not None
-    wire = HttpxTransport(settings.wire)
-    try:
-        return await settings.token.fetch(wire.send)
-    finally:
-        await wire.close()
+async def _had(settings: FacilitySettings) -> tuple[Token, str | None]:
+    """The token that the requests here carry, for another would be one too many; and whose client's it is."""
+    standing = open_door(settings).standing
+    assert standing.tokens is not None
+    return await standing.tokens.anew(), standing.client
 
 
 def _globus(settings: GlobusSettings) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iri_common.model.credential import Principal
 from iri_common.model.grades import Grades
 from iri_common.model.job import JobStatus
 from iri_common.model.ref import JobRef
@@ -18,6 +19,15 @@ def ref_words(ref: JobRef) -> dict[str, Any]:
         "generation": ref.key.generation,
         "resource_id": ref.resource_id,
         "facility": ref.profile or ref.origin,
+    }
+
+
+def principal_words(principal: Principal | None) -> dict[str, Any]:
+    """In whose name, and whom jobs and their files belong to."""
+    return {
+        "principal": principal.name if principal else None,
+        "owner": principal.owner if principal else None,
+        "owner_because": (principal.why or None) if principal else None,
     }
 
 

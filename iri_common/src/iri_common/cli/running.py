@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from iri_common.cli import preview
 from iri_common.cli.asking import STEPS, Ask, ask_of
-from iri_common.cli.documents import grades_words, ref_words, status_words
+from iri_common.cli.documents import grades_words, principal_words, ref_words, status_words
 from iri_common.cli.door import open_facility, same_door, work_directory
 from iri_common.cli.exits import Exit, exit_of_status, propagated
 from iri_common.cli.following import result_shown
@@ -20,6 +20,7 @@ from iri_common.cli.moving import Move, get_all, gets_of, put_all, puts_of
 from iri_common.cli.options import AskWords, DoorWords, JobWords
 from iri_common.cli.speak import Screen
 from iri_common.jobside.amounts import seconds_of
+from iri_common.model.credential import Principal
 from iri_common.model.errors import IriError, JobFailed, UsageError, WaitTimeout
 from iri_common.model.job import JobStatus
 from iri_common.model.ref import JobRef
@@ -54,6 +55,7 @@ class Story:
     ref: JobRef | None = None
     step: GenerationStep | None = None
     status: JobStatus | None = None
+    principal: Principal | None = None
     put: list[Move] = field(default_factory=list[Move])
     got: list[Move] = field(default_factory=list[Move])
     stdout: str = ""
@@ -68,6 +70,7 @@ class Story:
             **which,
             "step": str(self.step) if self.step else None,
             "grades": grades_words(self.grades),
+            **principal_words(self.principal),
             **status_words(self.status),
             "stdout": self.stdout,
             "stderr": self.stderr,
@@ -114,6 +117,8 @@ def run(
     try:
         story.ref, story.step = wanted.make(facility, partial(_put, facility, puts, screen, story))
         screen.say(f"{story.ref.describe()}: {STEPS[story.step]}")
+        if screen.as_json:
+            story.principal = _whose(facility)
         _follow(screen, facility, story, timeout, shown=words.follow)
         if not words.follow:
             _show_output(screen, facility, story, words.lines)
@@ -132,6 +137,13 @@ def run(
 async def _put(facility: Facility, puts: list[Move], screen: Screen, story: Story) -> None:
     await put_all(facility, puts, screen)
     story.put = puts
+
+
+def _whose(facility: Facility) -> Principal | None:
+    try:
+        return facility.accounts.principal()
+    except IriError:  # some tell nothing of that
+        return None
 
 
 def _follow(screen: Screen, facility: Facility, story: Story, timeout: float | None, *, shown: bool) -> None:

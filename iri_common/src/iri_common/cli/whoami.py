@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from iri_common.cli.documents import principal_words
 from iri_common.cli.exits import Exit, exit_of_error
 from iri_common.cli.speak import Screen, elapsed, plain
 from iri_common.model.credential import Credential, CredentialState, Principal
@@ -161,7 +162,5 @@ def _words(standing: Standing, now: datetime) -> dict[str, Any]:
         "why": credential.why,
         "mend": credential.mend or None,
         "unattended": unattended(credential, now),
-        "principal": principal.name if principal else None,
-        "owner": principal.owner if principal else None,
-        "owner_because": (principal.why or None) if principal else None,
+        **principal_words(principal),
     }

@@ -352,7 +352,7 @@ def _shared_door(settings: FacilitySettings) -> Door:
             storage=settings.storage,
             lent=borrowed.end if borrowed else None,
             mendable=settings.token is None or settings.token.renewable,
-            standing=Standing(settings.label, dialect, settings.token, tokens),
+            standing=Standing(settings.label, dialect, settings.token, tokens, kind.runs_jobs),
         )
     return door
 

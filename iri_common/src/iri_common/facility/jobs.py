@@ -238,9 +238,10 @@ class JobService(JobAttaching):
         Raises:
             JobFailed: with exit code and the last lines of stderr, if the job ends otherwise.
         """
-        ref, status = await self._waited(job, timeout, on_change, patient)
+        async with self.door.standing.learned_beside() as standing:
+            ref, status = await self._waited(job, timeout, on_change, patient)
         await self.require_success(ref, status)
-        return JobResult(ref, status)
+        return JobResult(ref, status, standing.known)
 
     async def run(
         self,

@@ -25,7 +25,7 @@ from iri_common.model.facility import (
     Site,
     StorageLocation,
 )
-from iri_common.model.ports import ClientsApi, ConcernsApi, Ledger, PrincipalApi
+from iri_common.model.ports import ClientsApi, ConcernsApi, Ledger
 from iri_common.model.transfer import TransferTask
 from iri_common.policy.globus_tasks import TaskPace
 from iri_common.policy.outage import announced
@@ -137,11 +137,7 @@ class AccountService(Service):
         Raises:
             NotOffered: if this API has no word for it.
         """
-        accounts = self.door.dialect.accounts
-        if isinstance(accounts, PrincipalApi):
-            return (await accounts.principal()).value
-        name = (await accounts.whoami()).value
-        return Principal(name, name if self.settings.kind.runs_jobs else None)
+        return await self.door.standing.principal()
 
     async def capabilities(self) -> Sequence[Capability]:
         """What allocations are counted in."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +20,7 @@ from iri_common.model.credential import (
     Credential,
     CredentialFacts,
     CredentialState,
+    Principal,
     Renewal,
     SourceFacts,
     Term,
@@ -27,6 +29,8 @@ from iri_common.model.errors import AuthError, IriError, NotOffered, PermissionD
 from iri_common.model.logfields import about
 from iri_common.model.ports import (
     Dialect,
+    KnownUserApi,
+    PrincipalApi,
     TellingSource,
     TermApi,
     Token,
@@ -41,6 +45,7 @@ log = logging.getLogger(__name__)
 CLIENTS_STAY_FRESH = 6 * 3600.0  # seconds
 CLIENT_ENDS_SOON = timedelta(days=1)  # the shortest-lived ones live for two
 LONGEST_QUEUE = timedelta(days=7)  # a credential that lasts for so much longer outlives any that is known
+WAIT_LASTS = 30.0  # seconds after which a wait is worth a request for whose job it is
 
 Sign = Callable[[bool], Awaitable[QueueSign | None]]
 """Tells how long a queue is; by a request only if it is worth one."""
@@ -62,15 +67,19 @@ class Standing:
         dialect: Whose accounts are asked.
         source: Where tokens come from; None for a door without a credential.
         tokens: Its keeper.
+        runs_jobs: There are jobs that can belong to somebody.
     """
 
     label: str = ""
     dialect: Dialect | None = None
     source: TokenSource | None = None
     tokens: TokenKeeper | None = None
+    runs_jobs: bool = True
     _lasting: Term = field(default_factory=Term)
     _asked_at: float | None = None
     _warned: set[datetime] = field(default_factory=set[datetime])
+    _whose: tuple[Token | None, Principal | None] | None = None
+    _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def credential(self) -> Credential:
         """What it is worth now; at most one request to the facility's API, beside that for a token."""
@@ -106,7 +115,7 @@ class Standing:
             undecided = over <= min(ends) < over + LONGEST_QUEUE
             queue = await sign(undecided and known.renewal is not Renewal.ITSELF)
         over += timedelta(seconds=queue.seconds if queue else 0)
-        deadline = max(over, now + CLIENT_ENDS_SOON) if self._client else over
+        deadline = max(over, now + CLIENT_ENDS_SOON) if self.client else over
         if not ends or min(ends) >= deadline or min(ends) in self._warned:
             return
         self._warned.add(min(ends))
@@ -122,10 +131,78 @@ class Standing:
             extra=about(facility=self.label),
         )
 
+    # -- in whose name
+
+    async def principal(self) -> Principal:
+        """Whom the token speaks for and whom jobs will belong to, asked for.
+
+        Raises:
+            NotOffered: if this API has no word for it.
+        """
+        assert self.dialect is not None
+        accounts = self.dialect.accounts
+        if isinstance(accounts, PrincipalApi):
+            found = (await accounts.principal()).value
+        else:
+            found = self._named((await accounts.whoami()).value)
+        self._whose = (self._held, found)
+        return found
+
+    async def whose(self) -> Principal | None:
+        """The same, asked for once a token; None where nobody tells."""
+        async with self._learning:
+            if self._answered or self.known is not None:
+                return self.known
+            try:
+                return await self.principal()
+            except IriError:
+                self._whose = (self._held, None)
+                return None
+
+    @property
+    def known(self) -> Principal | None:
+        """The same, as far as it is known without a request."""
+        if self._answered and self._whose is not None:
+            return self._whose[1]
+        accounts = self.dialect.accounts if self.dialect is not None else None
+        user = accounts.known_user if isinstance(accounts, KnownUserApi) else None
+        return self._named(user) if user else None
+
+    @asynccontextmanager
+    async def learned_beside(self) -> AsyncGenerator[Standing]:
+        """Around a wait: one that lasts learns meanwhile whose its job is, if nobody knows yet."""
+        if self.known is not None or self._answered or self.dialect is None:
+            yield self
+            return
+        learning = asyncio.create_task(self._learn_later())
+        try:
+            yield self
+        finally:
+            learning.cancel()
+
+    async def _learn_later(self) -> None:
+        await asyncio.sleep(WAIT_LASTS)
+        await self.whose()
+
+    @property
+    def _answered(self) -> bool:
+        """Whether that was asked for the token in use: another one may be another person's."""
+        if self._whose is None:
+            return False
+        renews = self.source is not None and facts_of(self.source).renewal is Renewal.ITSELF
+        return renews or self._whose[0] is self._held
+
+    @property
+    def _held(self) -> Token | None:
+        return self.tokens.held if self.tokens is not None else None
+
+    def _named(self, user: str) -> Principal:
+        return Principal(user, user if self.runs_jobs else None)
+
     # -- how it is done
 
     @property
-    def _client(self) -> str | None:
+    def client(self) -> str | None:
         """The API client whose key is used, as far as its source has read it."""
         source = asking(self.source)
         return source.client_id if isinstance(source, PrivateKeyJwt) else None
@@ -134,9 +211,9 @@ class Standing:
         """When the client dies; seldom asked, and never of a token that one look may use up."""
         now = time.monotonic()
         fresh = self._asked_at is not None and now - self._asked_at < CLIENTS_STAY_FRESH
-        if self._client is not None and not fresh and isinstance(accounts := dialect.accounts, TermApi):
+        if self.client is not None and not fresh and isinstance(accounts := dialect.accounts, TermApi):
             self._asked_at = now
-            self._lasting = (await accounts.term(self._client)).value
+            self._lasting = (await accounts.term(self.client)).value
 
     async def _facts(self, source: TokenSource, tokens: TokenKeeper, dialect: Dialect) -> CredentialFacts:
         known, term = facts_of(source), Term()
@@ -158,10 +235,10 @@ class Standing:
     async def _judged(self, dialect: Dialect) -> None:
         accounts = dialect.accounts
         if isinstance(accounts, TermApi):
-            self._lasting = (await accounts.term(self._client)).value
+            self._lasting = (await accounts.term(self.client)).value
             self._asked_at = time.monotonic()
-        else:
-            await accounts.check_token()
+        elif (name := (await accounts.check_token()).value) and not isinstance(accounts, PrincipalApi):
+            self._whose = (self._held, self._named(name))
 
 
 async def at_globus(credential: GlobusCredential) -> Credential:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from iri_common.model.credential import Principal
 from iri_common.model.reason import JobReason
 from iri_common.model.ref import JobRef
 from iri_common.model.state import JobState
@@ -102,10 +103,18 @@ class JobEntry:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """A job that ended with success: which one, and its last status."""
+    """A job that ended with success.
+
+    Attributes:
+        ref: Which one.
+        status: Its last.
+        principal: In whose name it was asked for, and whom it and its files belong to; None where nobody has
+            told that.
+    """
 
     ref: JobRef
     status: JobStatus
+    principal: Principal | None = None
 
     @property
     def exit_codes(self) -> Mapping[int, int | None]:

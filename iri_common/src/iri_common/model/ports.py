@@ -146,6 +146,16 @@ class TermApi(Protocol):
 
 
 @runtime_checkable
+class KnownUserApi(Protocol):
+    """Beside the accounts of an API whose requests name the user: a job that it shows is that one's."""
+
+    @property
+    def known_user(self) -> str | None:
+        """As the profile or an earlier answer tells; nobody is asked."""
+        ...
+
+
+@runtime_checkable
 class PrincipalApi(Protocol):
     """Beside the accounts of an API whose jobs belong to another one than the person."""
 

@@ -58,6 +58,11 @@ class SlurmAccounts(_NoAllocations):
         await self._calls.send(CLUSTER, lambda version: request)
         return Done(self._user)
 
+    @property
+    def known_user(self) -> str | None:
+        """As the profile names it: slurmctld takes a token for no other one."""
+        return self._user
+
     async def whoami(self) -> Done[str]:
         """The user that the profile names, if slurmctld takes the token for that one."""
         user = (await self.check_token()).value

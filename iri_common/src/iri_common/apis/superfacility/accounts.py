@@ -34,6 +34,11 @@ class SuperfacilityAccounts:
         """The user."""
         return Done(await self._owner.told())
 
+    @property
+    def known_user(self) -> str | None:
+        """By whose name jobs are listed."""
+        return self._owner.known
+
     async def whoami(self) -> Done[str]:
         """The user."""
         return Done(await self._owner.told())

@@ -19,6 +19,11 @@ class Owner:
         self._session = session
         self._user = user
 
+    @property
+    def known(self) -> str | None:
+        """The name, as far as anybody has told it."""
+        return self._user
+
     async def name(self) -> str:
         """The name, as it is known."""
         return self._user or await self.told()
