@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from iri_common import Facilities, Facility, Requirements, UsageError
 from iri_common.model import errors
-from iri_common.model.facility import Availability
+from iri_common.model.facility import Availability, QueueLength
 from iri_common.policy.choice import Prospect, moves_on, ranked
 from iri_common.policy.enclave import enclave_of
 
@@ -45,6 +45,14 @@ def test_what_can_begin_sooner_comes_first(first: dict, second: dict) -> None:
     assert order(better, worse) == order(worse, better) == ["better", "worse"]
 
 
+def test_queues_of_all_users_are_compared_where_all_tell_them() -> None:
+    small, busy = QueueLength(waiting=20, running=10), QueueLength(waiting=90, running=300)
+    told = [Prospect("small", queue=small), Prospect("busy", queue=busy)]
+    assert order(*told) == ["busy", "small"]
+    assert order(*told, Prospect("closed", closed="no answer")) == ["busy", "small", "closed"]
+    assert order(*told, Prospect("mute")) == ["small", "busy", "mute"]
+
+
 def test_among_equals_the_order_given_stands() -> None:
     assert order(Prospect("b"), Prospect("a"), Prospect("c")) == ["b", "a", "c"]
 
@@ -65,6 +73,7 @@ def test_every_place_is_explained() -> None:
                 12.25,
                 waiting=3,
                 running=1,
+                queue=QueueLength(40, 12),
             ),
             Prospect("mute", closed="no answer from far.example"),
         ],
@@ -73,7 +82,8 @@ def test_every_place_is_explained() -> None:
         (
             "far (two): open; the machine is up; announced to be away from 2026-11-24 08:00 UTC until "
             "2026-11-24 14:00 UTC; the credential ends at 2026-11-24 08:00 UTC; the job lives on; "
-            "12.25 node hours are left; 3 of my jobs wait and 1 run there"
+            "12.25 node hours are left; 3 of my jobs wait and 1 run there; "
+            "of all users 40 jobs wait and 12 run"
         ),
         "near (one): closed; the machine is down; 1.5 node hours are left, and up to 4 are asked for",
         "mute: closed; no answer from far.example",

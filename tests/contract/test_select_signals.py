@@ -110,4 +110,5 @@ def test_queue(place: LocalFacility, tmp_path: Path, name: str) -> None:
         assert time.monotonic() < deadline, "NERSC's API keeps what squeue said for a while, but not for ever"
         time.sleep(0.05)
     assert f"{before + 1} of my jobs wait" in str(choice)
+    assert any(each.startswith("of all users") for each in choice.reasons) is (name in {"slurm", "s3m"})
     door.jobs.cancel(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from iri_common.cli.exits import Exit
@@ -50,4 +51,5 @@ def _words(choice: Choice) -> dict[str, Any]:
         "node_hours_left": prospect.node_hours_left,
         "waiting": prospect.waiting,
         "running": prospect.running,
+        "queue": asdict(prospect.queue) if prospect.queue else None,
     }

@@ -10,10 +10,10 @@ from iri_common.facility.doors import open_door
 from iri_common.facility.settings import FacilitySettings
 from iri_common.model.credential import Credential, CredentialState
 from iri_common.model.errors import IriError, NotOffered, Refused
-from iri_common.model.facility import Allocation, Incident, Resource
+from iri_common.model.facility import Allocation, Incident, QueueLength, Resource
 from iri_common.model.grant import Verb
 from iri_common.model.job import JobEntry
-from iri_common.model.ports import AccountsApi, Dialect
+from iri_common.model.ports import AccountsApi, Dialect, QueueApi
 from iri_common.model.state import JobState
 from iri_common.policy.choice import Prospect, Requirements
 from iri_common.policy.grants import Ask, refusal
@@ -55,6 +55,7 @@ async def prospect(settings: FacilitySettings, requirements: Requirements) -> Pr
         node_hours_left=await _left(dialect.accounts, account, unknown),
         waiting=sum(state in QUEUED for state in states) if jobs is not None else None,
         running=states.count(JobState.ACTIVE) if jobs is not None else None,
+        queue=await _queue(dialect, machine, unknown),
         unknown=tuple(unknown),
     )
 
@@ -94,6 +95,17 @@ async def _mine(dialect: Dialect, machine: Resource, unknown: list[str]) -> Sequ
         ).value
     except IriError:
         unknown.append("my jobs cannot be listed now")
+        return None
+
+
+async def _queue(dialect: Dialect, machine: Resource, unknown: list[str]) -> QueueLength | None:
+    """Of all users; None where no one request tells that."""
+    if not isinstance(dialect.status, QueueApi):
+        return None
+    try:
+        return (await dialect.status.queue(machine.id)).value
+    except IriError:
+        unknown.append("the length of its queue cannot be read now")
         return None
 
 

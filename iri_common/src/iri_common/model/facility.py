@@ -103,6 +103,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueLength:
+    """How many jobs there are at a machine, of all users."""
+
+    waiting: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
 class Capability:
     """Something that allocations are counted in."""
 

@@ -20,6 +20,7 @@ from iri_common.model.facility import (
     FacilityInfo,
     Incident,
     Project,
+    QueueLength,
     Resource,
     Site,
 )
@@ -98,6 +99,13 @@ class StatusApi(Protocol):
     async def events(
         self, *, incident_id: str | None = None, resource_id: str | None = None
     ) -> Done[Sequence[Event]]: ...
+
+
+@runtime_checkable
+class QueueApi(Protocol):
+    """Beside the status of an API that counts the jobs of all users in one request."""
+
+    async def queue(self, resource_id: str) -> Done[QueueLength]: ...
 
 
 class AccountsApi(Protocol):

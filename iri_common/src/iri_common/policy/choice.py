@@ -19,7 +19,7 @@ from iri_common.model.errors import (
     TransientError,
     UsageError,
 )
-from iri_common.model.facility import Availability
+from iri_common.model.facility import Availability, QueueLength
 from iri_common.model.key import JobKey
 
 
@@ -62,6 +62,7 @@ class Prospect:
         node_hours_left: Of the account that would pay.
         waiting: Jobs of mine that wait there now.
         running: Jobs of mine that run there now.
+        queue: Jobs of all users there.
         unknown: What could not be found out, a clause each.
     """
 
@@ -75,6 +76,7 @@ class Prospect:
     node_hours_left: float | None = None
     waiting: int | None = None
     running: int | None = None
+    queue: QueueLength | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -108,11 +110,13 @@ def ranked(requirements: Requirements, prospects: Iterable[Prospect]) -> Sequenc
 
     Sooner counts before later: a machine that stays before one that is announced to go away, one that is up
     before one that is not quite, one whose credential outlives the work before one where a person will have
-    to see to it, then the one where fewer jobs of mine wait. What a door does not tell counts neither for
-    nor against it, and among equals the order given stands. No start is promised.
+    to see to it, then the one where fewer jobs of mine wait; where all that are open tell it, then the one
+    with fewer waiting jobs of all users for each that runs. What a door does not tell counts neither for nor
+    against it, and among equals the order given stands. No start is promised.
     """
     choices = [_judged(requirements, each) for each in prospects]
-    return sorted(choices, key=_rank)
+    comparable = all(each.prospect.queue is not None for each in choices if each.open)
+    return sorted(choices, key=lambda each: (*_rank(each), _crowd(each.prospect) if comparable else 0.0))
 
 
 def _judged(requirements: Requirements, prospect: Prospect) -> Choice:
@@ -152,6 +156,8 @@ def _facts(prospect: Prospect) -> Iterable[str]:
         yield f"{prospect.node_hours_left:.4g} node hours are left"
     if prospect.waiting is not None:
         yield f"{prospect.waiting} of my jobs wait and {prospect.running or 0} run there"
+    if prospect.queue is not None:
+        yield f"of all users {prospect.queue.waiting} jobs wait and {prospect.queue.running} run"
     yield from prospect.unknown
 
 
@@ -164,6 +170,11 @@ def _rank(choice: Choice) -> tuple[bool, bool, int, bool, int]:
         return (True, False, 0, False, 0)
     away, mute = prospect.away is not None, prospect.credential_ends is not None
     return (False, away, _STATUS[prospect.status], mute, prospect.waiting or 0)
+
+
+def _crowd(prospect: Prospect) -> float:
+    queue = prospect.queue
+    return queue.waiting / max(queue.running, 1) if queue is not None else 0.0
 
 
 # The door is closed, and nothing was asked of it; anything else would meet the next door, too. What a

@@ -43,7 +43,7 @@ class SlurmDialect:
         self.files: FilesApi = NoFiles(session.label)
         self.operations: OperationsApi = NoOperations(session.label)
         self.storage: StorageApi = NoStorage(session.label)
-        self.status: StatusApi = S3mStatus(session) if site is S3M else SlurmStatus(calls)
+        self.status: StatusApi = S3mStatus(session, calls) if site is S3M else SlurmStatus(calls)
         self.accounts: AccountsApi = S3mAccounts(session) if site is S3M else SlurmAccounts(calls, words.user)
         self.streaming: StreamingApi | None = S3mStreaming(session) if site is S3M else None
         self.parts: PartsApi | None = None

@@ -6,9 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from iri_common.apis.reading import Reading, WireModel, segment
+from iri_common.apis.slurm.calls import Calls
+from iri_common.apis.slurm.queue import queue_length
 from iri_common.apis.slurm.wire import DowntimeReply, S3mResourceReply, field
 from iri_common.http.session import Request, Session
-from iri_common.model.facility import Availability, Event, FacilityInfo, Incident, Resource, Site
+from iri_common.model.facility import (
+    Availability,
+    Event,
+    FacilityInfo,
+    Incident,
+    QueueLength,
+    Resource,
+    Site,
+)
 from iri_common.model.outcome import Done
 
 M = TypeVar("M", bound=WireModel)
@@ -22,10 +32,11 @@ _STATES: Mapping[str, Availability] = {
 
 
 class S3mStatus:
-    """The status service; it takes no token."""
+    """The status service; it takes no token. How long a queue is, is asked of the Slurm behind it."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, calls: Calls) -> None:
         self._session = session
+        self._calls = calls
 
     async def facility(self) -> Done[FacilityInfo]:
         """OLCF, which the API does not say."""
@@ -60,6 +71,10 @@ class S3mStatus:
     ) -> Done[Sequence[Event]]:
         """None are told."""
         return Done([])
+
+    async def queue(self, resource_id: str) -> Done[QueueLength]:
+        """How many jobs wait and run, of all users."""
+        return Done(await queue_length(self._calls, resource_id))
 
     async def _many(self, operation: str, path: str, name: str, model: type[M]) -> list[M]:
         request = Request(operation=operation, method="GET", path=f"{ROOT}{path}", public=True)

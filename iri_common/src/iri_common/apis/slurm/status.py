@@ -6,11 +6,20 @@ from collections.abc import Sequence
 
 from iri_common.apis.reading import Reading
 from iri_common.apis.slurm.calls import CLUSTER, Calls
+from iri_common.apis.slurm.queue import queue_length
 from iri_common.apis.slurm.states import availability
 from iri_common.apis.slurm.wire import PartitionReply, ReservationReply, field, moment, texts
 from iri_common.http.session import Request
 from iri_common.model.errors import NotFound
-from iri_common.model.facility import Availability, Event, FacilityInfo, Incident, Resource, Site
+from iri_common.model.facility import (
+    Availability,
+    Event,
+    FacilityInfo,
+    Incident,
+    QueueLength,
+    Resource,
+    Site,
+)
 from iri_common.model.outcome import Done
 
 PARTITION = "slurm:partition"
@@ -62,6 +71,10 @@ class SlurmStatus:
     ) -> Done[Sequence[Event]]:
         """None: Slurm keeps no history of its state."""
         return Done([])
+
+    async def queue(self, resource_id: str) -> Done[QueueLength]:
+        """How many jobs wait and run, of all users and in all partitions."""
+        return Done(await queue_length(self._calls, CLUSTER))
 
 
 def _cluster(partitions: Sequence[Resource]) -> Resource:
