@@ -171,6 +171,7 @@ def plan_words(plan: Plan) -> dict[str, Any]:
         "seconds": plan.seconds,
         "spends_allocation": plan.spends,
         "not_promised": list(plan.missing),
+        "cautions": list(plan.cautions),
         "legs": [
             {"road": str(leg.quote.road), "files": leg.load.files, "bytes": leg.load.bytes}
             for leg in plan.legs

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from iri_common.facility import owning
 from iri_common.facility.carriers import Making, carrier, makes_directories
 from iri_common.facility.farreach import CollectionReach, FacilityReach
 from iri_common.facility.granted import speak_for
@@ -77,6 +78,7 @@ async def carried(
     """
     if said.who:
         speak_for(said.who)
+    owning.warn(task.plan)
     if task.gone:
         await target.admit(Verb.DELETE, task.gone)
     told = dict[str, Any](road=str(task.plan.road))
@@ -130,6 +132,7 @@ async def _carried(
         sha256=meter.sha256 if task.tree.single else None,
         task_id=task_id,
         deleted=len(task.gone),
+        cautions=task.plan.cautions,
     )
 
 

@@ -45,6 +45,7 @@ class GlobusSettings:
         lend: Files, guards and journals go through the collection: True instead of the facility's own API,
             False never, None where that API has no files.
         credential: None leaves it to whoever has one for all of Globus.
+        account: The account there that files belong to which Globus writes; None where that is not said.
     """
 
     collection: str | None = None
@@ -52,6 +53,7 @@ class GlobusSettings:
     base: str = "/"
     lend: bool | None = None
     credential: GlobusCredential | None = None
+    account: str | None = None
 
     def __post_init__(self) -> None:
         for name, path in (("root", self.root), ("base", self.base)):

@@ -24,6 +24,7 @@ from iri_common.facility.settings import FacilitySettings
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import WireSettings
 from iri_common.jobs.operations import settled
+from iri_common.model.credential import Principal
 from iri_common.model.dataports import PartsApi
 from iri_common.model.errors import IriError, NotFound, NotOffered, UsageError
 from iri_common.model.facility import AccessEndpoint, Resource
@@ -171,6 +172,15 @@ class FacilityReach(_FarReach):
         self._direct = readable and grades.files == "direct"
         self._has_https = door.dialect.ranges is not None
         self._asked = False
+
+    @property
+    def lent(self) -> bool:
+        """Whether a Globus collection stands in for its own files."""
+        return self._door.lent is not None
+
+    async def principal(self) -> Principal | None:
+        """In whose name jobs run there, as far as anybody tells."""
+        return await self._door.standing.whose()
 
     @classmethod
     async def opened(cls, end: FacilityEnd) -> FacilityReach:

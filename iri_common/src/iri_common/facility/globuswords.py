@@ -57,8 +57,9 @@ class GlobusOfFacility(GlobusIdentity):
     root: str = "/"
     base: str = "/"
     lend: bool | None = None
+    account: str | None = None
 
     def settings(self, credential: GlobusCredential | None) -> GlobusSettings:
         """The same with whoever speaks for it."""
         collection = str(self.collection) if self.collection else None
-        return GlobusSettings(collection, self.root, self.base, self.lend, credential)
+        return GlobusSettings(collection, self.root, self.base, self.lend, credential, self.account)

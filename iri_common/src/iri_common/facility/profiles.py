@@ -51,6 +51,7 @@ Globus: a facility's files as a collection shows them, and who speaks to Globus.
 collection = "36d521b3-c182-4071-b7d5-91db5d380d42"  # without it, what the storage API tells
 root = "/lustre/orion"    # the facility's path that the collection shows as "/"; by default "/"
 lend = true               # files, guards and journals go through the collection, not the facility's own API
+account = "alice"         # there, whose files are that Globus writes: a transfer warns if jobs run as another
 
 [globus.client]           # for every facility, and for globus:// ends that are none
 id = "…"                  # registered at app.globus.org/settings/developers

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from iri_common.facility.carrying import Said, Task, carried, is_all, tree_at
 from iri_common.facility.farreach import CollectionReach, FacilityEnd, FacilityReach
+from iri_common.facility.owning import cautions
 from iri_common.facility.profiles import load_profile
 from iri_common.facility.reach import HereReach, Reach, around, require_deletable
 from iri_common.jobs.ledger import FileLedger
@@ -174,7 +176,13 @@ async def _opened(end: AnyEnd) -> Reach:
 
 
 async def _planned(source: Reach, target: Reach, tree: Tree, moves: Sequence[Move], said: Said) -> Plan:
-    """The plan; ends are asked for roads of their own only where the plain ones do not do."""
+    """The plan, with what there is to know before."""
+    made = await _chosen(source, target, tree, moves, said)
+    return replace(made, cautions=await cautions(source, target, made)) if moves else made
+
+
+async def _chosen(source: Reach, target: Reach, tree: Tree, moves: Sequence[Move], said: Said) -> Plan:
+    """The roads; ends are asked for some of their own only where the plain ones do not do."""
     sizes, wishes = [move.size for move in moves], said.wishes
     offers = await source.offer(fully=False), await target.offer(fully=False)
     packs = offers[0].archives and offers[1].here

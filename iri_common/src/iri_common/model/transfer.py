@@ -93,6 +93,7 @@ class TransferResult:
             digest of has none when it has come down, unless ``checksum=True`` was said.
         task_id: Of Globus, where it moved them.
         deleted: Files and whole directories that a sync took away from the target.
+        cautions: What there was to know before, a sentence each: jobs that may not read it.
     """
 
     source: str
@@ -105,6 +106,7 @@ class TransferResult:
     sha256: str | None = None
     task_id: str | None = None
     deleted: int = 0
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

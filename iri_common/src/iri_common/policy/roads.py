@@ -41,11 +41,13 @@ class Plan:
     Attributes:
         source, target: What people call the ends.
         legs: At least one.
+        cautions: What to know before it begins, a sentence each.
     """
 
     source: str
     target: str
     legs: tuple[Leg, ...]
+    cautions: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> Quote:
@@ -83,6 +85,7 @@ class Plan:
             if leg.others:
                 lines.append("  other roads")
                 lines += [f"    {each.describe()}" for each in leg.others]
+        lines += [f"  before: {each}" for each in self.cautions]
         return "\n".join(lines)
 
 
