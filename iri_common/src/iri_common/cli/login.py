@@ -13,7 +13,7 @@ from iri_common.auth.device import DeviceCode
 from iri_common.auth.loopback import Loopback
 from iri_common.auth.provider import Provider
 from iri_common.cli.hidden import at_a_terminal, pasted
-from iri_common.cli.speak import Screen
+from iri_common.cli.speak import Screen, plain
 from iri_common.cli.whoami import whoami
 from iri_common.facility.login import ProfileLogin, login_of
 from iri_common.facility.loop import run_blocking
@@ -103,7 +103,7 @@ def _by_device(screen: Screen, login: ProfileLogin, provider: Provider) -> None:
 def _show_code(screen: Screen, code: DeviceCode) -> None:
     screen.say("Open this page in any browser, on any machine, and type the code there:")
     screen.copyable(code.page)
-    screen.copyable(code.code)
+    screen.copyable(plain(code.code))
     if code.link:
         screen.say("Or open this one, and compare the code:")
         screen.copyable(code.link)
