@@ -43,6 +43,7 @@ CODES = {
     "FlowFailed": 3,
     "PathFailed": 3,
     "StreamLost": 3,
+    "ReservationLost": 3,
 }
 
 

@@ -12,7 +12,7 @@ from fuzz_doors import DOORS, FuzzDoor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iri_common import AmbiguousReply, Grant, GrantExceeded, IriError, JobKey, Refused
+from iri_common import AmbiguousReply, Grant, GrantExceeded, IriError, JobKey, NodesIntent, Refused
 from iri_common.facility.gateddialect import GrantedDialect
 from iri_common.facility.granted import PORTS, Gate, speak_for
 from iri_common.http.budget import Budget
@@ -73,7 +73,7 @@ VALUES = {
     "content": b"x",
     "etags": ("e",),
     "settings": {},
-    "intent": None,
+    "intent": NodesIntent(1, 9),
     "historical": False,
     "names": True,
     "force": True,
@@ -102,7 +102,7 @@ GRANTS = {
     "verbs": (Grant(verbs=["look"]), lambda row: row.verb not in {None, Verb.LOOK}),
     "resources": (Grant(resources=["other machine"]), lambda row: row.verb is not None and row.resource),
     "paths": (Grant(paths=["/granted"]), lambda row: row.paths),
-    "hours": (Grant(node_hours=0.001), lambda row: row.spec),
+    "hours": (Grant(node_hours=0.001), lambda row: row.spec or row.nodes),
 }
 
 

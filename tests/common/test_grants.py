@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iri_common import Grant, UsageError
+from iri_common import Grant, NodesIntent, UsageError
 from iri_common.facility import granted
-from iri_common.model import dataports, networkports, ports, streamports
+from iri_common.model import dataports, networkports, ports, reservationports, streamports
 from iri_common.model.grant import Verb
 from iri_common.policy.grants import Ask, JobAsk, plain_path, refusal
 from iri_common.policy.operations import OPERATIONS, ask_of, job_ask, job_paths
@@ -22,7 +22,7 @@ from iri_common.policy.telling import LONGEST, flat, told
 LOOKING = {"operations", "status", "accounts", "storage"}  # what no gate stands before
 FACTS = {"name", "grades"}
 SERVICES = {"flows", "compute"}  # of Globus, and no part of a dialect
-MODULES = (ports, dataports, networkports, streamports)
+MODULES = (ports, dataports, networkports, streamports, reservationports)
 
 
 def operations_of(protocol: type) -> set[str]:
@@ -43,7 +43,7 @@ def test_what_a_row_names_are_arguments_of_its_operation() -> None:
         for name, row in rows.items():
             arguments = inspect.signature(getattr(granted.PORTS[port], name)).parameters
             resource = row.resource.partition(".")[0] if row.verb else ""
-            named = {*row.paths, *filter(None, (row.spec, resource))}
+            named = {*row.paths, *filter(None, (row.spec, row.nodes, resource))}
             assert named <= set(arguments), (port, name)
 
 
@@ -404,3 +404,26 @@ def test_an_argument_that_was_cut_is_masked_to_where_it_was_cut(before) -> None:
     text = masked(f"refused: {told('x' * before + secret)}. Try again", {"arguments": ["huntsman", secret]})
     assert "hunt" not in text
     assert text.endswith("…. Try again")
+
+
+# -------------------------------------------------------------------------------------- nodes that are kept
+
+
+@pytest.mark.parametrize(
+    ("grant", "words", "asked"),
+    [
+        ({"nodes": 2}, {"nodes": 3}, "3 nodes"),
+        ({"node_hours": 1}, {"seconds": 3601}, "1 node hours"),
+        ({"accounts": ["m1"]}, {}, "names no account"),
+        ({"accounts": ["m1"]}, {"accounts": ["m1", "m2"]}, "names no account"),
+        ({"queues": ["day"]}, {"queue": "night"}, "the queue 'night'"),
+        ({"nodes": 2}, {"flags": ["ALL_NODES"]}, "ALL_NODES"),
+        ({"verbs": ["submit"]}, {}, "to lease"),
+        ({"nodes": 1, "accounts": ["m1"], "queues": ["day"]}, {"accounts": ["m1"], "queue": "day"}, None),
+    ],
+)
+def test_nodes_that_are_kept_count_as_those_of_a_job_do(grant, words, asked) -> None:
+    intent = NodesIntent(**{"nodes": 1, "seconds": 3600, **words})
+    ask = ask_of("reservations", "create", {"resource_id": "cluster", "intent": intent})
+    refused = refusal(Grant(**grant), ask)
+    assert (refused is None) if asked is None else (asked in str(refused))

@@ -1,6 +1,6 @@
-"""What is asked for once, stands for a while and is given back: a path, a run of a flow, a stream.
+"""What is asked for once, stands for a while and is given back: path, nodes, both, run of a flow, stream.
 
-One face for the three, so that the same tests go through all of them; run as a program, this is their client,
+One face for all, so that the same tests go through all of them; run as a program, this is their client,
 which ends itself at a step that was chosen before: one is forked for each plan, a line of JSON each.
 """
 
@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,17 +24,22 @@ from iri_common import (
     Flows,
     GlobusCredential,
     JobKey,
+    NodesIntent,
+    PathAndNodes,
+    PathAndNodesIntent,
     PathEnd,
     PathIntent,
     StreamIntent,
 )
 from iri_common.apis.globus.flows import GlobusFlows
 from iri_common.apis.sense.networks import SenseNetworks
+from iri_common.apis.slurm.reservations import SlurmReservations
 from iri_common.apis.slurm.streaming import S3mStreaming
 from iri_common.auth.vault import FileVault
 from iri_common.policy.globus_tasks import TaskPace
 
 PATIENCE = 30.0
+NODES = NodesIntent(1, 3600)
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class Asker:
 
     # What the facility's log calls a request for one, the looks at it, and the request for its end.
     operations: ClassVar[tuple[str, str | list[str], str]]
-    api: ClassVar[type]
-    # The calls of that API, and what is written here, in order; between each two somebody may die.
+    apis: ClassVar[tuple[type, ...]]
+    # The calls of those APIs, and what is written here, in order; between each two somebody may die.
     asking: ClassVar[tuple[str, ...]]
     giving: ClassVar[tuple[str, ...]]
     # After a death there nobody knows whether the request has left.
@@ -63,12 +68,25 @@ class Asker:
     def door(self, **words: Any) -> Facility:
         return Facility(name="place", poll_seconds=0.03, ledger=self.ledger, **words)
 
+    @property
+    def network(self) -> Facility:
+        return self.door(url=self.words["sense"], token=self.words["token"], dialect="sense")
+
+    @property
+    def path(self) -> PathIntent:
+        return PathIntent([PathEnd(each) for each in self.words["ports"].split()[:2]], mbps=1)
+
+    @property
+    def cluster(self) -> Facility:
+        words = {"user": self.words["slurm_user"], "token": self.words["slurm_token"]}
+        return self.door(url=self.words["slurm"], dialect="slurm", **words)
+
 
 class Paths(Asker):
     """Through a network."""
 
     operations = ("senseProvision", "senseInstance", "senseCancel")
-    api = SenseNetworks
+    apis = (SenseNetworks,)
     asking = (
         "after find",
         "after new",
@@ -85,11 +103,10 @@ class Paths(Asker):
 
     @property
     def networks(self) -> Any:
-        return self.door(url=self.words["sense"], token=self.words["token"], dialect="sense").networks
+        return self.network.networks
 
     def ask(self, key: JobKey) -> str:
-        ends = [PathEnd(each) for each in self.words["ports"].split()[:2]]
-        return str(self.networks.provision(PathIntent(ends, mbps=1), key=key).ref)
+        return str(self.networks.provision(self.path, key=key).ref)
 
     def wait(self, thing: str) -> None:
         self.networks.wait(thing, timeout=PATIENCE)
@@ -98,11 +115,83 @@ class Paths(Asker):
         self.networks.give_back(key, timeout=PATIENCE)
 
 
+class Nodes(Asker):
+    """Of a cluster."""
+
+    operations = ("slurmReserve", "slurmReservations", "slurmUnreserve")
+    apis = (SlurmReservations,)
+    asking = (
+        "after write intent",
+        "after reservations",
+        "after write sent",
+        "before create",
+        "after create",
+        "before write accepted",
+        "after write accepted",
+        "after reservations 2",
+    )
+    giving = ("before delete", "after delete", "after reservations 4")
+
+    def ask(self, key: JobKey) -> str:
+        return str(self.cluster.reservations.provision(NODES, key=key).ref)
+
+    def wait(self, thing: str) -> None:
+        self.cluster.reservations.wait(thing, timeout=PATIENCE)
+
+    def give_back(self, key: JobKey) -> None:
+        self.cluster.reservations.give_back(key, timeout=PATIENCE)
+
+
+class Both(Asker):
+    """A path and nodes."""
+
+    operations = ("senseProvision", ["slurmReservations", "senseInstance"], "slurmUnreserve")
+    apis = (SlurmReservations, SenseNetworks)
+    asking = (
+        "before reservations",
+        "before create",
+        "after create",
+        "after write accepted",
+        "after find",
+        "after new",
+        "after write intent 2",
+        "after compute",
+        "after write sent 2",
+        "before provision",
+        "after provision",
+        "after write accepted 2",
+        "after status 3",
+    )
+    giving = (
+        "before SlurmReservations.delete",
+        "after SlurmReservations.delete",
+        "before cancel",
+        "after cancel",
+        "before SenseNetworks.delete",
+        "after SenseNetworks.delete",
+    )
+
+    @property
+    def both(self) -> PathAndNodes:
+        return PathAndNodes(self.network, self.cluster, ledger=self.ledger)
+
+    def ask(self, key: JobKey) -> str:
+        lease = self.both.set_up(PathAndNodesIntent(self.path, NODES), key=key, timeout=PATIENCE)
+        assert lease.ready
+        return str(key)
+
+    def wait(self, thing: str) -> None:
+        assert self.both.status(JobKey.parse(thing)).ready
+
+    def give_back(self, key: JobKey) -> None:
+        self.both.release(key, timeout=PATIENCE)
+
+
 class Streams(Asker):
     """Clusters of message brokers."""
 
     operations = ("s3mProvision", "s3mCluster", "s3mRelease")
-    api = S3mStreaming
+    apis = (S3mStreaming,)
     asking = (
         "after write intent",
         "after backends",
@@ -136,7 +225,7 @@ class Runs(Asker):
     """Of a flow."""
 
     operations = ("globusRunFlow", ["globusListRuns", "globusGetRun"], "globusCancelRun")
-    api = GlobusFlows
+    apis = (GlobusFlows,)
     asking = (
         "after write intent",
         "after write sent",
@@ -166,7 +255,13 @@ class Runs(Asker):
                 self.flows.cancel(ref.job_id or "")
 
 
-KINDS: Mapping[str, type[Any]] = {"path": Paths, "run": Runs, "stream": Streams}
+KINDS: Mapping[str, type[Any]] = {
+    "path": Paths,
+    "nodes": Nodes,
+    "both": Both,
+    "run": Runs,
+    "stream": Streams,
+}
 
 
 @dataclass(frozen=True)
@@ -182,14 +277,14 @@ class Plan:
         return json.dumps(asdict(self)) + "\n"
 
 
-def die_at(step: str, api: type) -> None:
+def die_at(step: str, apis: Sequence[type]) -> None:
     """From now on this process ends at that step."""
     when, _, name = step.partition(" ")
-    name, _, nth = name.partition(" ") if name.split()[-1].isdecimal() else (name, "", "1")
+    name, _, nth = name.rpartition(" ") if name.split()[-1].isdecimal() else (name, "", "1")
     left = [int(nth)]
 
     def passes(moment: str, what: str) -> None:
-        if (moment, what) != (when, name):
+        if moment != when or name not in (what, what.rpartition(".")[2]):
             return
         left[0] -= 1
         if not left[0]:
@@ -212,8 +307,9 @@ def die_at(step: str, api: type) -> None:
 
         setattr(of, method, awaited if asyncio.iscoroutinefunction(true) else called)
 
-    for method in [each for each in vars(api) if not each.startswith("_")]:
-        watched(api, method)
+    for api in apis:
+        for method in [each for each in vars(api) if not each.startswith("_")]:
+            watched(api, method, f"{api.__name__}.{method}")
     for method in ("keep", "drop"):
         watched(FileVault, method)
     watched(FileLedger, "_write")
@@ -229,7 +325,7 @@ def main() -> None:
             children.append(child)
             continue
         asker, key = KINDS[plan.kind](plan.words), JobKey.parse(plan.key)
-        die_at(plan.step, asker.api)
+        die_at(plan.step, asker.apis)
         asker.wait(asker.ask(key))
         asker.give_back(key)
         os._exit(0)

@@ -1,4 +1,4 @@
-"""Paths, runs, streams: clients die at every step, replies go astray, and each key has one of them."""
+"""Paths, nodes, both, runs, streams: clients die and replies go astray, and each key has one of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ AT_THE_ASK = [
     "504 after",
 ]
 HASTY = Limits(attempts=3, total=10.0, first_delay=0.02, longest_delay=0.1)
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+every = pytest.mark.parametrize("kind", KINDS)
+# Both are what their parts are, and of their own have only what is done about one when the other fails.
+apart = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "both"])
+asks = [(kind, fault) for kind in KINDS for fault in (SOME if kind == "both" else AT_THE_ASK)]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,7 @@ def the_only_one(place: LocalFacility, kind: str, key: JobKey, mine: Asker) -> N
     assert left(place, kind, key) == []
 
 
+@every
 def test_killed_at_each_step(place, kind, words, tmp_path) -> None:
     steps = [*KINDS[kind].asking, *KINDS[kind].giving]
     plans = [
@@ -116,6 +120,7 @@ def test_killed_at_each_step(place, kind, words, tmp_path) -> None:
         list(pool.map(goes_on, plans))
 
 
+@every
 def test_asked_for_again_when_the_ledger_is_lost(place, kind, words, mine, key, tmp_path) -> None:
     mine.ask(key)
     other = asker(kind, words, tmp_path / "another ledger")
@@ -127,6 +132,7 @@ def test_asked_for_again_when_the_ledger_is_lost(place, kind, words, mine, key, 
     the_only_one(place, kind, key, mine)
 
 
+@apart
 def test_who_waits_for_another_process_only_looks(place, kind, mine, key) -> None:
     """What an earlier generation left is given back by whoever holds the claim."""
     mine.ask(key)
@@ -144,7 +150,7 @@ def test_who_waits_for_another_process_only_looks(place, kind, mine, key) -> Non
     mine.give_back(key.next())
 
 
-@pytest.mark.parametrize("fault", AT_THE_ASK)
+@pytest.mark.parametrize(("kind", "fault"), asks)
 def test_astray_when_it_is_asked_for(place, kind, mine, key, fault) -> None:
     ask, _, _ = mine.operations
     stroke = order(place, fault, ask, 1)
@@ -162,6 +168,7 @@ def test_astray_when_it_is_asked_for(place, kind, mine, key, fault) -> None:
     the_only_one(place, kind, key, mine)
 
 
+@every
 @pytest.mark.parametrize("fault", SOME)
 def test_astray_when_a_lost_reply_is_settled(place, kind, mine, key, fault) -> None:
     ask, looks, _ = mine.operations
@@ -172,6 +179,7 @@ def test_astray_when_a_lost_reply_is_settled(place, kind, mine, key, fault) -> N
     the_only_one(place, kind, key, mine)
 
 
+@apart
 @pytest.mark.parametrize("fault", SOME)
 def test_astray_in_mid_wait(place, kind, mine, key, fault) -> None:
     _, looks, _ = mine.operations
@@ -183,6 +191,7 @@ def test_astray_in_mid_wait(place, kind, mine, key, fault) -> None:
     the_only_one(place, kind, key, mine)
 
 
+@every
 @pytest.mark.parametrize("fault", SOME)
 def test_astray_when_it_is_given_back(place, kind, mine, key, fault) -> None:
     _, _, give = mine.operations

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from iri_common.facility.flows import Flows
     from iri_common.facility.jobs import Asked
     from iri_common.facility.keeping import Cleaned, MyJob
+    from iri_common.facility.pathandnodes import PathAndNodes
     from iri_common.facility.preview import Preview
     from iri_common.jobs.ledger import FileLedger
     from iri_common.jobside.calls import FunctionCall, ShellCall
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         RateLimited,
         Refused,
         ReplyError,
+        ReservationLost,
         ResourceDown,
         SpecChanged,
         StreamLost,
@@ -66,9 +68,17 @@ if TYPE_CHECKING:
     from iri_common.model.ledger import Stage
     from iri_common.model.logs import LogChunk
     from iri_common.model.network import LeaseState, NetworkPath, PathEnd, PathIntent, PathOffer, Quality
+    from iri_common.model.pathandnodes import PathAndNodesIntent, PathAndNodesLease, PathAndNodesOffer
     from iri_common.model.ports import TokenSource
     from iri_common.model.reason import JobReason
     from iri_common.model.ref import JobRef
+    from iri_common.model.reservation import (
+        NodeReservation,
+        NodesIntent,
+        NodesLease,
+        NodesOffer,
+        ReservationState,
+    )
     from iri_common.model.spec import Container, JobAttributes, JobSpec, ResourceSpec, VolumeMount
     from iri_common.model.state import JobState
     from iri_common.model.streams import StreamAccess, StreamIntent, StreamLease, StreamState
@@ -90,6 +100,7 @@ _HOMES = {
     "facility.jobs": ("Asked",),
     "facility.keeping": ("MyJob", "Cleaned"),
     "facility.preview": ("Preview",),
+    "facility.pathandnodes": ("PathAndNodes",),
     "model.spec": ("JobSpec", "ResourceSpec", "JobAttributes", "Container", "VolumeMount"),
     "model.key": ("JobKey",),
     "model.reason": ("JobReason",),
@@ -103,6 +114,14 @@ _HOMES = {
     "model.transfer": ("Road", "Progress", "TransferResult"),
     "model.network": ("PathEnd", "PathIntent", "PathOffer", "Quality", "NetworkPath", "LeaseState"),
     "model.streams": ("StreamIntent", "StreamLease", "StreamAccess", "StreamState"),
+    "model.reservation": (
+        "NodesIntent",
+        "NodesOffer",
+        "NodesLease",
+        "NodeReservation",
+        "ReservationState",
+    ),
+    "model.pathandnodes": ("PathAndNodesIntent", "PathAndNodesOffer", "PathAndNodesLease"),
     "policy.roads": ("Plan",),
     "model.ports": ("TokenSource",),
     "auth.static": ("StaticToken", "token_from_command", "token_from_env", "token_from_file"),
@@ -148,6 +167,7 @@ _HOMES = {
         "TransferError",
         "PathFailed",
         "StreamLost",
+        "ReservationLost",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -203,6 +223,15 @@ __all__ = [
     "StreamLease",
     "StreamAccess",
     "StreamState",
+    "NodesIntent",
+    "NodesOffer",
+    "NodesLease",
+    "NodeReservation",
+    "ReservationState",
+    "PathAndNodes",
+    "PathAndNodesIntent",
+    "PathAndNodesOffer",
+    "PathAndNodesLease",
     "Credential",
     "CredentialState",
     "Principal",
@@ -255,6 +284,7 @@ __all__ = [
     "TransferError",
     "PathFailed",
     "StreamLost",
+    "ReservationLost",
 ]
 
 

@@ -17,6 +17,7 @@ from iri_common.model.errors import (
     PathFailed,
     PermissionDenied,
     Refused,
+    ReservationLost,
     StreamLost,
     TransferError,
     TransientError,
@@ -73,6 +74,7 @@ _KINDS: tuple[tuple[type[IriError], Exit], ...] = (
     (FlowFailed, Exit.JOB_FAILED),
     (PathFailed, Exit.JOB_FAILED),
     (StreamLost, Exit.JOB_FAILED),
+    (ReservationLost, Exit.JOB_FAILED),
     (ComputeFailed, Exit.JOB_FAILED),
     (TransferError, Exit.TRANSFER),
 )

@@ -10,6 +10,7 @@ from iri_common.facility.files import FileService
 from iri_common.facility.jobs import JobService
 from iri_common.facility.networks import NetworkService
 from iri_common.facility.profiles import load_profile, profile_names
+from iri_common.facility.reservations import AsyncReservations, Reservations, ReservationService
 from iri_common.facility.services import (
     AccountService,
     StatusService,
@@ -33,6 +34,7 @@ class AsyncFacility:
         self.storage = faces.AsyncStorage(StorageService(settings, ledger))
         self.networks = faces.AsyncNetworks(NetworkService(settings, ledger))
         self.streams = AsyncStreams(StreamService(settings, ledger))
+        self.reservations = AsyncReservations(ReservationService(settings, ledger))
 
 
 class Facility:
@@ -93,6 +95,7 @@ class Facility:
         self.storage = faces.Storage(StorageService(settings, ledger))
         self.networks = faces.Networks(NetworkService(settings, ledger))
         self.streams = Streams(StreamService(settings, ledger))
+        self.reservations = Reservations(ReservationService(settings, ledger))
         self.aio = AsyncFacility(settings, ledger)
 
     @property

@@ -23,6 +23,7 @@ from iri_common.model.key import JobKey
 from iri_common.model.networkports import NetworksApi
 from iri_common.model.outcome import Answer, Pending
 from iri_common.model.ports import AttachApi, JobsApi
+from iri_common.model.reservationports import ReservationsApi
 from iri_common.model.streamports import StreamingApi
 from iri_common.model.submission import Submission
 from iri_common.policy.asking import Sent
@@ -38,6 +39,7 @@ PORTS: Mapping[str, type[Any]] = {
     "ranges": RangesApi,
     "networks": NetworksApi,
     "streaming": StreamingApi,
+    "reservations": ReservationsApi,
     "attaching": AttachApi,
     "behalf": BehalfApi,
     "flows": FlowsApi,

@@ -24,6 +24,7 @@ IriError
 ├── JobLost                   the facility no longer knows the job and nothing tells how it ended
 ├── PathFailed                a path through a network is not up, and will not be
 ├── StreamLost                a cluster of message brokers is gone, and what was in it
+├── ReservationLost           nodes are not kept any more
 ├── FlowFailed                a run of a flow ended without success
 ├── ComputeFailed             a command or function at an endpoint did not do what was asked
 ├── WaitTimeout               the caller's own limit on a wait was reached; the job lives on
@@ -309,6 +310,18 @@ class StreamLost(IriError):
 
     Attributes:
         ref: Which one it was.
+    """
+
+    def __init__(self, message: str, *, ref: JobRef, facility: str | None = None) -> None:
+        super().__init__(message, facility=facility)
+        self.ref = ref
+
+
+class ReservationLost(IriError):
+    """Nodes are not reserved any more: their time was over, or somebody gave them back.
+
+    Attributes:
+        ref: Which reservation it was.
     """
 
     def __init__(self, message: str, *, ref: JobRef, facility: str | None = None) -> None:

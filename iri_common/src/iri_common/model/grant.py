@@ -25,7 +25,7 @@ class Verb(StrEnum):
     READ = "read"
     WRITE = "write"  # which replaces, and renames
     DELETE = "delete"
-    LEASE = "lease"  # of paths through a network, and of message brokers
+    LEASE = "lease"  # of paths through a network, of nodes, and of message brokers
 
 
 class Audit(StrEnum):

@@ -48,6 +48,7 @@ class LedgerRecord:
             tells jobs apart.
         wall_time: Seconds that the job asked for; None where it named no limit.
         state: How the job ended, a word of ``JobState``, once that was told.
+        until: When what was asked for ends by itself, in seconds since the epoch; 0 where it does not.
     """
 
     identity: str
@@ -65,3 +66,4 @@ class LedgerRecord:
     before: tuple[str, ...] | None = None
     wall_time: int | None = None
     state: str = ""
+    until: float = 0.0

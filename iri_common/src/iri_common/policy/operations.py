@@ -11,6 +11,7 @@ from iri_common.model.array import indices_of
 from iri_common.model.compute import TaskRequest
 from iri_common.model.flows import RunRequest
 from iri_common.model.grant import Verb
+from iri_common.model.reservation import NodesIntent
 from iri_common.policy.grants import Ask, JobAsk, unclear_words
 
 
@@ -25,6 +26,7 @@ class Row:
         resource: The argument that names the resource, or several, or what has a field of that name; "" for
             none.
         of: What is named there, where it is no resource and only the facility knows which one it belongs to.
+        nodes: The argument that says which nodes are reserved, and for how long.
     """
 
     verb: Verb | None
@@ -32,6 +34,7 @@ class Row:
     spec: str = ""
     resource: str = "resource_id"
     of: str = ""
+    nodes: str = ""
 
     @property
     def acts(self) -> bool:
@@ -104,6 +107,11 @@ OPERATIONS: Mapping[str, Mapping[str, Row]] = {
         **dict.fromkeys(("provision", "access", "extend", "release"), _LEASE),
         **dict.fromkeys(("backends", "clusters", "cluster"), _LOOK_ROUND),
     },
+    "reservations": {
+        "create": Row(Verb.LEASE, nodes="intent"),
+        "delete": Row(Verb.LEASE),
+        **dict.fromkeys(("reservations", "nodes"), _LOOK),
+    },
 }
 
 
@@ -131,6 +139,8 @@ def ask_of(port: str, operation: str, arguments: Mapping[str, Any]) -> Ask:
         spec = {name: value for name, value in arguments[row.spec].items() if name != "container"}
         partly = row.spec == "changes"
         job, paths = job_ask(spec, partly=partly), list(job_paths(spec, partly=partly))
+    if row.nodes:
+        job = _reserved(arguments[row.nodes])
     resource = where[0] if where else ()
     return Ask(row.verb, f"{port} {operation}", resource, tuple(paths), job, beside=where[1:])
 
@@ -142,6 +152,14 @@ def _named(row: Row, arguments: Mapping[str, Any]) -> Iterable[str]:
     value = getattr(value, field) if field else value
     names: Iterable[str] = (value,) if isinstance(value, str) else value
     return (f"{row.of} {each}" for each in names) if row.of else names
+
+
+def _reserved(intent: NodesIntent) -> JobAsk:
+    """Nodes that are kept are nodes that nobody else uses, so they count as those of a job do."""
+    account = intent.accounts[0] if len(intent.accounts) == 1 else None
+    hours = intent.nodes * intent.seconds / 3600
+    # Words of the facility's own may be more nodes, or longer.
+    return JobAsk(intent.nodes, hours, account=account, queue=intent.queue, custom=tuple(intent.flags))
 
 
 def job_ask(spec: Mapping[str, Any], *, partly: bool = False) -> JobAsk:

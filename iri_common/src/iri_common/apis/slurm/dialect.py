@@ -10,6 +10,7 @@ from iri_common.apis.slurm.absent import NoFiles, NoOperations, NoStorage
 from iri_common.apis.slurm.accounts import S3mAccounts, SlurmAccounts
 from iri_common.apis.slurm.calls import Calls
 from iri_common.apis.slurm.jobs import SlurmJobs
+from iri_common.apis.slurm.reservations import SlurmReservations
 from iri_common.apis.slurm.rules import RULES
 from iri_common.apis.slurm.s3m import ROOT, S3mStatus
 from iri_common.apis.slurm.status import SlurmStatus
@@ -20,6 +21,7 @@ from iri_common.http.session import Session
 from iri_common.model.dataports import FilesApi, PartsApi, RangesApi, StorageApi
 from iri_common.model.grades import Grades
 from iri_common.model.ports import AccountsApi, OperationsApi, StatusApi
+from iri_common.model.reservationports import ReservationsApi
 from iri_common.model.streamports import StreamingApi
 
 GRADES = Grades(settle="lookup", guard="lock")
@@ -46,6 +48,7 @@ class SlurmDialect:
         self.status: StatusApi = S3mStatus(session, calls) if site is S3M else SlurmStatus(calls)
         self.accounts: AccountsApi = S3mAccounts(session) if site is S3M else SlurmAccounts(calls, words.user)
         self.streaming: StreamingApi | None = S3mStreaming(session) if site is S3M else None
+        self.reservations: ReservationsApi | None = None if site is S3M else SlurmReservations(calls)
         self.parts: PartsApi | None = None
         self.ranges: RangesApi | None = None
 

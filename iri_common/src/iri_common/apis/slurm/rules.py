@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from iri_common.policy.classify import Outcome, Rules, Word
 
-LOOKS = frozenset({"ping", "getJobs", "getJob", "getPartitions", "getReservations"})
+LOOKS = frozenset({"ping", "getJobs", "getJob", "getPartitions", "getReservations", "getNodes"})
 
 # slurmrestd 22.05 says this of a look whose token slurmctld refused, and of one that found no slurmctld.
 UNEXPLAINED = re.compile(r"\(Slurm error (?:-1|5005)\)")
@@ -88,10 +88,11 @@ def _number(*numbers: str) -> re.Pattern[str]:
 
 
 _JOB = frozenset({"getJob", "getRecordedJob", "cancelJob", "updateJob"})
+_RESERVATION = frozenset({"createReservation", "deleteReservation"})
 _RECORDS = frozenset({"getRecordedJob", "getRecordedJobs"})
 # As a refusal, a failed look would say of a job that it is not there.
 _TELLS_OF_JOBS = frozenset({"getJob", "getJobs", "getRecordedJob"})
-_REFUSABLE = (LOOKS | _JOB | _RECORDS) - _TELLS_OF_JOBS
+_REFUSABLE = (LOOKS | _JOB | _RECORDS | _RESERVATION) - _TELLS_OF_JOBS
 
 RULES = Rules(
     by_status={511: Outcome.BAD_TOKEN},  # slurmrestd's own, "network authentication required"
@@ -111,6 +112,9 @@ RULES = Rules(
         Word(Outcome.AWAY, _number("2027", "2131")),  # the backup slurmctld stands by
         Word(Outcome.NOT_FOUND, _number("2017", "9003"), operations=_JOB | _RECORDS),
         Word(Outcome.CONFLICT, _number("2021", "2084"), operations=frozenset({"cancelJob"})),
+        Word(Outcome.NOT_FOUND, _number("2053"), operations=frozenset({"deleteReservation"})),
+        # In use; there is one of that name; it is that one, and has begun.
+        Word(Outcome.CONFLICT, _number("2055", "2082", "2104"), operations=_RESERVATION),
         Word(Outcome.FORBIDDEN, _number("2002")),
         Word(Outcome.BROKEN, _number("2090")),
         # Sent, and then the connection broke: S3M tells it in words only, with whatever status.

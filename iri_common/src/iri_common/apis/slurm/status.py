@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from iri_common.apis.reading import Reading
 from iri_common.apis.slurm.calls import CLUSTER, Calls
 from iri_common.apis.slurm.queue import queue_length
+from iri_common.apis.slurm.reservations import listed
 from iri_common.apis.slurm.states import availability
 from iri_common.apis.slurm.wire import PartitionReply, ReservationReply, field, moment, texts
 from iri_common.http.session import Request
@@ -60,10 +61,7 @@ class SlurmStatus:
 
     async def incidents(self, *, resource_id: str | None = None) -> Done[Sequence[Incident]]:
         """The reservations for maintenance; which nodes they take is not looked at."""
-        request = Request(operation="getReservations", method="GET", path="reservations")
-        reply = await self._calls.send(CLUSTER, lambda version: request)
-        reading = Reading(self._calls.label, "getReservations")
-        rows = reading.many(ReservationReply, field(reply.value, "reservations"))
+        rows = await listed(self._calls, CLUSTER)
         return Done([_incident(row) for row in rows if "MAINT" in texts(row.flags)])
 
     async def events(

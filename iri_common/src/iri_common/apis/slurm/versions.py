@@ -10,6 +10,7 @@ from iri_common.apis.reading import segment
 
 _NAME = re.compile(r"v0\.0\.([0-9]{2,3})")
 OLDEST = 38
+RESERVES = 43  # from here on reservations are made and deleted; before, they are only shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,23 @@ class ReservationReply(WireModel):
     flags: Any = None
     start_time: Any = None
     end_time: Any = None
+    node_count: Any = None
+    node_list: Any = None
+    partition: Any = None
+
+
+class NodeReply(WireModel):
+    """A node; the first version has one word for its state, and others for the flags of it."""
+
+    name: Id
+    state: Any = None
+    state_flags: Any = None
+    partitions: Any = None
+
+    @property
+    def words(self) -> Sequence[str]:
+        """Its state and the flags of it."""
+        return (*texts(self.state), *texts(self.state_flags))
 
 
 class S3mResourceReply(WireModel):
