@@ -20,6 +20,7 @@ from roads_world import KIB, MIB, STRANGE, sha256
 
 from iri_common import TransferError, UsageError
 from iri_common.model.errors import TooLarge
+from iri_common.transfers import aside as aside_module
 from iri_common.transfers import local
 from iri_common.transfers.abreast import Room, abreast
 from iri_common.transfers.aside import LocalAside
@@ -302,3 +303,28 @@ async def test_a_write_that_nobody_waits_for_any_more_hits_no_other_file(tmp_pat
         os.close(each)
     with pytest.raises(ValueError, match="not open"):
         await aside.write(0, b"more")
+
+
+async def test_what_a_disk_has_lost_is_not_there_for_a_later_try(tmp_path, monkeypatch) -> None:
+    """The system says so once; asked again, it says that all is well."""
+    aside = LocalAside(str(tmp_path / "target"), "0" * 16)
+    await aside.open()
+    await aside.write(0, b"lost")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def lost(descriptor: int) -> None:
+        begun.set()
+        go_on.wait(60)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(aside_module, "_sync_content", lost)
+    syncing = asyncio.create_task(aside.durable())
+    await asyncio.to_thread(begun.wait, 60)
+    syncing.cancel()  # as when all of it has come meanwhile
+    await asyncio.gather(syncing, return_exceptions=True)
+    placing = asyncio.create_task(aside.place(4))
+    go_on.set()
+    with pytest.raises(TransferError, match="target cannot be written"):
+        await placing
+    assert os.listdir(tmp_path) == []
+    aside.close()

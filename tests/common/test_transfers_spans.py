@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import json
 import os
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,8 +21,10 @@ from hypothesis import strategies as st
 from iri_common.model.errors import TransferError
 from iri_common.model.transfer import Move
 from iri_common.transfers import aside as aside_module
+from iri_common.transfers import boots
 from iri_common.transfers import spans as spans_module
 from iri_common.transfers.aside import LocalAside
+from iri_common.transfers.boots import Missing, believed, words_of
 from iri_common.transfers.spans import MIB, Digest, Span, Spans, fetch
 from iri_common.transfers.trip import Trip
 
@@ -206,44 +211,152 @@ class Still:
     def moved(self, count: int, name: str = "") -> None: ...
 
 
-@pytest.mark.parametrize("broken_at", [20 * MIB, 7 * MIB, 0], ids=["whole", "broken", "nothing"])
-async def test_no_byte_is_noted_before_it_is_on_the_disk(
-    broken_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = os.urandom(20 * MIB)
-    spans, synced, noted, ahead = Spans(len(content)), [0], [0], list[int]()
+SIZE = 20 * MIB
 
-    def sync(descriptor: int) -> None:
-        synced.append(spans.reached)
+
+class World:
+    """A file on its way, what is noted of it, and a disk that takes its time."""
+
+    def __init__(self, folder: Path, broken_at: int = SIZE) -> None:
+        self.content = os.urandom(SIZE)
+        self.aside = LocalAside(str(folder / "f"), "0" * 16)
+        self.spans = Spans(SIZE)
+        self.noted = list[Mapping[str, Any]]()
+        self.synced, self.ahead = [0], list[int]()
+        self._broken_at = broken_at
+
+    async def fetch(self) -> None:
+        open_at = functools.partial(opened, self.content, self._broken_at)
+        digest = Digest(self.aside.read, SIZE, self.spans)
+        words = (open_at, self.aside, self.spans, digest, Move("/s", "/t", SIZE), Trip(Still(), None, 1))  # type: ignore[arg-type]
+        await fetch(*words, slots=asyncio.Semaphore(1), note=self.note)
+
+    async def note(self, words: Mapping[str, Any]) -> None:
+        await asyncio.sleep(0.05)  # it does not count before a kill would leave it
+        self.look()
+        self.noted.append(words)
+        assert self.reached("") <= self.synced[-1]
+
+    def sync(self, descriptor: int) -> None:
+        self.synced.append(self.spans.reached)
         time.sleep(0.15)  # more would arrive meanwhile than may be lost
-        ahead.append(spans.reached - noted[-1])
+        self.look()
         os.fsync(descriptor)
 
-    async def note(missing: Sequence[Sequence[int]]) -> None:
-        await asyncio.sleep(0.05)  # nor does it count before a kill would leave it
-        ahead.append(spans.reached - noted[-1])
-        noted.append(Spans(len(content), missing).reached)
-        assert noted[-1] <= synced[-1]
+    def look(self) -> None:
+        self.ahead.append(self.spans.reached - self.reached(self.aside.boot))
 
-    monkeypatch.setattr(aside_module, "_sync_content", sync)
+    def reached(self, boot: str) -> int:
+        """How far the file is here for who reads the last note during a boot."""
+        return Spans(SIZE, believed(self.noted[-1], boot)).reached if self.noted else 0
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans_module, "_NOTED_EVERY", 4 * MIB)
+    monkeypatch.setattr(spans_module, "_SYNCED_EVERY", 4 * MIB)
     monkeypatch.setattr(spans_module, "_UNNOTED", 8 * MIB)
     monkeypatch.setattr(spans_module, "_BLOCK", MIB)
-    aside = LocalAside(str(tmp_path / "f"), "0" * 16)
-    await aside.open()
-    open_at = functools.partial(opened, content, broken_at)
-    digest = Digest(aside.read, len(content), spans)
-    words = (open_at, aside, spans, digest, Move("/s", "/t", len(content)), Trip(Still(), None, 1))  # type: ignore[arg-type]
-    fetched = fetch(*words, slots=asyncio.Semaphore(1), note=note)
-    if broken_at < len(content):
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("boot", ["", "this one"])
+@pytest.mark.parametrize("broken_at", [SIZE, 7 * MIB, 0], ids=["whole", "broken", "nothing"])
+async def test_no_byte_is_noted_before_what_is_said_of_it_is_true(
+    broken_at: int, boot: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, broken_at)
+    monkeypatch.setattr(aside_module, "_sync_content", world.sync)
+    monkeypatch.setattr(aside_module, "boot_id", lambda: boot)
+    await world.aside.open()
+    if broken_at < SIZE:
         with pytest.raises(TransferError, match="has lost it"):
-            await fetched
-        assert noted[-1] == broken_at, "not even the last bytes come again"
+            await world.fetch()
+        assert world.reached("another") == broken_at, "not even the last bytes come again"
     else:
-        await fetched
-        assert noted[1] >= 4 * MIB
-    assert max(ahead) < 8 * MIB, "of more, two parts might come again"
-    aside.close()
+        await world.fetch()
+        assert world.reached(boot) >= 4 * MIB
+    assert max(world.ahead) < 8 * MIB, "of more, two parts might come again"
+    assert all("in_memory" not in words for words in world.noted) or boot
+    world.aside.close()
+
+
+@pytest.mark.usefixtures("eager")
+async def test_nobody_waits_for_the_disk_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, moves_again = World(tmp_path), threading.Event()
+
+    def stand_still(descriptor: int) -> None:
+        assert moves_again.wait(60)
+
+    monkeypatch.setattr(aside_module, "_sync_content", stand_still)
+    monkeypatch.setattr(aside_module, "boot_id", lambda: "this one")
+    await world.aside.open()
+    await world.fetch()
+    assert world.reached("this one") >= SIZE - 8 * MIB
+    assert world.reached("another") == 0
+    placing = asyncio.create_task(world.aside.place(SIZE))
+    await asyncio.sleep(0.1)
+    assert not (tmp_path / "f").exists()
+    moves_again.set()
+    await placing
+    assert (tmp_path / "f").read_bytes() == world.content
+
+
+@pytest.mark.usefixtures("eager")
+async def test_what_an_earlier_try_left_in_memory_is_made_durable_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.spans = Spans(SIZE, [[8 * MIB, SIZE]])
+    monkeypatch.setattr(aside_module, "boot_id", lambda: "this one")
+
+    def lost(descriptor: int) -> None:
+        assert world.spans.reached == 8 * MIB
+        raise OSError(5, "Input/output error")
+
+    await world.aside.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(aside_module, "_sync_content", lost)
+        with pytest.raises(TransferError, match="Input/output error"):
+            await world.fetch()
+    assert not world.noted
+    monkeypatch.setattr(aside_module, "_sync_content", world.sync)
+    await world.fetch()
+    assert world.synced[1] == 8 * MIB
+    assert world.reached("another") >= 8 * MIB
+    world.aside.close()
+
+
+MISSING, LESS = [[3, 9], [12, 20]], [[5, 9]]
+
+
+@pytest.mark.parametrize(
+    ("noted", "boot", "missing"),
+    [
+        ({"missing": MISSING}, "now", MISSING),  # as older versions have it
+        (words_of(MISSING, LESS, "now"), "now", LESS),
+        (words_of(MISSING, LESS, "before"), "now", MISSING),
+        (words_of(MISSING, LESS, "now"), "", MISSING),
+        (words_of(MISSING, LESS, ""), "", MISSING),
+        (words_of(MISSING, LESS, ""), "now", MISSING),
+        (words_of(LESS, LESS, "before"), "now", LESS),
+    ],
+)
+def test_memory_is_believed_until_the_machine_is_started_anew(
+    noted: Mapping[str, Any], boot: str, missing: Missing
+) -> None:
+    read = json.loads(json.dumps(noted))
+    assert believed(read, boot) == missing
+    assert read["missing"] in (MISSING, LESS), "older versions read no more than this"
+
+
+def test_a_boot_has_a_name_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boots, "_BOOT", tmp_path / "boot_id")
+    assert boots.boot_id() == ""
+    (tmp_path / "boot_id").write_text("f10368de\n")
+    assert boots.boot_id() == "f10368de"
 
 
 def test_a_store_that_knows_no_ranges_is_asked_by_one() -> None:

@@ -106,6 +106,28 @@ def test_what_arrives_quicker_than_it_is_noted_does_not_come_again(ends, tmp_pat
     assert len(sent.again[-1]) <= 1, sent.story()
 
 
+@pytest.mark.parametrize("left", ["short", "zeros"])
+@pytest.mark.parametrize("road", ["parts down", "https down"])
+def test_after_a_power_cut_only_the_disk_is_believed(ends, tmp_path, road, left) -> None:
+    dice, size = random.Random(f"{road} {left}"), 16 * PART
+    there = ends.place.scratch / tmp_path.name
+    sent = Parcel(ends, road, {"": dice.randbytes(size)}, None, tmp_path, there, parallel=1)
+    sent.lay()
+    disk = tmp_path / "disk"
+    sent.start(boot="one", disk=str(disk))
+    assert sent.heard(), "its power was to fail"
+    (aside,) = sent.here.parent.glob("*.part")
+    kept = disk.read_bytes()
+    assert PART < len(kept) < aside.stat().st_size
+    aside.write_bytes(kept if left == "short" else kept.ljust(size, b"\0"))
+    again = sent.start(boot="two")
+    assert not sent.heard()
+    disk.unlink()
+    sent.whole()
+    first = next(each for each in again.story() if each["what"] == "asked" and each["start"])
+    assert PART < first["start"] <= len(kept), "what was on the disk does not come again"
+
+
 @pytest.mark.parametrize(
     "strike", [Strike("after", "begin"), Strike("before", "put", 3), Strike("after", "finish")], ids=str
 )

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import json
 import math
 import os
 import re
 import resource
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import asdict, dataclass, field, replace
@@ -28,7 +31,7 @@ from iri_common.facility import doors
 from iri_common.http.budget import Budget
 from iri_common.http.bytes import HttpBytes
 from iri_common.http.transport import HttpxTransport
-from iri_common.transfers import abreast, chunks, https, notes, parts, spans
+from iri_common.transfers import abreast, aside, chunks, https, notes, parts, spans
 
 MIB = 1024 * 1024
 PART = 256 * 1024  # bytes: files of a few of them go quickly, and are in parts all the same
@@ -54,6 +57,7 @@ SMALL: tuple[tuple[Any, str, Any], ...] = (
     (spans, "MIB", PART // 4),
     (spans, "_NOTED_EVERY", PART // 2),
     (spans, "_UNNOTED", 2 * PART),
+    (spans, "_SYNCED_EVERY", 2 * PART),
     (spans, "_BLOCK", PART // 4),
     (spans, "_WORTH_SPLITTING", 4 * PART),
     (spans, "_NEXT_READER", 0.0),
@@ -83,6 +87,8 @@ class TransferPlan:
         small: Parts are small, and pauses short.
         slow: Seconds that each note takes until it is in its file.
         warm: Before, it moves what has the same names with ``.small`` after them, and says so.
+        boot: What this boot of the machine is called, if not by its own name.
+        disk: File that stands for the disk: in mid-way the power fails, and what is not in it is lost.
     """
 
     story: str
@@ -102,6 +108,8 @@ class TransferPlan:
     small: bool = True
     slow: float = 0.0
     warm: bool = False
+    boot: str = ""
+    disk: str = ""
 
     def line(self) -> str:
         """For the program's standard input."""
@@ -196,6 +204,30 @@ def slow_notes(seconds: float) -> None:
     notes.os = SimpleNamespace(**{**vars(os), "write": write})
 
 
+def failing_power(disk: Path, state: Path) -> None:
+    """Have the disk keep what it is told at first, and stand still until far more is noted than it has."""
+    turns = itertools.count()
+
+    def sync(descriptor: int) -> None:
+        if next(turns) == 0:
+            disk.write_bytes(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+            return
+        until = time.monotonic() + 60
+        while lost_in_memory(state) < 4 * PART:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        signal.pthread_kill(threading.get_ident(), signal.SIGKILL)
+
+    aside._sync_content = sync
+
+
+def lost_in_memory(state: Path) -> int:
+    """Bytes that the notes tell of, and that are not on the disk."""
+    (file,) = (state / "iri" / "transfers").glob("*.jsonl")
+    told = json.loads(file.read_bytes().rpartition(b"\n")[0].splitlines()[-1])[1]
+    return told["in_memory"]["missing"][0][0] - told["missing"][0][0] if "in_memory" in told else 0
+
+
 def move(plan: TransferPlan, facility: Facility) -> str | None:
     """Move what is planned; gives the digest of one file."""
     words: Any = {"road": plan.road, "allow_job": True, "parallel": plan.parallel}
@@ -215,6 +247,10 @@ def live(plan: TransferPlan) -> None:
             module.backoff = lambda attempt, chance, limits: 0.05
     if plan.slow:
         slow_notes(plan.slow)
+    if plan.boot:
+        aside.boot_id = lambda: plan.boot
+    if plan.disk:
+        failing_power(Path(plan.disk), Path(plan.state))
     if plan.limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (plan.limit, plan.limit))
     os.environ.update(plan.environment, XDG_STATE_HOME=plan.state)

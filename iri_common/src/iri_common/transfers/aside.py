@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from iri_common.transfers import local
+from iri_common.transfers.boots import boot_id
 from iri_common.transfers.lent import LentFile
 
 T = TypeVar("T")
@@ -28,13 +30,18 @@ class LocalAside:
     Args:
         target: Where it will be.
         transfer: Names the transfer, so that a later try finds what this one has written.
+
+    Attributes:
+        boot: Of the machine, once it is open: as long as that lasts, what was written is there.
     """
 
     def __init__(self, target: str, transfer: str) -> None:
         self.target = target
         self.path = local.aside_of(target, transfer)
+        self.boot = ""
         self._file: LentFile | None = None
         self._written_before = 0
+        self._syncing = threading.Lock()
 
     async def open(self, *, keep: bool = False) -> int:
         """Begin; gives the bytes that an earlier try has left, which stay with ``keep``.
@@ -73,12 +80,16 @@ class LocalAside:
         return await self._off_the_loop(lambda file: self._sha256(file, size))
 
     async def durable(self) -> None:
-        """Return when all that was written is on the disk."""
-        await self._off_the_loop(_sync_content)
+        """Return when all that was written is on the disk.
+
+        Raises:
+            IriError: if it cannot be; nothing of it is left then.
+        """
+        await self._off_the_loop(lambda file: self._sync(file, _sync_content))
 
     async def mark(self, size: int) -> str:
         """Make it durable, whole at so many bytes; gives its mark, which the target has once it is placed."""
-        return await self._off_the_loop(lambda file: _finished(file, size))
+        return await self._off_the_loop(lambda file: self._finished(file, size))
 
     async def place(self, size: int) -> None:
         """Make it durable and rename it over the target; it is whole at so many bytes."""
@@ -111,6 +122,7 @@ class LocalAside:
         descriptor = os.open(self.path, flags if keep else flags | os.O_TRUNC, 0o666)
         self._file = LentFile(descriptor)
         self._written_before = os.fstat(descriptor).st_size
+        self.boot = boot_id()
 
     def _write_together(
         self,
@@ -137,17 +149,27 @@ class LocalAside:
         return digest.hexdigest()
 
     def _place(self, file: int, size: int) -> None:
-        _finished(file, size)
+        self._finished(file, size)
         self.close()
         os.replace(self.path, self.target)
         local.sync_directory_now(os.path.dirname(self.target) or ".")
 
+    def _finished(self, file: int, size: int) -> str:
+        if os.fstat(file).st_size != size:  # to cut it changes its time, wherever it ends
+            os.ftruncate(file, size)
+        self._sync(file, os.fsync)
+        return local.mark_of_facts(os.fstat(file))
 
-def _finished(file: int, size: int) -> str:
-    if os.fstat(file).st_size != size:  # to cut it changes its time, wherever it ends
-        os.ftruncate(file, size)
-    os.fsync(file)
-    return local.mark_of_facts(os.fstat(file))
+    def _sync(self, file: int, sync: Callable[[int], None]) -> None:
+        # A system that has lost what it had taken says so once, be it to a thread that nobody waits for any
+        # more; asked again, by another or by a later try, it says that all is well.
+        with self._syncing:
+            try:
+                sync(file)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
+                raise
 
 
 def _write_piece(file: int, offset: int, piece: memoryview) -> None:

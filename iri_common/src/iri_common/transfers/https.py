@@ -18,6 +18,7 @@ from iri_common.policy.retry import backoff
 from iri_common.transfers import local
 from iri_common.transfers.abreast import abreast, named
 from iri_common.transfers.aside import LocalAside
+from iri_common.transfers.boots import believed
 from iri_common.transfers.far import FarEnd
 from iri_common.transfers.spans import MIB, TRIES, Damaged, Digest, Spans, fetch
 from iri_common.transfers.trip import Trip
@@ -34,17 +35,25 @@ class HttpsRoad:
         dialect: Whose files these are; it renames, and compares what it can.
         file_system: Its id at the facility.
         up: From this machine, else down to it.
-        checksum: Compare SHA-256 where the dialect tells it; else sizes are compared.
+        checksum: SHA-256 is compared where the dialect tells it, else sizes are; True: it is made also of
+            what comes down from where none is told, False: not even compared.
     """
 
     def __init__(
-        self, ranges: RangesApi, dialect: Dialect, file_system: str, *, up: bool, checksum: bool = True
+        self,
+        ranges: RangesApi,
+        dialect: Dialect,
+        file_system: str,
+        *,
+        up: bool,
+        checksum: bool | None = None,
     ) -> None:
         self._ranges = ranges
         self._id = file_system
         self._up = up
-        has_files = dialect.grades.files != "none"
-        self._far = FarEnd(dialect, file_system, checksum=checksum) if has_files else None
+        files = dialect.grades.files
+        self._far = FarEnd(dialect, file_system, checksum=checksum is not False) if files != "none" else None
+        self._hashed = files == "direct" if checksum is None else checksum  # a collection tells no digest
 
     async def carry(self, moves: Sequence[Move], trip: Trip) -> None:
         """Move them all, each whole or not at all as far as that is offered.
@@ -126,11 +135,15 @@ class HttpsRoad:
         name = f"https:{hashlib.sha256(ends).hexdigest()[:16]}"
         seen = await self._facts(move)
         try:
-            if (sha256 := await self._placed_before(move, seen, trip, name)) is None:
+            noted: Mapping[str, Any] = trip.notes.get(name) or {}
+            if await self._is_placed(move, seen, noted):
+                trip.meter.kept(move.size)
+                sha256 = noted["sha256"]
+            else:
                 sha256 = await self._fetched(move, seen, trip, slots, aside, name)
                 await self._compare(move, seen, sha256)
                 mark = await aside.mark(move.size)
-                await _take_down(trip, name, move, seen, [], mark=mark, sha256=sha256)
+                await _take_down(trip, name, move, seen, {"missing": [], "mark": mark, "sha256": sha256})
                 await aside.place(move.size)
         except Damaged:
             trip.notes.put(name, None)
@@ -141,15 +154,13 @@ class HttpsRoad:
         trip.meter.landed(move, sha256)  # before what is noted of its way goes
         trip.notes.put(name, None)
 
-    async def _placed_before(self, move: Move, seen: list[float], trip: Trip, name: str) -> str | None:
-        """The digest of what is in place since an earlier try, which did not live to tell."""
-        noted: Mapping[str, Any] = trip.notes.get(name) or {}
+    async def _is_placed(self, move: Move, seen: list[float], noted: Mapping[str, Any]) -> bool:
+        """Whether it is in place since an earlier try, which did not live to tell."""
         if "mark" not in noted or noted["seen"] != seen or not seen[1]:
-            return None
-        if noted["mark"] != await local.mark_of(move.target):
-            return None
-        trip.meter.kept(move.size)
-        return noted["sha256"]
+            return False
+        if self._hashed and noted["sha256"] is None:
+            return False
+        return noted["mark"] == await local.mark_of(move.target)
 
     async def _fetched(
         self,
@@ -159,22 +170,29 @@ class HttpsRoad:
         slots: asyncio.Semaphore,
         aside: LocalAside,
         name: str,
-    ) -> str:
+    ) -> str | None:
+        """Read what is missing; gives the SHA-256 of all."""
         noted: Mapping[str, Any] = trip.notes.get(name) or {}
         same = noted.get("seen") == seen and noted.get("size") == move.size
         left = await aside.open(keep=same)
-        spans = Spans(move.size, noted["missing"] if same and left else None)
+        spans = Spans(move.size, believed(noted, aside.boot) if same and left else None)
         trip.meter.kept(spans.here)
 
-        async def note(missing: Sequence[Sequence[int]]) -> None:
-            await _take_down(trip, name, move, seen, missing)
+        async def note(words: Mapping[str, Any]) -> None:
+            await _take_down(trip, name, move, seen, words)
 
         def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
             return self._ranges.read(self._id, move.source, start=start, end=end)
 
+        async def read(digest: Digest | None) -> None:
+            await fetch(open_at, aside, spans, digest, move, trip, slots=slots, note=note)
+
+        if not self._hashed:
+            await read(None)
+            return None
         digest = Digest(aside.read, move.size, spans)
         async with digest.making() as made:
-            await fetch(open_at, aside, spans, digest, move, trip, slots=slots, note=note)
+            await read(digest)
             return await made
 
     async def _facts(self, move: Move) -> list[float]:
@@ -186,13 +204,13 @@ class HttpsRoad:
                 return [there.size, there.mtime]
         return [move.size, move.mtime]
 
-    async def _compare(self, move: Move, seen: list[float], sha256: str) -> None:
+    async def _compare(self, move: Move, seen: list[float], sha256: str | None) -> None:
         if self._far is None:
             return
-        told = await self._far.digest(move.source)
-        if told == sha256:
-            return
+        told = None if sha256 is None else await self._far.digest(move.source)
         if told is not None:
+            if told == sha256:
+                return
             raise Damaged(
                 f"{move.source} did not arrive whole: SHA-256 {told} there, {sha256} here; try again"
             )
@@ -200,13 +218,6 @@ class HttpsRoad:
             raise Damaged(f"{move.source} changed while it was read; ask again")
 
 
-async def _take_down(
-    trip: Trip,
-    name: str,
-    move: Move,
-    seen: list[float],
-    missing: Sequence[Sequence[int]],
-    **words: str,
-) -> None:
-    trip.notes.put(name, {"size": move.size, "seen": seen, "missing": missing, **words})
+async def _take_down(trip: Trip, name: str, move: Move, seen: list[float], words: Mapping[str, Any]) -> None:
+    trip.notes.put(name, {"size": move.size, "seen": seen, **words})
     await trip.notes.written()

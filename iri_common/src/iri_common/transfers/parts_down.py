@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from iri_common.jobs.operations import settled
@@ -13,6 +13,7 @@ from iri_common.model.transfer import DownloadLink
 from iri_common.transfers import local
 from iri_common.transfers.abreast import tried
 from iri_common.transfers.aside import LocalAside
+from iri_common.transfers.boots import believed
 from iri_common.transfers.links import Links, StaleLink, from_byte, require_fine, wire_errors, words_of
 from iri_common.transfers.parts_leg import Leg
 from iri_common.transfers.spans import Damaged, Digest, OpenAt, Spans, fetch
@@ -47,7 +48,7 @@ class Download(Leg):
         try:
             sha256 = await self._fetched(noted, links, aside, size, hashed=hashed)
             await self._compare(first, size, sha256)
-            await self._take_down(size, [], mark=await aside.mark(size), sha256=sha256)
+            await self._take_down(size, {"missing": [], "mark": await aside.mark(size), "sha256": sha256})
             await aside.place(size)
         except Damaged:
             self._note(None)
@@ -63,9 +64,8 @@ class Download(Leg):
         same = noted.get("size") == size and noted.get("mtime") == self._move.mtime
         return noted if same else {}
 
-    async def _take_down(self, size: int, missing: Sequence[Sequence[int]], **words: str | None) -> None:
-        told = {"size": size, "mtime": self._move.mtime, "etag": self._etag, "missing": missing, **words}
-        self._note(told)
+    async def _take_down(self, size: int, words: Mapping[str, Any]) -> None:
+        self._note({"size": size, "mtime": self._move.mtime, "etag": self._etag, **words})
         await self._trip.notes.written()
 
     async def _is_placed(self, noted: Mapping[str, Any], links: Links[DownloadLink], size: int) -> bool:
@@ -121,12 +121,12 @@ class Download(Leg):
         """Read what is missing; gives the SHA-256 of all."""
         left = await aside.open(keep=bool(noted))
         # With all of it here, the last byte is read again: the reply tells whether the object is the same.
-        spans = Spans(size, noted["missing"] or [[size - 1, size]] if noted and left else None)
+        spans = Spans(size, believed(noted, aside.boot) or [[size - 1, size]] if noted and left else None)
         self._etag = noted["etag"] if noted and left else ""
         self._trip.meter.kept(spans.here)
 
-        async def note(missing: Sequence[Sequence[int]]) -> None:
-            await self._take_down(size, missing)
+        async def note(words: Mapping[str, Any]) -> None:
+            await self._take_down(size, words)
 
         async def read(digest: Digest | None) -> None:
             opener, slots = self._opener(links, spans), self._slots

@@ -7,15 +7,17 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from iri_common.model.errors import IriError, TransferError
 from iri_common.model.transfer import Move
 from iri_common.policy.classify import ReplyLost
 from iri_common.policy.retry import Limits, backoff
 from iri_common.transfers.aside import LocalAside
+from iri_common.transfers.boots import Missing, words_of
 from iri_common.transfers.trip import Trip
 
 MIB = 1024 * 1024
@@ -24,8 +26,9 @@ TRIES = Limits(attempts=6, first_delay=0.5, longest_delay=15.0)  # without a byt
 _WORTH_SPLITTING = 32 * MIB
 _NEXT_READER = 2.0  # seconds after which one more connection may help
 _WORTH_HELPING = 4.0  # seconds that are left without it: a store may read all of an object for a range
-_NOTED_EVERY = 4 * MIB  # so that the disk is done before readers have to wait for it
+_NOTED_EVERY = 4 * MIB  # so that it is done before readers have to wait for it
 _UNNOTED = 16 * MIB  # less than this comes again after a kill
+_SYNCED_EVERY = 32 * MIB  # so that the disk has little left to do at the end
 _BLOCK = 4 * MIB
 
 Block = Sequence[memoryview]
@@ -34,8 +37,8 @@ Block = Sequence[memoryview]
 OpenAt = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """The bytes from an offset up to, not including, another."""
 
-Note = Callable[[Sequence[Sequence[int]]], Awaitable[None]]
-"""Takes down what is missing, as :class:`Spans` gives it and takes it, and returns when a kill leaves it."""
+Note = Callable[[Mapping[str, Any]], Awaitable[None]]
+"""Takes down what is missing, in the words of :mod:`boots`, and returns when a kill leaves it."""
 
 
 class Damaged(TransferError):
@@ -61,7 +64,7 @@ class Spans:
         divisible: Whether a span that is read may be read by two; not where each begins at the first byte.
     """
 
-    def __init__(self, size: int, missing: Sequence[Sequence[int]] | None = None) -> None:
+    def __init__(self, size: int, missing: Missing | None = None) -> None:
         self.size = size
         self.divisible = True
         begun = [(0, size)] if missing is None else missing
@@ -145,8 +148,13 @@ async def fetch(
         move: For its name.
         trip: Its meter is told.
         slots: How many connections there may be, shared with other files.
-        note: Told every few MiB, and when it fails, what is missing; all else is on the disk then.
+        note: Told every few MiB, and when it fails, what is missing.
+
+    Raises:
+        IriError: what a reader could not pass, or that the disk does not take it.
     """
+    if spans.here:  # an earlier try may have left it in memory: if it was lost from there, this tells so
+        await aside.durable()
     begun, here = time.monotonic(), spans.here
 
     def seconds_left() -> float:
@@ -163,34 +171,39 @@ async def fetch(
                 await _read(open_at, aside, spans, span, digest, noting, move, trip)
 
     noting = _Noting(aside, spans, note)
-    readers = [asyncio.create_task(reader(number)) for number in range(trip.parallel)]
-    notes = asyncio.create_task(noting.go_on())
+    readers = {asyncio.create_task(reader(number)) for number in range(trip.parallel)}
+    keepers = {asyncio.create_task(noting.go_on()), asyncio.create_task(noting.follow())}
     try:
-        await _all_read(readers, notes, spans)
+        await _all_read(readers, keepers, spans)
     except IriError:
         with suppress(IriError):  # what led here is what is to be told
             await noting.now()
         raise
     finally:
-        for each in (*readers, notes):
+        for each in (*readers, *keepers):
             each.cancel()
-        await asyncio.gather(*readers, notes, return_exceptions=True)
+        await asyncio.gather(*readers, *keepers, return_exceptions=True)
 
 
-async def _all_read(readers: Sequence[asyncio.Task[None]], notes: asyncio.Task[None], spans: Spans) -> None:
-    waiting = {*readers, notes}
-    while spans.missing and waiting != {notes}:
+async def _all_read(readers: set[asyncio.Task[None]], keepers: set[asyncio.Task[None]], spans: Spans) -> None:
+    waiting = readers | keepers
+    while spans.missing and waiting - keepers:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
             each.result()
 
 
 class _Noting:
-    """Notes what is here when it is on the disk, and lets no more in than may have to come again."""
+    """Notes what is here, and lets no more in than may have to come again.
+
+    What was written outlives this process, so nobody waits for the disk, which follows in its own time. Where
+    nothing tells one boot of the machine from the next, it is noted when it is on the disk.
+    """
 
     def __init__(self, aside: LocalAside, spans: Spans, note: Note) -> None:
         self._aside, self._spans, self._note = aside, spans, note
-        self._noted = spans.here
+        self._noted = self._synced = spans.here
+        self._on_disk = spans.missing
         self._coming = 0  # bytes that were let in and are not here yet
         self._waiting = 0  # blocks that were not
         self._moved = asyncio.Event()
@@ -218,20 +231,37 @@ class _Noting:
         return behind > 0 and behind + count >= _UNNOTED
 
     async def go_on(self) -> None:
-        """Note again and again; the disk has less to do when all is here, too."""
+        """Note again and again."""
         while True:
             await self._spans.until(self._due)
-            await self.now()
+            if not self._aside.boot:
+                await self._sync()
+            await self._take_down()
+
+    async def follow(self) -> None:
+        """Have the disk follow."""
+        while True:
+            await self._spans.until(lambda: self._spans.here - self._synced >= _SYNCED_EVERY)
+            await self._sync()
+
+    async def now(self) -> None:
+        """Note all that is here, when it is on the disk."""
+        await self._sync()
+        await self._take_down()
 
     def _due(self) -> bool:
         behind = self._spans.here - self._noted
         return behind >= _NOTED_EVERY or (behind > 0 and self._waiting > 0)
 
-    async def now(self) -> None:
-        """Note all that is here."""
+    async def _sync(self) -> None:
         missing, here = self._spans.missing, self._spans.here
         await self._aside.durable()  # a machine that loses power would remember the note, not the bytes
-        await self._note(missing)  # on its way only, it would be lost in a kill, and more let in on its word
+        self._on_disk, self._synced = missing, here
+
+    async def _take_down(self) -> None:
+        missing, here = self._spans.missing, self._spans.here if self._aside.boot else self._synced
+        # On its way only, it would be lost in a kill, and more let in on its word.
+        await self._note(words_of(self._on_disk, missing, self._aside.boot))
         self._noted = here
         self._moved.set()
 
