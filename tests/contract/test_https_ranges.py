@@ -30,6 +30,7 @@ from iri_common.transfers import https as https_module
 from iri_common.transfers import spans as spans_module
 from iri_common.transfers.https import HttpsRoad
 from iri_common.transfers.notes import FileNotes
+from iri_common.transfers.spans import Digest
 from iri_common.transfers.trip import Trip
 
 MIB = 1024 * 1024
@@ -152,13 +153,19 @@ class World:
         self.collection, self._ranges, self._folder = collection, ranges, folder
 
     async def carry(
-        self, *moves: Move, up: bool, files: bool = True, parallel: int = 3, meter: Counts | None = None
+        self,
+        *moves: Move,
+        up: bool,
+        files: bool = True,
+        parallel: int = 3,
+        meter: Counts | None = None,
+        checksum: bool | None = None,
     ) -> Counts:
         facility = Facility(self.collection.root if files else None)
         counts = meter or Counts()
         notes = await FileNotes.opened(moves[0].source, moves[0].target, directory=self._folder / "notes")
         try:
-            road = HttpsRoad(self._ranges, facility, "c1", up=up)  # type: ignore[arg-type]
+            road = HttpsRoad(self._ranges, facility, "c1", up=up, checksum=checksum)  # type: ignore[arg-type]
             await road.carry(moves, Trip(counts, notes, parallel))
         finally:
             await notes.close()
@@ -176,66 +183,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         await wire.close()
 
 
-def made(path: Path, size: int) -> tuple[bytes, str]:
+def laid(path: Path, size: int) -> tuple[bytes, str]:
     content = os.urandom(size)
     path.write_bytes(content)
     return content, hashlib.sha256(content).hexdigest()
-
-
-@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 9 * MIB + 3])
-@pytest.mark.parametrize("files", [True, False], ids=["aside", "straight"])
-async def test_a_file_goes_there_and_back_whole(size: int, files: bool, world: World, tmp_path: Path) -> None:
-    content, digest = made(tmp_path / "a", size)
-    counts = await world.carry(Move(str(tmp_path / "a"), "/b", size), up=True, files=files)
-    assert (counts.sent, counts.sums) == (size, {"/b": digest})
-    assert (world.collection.root / "b").read_bytes() == content
-    back = str(tmp_path / "c")
-    counts = await world.carry(Move("/b", back, size), up=False, files=files)
-    assert (counts.sent, counts.sums) == (size, {back: digest})
-    assert (tmp_path / "c").read_bytes() == content
-    assert sorted(os.listdir(tmp_path)) == ["a", "c", "notes", "there"]
-    assert os.listdir(world.collection.root) == ["b"]
-
-
-async def test_an_upload_is_made_again_from_its_beginning(world: World, tmp_path: Path) -> None:
-    content, digest = made(tmp_path / "a", 3 * MIB)
-    world.collection.faults = ["busy", MIB, "lose"]
-    counts = await world.carry(Move(str(tmp_path / "a"), "/b", len(content)), up=True)
-    assert (counts.sent, counts.sums) == (len(content), {"/b": digest})
-    assert (world.collection.root / "b").read_bytes() == content
-    assert world.collection.asked == ["PUT"] * 4
-
-
-async def test_an_upload_that_is_refused_leaves_the_target_as_it_was(world: World, tmp_path: Path) -> None:
-    made(tmp_path / "a", MIB)
-    (world.collection.root / "b").write_bytes(b"old")
-    world.collection.faults = ["refuse"]
-    with pytest.raises(PermissionDenied):
-        await world.carry(Move(str(tmp_path / "a"), "/b", MIB), up=True)
-    assert os.listdir(world.collection.root) == ["b"]
-    assert (world.collection.root / "b").read_bytes() == b"old"
-
-
-async def test_a_download_goes_on_where_a_connection_broke(world: World, tmp_path: Path) -> None:
-    content, digest = made(world.collection.root / "b", 6 * MIB)
-    world.collection.faults = ["busy", 2 * MIB + 5, "lose", 100]
-    target = str(tmp_path / "c")
-    counts = await world.carry(Move("/b", target, len(content)), up=False)
-    assert (counts.sent, counts.sums) == (len(content), {target: digest})
-    starts = [int(line.removeprefix("GET bytes=").partition("-")[0]) for line in world.collection.asked]
-    assert starts == [0, 0, 2 * MIB + 5, 2 * MIB + 5, 2 * MIB + 105]
-
-
-async def test_a_later_try_reads_only_what_is_missing(world: World, tmp_path: Path) -> None:
-    content, digest = made(world.collection.root / "b", 12 * MIB)
-    world.collection.faults = [10 * MIB, "refuse"]
-    target = str(tmp_path / "c")
-    with pytest.raises(PermissionDenied):
-        await world.carry(Move("/b", target, len(content)), up=False)
-    assert not (tmp_path / "c").exists()
-    counts = await world.carry(Move("/b", target, len(content)), up=False)
-    assert (counts.kept_bytes, counts.sent, counts.sums) == (10 * MIB, 2 * MIB, {target: digest})
-    assert world.collection.asked[-1] == f"GET bytes={10 * MIB}-{12 * MIB - 1}"
 
 
 class Kill(BaseException):
@@ -249,9 +200,97 @@ class Killed(Counts):
         raise Kill
 
 
+@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 9 * MIB + 3])
+@pytest.mark.parametrize("files", [True, False], ids=["aside", "straight"])
+async def test_a_file_goes_there_and_back_whole(size: int, files: bool, world: World, tmp_path: Path) -> None:
+    content, digest = laid(tmp_path / "a", size)
+    counts = await world.carry(Move(str(tmp_path / "a"), "/b", size), up=True, files=files)
+    assert (counts.sent, counts.sums) == (size, {"/b": digest})
+    assert (world.collection.root / "b").read_bytes() == content
+    back = str(tmp_path / "c")
+    counts = await world.carry(Move("/b", back, size), up=False, files=files)
+    assert (counts.sent, counts.sums) == (size, {back: digest if files else None})
+    assert (tmp_path / "c").read_bytes() == content
+    assert sorted(os.listdir(tmp_path)) == ["a", "c", "notes", "there"]
+    assert os.listdir(world.collection.root) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("files", "asked", "made"),
+    [(True, None, True), (True, False, False), (False, None, False), (False, True, True)],
+)
+async def test_a_digest_is_made_where_one_is_told_or_asked_for(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: bool, asked: bool | None, made: bool
+) -> None:
+    content, digest = laid(world.collection.root / "b", MIB)
+    hashed = list[int]()
+    true_take = Digest._take
+    monkeypatch.setattr(Digest, "_take", lambda self, some: (hashed.append(len(some)), true_take(self, some)))
+    target = str(tmp_path / "c")
+    counts = await world.carry(Move("/b", target, MIB), up=False, files=files, checksum=asked)
+    assert (tmp_path / "c").read_bytes() == content
+    assert (counts.sums, sum(hashed)) == ({target: digest if made else None}, MIB if made else 0)
+
+
+async def test_what_has_its_place_is_read_again_for_a_digest_that_is_asked_for(
+    world: World, tmp_path: Path
+) -> None:
+    _, digest = laid(world.collection.root / "b", MIB)
+    move = Move("/b", str(tmp_path / "c"), MIB, mtime=1.0)
+    with pytest.raises(Kill):
+        await world.carry(move, up=False, files=False, meter=Killed())
+    counts = await world.carry(move, up=False, files=False, meter=Counts())
+    assert (counts.sent, counts.sums) == (0, {move.target: None})
+    with pytest.raises(Kill):
+        await world.carry(move, up=False, files=False, meter=Killed())
+    counts = await world.carry(move, up=False, files=False, checksum=True)
+    assert (counts.sent, counts.sums) == (MIB, {move.target: digest})
+
+
+async def test_an_upload_is_made_again_from_its_beginning(world: World, tmp_path: Path) -> None:
+    content, digest = laid(tmp_path / "a", 3 * MIB)
+    world.collection.faults = ["busy", MIB, "lose"]
+    counts = await world.carry(Move(str(tmp_path / "a"), "/b", len(content)), up=True)
+    assert (counts.sent, counts.sums) == (len(content), {"/b": digest})
+    assert (world.collection.root / "b").read_bytes() == content
+    assert world.collection.asked == ["PUT"] * 4
+
+
+async def test_an_upload_that_is_refused_leaves_the_target_as_it_was(world: World, tmp_path: Path) -> None:
+    laid(tmp_path / "a", MIB)
+    (world.collection.root / "b").write_bytes(b"old")
+    world.collection.faults = ["refuse"]
+    with pytest.raises(PermissionDenied):
+        await world.carry(Move(str(tmp_path / "a"), "/b", MIB), up=True)
+    assert os.listdir(world.collection.root) == ["b"]
+    assert (world.collection.root / "b").read_bytes() == b"old"
+
+
+async def test_a_download_goes_on_where_a_connection_broke(world: World, tmp_path: Path) -> None:
+    content, digest = laid(world.collection.root / "b", 6 * MIB)
+    world.collection.faults = ["busy", 2 * MIB + 5, "lose", 100]
+    target = str(tmp_path / "c")
+    counts = await world.carry(Move("/b", target, len(content)), up=False)
+    assert (counts.sent, counts.sums) == (len(content), {target: digest})
+    starts = [int(line.removeprefix("GET bytes=").partition("-")[0]) for line in world.collection.asked]
+    assert starts == [0, 0, 2 * MIB + 5, 2 * MIB + 5, 2 * MIB + 105]
+
+
+async def test_a_later_try_reads_only_what_is_missing(world: World, tmp_path: Path) -> None:
+    content, digest = laid(world.collection.root / "b", 12 * MIB)
+    world.collection.faults = [10 * MIB, "refuse"]
+    target = str(tmp_path / "c")
+    with pytest.raises(PermissionDenied):
+        await world.carry(Move("/b", target, len(content)), up=False)
+    assert not (tmp_path / "c").exists()
+    counts = await world.carry(Move("/b", target, len(content)), up=False)
+    assert (counts.kept_bytes, counts.sent, counts.sums) == (10 * MIB, 2 * MIB, {target: digest})
+    assert world.collection.asked[-1] == f"GET bytes={10 * MIB}-{12 * MIB - 1}"
+
+
 async def test_a_file_that_has_its_place_is_not_read_again(world: World, tmp_path: Path) -> None:
     source, target = tmp_path / "there/x", tmp_path / "back"
-    content, digest = made(source, 2 * MIB)
+    content, digest = laid(source, 2 * MIB)
     move = Move("/x", str(target), len(content))
     with pytest.raises(Kill):
         await world.carry(move, up=False, meter=Killed())
@@ -260,7 +299,7 @@ async def test_a_file_that_has_its_place_is_not_read_again(world: World, tmp_pat
 
     with pytest.raises(Kill):
         await world.carry(move, up=False, meter=Killed())
-    content, digest = made(source, 2 * MIB)
+    content, digest = laid(source, 2 * MIB)
     os.utime(source, (1, 1))
     counts = await world.carry(move, up=False)
     assert (counts.sent, counts.sums) == (len(content), {str(target): digest}), "it is another by now"
@@ -268,19 +307,19 @@ async def test_a_file_that_has_its_place_is_not_read_again(world: World, tmp_pat
 
 
 async def test_what_lay_aside_is_of_no_use_for_another_content(world: World, tmp_path: Path) -> None:
-    made(world.collection.root / "b", 12 * MIB)
+    laid(world.collection.root / "b", 12 * MIB)
     world.collection.faults = [10 * MIB, "refuse"]
     target = str(tmp_path / "c")
     with pytest.raises(PermissionDenied):
         await world.carry(Move("/b", target, 12 * MIB, mtime=1.0), up=False)
-    content, digest = made(world.collection.root / "b", 12 * MIB)
+    content, digest = laid(world.collection.root / "b", 12 * MIB)
     counts = await world.carry(Move("/b", target, 12 * MIB, mtime=2.0), up=False)
     assert (counts.kept_bytes, counts.sums) == (0, {target: digest})
     assert (tmp_path / "c").read_bytes() == content
 
 
 async def test_a_content_that_changed_unseen_is_found_by_its_digest(world: World, tmp_path: Path) -> None:
-    made(world.collection.root / "b", 4 * MIB)
+    laid(world.collection.root / "b", 4 * MIB)
 
     def change() -> None:
         with open(world.collection.root / "b", "r+b") as file:
@@ -299,7 +338,7 @@ async def test_without_digests_a_content_that_changed_is_found_by_its_time(
         raise NotOffered("no digests here")
 
     monkeypatch.setattr(Facility, "checksum", none)
-    made(world.collection.root / "b", 4 * MIB)
+    laid(world.collection.root / "b", 4 * MIB)
     os.utime(world.collection.root / "b", (1e9, 1e9))
 
     def change() -> None:
@@ -313,7 +352,7 @@ async def test_without_digests_a_content_that_changed_is_found_by_its_time(
 
 
 async def test_a_file_that_became_shorter_is_no_file(world: World, tmp_path: Path) -> None:
-    made(world.collection.root / "b", 4 * MIB - 1)
+    laid(world.collection.root / "b", 4 * MIB - 1)
     with pytest.raises(IriError, match="ended at byte"):
         await world.carry(Move("/b", str(tmp_path / "c"), 4 * MIB), up=False)
     assert sorted(os.listdir(tmp_path)) == ["notes", "there"]
@@ -325,7 +364,7 @@ async def test_further_connections_join_a_slow_download_and_no_byte_is_read_twic
     monkeypatch.setattr(spans_module, "_NEXT_READER", 0.1)
     monkeypatch.setattr(spans_module, "_WORTH_HELPING", 0.2)
     monkeypatch.setattr(spans_module, "_WORTH_SPLITTING", 4 * MIB)
-    content, digest = made(world.collection.root / "b", 40 * MIB)
+    content, digest = laid(world.collection.root / "b", 40 * MIB)
     world.collection.rate = 40 * MIB
     target = str(tmp_path / "c")
     counts = await world.carry(Move("/b", target, len(content)), up=False)
@@ -335,6 +374,6 @@ async def test_further_connections_join_a_slow_download_and_no_byte_is_read_twic
 
 
 async def test_a_quick_download_takes_one_request(world: World, tmp_path: Path) -> None:
-    content, _ = made(world.collection.root / "b", 40 * MIB)
+    content, _ = laid(world.collection.root / "b", 40 * MIB)
     await world.carry(Move("/b", str(tmp_path / "c"), len(content)), up=False)
     assert len(world.collection.asked) == 1

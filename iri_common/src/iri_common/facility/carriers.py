@@ -122,8 +122,7 @@ def _https(far: FacilityReach | CollectionReach, up: bool, making: Making) -> Ca
         dialect = far.globus.showing(end)
     if dialect.ranges is None:
         raise NotOffered("this end has no HTTPS for its files")
-    compared = making.checksum is not False
-    return HttpsRoad(dialect.ranges, dialect, file_system, up=up, checksum=compared)
+    return HttpsRoad(dialect.ranges, dialect, file_system, up=up, checksum=making.checksum)
 
 
 def _globus(

@@ -40,8 +40,8 @@ class TransferWords(TypedDict, total=False):
         allow_job: Roads that run a short job of the user's allocation are fine.
         parallel: Files or parts at once.
         rate: Bytes per second at most.
-        checksum: Compare SHA-256 where it is told; True: make it also of what comes from an object store that
-            tells none, False: do not even compare.
+        checksum: Compare SHA-256 where it is told; True: make it also of what comes from an object store, or
+            a collection, that tells none, False: do not even compare.
         links: "follow" links that stay in the tree and refuse others, or "skip" those others.
         on_progress: Called on the caller's side a few times a second.
         key: Who asks; another one is another transfer.

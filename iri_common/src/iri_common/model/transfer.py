@@ -89,8 +89,9 @@ class TransferResult:
         bytes: Moved now; what an earlier try had moved is not counted again.
         files_skipped: Unchanged, so not moved.
         seconds: It took.
-        sha256: In hex, where one single file was moved and its digest is known. What an object store tells no
-            digest of has none when it has come down, unless ``checksum=True`` was said.
+        sha256: In hex, where one single file was moved and its digest is known. What an object store, or a
+            collection over HTTPS, tells no digest of has none when it has come down, unless
+            ``checksum=True`` was said.
         task_id: Of Globus, where it moved them.
         deleted: Files and whole directories that a sync took away from the target.
         cautions: What there was to know before, a sentence each: jobs that may not read it.
