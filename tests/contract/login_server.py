@@ -34,10 +34,12 @@ class Login(TokenMixin):
         return self.scope
 
 
+@dataclass
 class Client(ClientMixin):
     """A program on a person's machine: it has no secret, and comes back to a port of that machine."""
 
-    client_id = "app"
+    lasting: bool
+    client_id: str = "app"
 
     def get_client_id(self) -> str:
         return self.client_id
@@ -53,7 +55,7 @@ class Client(ClientMixin):
         return response_type == "code"
 
     def check_grant_type(self, grant_type: str) -> bool:
-        return True
+        return self.lasting or grant_type != "refresh_token"
 
     def get_allowed_scope(self, scope: str) -> str:
         return scope
@@ -82,6 +84,7 @@ class LoginServer:
         offers: Of device, code and revocation.
         interval: Seconds that it wants between two looks.
         life: Seconds of a code.
+        lasting: A login has a refresh token.
         agrees: What a person does with each code; None while nobody has typed it.
         asked: Requests, by route or grant.
         words: What the authorization page was asked for.
@@ -92,6 +95,7 @@ class LoginServer:
     offers: frozenset[str] = frozenset({"device", "code", "revocation"})
     interval: float = 0.05
     life: int = 600
+    lasting: bool = True
     agrees: bool | None = None
     asked: Counter[str] = field(default_factory=Counter)
     words: dict[str, str] = field(default_factory=dict)
@@ -206,7 +210,7 @@ def _app(server: LoginServer) -> Flask:
     app = Flask("login")
     app.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = lambda *_, **__: server.access
     app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
-    oauth = AuthorizationServer(app, lambda _: Client(), server.noted)
+    oauth = AuthorizationServer(app, lambda _: Client(server.lasting), server.noted)
     oauth.register_grant(_browser(server), [CodeChallenge(required=True)])
     oauth.register_grant(_device(server))
     oauth.register_grant(_refresh(server))

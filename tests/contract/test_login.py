@@ -18,7 +18,7 @@ import keyring
 import pytest
 from cli_shell import COMMAND, Shell
 from keyring.backend import KeyringBackend
-from login_server import LoginServer, login_server
+from login_server import Login, LoginServer, login_server
 from terminal import Terminal, plain
 
 from iri_common.auth.refresh import RefreshTokens
@@ -80,6 +80,21 @@ def home(place: LocalFacility, server: LoginServer, tmp_path: Path, monkeypatch)
         [site]
         url = "{place.base_url}"
         token = {{ file = "{tmp_path}/site.token" }}
+        [cscs]
+        dialect = "firecrest"
+        url = "{place.firecrest_url}"
+        [cscs.client]
+        id = "{place.client_id}"
+        token_url = "{place.token_url}"
+        secret = {{ file = "{tmp_path}/cscs.secret" }}
+        [esnet]
+        dialect = "sense"
+        url = "{place.sense_url}"
+        [esnet.client]
+        id = "{place.sense_public_client}"
+        token_url = "{place.sense_token_url}"
+        user = "{place.sense_user}"
+        password = {{ file = "{tmp_path}/esnet.password" }}
         [set]
         url = "{place.base_url}"
         token = {{ env = "SET_TOKEN" }}
@@ -144,9 +159,10 @@ def test_a_code_that_is_typed_anywhere_logs_in(iri: Shell, home: Path, server: L
     [
         ({"agrees": False}, r"was denied at http"),
         ({"life": -1}, "nobody typed the code"),
+        ({"agrees": True, "lasting": False}, "gave no refresh token"),
         ({"offers": frozenset()}, "offers no login that a terminal can begin"),
     ],
-    ids=["denied", "over", "none"],
+    ids=["denied", "over", "short", "none"],
 )
 def test_a_login_that_comes_to_nothing_changes_nothing(
     iri: Shell, home: Path, server: LoginServer, words: dict, why: str
@@ -249,6 +265,37 @@ def test_a_refresh_token_that_cannot_be_written_leaves_the_old_login(
     assert kept() == before
 
 
+KILLED = """
+import os, sys
+from dataclasses import replace
+from iri_common.auth.endpoint import Granted
+from iri_common.auth.logins import keep
+from iri_common.facility.login import login_of
+from iri_common.model.ports import Token
+login = login_of("portal")
+first = login.secret
+def put(secret):
+    if sys.argv[2] == "after":
+        first.put(secret)
+    os._exit(9)
+keep(login.settings.token, replace(first, put=put), Granted(Token("access", 2e9), sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_in_mid_login_leaves_one_that_works(iri: Shell, server: LoginServer, when: str) -> None:
+    server.agrees = True
+    iri("login", "portal", "--json")
+    fetch(load_profile("portal").token, 2)  # the token in the file has been used
+    other = "second-login-Ty55"
+    server.logins[other] = Login(other, "jobs")
+    done = subprocess.run([sys.executable, "-c", KILLED, other, when], timeout=60, check=False)
+    assert done.returncode == 9
+    fetch(load_profile("portal").token, 3)
+    assert server.reused == 0
+    assert server.logins[other].used is (when == "after")
+
+
 def test_a_logout_ends_the_login_there_and_here(iri: Shell, home: Path, server: LoginServer) -> None:
     server.agrees = True
     iri("login", "portal", "--json")
@@ -326,15 +373,26 @@ def test_an_endpoint_that_is_away_keeps_the_login_to_be_ended_later(
 # ---------------------------------------------------------------------------------------- by a paste
 
 
-def test_a_token_is_pasted_and_one_that_is_refused_replaces_nothing(place: LocalFacility, home: Path) -> None:
-    for token, code in ((place.token, 0), ("not-the-token", 8)):
-        terminal = Terminal(["login", "site"], {})
-        terminal.await_text("token: ")
-        terminal.type(f"{token}\r")
+@pytest.mark.parametrize(
+    ("name", "what", "good"),
+    [
+        ("site", "token", "token"),
+        ("cscs", "secret", "client_secret"),
+        ("esnet", "password", "sense_password"),
+    ],
+)
+def test_what_is_pasted_is_judged_before_it_replaces_anything(
+    place: LocalFacility, home: Path, name: str, what: str, good: str
+) -> None:
+    file, secret = home / f"{name}.{what}", getattr(place, good)
+    for value, code in ((secret, 0), ("not-the-one", 8)):
+        terminal = Terminal(["login", name], {})
+        terminal.await_text(f"{what}: ")
+        terminal.type(f"{value}\r")
         assert terminal.end() == code, terminal.seen
-        assert token not in terminal.seen
-        assert (home / "site.token").read_text().strip() == place.token
-        assert stat.S_IMODE((home / "site.token").stat().st_mode) == 0o600
+        assert value not in terminal.seen
+        assert file.read_text().strip() == secret
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_login_made_elsewhere_is_pasted_and_may_be_longer_than_a_line_of_a_terminal(home: Path) -> None:
