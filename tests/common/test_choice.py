@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iri_common import Facilities, Facility, Requirements, UsageError
+from iri_common import Facilities, Facility, JobKey, Requirements, UsageError
 from iri_common.model import errors
 from iri_common.model.facility import Availability, QueueLength
-from iri_common.policy.choice import Prospect, moves_on, ranked
+from iri_common.policy.choice import Prospect, moves_on, nowhere, ranked, stays
 from iri_common.policy.enclave import enclave_of
 
 SOON = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -148,6 +148,23 @@ MOVES = {
 def test_a_submit_moves_on_from_a_closed_door_and_from_nothing_else(kind: type[errors.IriError]) -> None:
     error = kind.__new__(kind)
     assert moves_on(error) is (kind.__name__ in MOVES)
+
+
+def test_an_ask_that_nobody_takes_says_whether_time_mends_it() -> None:
+    key = JobKey.of("nightly")
+    away, grant = errors.Unreachable("no answer"), errors.NotOffered("no such machine")
+    assert isinstance(told := nowhere(key, [grant, away]), errors.ResourceDown)
+    assert told.message == f"no facility takes {key}, and nothing was sent: no such machine; no answer"
+    assert isinstance(nowhere(key, [grant, errors.PermissionDenied("no right")]), errors.NotOffered)
+
+
+def test_an_ask_in_doubt_says_what_becomes_of_the_other_doors() -> None:
+    doubt = errors.SubmitUncertain(
+        "its fate is open", key=JobKey.of("nightly"), candidates=("7",), facility="near", outcome="away"
+    )
+    told = stays(doubt)
+    assert told.message.startswith("its fate is open. No other facility is asked meanwhile. To give it up")
+    assert vars(told) | {"message": ""} == vars(doubt) | {"message": ""}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from iri_common import (
     JobKey,
     JobRef,
     JobSpec,
+    JobState,
+    NotOffered,
     Refused,
     Requirements,
     ResourceDown,
@@ -82,7 +84,7 @@ def test_the_first_open_door_takes_the_job(places, ledger, request) -> None:
     assert worked(places, key) == [0]
 
 
-@pytest.mark.parametrize("closed", ["down", "token", "gateway", "gone"])
+@pytest.mark.parametrize("closed", ["down", "token", "gateway", "gone", "grant"])
 def test_a_closed_door_is_passed_by_and_nothing_is_left_there(places, ledger, request, closed: str) -> None:
     key, one = key_of(request), places[0]
     first = door(one, "one")
@@ -90,6 +92,8 @@ def test_a_closed_door_is_passed_by_and_nothing_is_left_there(places, ledger, re
         one.order("maintenance", seconds=600)
     elif closed == "token":
         first = door(one, "one", token="spoiled")
+    elif closed == "grant":
+        first = door(one, "one", grant={"accounts": ["others"]})
     elif closed == "gateway":
         one.order("status", status=503, body="html", times=None)
     else:
@@ -148,6 +152,16 @@ def test_who_comes_second_with_another_spec_is_refused(places, ledger, request) 
     assert worked(places, key) == [0]
 
 
+def test_of_two_doors_to_one_facility_the_one_to_its_machine_knows_the_job(places, ledger, request) -> None:
+    key, one = key_of(request), places[0]
+    files, machine = door(one, "files", resource="scratch"), door(one, "machine", resource="cluster")
+    ref = Facilities(machine, ledger=ledger).submit(QUICK, key=key)
+    both = Facilities(files, machine, ledger=ledger)
+    assert both.submit(QUICK, key=key) == ref
+    both.wait(ref)
+    assert worked(places, key) == [0]
+
+
 def test_what_the_ledger_has_lost_is_found_at_any_door(places, tmp_path: Path, request) -> None:
     key = key_of(request)
     before = Facilities(door(places[1], "two"), ledger=FileLedger(tmp_path / "before"))
@@ -178,6 +192,27 @@ def test_all_doors_closed_are_waited_for_or_told(places, ledger, request) -> Non
 
     both.wait(asyncio.run(waits()))
     assert worked(places, key) == [1]
+
+
+def test_what_no_time_mends_is_not_waited_for(places, ledger, request) -> None:
+    both, key = among(places, ledger, grant={"accounts": ["others"]}), key_of(request)
+    with pytest.raises(NotOffered, match=r"no facility takes .* nothing was sent: .* grant .*; .* grant "):
+        both.submit(QUICK, key=key, on_outage="wait")
+    assert not worked(places, key)
+
+
+def test_a_key_is_canceled_wherever_it_is(places, ledger, tmp_path: Path, request) -> None:
+    both, key = among(places, ledger), key_of(request)
+    long = JobSpec(executable="/bin/sleep", arguments=["60"])
+    places[0].order("maintenance", seconds=600)
+    ref = both.submit(long, key=key)
+    places[0].clear_faults()
+    both.cancel(key)
+    assert both.wait(ref, timeout=60).state is JobState.CANCELED
+    lost, key = among(places, FileLedger(tmp_path / "lost")), key.next()
+    ref = both.submit(long, key=key)
+    lost.cancel(key)
+    assert both.wait(ref, timeout=60).state is JobState.CANCELED
 
 
 def test_what_is_wrong_with_the_ask_is_told_by_the_first_door(places, ledger, request) -> None:
