@@ -8,9 +8,12 @@ import re
 import stat
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,13 +24,16 @@ from keyring.backend import KeyringBackend
 from login_server import Login, LoginServer, login_server
 from terminal import Terminal, plain
 
+from iri_common.auth.endpoint import Granted
+from iri_common.auth.logins import keep
 from iri_common.auth.refresh import RefreshTokens
 from iri_common.auth.store import default_directory
+from iri_common.facility.login import login_of
 from iri_common.facility.loop import run_blocking
 from iri_common.facility.profiles import load_profile
 from iri_common.http.transport import HttpxTransport, WireSettings
 from iri_common.model.errors import AuthError
-from iri_common.model.ports import TokenSource
+from iri_common.model.ports import Token, TokenSource
 from iri_local_facility import LocalFacility
 
 STRANGERS = """
@@ -294,6 +300,28 @@ def test_a_kill_in_mid_login_leaves_one_that_works(iri: Shell, server: LoginServ
     fetch(load_profile("portal").token, 3)
     assert server.reused == 0
     assert server.logins[other].used is (when == "after")
+
+
+def test_who_waits_while_a_person_logs_in_takes_the_new_login(iri: Shell, server: LoginServer) -> None:
+    server.agrees = True
+    iri("login", "portal", "--json")
+    waiting, login = load_profile("portal").token, login_of("portal")
+    fetch(waiting)
+    assert isinstance(login.settings.token, RefreshTokens)
+    assert login.secret is not None
+    assert login.secret.put is not None
+    put, asking = login.secret.put, threading.Thread(target=fetch, args=(waiting,))
+
+    def slowly(secret: str) -> None:  # the lock is held
+        asking.start()
+        time.sleep(0.3)
+        put(secret)
+
+    server.logins["second-login"] = Login("second-login", "jobs")
+    granted = Granted(Token("another", time.time() + 600), "second-login")
+    keep(login.settings.token, replace(login.secret, put=slowly), granted)
+    asking.join()
+    assert (server.asked["refresh_token"], kept()) == (0, ["second-login"])
 
 
 def test_a_logout_ends_the_login_there_and_here(iri: Shell, home: Path, server: LoginServer) -> None:
