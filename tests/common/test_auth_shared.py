@@ -147,6 +147,16 @@ async def test_a_failure_leaves_nothing_behind(world: World, status: int, error:
     assert await world.token(world.source()) == "token-2"
 
 
+@pytest.mark.parametrize("answer", ['{"value": "x"}', "[1]", "5", '""', "null"])
+async def test_what_is_no_token_is_kept_for_nobody(world: World, answer: str) -> None:
+    async def garbled(_: WireRequest) -> WireReply:
+        return WireReply(200, {}, f'{{"access_token": {answer}, "expires_in": 600}}'.encode())
+
+    with pytest.raises(AuthError):
+        await world.source().fetch(garbled)
+    assert await world.token(world.source()) == "token-1"
+
+
 async def test_it_is_named_as_its_source_and_not_pickled(world: World) -> None:
     source = world.source()
     await world.token(source)

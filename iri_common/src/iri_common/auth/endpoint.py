@@ -122,8 +122,9 @@ class EndpointSource(ABC):
 
     def _granted(self, reply: WireReply, ask: Ask, asked_at: float) -> Granted:
         answer = words_of(reply)
-        if reply.status == 200 and answer.get("access_token"):
-            token = Token(str(answer["access_token"]), _end(asked_at, answer.get("expires_in")))
+        value = answer.get("access_token")
+        if reply.status == 200 and isinstance(value, str) and value:
+            token = Token(value, _end(asked_at, answer.get("expires_in")))
             again = answer.get("refresh_token")
             return Granted(token, again if isinstance(again, str) and again else None)
         raise refused(reply, self._token_url, ask.client, ask.advice, ask.secrets)

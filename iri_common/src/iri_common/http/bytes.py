@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
+from iri_common.http.hushed import hushed
 from iri_common.http.streams import WideBackend
 from iri_common.http.transport import WireSettings
 from iri_common.model.ports import ByteReply, WireReply
@@ -96,7 +97,7 @@ class HttpBytes:
         content: AsyncIterator[bytes] | bytes | None = None,
     ) -> AsyncGenerator[httpcore.Response]:
         async with contextlib.AsyncExitStack() as stack:
-            with _errors():
+            with _errors(), hushed():
                 request = (await self._pool(url)).stream(
                     method,
                     _link(url),

@@ -8,6 +8,7 @@ from io import BytesIO
 
 import httpx
 
+from iri_common.http.hushed import hushed
 from iri_common.http.unpacking import ACCEPTED, Unpacking
 from iri_common.model.ports import WireReply, WireRequest
 from iri_common.policy.classify import NotSent, ReplyLost, ReplyTooLong
@@ -68,16 +69,17 @@ class HttpxTransport:
             name: (called, BytesIO(content)) for name, (called, content) in (request.files or {}).items()
         }
         try:
-            async with self._client.stream(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                params=list(request.params) or None,
-                json=request.json,
-                data=request.form,
-                files={name: (*each, _ANY_BYTES) for name, each in files.items()} or None,
-            ) as reply:
-                body = await _body(reply, request.most)
+            with hushed():
+                async with self._client.stream(
+                    request.method,
+                    request.url,
+                    headers=dict(request.headers),
+                    params=list(request.params) or None,
+                    json=request.json,
+                    data=request.form,
+                    files={name: (*each, _ANY_BYTES) for name, each in files.items()} or None,
+                ) as reply:
+                    body = await _body(reply, request.most)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotSent(_words(error)) from None
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError) as error:
