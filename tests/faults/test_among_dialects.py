@@ -104,6 +104,20 @@ def test_what_is_given_up_at_one_door_never_begins_there(places, tmp_path, first
     assert (both.worked(key), left["exit_code"]) == ([1], CANCELED)
 
 
+@pytest.mark.parametrize("first", sorted(set(NAMES) - set(FILING)))
+def test_what_nobody_can_take_a_guard_from_is_not_given_up(places, tmp_path, first: str) -> None:
+    both, key = Among((first, NEXT[first]), places, tmp_path), key_of(tmp_path)
+    facilities, spec = both.facilities(), both.spec(key)
+    places[0].order("status", both.submit(0), status=504, times=None)
+    with pytest.raises(SubmitUncertain, match="No other facility is asked meanwhile"):
+        facilities.submit(spec, key=key, on_outage="fail")
+    with pytest.raises(SubmitUncertain, match="cancel again later"):
+        facilities.cancel(key)
+    places[0].clear_faults()
+    facilities.wait(facilities.submit(spec, key=key), timeout=60)
+    assert (both.worked(key), both.taken(1, key)) == ([0], [])
+
+
 @pytest.mark.parametrize("second", NAMES)
 def test_what_the_ledger_has_lost_is_found_at_any_door(places, tmp_path, second: str) -> None:
     """Also where its list is slow to show it: no guard spans doors."""
