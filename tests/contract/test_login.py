@@ -423,13 +423,16 @@ def test_what_is_pasted_is_judged_before_it_replaces_anything(
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_login_made_elsewhere_is_pasted_and_may_be_longer_than_a_line_of_a_terminal(home: Path) -> None:
+def test_a_login_made_elsewhere_may_be_longer_than_a_line_of_a_terminal(iri: Shell, home, server) -> None:
+    server.agrees = True
+    iri("login", "portal", "--json")
     token = "ab" * 3000
     terminal = Terminal(["login", "portal", "--paste"], {})
     terminal.await_text("refresh token: ")
     terminal.type(f"{token}x\x7f\r")
     assert terminal.end() == 8, "its endpoint does not know it"
     assert (home / "portal.refresh").read_text().strip() == token
+    assert not [each for each in server.logins if each in kept()], "the login before is forgotten"
 
 
 @pytest.mark.parametrize("words", [["portal"], ["site"], ["portal", "--paste"]], ids=" ".join)
@@ -443,9 +446,10 @@ def test_where_nobody_is_a_login_says_what_to_do_instead(iri: Shell, server, wor
 def test_what_others_put_there_is_looked_at_and_stays(iri: Shell) -> None:
     said = iri("login", "set")
     assert said.code == 0
-    assert "iri writes no token for set" in said.err
+    assert "Nothing is written for set" in said.err
     said = iri("logout", "set", "--json")
     assert said.code == 0
     assert "SET_TOKEN" in said.document["stays"][0]
     assert iri("login", "set", "--road", "device").code == 2
+    assert iri("login", "globus", "--paste").code == 2
     assert iri("login", "portal", "--road", "carrier pigeon").code == 2

@@ -19,30 +19,48 @@ from iri_common.model.ports import TokenExchange, WireRequest
 def keep(tokens: SharedTokens, first: SecretReader, granted: Granted) -> None:
     """A person logged in: put the refresh token where it is read, and forget all logins before; it blocks.
 
-    In an order in which a kill at any moment leaves a login that works: the successors of the old token stay
-    until another one is in its place. Without them the old one would be sent again, and look stolen.
-
     Raises:
         AuthError: if there is no refresh token, or it cannot be kept.
     """
-    if granted.refresh_token is None or first.put is None:
+    if granted.refresh_token is None:
         raise AuthError(
             "the login gave no refresh token, and without one it ends with its first token. Give the profile "
             "a scope that brings one (most often offline_access), or have the application allowed to get one"
         )
-    with tokens.store.locked() as kept:
-        name, before = entry_of(granted.refresh_token), dict(kept)
-        token, since = granted.token, time.time()
-        entry = StoredToken(
-            token.value, token.expires_at or 0.0, granted.refresh_token, details={"since": since}
-        )
-        tokens.store.write({**before, name: entry})
+    token, since = granted.token, {"since": time.time()}
+    _replace(
+        tokens,
+        first,
+        granted.refresh_token,
+        StoredToken(token.value, token.expires_at or 0.0, granted.refresh_token, details=since),
+    )
+
+
+def take(tokens: SharedTokens, first: SecretReader, refresh_token: str) -> None:
+    """The same with the refresh token of a login that was made elsewhere."""
+    _replace(tokens, first, refresh_token, None)
+
+
+def _replace(
+    tokens: SharedTokens, first: SecretReader, refresh_token: str, entry: StoredToken | None
+) -> None:
+    """In an order in which a kill at any moment leaves a login that works.
+
+    The successors of the old token stay until another one is in its place: without them the old one would be
+    sent again, and look stolen.
+    """
+    assert first.put is not None
+    with tokens.store.locked() as before:
+        name = entry_of(refresh_token)
+        known = entry or before.get(name)  # the same token again has successors, too
+        after = {name: known} if known else {}
+        tokens.store.write(before | after)
         try:
-            first.put(granted.refresh_token)
+            first.put(refresh_token)
         except BaseException:
             tokens.store.write(before)
             raise
-        tokens.store.write({name: entry})
+        tokens.store.write(after)
 
 
 def held(tokens: SharedTokens, first: SecretReader) -> Sequence[str]:

@@ -29,13 +29,14 @@ def log_in(screen: Screen, name: str, road: str | None, *, paste: bool) -> int:
     """Log in as the profile says, and show how its credential stands then."""
     if road is not None and road not in list(Road):
         raise UsageError(f"--road is one of {', '.join(Road)}, not {road!r}")
-    if name == GLOBUS:
-        return _at_globus(screen, None)
-    login = login_of(name)
-    if login.plan.way is Way.LOOK and not login.plan.word and login.settings.globus is not None:
+    login = login_of(name) if name != GLOBUS else None
+    if (road or paste) and (login is None or login.plan.way is not Way.PERSON):
+        raise UsageError(f"{name} has no login that takes another road: leave --road and --paste out")
+    if login is None:
+        _at_globus(screen, None)
+        return whoami(screen, [GLOBUS])
+    if not login.plan.word and login.settings.globus is not None:
         return _at_globus(screen, name)
-    if (road or paste) and login.plan.way is not Way.PERSON:
-        raise UsageError(f"the profile {name!r} has no login at an endpoint: give no road to one")
     if login.plan.way is Way.PERSON and not paste:
         _by_person(screen, name, login, Road(road) if road else None)
     elif login.plan.way is not Way.LOOK:
@@ -53,9 +54,8 @@ def _at_globus(screen: Screen, facility: str | None) -> int:
 
 
 def _by_nobody(screen: Screen, name: str, login: ProfileLogin) -> None:
-    token = login.settings.token
-    where = f"comes with {token.identity}" if token else "is none"
-    screen.say(f"iri writes no {login.plan.what} for {name}: its credential {where}. It is looked at.")
+    if (token := login.settings.token) is not None:
+        screen.say(f"Nothing is written for {name}: what it has is {token.identity}. It is looked at.")
 
 
 def _by_paste(screen: Screen, name: str, login: ProfileLogin) -> None:

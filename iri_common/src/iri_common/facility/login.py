@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from iri_common.auth.authcode import CodeGrant, CodeRequest
 from iri_common.auth.device import DeviceCode, begun, typed
 from iri_common.auth.endpoint import Granted
-from iri_common.auth.logins import forget, held, keep, revoke
+from iri_common.auth.logins import forget, held, keep, revoke, take
 from iri_common.auth.provider import Application, Provider, discovered
 from iri_common.auth.refresh import RefreshTokens
 from iri_common.auth.secret import SecretReader
@@ -86,10 +86,13 @@ class ProfileLogin:
         return await AccountService(settings, FileLedger()).credential()
 
     async def put(self, value: str) -> None:
-        """Write a secret where the profile points."""
+        """Write a secret where the profile points; a login made elsewhere takes the place of those before."""
         assert self.secret is not None
         assert self.secret.put is not None
-        await asyncio.to_thread(self.secret.put, value)
+        if isinstance(self.settings.token, RefreshTokens):
+            await asyncio.to_thread(take, self.settings.token, self.secret, value)
+        else:
+            await asyncio.to_thread(self.secret.put, value)
 
     async def revoke(self) -> bool:
         """End a person's login at its endpoint; False if that offers no such thing.
