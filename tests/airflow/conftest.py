@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from pydantic import JsonValue, TypeAdapter
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "examples" / "demo"))
@@ -194,7 +195,7 @@ class Store(dict[str, Any]):
         from airflow.sdk import NEVER_EXPIRE
 
         assert retention is NEVER_EXPIRE
-        self[key] = value
+        self[key] = TypeAdapter(JsonValue).validate_python(value)
 
 
 @dataclass

@@ -45,6 +45,7 @@ def test_the_form_has_a_field_for_every_word_that_is_understood() -> None:
 def test_public_names_are_loaded_on_first_use() -> None:
     assert set(airflow_provider_iri.__all__) == {
         "__version__",
+        "IriArrayOperator",
         "IriCancelOperator",
         "IriCredentialOperator",
         "IriFileSensor",

@@ -171,6 +171,15 @@ def test_a_time_limit_is_retried_only_with_more_time(start) -> None:
     ]
 
 
+def test_what_failed_of_an_array_is_done_again_alone(start) -> None:
+    run = start("elements", 'test "$0" != late || { test -e came || { touch came; exit 4; }; }')
+    assert run.wait() == "success", run.log()
+    assert run.states() == ["failed", "completed"]
+    ran = (run.facility.scratch / run.name / "ran").read_text().split()
+    assert sorted(ran) == sorted([run.name, "late", "late"])
+    assert run.site.xcom(run.dag_id, run.run_id, "job")["exit_codes"] == [0, 0]
+
+
 def test_sensors_wait_for_what_others_do(site, facility, wait_until) -> None:
     from iri_common import Facility
 

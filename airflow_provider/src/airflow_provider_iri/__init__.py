@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_iri.arrays import IriArrayOperator
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.operators import IriJobOperator
     from airflow_provider_iri.retries import RetryByCause
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "IriHook": "hooks",
     "IriJobOperator": "operators",
+    "IriArrayOperator": "arrays",
     "IriCancelOperator": "tending",
     "IriCredentialOperator": "tending",
     "IriJobSensor": "sensors",
@@ -35,6 +37,7 @@ __all__ = [
     "__version__",
     "IriHook",
     "IriJobOperator",
+    "IriArrayOperator",
     "IriCancelOperator",
     "IriCredentialOperator",
     "IriJobSensor",

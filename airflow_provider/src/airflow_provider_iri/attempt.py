@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_iri.escalation import grown
 from airflow_provider_iri.hooks import IriHook
 from airflow_provider_iri.record import JobRecord, Memory, new_ask
 from iri_common import (
@@ -43,7 +42,8 @@ class Attempt:
         hook: The open connection.
         spec: What is asked.
         resource: Where; the connection's default if None.
-        escalate: How many times as much a job asks for after one that ended for want of it.
+        sent: What is sent, by what the tries of before remember.
+        more: What else makes this ask another one.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class Attempt:
         hook: IriHook,
         spec: JobSpec,
         resource: str | None,
-        escalate: Mapping[str, float],
+        sent: Callable[[Facility, JobRecord], JobSpec],
+        more: str = "",
     ) -> None:
         self._ti: Any = context["ti"]
         self._memory = Memory(context)
         self._hook = hook
-        self._spec = spec
-        self._escalate = escalate
-        self._ask = new_ask(self._ti, spec, resource, hook.iri_conn_id, escalate)
+        self._sent = sent
+        self._ask = new_ask(self._ti, spec, resource, hook.iri_conn_id, more)
         self.submitted_at = time.time()
 
     def settle(self) -> tuple[JobRef, JobStatus | None]:
@@ -111,7 +111,7 @@ class Attempt:
         return self._submit(record.asks_for(self._ask), seen_before=False), None
 
     def _submit(self, record: JobRecord, *, seen_before: bool) -> JobRef:
-        spec = grown(self._spec, self._escalate, record.grown)
+        spec = self._sent(self._hook.facility, record)
         self._memory.write(record)  # the intent, before anything is sent
         ref = self._hook.facility.jobs.submit(
             spec, resource=record.resource, key=record.key(self._ti), seen_before=seen_before

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.limits import Limits
+    from airflow_provider_iri.record import JobRecord
     from iri_common import Facility, JobRef, JobSpec, JobStatus
 
 KILL_SECONDS = 2.0  # to learn the state, and again to cancel: Airflow kills 5 s after its first signal
@@ -80,8 +81,8 @@ class IriJobOperator(BaseOperator):
         if getattr(self, "retry_policy", False) is None:  # Airflow 3.2 has none
             self.retry_policy = _by_cause()
         self._running: tuple[Any, Facility, JobRef] | None = None
-        if _final(job):
-            self._checked_spec()  # a DAG with a typo in it fails when it is read
+        if final(job):
+            self._spec()  # a DAG with a typo in it fails when it is read
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find or submit the job; wait for it, here or in the triggerer."""
@@ -89,9 +90,9 @@ class IriJobOperator(BaseOperator):
         from airflow_provider_iri.errors import told_to_airflow
 
         with told_to_airflow(self.iri_conn_id):
-            spec = self._checked_spec()
-            hook = self._hook()
-            attempt = Attempt(context, hook, spec, self.resource, self.escalate)
+            spec, hook = self._asked(), self._hook()
+            more = "".join(f" {word}*{factor:g}" for word, factor in sorted(self.escalate.items()))
+            attempt = Attempt(context, hook, spec, self.resource, self._sent, more)
             ref, status = attempt.settle()
             self._running = (context["ti"], hook.facility, ref)
             if status is None or not status.state.terminal:
@@ -134,13 +135,23 @@ class IriJobOperator(BaseOperator):
         killer.start()
         killer.finish(KILL_SECONDS)
 
-    def _checked_spec(self) -> JobSpec:
+    def _spec(self) -> JobSpec:
         from airflow_provider_iri.escalation import grown
         from iri_common import JobSpec
 
         spec = JobSpec.of(self.job)
         grown(spec, self.escalate, {})
         return spec
+
+    def _asked(self) -> JobSpec:
+        """What the author asks for, by which one ask is told from another."""
+        return self._spec()
+
+    def _sent(self, facility: Facility, record: JobRecord) -> JobSpec:
+        """What is sent for it, by what the tries of before remember."""
+        from airflow_provider_iri.escalation import grown
+
+        return grown(self._spec(), self.escalate, record.grown)
 
     def _hook(self) -> IriHook:
         from airflow_provider_iri.hooks import IriHook
@@ -239,12 +250,12 @@ def _by_cause() -> RetryPolicy:
     return RetryByCause()
 
 
-def _final(value: object) -> bool:
+def final(value: object) -> bool:
     """Whether nothing in it waits to be rendered: no template, no other task's result."""
     if isinstance(value, str):
         return not any(mark in value for mark in ("{{", "{%", "{#"))
     if isinstance(value, Mapping):
-        return all(_final(each) for pair in value.items() for each in pair)
+        return all(final(each) for pair in value.items() for each in pair)
     if isinstance(value, list | tuple):
-        return all(_final(each) for each in value)
+        return all(final(each) for each in value)
     return value is None or isinstance(value, bool | int | float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,6 +37,7 @@ class JobRecord:
         unwanted: The job was to be cancelled when its limit had passed, and may live all the same.
         submitted_at: When the job was asked for, in seconds since the epoch.
         grown: How often jobs of before ended for want of more, by the word of the spec.
+        done: Of an array, the elements that have succeeded.
     """
 
     nonce: str
@@ -52,6 +53,7 @@ class JobRecord:
     unwanted: bool = False
     submitted_at: float | None = None
     grown: Mapping[str, int] = field(default_factory=dict[str, int])
+    done: Sequence[int] = field(default_factory=list[int])  # a tuple is no JSON to Airflow's store
 
     @property
     def job(self) -> JobRef | None:
@@ -82,20 +84,18 @@ class JobRecord:
             "nonce": self.nonce,
             "generation": self.generation + 1,
             "grown": self.grown if same else {},
+            "done": self.done if same else [],
         }
         return replace(self, **(asdict(ask) | kept))
 
 
-def new_ask(
-    ti: Any, spec: JobSpec, resource: str | None, iri_conn_id: str, escalate: Mapping[str, float]
-) -> JobRecord:
-    """The record of a first ask."""
-    more = [f"{word}*{factor:g}" for word, factor in sorted(escalate.items())]
+def new_ask(ti: Any, spec: JobSpec, resource: str | None, iri_conn_id: str, more: str = "") -> JobRecord:
+    """The record of a first ask; ``more`` is what it means beside its spec."""
     return JobRecord(
         nonce=str(ti.id),
         generation=1,
         max_tries=ti.max_tries,
-        digest=" ".join([spec.digest(), resource or "", iri_conn_id, *more]),
+        digest=f"{spec.digest()} {resource or ''} {iri_conn_id}{more}",
         iri_conn_id=iri_conn_id,
         resource=resource,
         name=spec.name,

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from airflow_provider_iri import IriFileSensor, IriJobOperator, IriJobSensor
+from airflow_provider_iri import IriArrayOperator, IriFileSensor, IriJobOperator, IriJobSensor
 
 PARAMS = {
     "script": Param("true", type="string"),
@@ -38,6 +38,15 @@ dag("misspelt", job={**JOB, "environment": {"{{ params.name }} X": "1"}}, **agai
 with DAG("mapped", schedule=None, params=PARAMS):
     IriJobOperator.partial(task_id="job").expand(
         job=[{**SHELL, "arguments": ["-c", f"sleep 10; exit {index // 11}"]} for index in range(12)]
+    )
+
+with DAG("elements", schedule=None, params=PARAMS):
+    IriArrayOperator(
+        task_id="job",
+        job={**SHELL, "arguments": ["-c", 'echo "$0" >> ran; {{ params.script }}']},
+        inputs=["{{ params.name }}", "late"],
+        deferrable=False,
+        **again,
     )
 
 with DAG("sensed", schedule=None, params=PARAMS):

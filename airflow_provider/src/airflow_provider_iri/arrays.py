@@ -1,0 +1,116 @@
+"""Runs one program over many inputs as one job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_iri.operators import IriJobOperator, final
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_iri.record import JobRecord
+    from iri_common import Facility, JobRef, JobSpec, JobStatus
+
+
+class IriArrayOperator(IriJobOperator):
+    """Runs a program once for each input, all as one job in one task: submitted, watched, cancelled as one.
+
+    Where the facility's API has arrays, it is one of the scheduler's; elsewhere one job runs the elements
+    on its first node, ``parallel`` of them at a time. A retry runs the elements that have not succeeded.
+    An element finds its index in ``IRI_ELEMENT``.
+
+    Example:
+        >>> IriArrayOperator(
+        ...     task_id="reconstruct",
+        ...     job={"executable": "./slice", "arguments": ["--fast"]},
+        ...     inputs=["a.h5", ["b.h5", "--dark"]],
+        ... )
+
+    Args:
+        inputs: A text or a list of texts for each element: arguments after those of the job. Templated.
+        parallel: So many elements at a time. By default an array leaves that to the scheduler, and a pack
+            runs one after the other.
+        kwargs: Of :class:`~airflow_provider_iri.operators.IriJobOperator`.
+
+    Returns:
+        What that returns, with ``exit_codes`` in the order of the inputs. The XCom ``iri_elements`` has them
+        after a failure too; None for an element of which nothing is told.
+    """
+
+    template_fields: Sequence[str] = ("inputs", *IriJobOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **IriJobOperator.template_fields_renderers,
+        "inputs": "json",
+    }
+
+    def __init__(self, *, inputs: Any, parallel: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inputs = inputs
+        self.parallel = parallel
+        if final(inputs) and final(self.job):
+            self._asked()
+
+    def _asked(self) -> JobSpec:
+        from airflow_provider_iri.elements import spread, words_of
+        from iri_common import UsageError
+
+        if self.parallel is not None and self.parallel < 1:
+            raise UsageError(f"parallel is 1 or more, not {self.parallel}")
+        words = words_of(self.inputs)
+        return spread(self._spec(), words, range(len(words)), self.parallel)
+
+    def _sent(self, facility: Facility, record: JobRecord) -> JobSpec:
+        from airflow_provider_iri.elements import packed, spread, words_of
+        from iri_common import GrantExceeded, UsageError
+
+        one, words, left = super()._sent(facility, record), words_of(self.inputs), self._left(record)
+        array = spread(one, words, left, self.parallel)
+        try:
+            facility.jobs.preview(array, resource=record.resource)
+        except GrantExceeded:
+            raise
+        except UsageError as error:
+            self.log.info("the elements go as one job: %s", error)
+            return packed(one, words, left, self.parallel)
+        return array
+
+    def _finish(self, context: Context, facility: Facility, ref: JobRef, status: JobStatus) -> dict[str, Any]:
+        from airflow_provider_iri.record import Memory
+        from iri_common import JobState, JobStatus
+
+        memory = Memory(context)
+        record = memory.read()
+        codes = dict.fromkeys(record.done, 0) if record else {}
+        left = self._left(record)
+        codes |= dict.fromkeys(left, 0) if status.succeeded else self._codes(facility, ref, status, left)
+        done = [each for each in range(len(self.inputs)) if codes.get(each) == 0]
+        memory.note(done=done)
+        told = [codes.get(each) for each in range(len(self.inputs))]
+        context["ti"].xcom_push(key="iri_elements", value=told)
+        if len(done) == len(told):
+            status = JobStatus(JobState.COMPLETED, 0, time=status.time)
+        else:
+            missing = [each for each, code in enumerate(told) if code != 0]
+            self.log.warning("%d of %d elements have not succeeded: %s", len(missing), len(told), missing)
+        return {**super()._finish(context, facility, ref, status), "exit_codes": told}
+
+    def _left(self, record: JobRecord | None) -> list[int]:
+        done = set(record.done) if record else set()
+        return [each for each in range(len(self.inputs)) if each not in done]
+
+    def _codes(
+        self, facility: Facility, ref: JobRef, status: JobStatus, left: Sequence[int]
+    ) -> Mapping[int, int | None]:
+        from airflow_provider_iri.elements import told_by
+        from iri_common import IriError
+
+        if not ref.array:
+            return told_by(facility.jobs.tail(ref, "stdout", lines=2), left)
+        try:
+            tasks = status.tasks or facility.jobs.status(ref).tasks
+        except IriError as error:
+            self.log.warning("how the elements ended is not told: %s", error)
+            return {}
+        return {each: 0 if task.succeeded else task.exit_code for each, task in tasks.items()}

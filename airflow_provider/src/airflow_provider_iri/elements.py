@@ -1,0 +1,100 @@
+"""One program over many inputs as one job: a scheduler's array, or a pack where an API has no arrays."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from iri_common import JobAttributes, JobSpec, UsageError
+
+TOLD = "iri-elements:"  # begins the line in which a pack tells the exit codes of its elements
+LONGEST = 100_000  # bytes of one argument; Linux takes no more than 128 KiB
+
+Inputs = Sequence[Sequence[str]]
+
+
+def words_of(inputs: object) -> Inputs:
+    """The inputs, each as the arguments that it adds.
+
+    Raises:
+        UsageError: if they are none.
+    """
+    if not isinstance(inputs, list | tuple) or not inputs:
+        raise UsageError(f"inputs are a list with at least one element, not {inputs!r}")
+    words = [(each,) if isinstance(each, str) else each for each in inputs]
+    for index, each in enumerate(words):
+        if not isinstance(each, list | tuple) or not all(isinstance(word, str) for word in each):
+            raise UsageError(f"input {index} is a text, or a list of texts, not {each!r}")
+    return words
+
+
+def spread(spec: JobSpec, inputs: Inputs, left: Sequence[int], parallel: int | None) -> JobSpec:
+    """An array of those elements that are left, each under its own index."""
+    attributes = spec.attributes or JobAttributes()
+    if attributes.array:
+        raise UsageError("the array is made of the inputs: leave attributes.array out")
+    array = _ranges(left) + (f"%{parallel}" if parallel else "")
+    script = f'{_element(spec, inputs, left)}\nelement "$SLURM_ARRAY_TASK_ID"'
+    more = {"attributes": attributes.model_copy(update={"array": array})}
+    return _running(script, spec).model_copy(update=more)
+
+
+def packed(spec: JobSpec, inputs: Inputs, left: Sequence[int], parallel: int | None) -> JobSpec:
+    """One job that runs those elements that are left, in so many lanes, and tells how each ended."""
+    if spec.launcher:
+        raise UsageError("elements of one job have no launcher: call it as the executable")
+    count = min(parallel or 1, len(left))
+    lanes = "\n".join(f"lane {' '.join(map(str, left[each::count]))} &" for each in range(count))
+    script = f"""{_element(spec, inputs, left)}
+codes=$(mktemp -d) || exit 70
+lane() {{ for each in "$@"; do (element "$each"); echo $? > "$codes/$each"; done; }}
+{lanes}
+wait
+told= failed=0
+for each in {" ".join(map(str, left))}; do
+    code=$(cat "$codes/$each"); told="$told $code"
+    test "$code" = 0 || failed=1
+done
+rm -rf "$codes"
+printf '\\n{TOLD}%s\\n' "$told"
+exit $failed"""
+    return _running(script, spec)
+
+
+def told_by(output: str, left: Sequence[int]) -> Mapping[int, int]:
+    """The exit codes that a pack told last, by element; nothing if it did not get so far."""
+    lines = [line for line in output.splitlines() if line.startswith(TOLD)]
+    codes = lines[-1].removeprefix(TOLD).split() if lines else []
+    known = len(codes) == len(left) and all(code.isdecimal() for code in codes)
+    return dict(zip(left, map(int, codes), strict=True)) if known else {}
+
+
+def _element(spec: JobSpec, inputs: Inputs, left: Sequence[int]) -> str:
+    """A shell function that becomes the program with one element's input."""
+    cases = "\n".join(f"{each}) set -- {shlex.join(inputs[each])} ;;" for each in left)
+    program = shlex.join([spec.executable, *spec.arguments])
+    return f"""element() {{
+export IRI_ELEMENT="$1"
+case "$1" in
+{cases}
+*) echo "there is no element '$1'" >&2; exit 64 ;;
+esac
+exec {program} "$@"
+}}"""
+
+
+def _running(script: str, spec: JobSpec) -> JobSpec:
+    if len(script.encode()) > LONGEST:
+        raise UsageError("the inputs are too long to travel with the job: put them into files")
+    return spec.model_copy(update={"executable": "/bin/sh", "arguments": ("-c", script)})
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """``0-3,7``."""
+    runs: list[list[int]] = []
+    for each in indices:
+        if runs and runs[-1][-1] == each - 1:
+            runs[-1][1:] = [each]
+        else:
+            runs.append([each])
+    return ",".join("-".join(map(str, run)) for run in runs)

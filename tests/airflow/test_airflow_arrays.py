@@ -1,0 +1,178 @@
+"""One program over many inputs as one job, as an array or a pack; what failed is done again alone."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, XComArg
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
+from airflow_connections import connection_to
+
+from airflow_provider_iri import IriArrayOperator, IriJobOperator
+from airflow_provider_iri.elements import packed, spread, told_by
+from airflow_provider_iri.errors import TaskFailed
+from airflow_provider_iri.record import STORE_KEY
+from iri_common import JobSpec, UsageError
+
+# Runs once for each input; one that is "late" succeeds when it is asked for again.
+SCRIPT = (
+    'echo "$IRI_ELEMENT:$0:$1" >> ran; '
+    'test "$1" != bad || exit 3; test "$1" != late || { test -e came || { touch came; exit 4; }; }'
+)
+
+
+@pytest.fixture(params=["array", "pack"])
+def door(request, demo, connect) -> str:
+    """A connection to an API that has arrays, or to one that has none."""
+    firecrest = request.param == "array"
+    extra = {"poll_seconds": 0.3} | ({"dialect": "firecrest"} if firecrest else {})
+    url = demo.firecrest_url if firecrest else demo.base_url
+    connect("iri_test", {"conn_type": "iri", "host": url, "password": demo.token, "extra": extra})
+    return request.param
+
+
+@pytest.fixture
+def place(demo) -> Path:
+    own = demo.scratch / uuid.uuid4().hex
+    own.mkdir()
+    return own
+
+
+def operator(place: Path, *inputs: Any, **more: Any) -> IriArrayOperator:
+    job = {
+        "executable": "/bin/sh",
+        "arguments": ["-c", SCRIPT, "it's"],
+        "name": f"t{place.name[:8]}",
+        "directory": str(place),
+    }
+    return IriArrayOperator(task_id="task", iri_conn_id="iri_test", job=job, inputs=list(inputs), **more)
+
+
+def ran(place: Path) -> list[str]:
+    return sorted((place / "ran").read_text().splitlines())
+
+
+def jobs(facility, place: Path) -> list[dict[str, Any]]:
+    """Its jobs; an array counts once."""
+    found = [each for each in facility.jobs() if each["name"].startswith(f"t{place.name[:8]}.")]
+    return list({each["array_job"] or each["id"]: each for each in found}.values())
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_every_input_is_an_element_of_one_job(demo, task, door, place: Path, deferrable: bool) -> None:
+    inputs = ["a", ["b", "ignored"], "$HOME 'c'"]
+    result = task.execute(operator(place, *inputs, deferrable=deferrable))
+    assert (result["state"], result["exit_codes"]) == ("completed", [0, 0, 0])
+    assert ran(place) == ["0:it's:a", "1:it's:b", "2:it's:$HOME 'c'"]
+    assert len(jobs(demo, place)) == 1
+
+
+def test_what_failed_is_done_again_alone(demo, task, door, place: Path) -> None:
+    array = operator(place, "a", "late", "b", "late too")
+    with pytest.raises(TaskFailed):
+        task.execute(array)
+    assert task.ti.xcoms["iri_elements"] == [0, 4, 0, 0]
+    result = task.execute(array)
+    assert result["exit_codes"] == [0, 0, 0, 0]
+    assert ran(place) == ["0:it's:a", "1:it's:late", "1:it's:late", "2:it's:b", "3:it's:late too"]
+    assert len(jobs(demo, place)) == 2
+
+
+def test_a_clear_does_all_of_them_again(demo, task, door, place: Path) -> None:
+    array = operator(place, "a", "bad")
+    with pytest.raises(TaskFailed):
+        task.execute(array)
+    assert task.store[STORE_KEY]["done"] == [0]
+    task.ti.max_tries += 1
+    with pytest.raises(TaskFailed):
+        task.execute(array)
+    assert ran(place) == ["0:it's:a", "0:it's:a", "1:it's:bad", "1:it's:bad"]
+
+
+def test_elements_of_which_nothing_is_told_are_done_again(demo, task, connect, place: Path) -> None:
+    """A pack that is killed tells nothing."""
+    connect("iri_test", connection_to(demo))
+    array = operator(place, "a", "b", run_limit=timedelta(seconds=1))
+    array.job["arguments"][1] += "; test -e came || { touch came; sleep 60; }"
+    with pytest.raises(AirflowTaskTimeout):
+        task.execute(array)
+    assert task.execute(array)["exit_codes"] == [0, 0]
+
+
+def test_a_retry_finds_the_job_whose_id_was_never_stored(demo, task, door, place: Path) -> None:
+    array = operator(place, "a", "late")
+    with pytest.raises(TaskFailed):
+        task.execute(array)
+    with pytest.raises(TaskDeferred):
+        task.begin(array)
+    task.store[STORE_KEY]["ref"] = None
+    assert task.execute(array)["state"] == "completed"
+    assert len(jobs(demo, place)) == 2
+
+
+def test_another_input_is_another_ask(demo, task, door, place: Path) -> None:
+    task.execute(operator(place, "a"))
+    task.execute(operator(place, "b"))
+    assert ran(place) == ["0:it's:a", "0:it's:b"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "more", "says"),
+    [
+        ([], {}, "at least one element"),
+        (["a", 7], {}, "input 1 is a text, or a list of texts, not 7"),
+        (["a"], {"parallel": 0}, "parallel is 1 or more"),
+        (["x" * 200_000], {}, "put them into files"),
+    ],
+)
+def test_inputs_that_make_no_sense_fail_the_parsing_of_the_dag(inputs: Any, more: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        operator(Path("/"), *inputs, **more)
+
+
+def test_inputs_of_another_task_are_checked_when_they_are_there(demo, task, door) -> None:
+    with DAG("dag"):
+        before = IriJobOperator(task_id="before", job={"executable": "x"})
+        array = IriArrayOperator(
+            task_id="task", iri_conn_id="iri_test", job={"executable": "x"}, inputs=XComArg(before)
+        )
+    array.inputs = "not a list"  # as rendered
+    with pytest.raises(AirflowFailException, match="inputs are a list"):
+        task.execute(array)
+
+
+SPEC = JobSpec(executable="/bin/sh", arguments=["-c", 'echo "$1"; exit "$1"', "sh"])
+
+
+def test_a_pack_runs_its_lanes_and_tells_every_code() -> None:
+    pack = packed(SPEC, [(str(code),) for code in range(7)], [0, 2, 3, 5, 6], 3)
+    done = subprocess.run([pack.executable, *pack.arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert told_by(done.stdout, [0, 2, 3, 5, 6]) == {0: 0, 2: 2, 3: 3, 5: 5, 6: 6}
+    assert sorted(done.stdout.splitlines()[:5]) == ["0", "2", "3", "5", "6"]
+
+
+@pytest.mark.parametrize("output", ["", "iri-elements: 0", "iri-elements: 0 x", "iri-elements: 0 0 0"])
+def test_what_a_pack_did_not_tell_is_not_made_up(output: str) -> None:
+    assert told_by(output, [3, 4]) == {}
+
+
+@pytest.mark.parametrize(
+    ("left", "parallel", "array"),
+    [([0, 1, 2], None, "0-2"), ([1], 4, "1%4"), ([0, 2, 3, 4, 9], 2, "0,2-4,9%2")],
+)
+def test_the_indices_of_an_array(left: list[int], parallel: int | None, array: str) -> None:
+    spec = spread(SPEC, [(str(each),) for each in range(10)], left, parallel)
+    assert spec.attributes.array == array
+
+
+def test_an_array_of_the_author_and_a_launcher_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"leave attributes\.array out"):
+        spread(JobSpec(executable="x", attributes={"array": "0-1"}), [("a",)], [0], None)
+    with pytest.raises(UsageError, match="no launcher"):
+        packed(JobSpec(executable="x", launcher="srun"), [("a",)], [0], None)
