@@ -94,11 +94,10 @@ def test_what_waits_is_held_when_it_is_deleted(daemon: Daemon) -> None:
 
 
 def test_it_begins_and_ends_by_itself(daemon: Daemon) -> None:
-    ask(daemon, "soon", starts=1, lasts=100)
-    ask(daemon, "short", lasts=1.5)
-    fits, lasts_longer = (
-        daemon.submit("true", time_limit=number(1), reservation=each) for each in ("soon", "short")
-    )
+    ask(daemon, "short", lasts=4)
+    lasts_longer = daemon.submit("true", time_limit=number(1), reservation="short")
+    ask(daemon, "soon", starts=1, lasts=3600)
+    fits = daemon.submit("true", time_limit=number(1), reservation="soon")
     daemon.wait(fits)
     deadline = time.monotonic() + 60
     while daemon.job(lasts_longer)["state_reason"] != "ReservationDeleted":

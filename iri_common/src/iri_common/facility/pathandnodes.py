@@ -78,7 +78,7 @@ class PathAndNodesService:
         Args:
             intent: What is wanted.
             key: Who asks; asked again under it, it is the same lease, taken up where it was left.
-            timeout: Seconds until both must be ready.
+            timeout: Seconds until both must be ready, and again until what is given back must have ended.
             on_change: Called with how the path stands when that is something else than before.
 
         Raises:
@@ -97,7 +97,7 @@ class PathAndNodesService:
         except (SpecChanged, Conflict):  # what stands under this key is not this; or somebody else is at it
             raise
         except IriError as error:
-            await self.release(asker, because=error)
+            await self.release(asker, timeout=timeout, because=error)
             raise
         return PathAndNodesLease(asker, path, nodes)
 
