@@ -120,8 +120,8 @@ async def test_what_could_be_read_on_the_way_is_not_offered() -> None:
     assert (provider.code_url, provider.device_url, provider.revoke_url) == (
         f"{ISSUER}/auth", f"{ISSUER}/device", "",
     )  # fmt: skip
-    assert provider.scope("jobs openid") == "jobs openid offline_access"
-    assert (await told(WORDS | {"scopes_supported": ["openid"]})).scope("jobs") == "jobs"
+    assert (provider.scope(""), provider.scope("jobs")) == ("openid offline_access", "jobs")
+    assert (await told(WORDS | {"scopes_supported": ["openid"]})).scope("") == ""
     assert not (await told(WORDS | {"code_challenge_methods_supported": ["plain"]})).code_url
 
 
@@ -139,6 +139,20 @@ async def test_who_is_not_whom_we_ask_for_is_not_believed(words: object) -> None
     for issuer in ("", ISSUER):
         with pytest.raises(NotOffered, match="issuer = "):
             await told(words, issuer)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(503, Unreachable), (429, Unreachable), (302, NotOffered)])
+async def test_one_who_is_away_hides_no_other(status: int, kind: type[IriError]) -> None:
+    there: list[str] = []
+
+    async def send(request: WireRequest) -> WireReply:
+        found = request.url in there
+        return reply(200, **WORDS) if found else reply(status)
+
+    with pytest.raises(kind):
+        await discovered(TOKEN_URL, "", send)
+    there.append(f"{ISSUER}/.well-known/openid-configuration")
+    assert (await discovered(TOKEN_URL, "", send)).issuer == ISSUER
 
 
 @pytest.mark.parametrize(

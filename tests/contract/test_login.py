@@ -74,7 +74,6 @@ def home(place: LocalFacility, server: LoginServer, tmp_path: Path, monkeypatch)
         [portal.client]
         id = "app"
         token_url = "{server.token_url}"
-        scope = "jobs"
         refresh = {{ file = "{tmp_path}/portal.refresh" }}
         [ringed]
         url = "{place.base_url}"
@@ -82,6 +81,7 @@ def home(place: LocalFacility, server: LoginServer, tmp_path: Path, monkeypatch)
         id = "app"
         token_url = "{server.token_url}"
         issuer = "{server.url}/realms/lab"
+        scope = "jobs"
         refresh = {{ keyring = "portal" }}
         [site]
         url = "{place.base_url}"
@@ -155,7 +155,7 @@ def test_a_code_that_is_typed_anywhere_logs_in(iri: Shell, home: Path, server: L
     file = home / "portal.refresh"
     assert file.read_text().strip() == token
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert server.words["scope"] == "jobs openid offline_access"
+    assert server.words["scope"] == "openid offline_access"
     assert server.asked["refresh_token"] == 0, "the first access token of a login is used"
     assert not [each for each in server.secrets if each in said.out + said.err]
 
@@ -365,6 +365,7 @@ def test_a_login_is_kept_in_a_keyring(iri: Shell, server: LoginServer) -> None:
     keyring.set_keyring(Ring())
     try:
         assert iri("login", "ringed", "--json").code == 0
+        assert server.words["scope"] == "jobs"
         assert Ring.held["portal"] in server.logins
         said = iri("logout", "ringed", "--yes", "--json")
         assert (said.document["revoked"], said.document["removed"]) == (

@@ -61,9 +61,8 @@ class Provider:
     names_itself: bool = False
 
     def scope(self, wanted: str) -> str:
-        """What to ask for, so that the login lasts."""
-        lasting = [each for each in _LASTING if set(_LASTING) <= self.scopes]
-        return " ".join(dict.fromkeys([*wanted.split(), *lasting]))
+        """What to ask for; no more than a profile wants: some clients are refused for one scope too many."""
+        return wanted or (" ".join(_LASTING) if set(_LASTING) <= self.scopes else "")
 
 
 async def discovered(token_url: str, issuer: str, send: TokenExchange) -> Provider:
@@ -78,12 +77,15 @@ async def discovered(token_url: str, issuer: str, send: TokenExchange) -> Provid
         NotOffered: if nobody tells of this endpoint.
         Unreachable: if it does not answer.
     """
+    away: Unreachable | None = None
     for named, document in documents(token_url, issuer):
         reply = await answered(send, WireRequest("GET", document, most=_MOST))
-        if reply.status >= 500 or reply.status == 429:
-            raise Unreachable(f"{document} answered HTTP {reply.status}; try later")
         if reply.status == 200 and (provider := _understood(words_of(reply), named, token_url)):
             return provider
+        if reply.status >= 500 or reply.status == 429:  # some gateways say so of what they do not have
+            away = Unreachable(f"{document} answered HTTP {reply.status}; try later")
+    if away is not None:
+        raise away
     where = issuer or f"what is above {token_url}"
     raise NotOffered(
         f"{where} tells of no login for {token_url} (no {_OPENID} names that endpoint). Name its issuer in "
