@@ -9,6 +9,7 @@ import pytest
 from cli_shell import Shell
 
 from iri_common.cli.exits import Exit
+from iri_common.policy import retry
 from iri_local_facility import LocalFacility
 
 
@@ -19,6 +20,7 @@ def place() -> Iterator[LocalFacility]:
 
 
 def test_facilities_in_their_order(iri: Shell, place: LocalFacility, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "backoff", lambda attempt, chance, limits: 0.01)  # nobody is there anyway
     monkeypatch.setenv("IRI_FACILITY_PLACE_ACCOUNT", "demo")
     monkeypatch.setenv("IRI_FACILITY_AWAY_URL", "http://127.0.0.1:9/api/v2")
     monkeypatch.setenv("IRI_FACILITY_AWAY_TOKEN", "any")
