@@ -25,7 +25,7 @@ from login_server import Login, LoginServer, login_server
 from terminal import Terminal, plain
 
 from iri_common.auth.endpoint import Granted
-from iri_common.auth.logins import keep
+from iri_common.auth.logins import keep, take
 from iri_common.auth.refresh import RefreshTokens
 from iri_common.auth.store import default_directory
 from iri_common.facility.login import login_of
@@ -271,6 +271,20 @@ def test_a_refresh_token_that_cannot_be_written_leaves_the_old_login(
     assert kept() == before
 
 
+def test_the_same_login_given_again_keeps_its_successors(iri: Shell, server: LoginServer) -> None:
+    server.agrees = True
+    iri("login", "portal", "--json")
+    login = login_of("portal")
+    fetch(login.settings.token, 2)
+    before = kept()
+    assert isinstance(login.settings.token, RefreshTokens)
+    assert login.secret is not None
+    take(login.settings.token, login.secret, login.secret())
+    assert kept() == before
+    fetch(load_profile("portal").token, 2)
+    assert server.reused == 0
+
+
 KILLED = """
 import os, sys
 from dataclasses import replace
@@ -342,6 +356,25 @@ def test_a_logout_ends_the_login_there_and_here(iri: Shell, home: Path, server: 
     with pytest.raises(AuthError, match=r"refresh token file .* cannot be read"):
         fetch(source)
     assert iri("logout", "portal", "--yes").code == 0, "a second one finds nothing, and says no error"
+
+
+def test_a_logout_ends_a_login_that_a_variable_holds_and_says_that_it_stays(
+    iri: Shell, server: LoginServer, monkeypatch
+) -> None:
+    server.logins["from-elsewhere"] = Login("from-elsewhere", "jobs")
+    for name, value in {
+        "CLIENT_ID": "app",
+        "TOKEN_URL": server.token_url,
+        "CLIENT_REFRESH": "from-elsewhere",
+    }.items():
+        monkeypatch.setenv(f"IRI_FACILITY_PORTAL_{name}", value)
+    fetch(load_profile("portal").token, 2)
+    (last,) = kept()
+    said = iri("logout", "portal", "--json")
+    assert (said.code, said.document["revoked"], said.document["removed"]) == (0, True, None)
+    assert "CLIENT_REFRESH" in said.document["stays"][0]
+    assert server.logins[last].revoked
+    assert not kept()
 
 
 class Ring(KeyringBackend):

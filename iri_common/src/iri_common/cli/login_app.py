@@ -16,10 +16,7 @@ _PANEL = "Facilities"
 _Name = Annotated[
     str, typer.Argument(metavar="PROFILE", help="Or globus, for the login at Globus.", show_default=False)
 ]
-_Json = Annotated[
-    bool,
-    typer.Option("--json", metavar="", help="One JSON document on stdout; links and codes as one on stderr."),
-]
+_JSON = "One JSON document on stdout"
 
 
 @app.command(cls=ReadableCommand, rich_help_panel=_PANEL)
@@ -37,7 +34,9 @@ def login(
     paste: Annotated[
         bool, typer.Option("--paste", metavar="", help="Give the refresh token of a login made elsewhere.")
     ] = False,
-    as_json: _Json = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", metavar="", help=f"{_JSON}; a link or a code as a line of it on stderr.")
+    ] = False,
 ) -> None:
     """Log in as the profile says, in a browser or with a token that is pasted, and show how it stands then.
 
@@ -55,7 +54,7 @@ def logout(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", metavar="", help="Remove files without asking.")
     ] = False,
-    as_json: _Json = False,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help=f"{_JSON}.")] = False,
 ) -> None:
     """End a login at its endpoint where that is offered, and forget it here; tells what stays."""
     from iri_common.cli.logout import log_out
