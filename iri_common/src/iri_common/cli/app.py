@@ -13,6 +13,7 @@ from iri_common.cli.flow_app import app as flow
 from iri_common.cli.github_app import app as github
 from iri_common.cli.globus_app import app as globus
 from iri_common.cli.guarded import ended
+from iri_common.cli.lease_app import app as lease
 from iri_common.cli.login_app import app as login
 from iri_common.cli.options import (
     AskWords,
@@ -288,6 +289,7 @@ app.add_typer(audit)
 app.add_typer(data)
 app.add_typer(flow, rich_help_panel=_around)
 app.add_typer(path, rich_help_panel=_around)
+app.add_typer(lease, rich_help_panel=_around)
 app.add_typer(stream, rich_help_panel=_around)
 app.add_typer(globus, rich_help_panel=_look)
 app.add_typer(github, rich_help_panel=_look)

@@ -43,7 +43,7 @@ class Exit(IntEnum):
     OK = 0, "success"
     OTHER = 1, "anything without a code of its own"
     USAGE = 2, "options, profile or job make no sense; nothing was sent"
-    JOB_FAILED = 3, "the job, flow, path or stream ended without success"
+    JOB_FAILED = 3, "the job, flow, path, lease or stream ended without success"
     JOB_CANCELED = 4, "the job was cancelled"
     JOB_LOST = 5, "the facility forgot the job and nothing tells how it ended"
     UNCERTAIN = 6, "sent, and whether it arrived is unknown: run the same key again"
