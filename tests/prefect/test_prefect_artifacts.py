@@ -34,7 +34,7 @@ def test_a_table_of_jobs_that_went_well_and_badly(facility: LocalFacility, block
     rows, artifact = table(tabled(), "two-jobs")
     assert artifact.description == "Two of them"
     fine, broken = rows
-    assert list(fine) == ["name", "job", "resource", "state", "exit code", "seconds", "ref"]
+    assert list(fine) == ["name", "job", "owner", "resource", "state", "exit code", "seconds", "ref"]
     jobs = {job["name"].rpartition(".")[0]: job for job in facility.jobs()}
     assert (fine["name"], fine["job"], fine["resource"]) == ("fine", jobs["fine"]["id"], "cluster")
     assert (fine["state"], fine["exit code"]) == ("completed", 0)

@@ -22,7 +22,7 @@ def job_table(
     key: str = "iri-jobs",
     description: str = _TITLE,
 ) -> UUID:
-    """Leave a table of jobs behind: name, job, resource, state, exit code, seconds of run time, reference.
+    """Leave a table of jobs behind: name, job, owner, resource, state, exit code, seconds, reference.
 
     Args:
         results: What :func:`prefect_iri.run_job` gave, or the JobFailed that it raised; for a mapped task
@@ -81,12 +81,19 @@ def _row(ended: Ended, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": name,
         "job": ref.job_id or "",
+        "owner": _owner(ended),
         "resource": names.get(ref.resource_id, ref.resource_id),
         "state": str(status.state),
         "exit code": "" if status.exit_code is None else status.exit_code,
         "seconds": _seconds(status),
         "ref": str(ref),
     }
+
+
+def _owner(ended: Ended) -> str:
+    """Whom it belonged to, where anybody has told that; of a failure nobody does."""
+    principal = ended.principal if isinstance(ended, JobResult) else None
+    return (principal.owner or "") if principal else ""
 
 
 def _seconds(status: JobStatus) -> float | str:
