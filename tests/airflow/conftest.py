@@ -91,7 +91,11 @@ def site(
     dags = tmp_path_factory.mktemp("dags")
     for file in (HERE / "dags" / "airflow_jobs.py", EXAMPLES / "tomography" / "airflow_dag.py"):
         shutil.copy(file, dags)
-    connections = {"iri_default": connection_to(facility), "iri_slow": connection_to(slow_facility)}
+    connections = {
+        "iri_default": connection_to(facility),
+        "iri_slow": connection_to(slow_facility),
+        "iri_net": connection_to(facility, host=facility.sense_url, extra={"dialect": "sense"}),
+    }
     env = {
         "PYTHONPATH": str(EXAMPLES),
         # A triggerer counts as dead after 6 s of silence, so that a test can have one declared so.

@@ -63,10 +63,9 @@ def jobs(facility, place: Path) -> list[dict[str, Any]]:
     return list({each["array_job"] or each["id"]: each for each in found}.values())
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
-def test_every_input_is_an_element_of_one_job(demo, task, door, place: Path, deferrable: bool) -> None:
+def test_every_input_is_an_element_of_one_job(demo, task, door, place: Path) -> None:
     inputs = ["a", ["b", "ignored"], "$HOME 'c'"]
-    result = task.execute(operator(place, *inputs, deferrable=deferrable))
+    result = task.execute(operator(place, *inputs))
     assert (result["state"], result["exit_codes"]) == ("completed", [0, 0, 0])
     assert ran(place) == ["0:it's:a", "1:it's:b", "2:it's:$HOME 'c'"]
     assert len(jobs(demo, place)) == 1

@@ -114,6 +114,7 @@ def status(state: JobState, time: float | None = None) -> JobStatus:
         (Limits(run_seconds=30.0), [status(JobState.ACTIVE, 980.0)], 10.0),
         (Limits(run_seconds=30.0), [status(JobState.ACTIVE, 5000.0)], 30.0),  # another machine's clock
         (Limits(run_seconds=30.0), [status(JobState.ACTIVE)], 30.0),
+        (Limits(run_seconds=30.0), [status(JobState.ACTIVE, 980.0), status(JobState.QUEUED)], 30.0),
         (Limits(run_seconds=30.0, deadline=1005.0), [status(JobState.ACTIVE, 980.0)], 5.0),
     ],
 )

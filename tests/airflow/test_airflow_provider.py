@@ -53,6 +53,8 @@ def test_public_names_are_loaded_on_first_use() -> None:
         "IriJobOperator",
         "IriJobSensor",
         "IriJobTrigger",
+        "IriPathOperator",
+        "IriPathReleaseOperator",
         "IriResourceSensor",
         "RetryByCause",
     }

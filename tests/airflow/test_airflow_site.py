@@ -158,42 +158,42 @@ def test_execution_timeout_counts_while_deferred(start) -> None:
     assert "Timeout" in run.log()
 
 
-def test_a_time_limit_is_retried_only_with_more_time(start) -> None:
+def test_what_a_retry_does_goes_by_the_cause(start) -> None:
     script = "test -e ran || { touch ran; sleep 60; }"
     short, escalated = start("too_short", script), start("escalated", script)
+    elements = start("elements", 'test "$0" != late || { test -e came || { touch came; exit 4; }; }')
     assert short.wait() == "failed"
     assert short.instance()["try_number"] == 1  # of three
     assert "ask for more time" in short.log()
-    assert escalated.wait() == "success"
-    assert [(each["state"], each["duration"]) for each in escalated.jobs()] == [
-        ("failed", 2),
-        ("completed", 120),
-    ]
+    assert escalated.wait() == "success", escalated.log()
+    assert escalated.states() == ["failed", "completed"]
+    assert [each["duration"] for each in escalated.jobs()] == [2, 120]
+    assert elements.wait() == "success", elements.log()
+    assert elements.states() == ["failed", "completed"]
+    ran = (elements.facility.scratch / elements.name / "ran").read_text().split()
+    assert sorted(ran) == sorted([elements.name, "late", "late"])
+    assert elements.site.xcom(elements.dag_id, elements.run_id, "job")["exit_codes"] == [0, 0]
 
 
-def test_what_failed_of_an_array_is_done_again_alone(start) -> None:
-    run = start("elements", 'test "$0" != late || { test -e came || { touch came; exit 4; }; }')
-    assert run.wait() == "success", run.log()
-    assert run.states() == ["failed", "completed"]
-    ran = (run.facility.scratch / run.name / "ran").read_text().split()
-    assert sorted(ran) == sorted([run.name, "late", "late"])
-    assert run.site.xcom(run.dag_id, run.run_id, "job")["exit_codes"] == [0, 0]
-
-
-def test_sensors_wait_for_what_others_do(site, facility, wait_until) -> None:
+def test_what_else_is_waited_for_in_the_triggerer(site, facility, wait_until) -> None:
     from iri_common import Facility
 
     place = facility.scratch / f"sensed-{time.time_ns()}"
     place.mkdir()
+    here, there = facility.sense_ports[:2]
+    leased = site.trigger("leased", {"script": here, "job": there, "name": place.name})
     door = Facility(facility.base_url, token=facility.token)
     ref = door.jobs.submit({"executable": "/bin/sleep", "arguments": ["8"]})
-    run_id = site.trigger("sensed", {"job": str(ref), "dir": str(place)})
-    site.await_task("sensed", run_id, "arrived", "deferred", timeout=60)
-    wait_until(lambda: "flag is not there" in site.log("sensed", run_id, "arrived"), 60)
+    sensed = site.trigger("sensed", {"job": str(ref), "dir": str(place)})
+    site.await_task("sensed", sensed, "arrived", "deferred", timeout=60)
+    wait_until(lambda: "flag is not there" in site.log("sensed", sensed, "arrived"), 60)
     (place / "flag").write_text("here")
-    assert site.wait("sensed", run_id, timeout=120) == "success"
-    assert site.xcom("sensed", run_id, "arrived")["size"] == 4
-    assert site.xcom("sensed", run_id, "ended")["state"] == "completed"
+    assert site.wait("sensed", sensed, timeout=120) == "success"
+    assert site.xcom("sensed", sensed, "arrived")["size"] == 4
+    assert site.xcom("sensed", sensed, "ended")["state"] == "completed"
+    assert site.wait("leased", leased, timeout=120) == "success", site.log("leased", leased, "down")
+    (path,) = [each for each in facility.paths() if (each["alias"] or "").startswith(place.name)]
+    assert (path["deleted"], path["left"]) == (True, False)
 
 
 def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site, facility) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_iri.arrays import IriArrayOperator
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.operators import IriJobOperator
+    from airflow_provider_iri.paths import IriPathOperator, IriPathReleaseOperator
     from airflow_provider_iri.retries import RetryByCause
     from airflow_provider_iri.sensors import IriFileSensor, IriJobSensor, IriResourceSensor
     from airflow_provider_iri.tending import IriCancelOperator, IriCredentialOperator
@@ -26,6 +27,8 @@ _HOME_OF = {
     "IriArrayOperator": "arrays",
     "IriCancelOperator": "tending",
     "IriCredentialOperator": "tending",
+    "IriPathOperator": "paths",
+    "IriPathReleaseOperator": "paths",
     "IriJobSensor": "sensors",
     "IriFileSensor": "sensors",
     "IriResourceSensor": "sensors",
@@ -40,6 +43,8 @@ __all__ = [
     "IriArrayOperator",
     "IriCancelOperator",
     "IriCredentialOperator",
+    "IriPathOperator",
+    "IriPathReleaseOperator",
     "IriJobSensor",
     "IriFileSensor",
     "IriResourceSensor",

@@ -15,7 +15,7 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Runs jobs at HPC facilities through the IRI Facility API.",
         "integrations": [{"integration-name": NAME, "tags": ["service"]}],
         "hooks": [_modules("hooks")],
-        "operators": [_modules("operators", "arrays", "tending")],
+        "operators": [_modules("operators", "arrays", "tending", "paths")],
         "sensors": [_modules("sensors")],
         "triggers": [_modules("triggers")],
         "filesystems": ["airflow_provider_iri.filesystem"],

@@ -87,8 +87,6 @@ class Patience:
         if status.state is JobState.ACTIVE:
             # A restarted triggerer knows the beginning from the facility alone, whose clock may be ahead.
             self._began = min(self._clock(), status.time or self._clock())
-        elif status.state in WAITING:
-            self._began = None  # requeued
         self._say(status)
 
     def left(self) -> float | None:
@@ -96,8 +94,9 @@ class Patience:
         limits, now = self._limits, self._clock()
         ends = [limits.queue_deadline] if self._state in {None, *WAITING} else []
         if limits.run_seconds is not None:
-            # One that still waits cannot have run for as long before it is looked at again.
-            ends.append((now if self._began is None else self._began) + limits.run_seconds)
+            # One that still waits, maybe again, cannot have run for as long before it is looked at again.
+            began = self._began if self._state is JobState.ACTIVE else None
+            ends.append((now if began is None else began) + limits.run_seconds)
         soonest = [max(end - now, 0.0) or AGAIN for end in ends if end is not None]
         if limits.deadline is not None:
             soonest.append(max(limits.deadline - now, 0.0))

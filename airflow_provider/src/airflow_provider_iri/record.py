@@ -121,11 +121,9 @@ class Memory:
         return JobRecord(**{name: found[name] for name in known & found.keys()}) if found else None
 
     def write(self, record: JobRecord) -> JobRecord:
-        """Remember, for as long as the run exists: a job can wait longer than the store's default."""
+        """Remember."""
         if self._store is not None:
-            from airflow.sdk import NEVER_EXPIRE
-
-            self._store.set(STORE_KEY, asdict(record), retention=NEVER_EXPIRE)
+            remember(self._store, STORE_KEY, asdict(record))
         return record
 
     def note(self, **changes: Any) -> None:
@@ -139,3 +137,10 @@ class Memory:
             return False
         self.write(replace(record, grown={**record.grown, word: record.grown.get(word, 0) + 1}))
         return True
+
+
+def remember(store: Any, key: str, value: dict[str, Any]) -> None:
+    """Keep it for as long as the run exists: a job can wait longer than the store's default."""
+    from airflow.sdk import NEVER_EXPIRE
+
+    store.set(key, value, retention=NEVER_EXPIRE)

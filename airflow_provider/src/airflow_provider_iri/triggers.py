@@ -23,7 +23,14 @@ class IriTrigger(BaseTrigger):
 
     Args:
         iri_conn_id: The connection; its secrets are read here, none is stored with the trigger.
+
+    Attributes:
+        owned: Something at the facility is the task's own: it is ended when a person ends the task.
+        what: That, for the log.
     """
+
+    owned: bool = False
+    what: ClassVar[str] = ""
 
     minimum_deferral: ClassVar[float] = 8.0
     """Seconds. The executor reports up to 5 s late that the deferring process has ended. If the task is
@@ -65,6 +72,31 @@ class IriTrigger(BaseTrigger):
     async def come_about(self) -> dict[str, Any]:
         """Wait for it; gives what the operator is told."""
 
+    async def on_kill(self) -> None:
+        """End what the task has at the facility, but only if the task is really over.
+
+        Airflow 3.3 also calls this for a triggerer that slept while another took its triggers over
+        (apache/airflow thread 73454). A job that is wrongly left alone ends with its time limit; one that
+        is wrongly cancelled has lost its place in the queue.
+        """
+        if self._fired or not self.owned or self.task_instance is None:
+            return
+        try:
+            state = await asyncio.to_thread(task_state, self.task_instance)
+        except Exception as error:
+            self.log.warning(
+                "%s is left alone: Airflow does not tell the state of its task (%s)", self.what, error
+            )
+            return
+        if state in STILL_WANTED:
+            self.log.info("%s is left alone: its task is %s", self.what, state)
+            return
+        await self.end()
+        self.log.info("ended %s, because its task is %s", self.what, state or "cleared")
+
+    async def end(self) -> None:
+        """End what the task has at the facility."""
+
     async def open(self) -> Facility:
         """The facility of the connection."""
         if self._facility is None:
@@ -87,6 +119,8 @@ class IriJobTrigger(IriTrigger):
         run_seconds: Give up when the job has run for so long.
         owned: The job belongs to the task: it is cancelled when a person ends that.
     """
+
+    what = "the job"
 
     def __init__(
         self,
@@ -124,26 +158,9 @@ class IriJobTrigger(IriTrigger):
         """Wait for the end of the job."""
         return _told(await self._wait())
 
-    async def on_kill(self) -> None:
-        """Cancel the job, but only if the task is really over.
-
-        Airflow 3.3 also calls this for a triggerer that slept while another took its triggers over
-        (apache/airflow thread 73454). A job that is wrongly left alone ends with its time limit; one that
-        is wrongly cancelled has lost its place in the queue.
-        """
-        if self._fired or not self.owned or self.task_instance is None:
-            return
-        try:
-            state = await asyncio.to_thread(task_state, self.task_instance)
-        except Exception as error:
-            self.log.warning("the job is left alone: Airflow does not tell the state of its task (%s)", error)
-            return
-        if state in STILL_WANTED:
-            self.log.info("the job is left alone: its task is %s", state)
-            return
-        facility = await self.open()
-        await facility.aio.jobs.cancel(self.ref)
-        self.log.info("cancelled the job %s, because its task is %s", self.ref, state or "cleared")
+    async def end(self) -> None:
+        """Cancel the job."""
+        await (await self.open()).aio.jobs.cancel(self.ref)
 
     async def _wait(self) -> JobStatus:
         from airflow_provider_iri.limits import Limits, Patience
@@ -156,6 +173,75 @@ class IriJobTrigger(IriTrigger):
 
     def _say(self, status: JobStatus) -> None:
         self.log.info("the job is %s", status.describe())
+
+
+class IriPathTrigger(IriTrigger):
+    """Fires once when a path through a network is up; one that does not come up is given back.
+
+    Args:
+        iri_conn_id: The connection.
+        key: Who asked for it.
+        ref: The path's reference.
+        deadline: When to give up, in seconds since the epoch.
+    """
+
+    owned = True
+    what = "the path"
+
+    def __init__(self, iri_conn_id: str, key: str, ref: str, deadline: float) -> None:
+        super().__init__(iri_conn_id)
+        self.key = key
+        self.ref = ref
+        self.deadline = deadline
+
+    def words(self) -> dict[str, Any]:
+        """What to make this trigger from."""
+        return {**super().words(), "key": self.key, "ref": self.ref, "deadline": self.deadline}
+
+    async def come_about(self) -> dict[str, Any]:
+        """Wait until it is up."""
+        from iri_common import JobKey, PathFailed, WaitTimeout
+
+        networks = (await self.open()).aio.networks
+        try:
+            path = await networks.wait(self.ref, timeout=max(0.0, self.deadline - time.time()))
+        except (PathFailed, WaitTimeout) as error:
+            await networks.give_back(JobKey.parse(self.key), because=error)
+            raise
+        return {"ref": str(path.ref), "key": self.key}
+
+    async def end(self) -> None:
+        """Give the path back."""
+        from iri_common import JobKey
+
+        await (await self.open()).aio.networks.give_back(JobKey.parse(self.key))
+
+
+class IriPathReleaseTrigger(IriTrigger):
+    """Fires once when what was leased under a key is given back.
+
+    Args:
+        iri_conn_id: The connection.
+        key: Who asked for it.
+        seconds: For its end.
+    """
+
+    def __init__(self, iri_conn_id: str, key: str, seconds: float) -> None:
+        super().__init__(iri_conn_id)
+        self.key = key
+        self.seconds = seconds
+
+    def words(self) -> dict[str, Any]:
+        """What to make this trigger from."""
+        return {**super().words(), "key": self.key, "seconds": self.seconds}
+
+    async def come_about(self) -> dict[str, Any]:
+        """Give it back."""
+        from iri_common import JobKey
+
+        networks = (await self.open()).aio.networks
+        await networks.give_back(JobKey.parse(self.key), timeout=self.seconds)
+        return {"key": self.key}
 
 
 class IriSightTrigger(IriTrigger):

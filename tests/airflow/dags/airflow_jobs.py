@@ -7,7 +7,14 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from airflow_provider_iri import IriArrayOperator, IriFileSensor, IriJobOperator, IriJobSensor
+from airflow_provider_iri import (
+    IriArrayOperator,
+    IriFileSensor,
+    IriJobOperator,
+    IriJobSensor,
+    IriPathOperator,
+    IriPathReleaseOperator,
+)
 
 PARAMS = {
     "script": Param("true", type="string"),
@@ -52,3 +59,11 @@ with DAG("elements", schedule=None, params=PARAMS):
 with DAG("sensed", schedule=None, params=PARAMS):
     IriJobSensor(task_id="ended", job="{{ params.job }}")
     IriFileSensor(task_id="arrived", path="{{ params.dir }}/flag", poke_interval=1)
+
+PORTS = [{"uri": "{{ params.script }}"}, {"uri": "{{ params.job }}"}]
+with DAG("leased", schedule=None, params=PARAMS):
+    up = IriPathOperator(
+        task_id="up", iri_conn_id="iri_net", path={"ends": PORTS, "mbps": 100, "name": "{{ params.name }}"}
+    )
+    down = IriPathReleaseOperator(task_id="down", iri_conn_id="iri_net", key=up.output["iri_path"])
+    up >> down.as_teardown(setups=up, on_failure_fail_dagrun=True)

@@ -1,0 +1,136 @@
+"""A path through a network around other tasks, at the SENSE face: one is set up, and none is left."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+from airflow_provider_iri import IriPathOperator, IriPathReleaseOperator
+from iri_local_facility import LocalFacility
+
+
+@pytest.fixture(scope="module")
+def network(nothing_left: None) -> Iterator[LocalFacility]:
+    with LocalFacility(sense_step=0.04) as running:
+        yield running
+
+
+@pytest.fixture
+def net(network: LocalFacility, connect) -> Iterator[LocalFacility]:
+    extra = {"dialect": "sense", "poll_seconds": 0.1}
+    words = {"conn_type": "iri", "host": network.sense_url, "password": network.new_token()}
+    connect("iri_default", words | {"extra": extra})
+    yield network
+    network.clear_faults()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"p{uuid.uuid4().hex[:8]}"
+
+
+def setup(net: LocalFacility, name: str, **more: Any) -> IriPathOperator:
+    ends = [{"uri": each} for each in net.sense_ports[:2]]
+    return IriPathOperator(task_id="task", path={"ends": ends, "mbps": 100, "name": name}, **more)
+
+
+def release(key: str) -> IriPathReleaseOperator:
+    return IriPathReleaseOperator(task_id="task", key=key)
+
+
+def paths(net: LocalFacility, name: str) -> list[dict[str, Any]]:
+    return [each for each in net.paths() if (each["alias"] or "").startswith(f"{name}.")]
+
+
+def asked(net: LocalFacility, name: str) -> list[tuple[bool, bool]]:
+    """Of each path in the order of their asking: whether it was given back, and whether anything is left."""
+    return [(each["deleted"], each["left"]) for each in paths(net, name)]
+
+
+GIVEN_BACK, STANDS = (True, False), (False, False)
+
+
+def test_a_path_is_set_up_and_given_back(net, task, name: str) -> None:
+    up = task.execute(setup(net, name))
+    assert [each["state"] for each in paths(net, name)] == ["CREATE - READY"]
+    assert up["ref"].startswith("iri+job://")
+    assert task.ti.xcoms["iri_path"] == up["key"]
+    for _ in range(2):  # once is enough, and twice is no error
+        task.execute(release(up["key"]))
+        assert asked(net, name) == [GIVEN_BACK]
+
+
+def test_a_retry_takes_up_the_path_that_stands(net, task, name: str) -> None:
+    with pytest.raises(TaskDeferred):
+        task.begin(setup(net, name))
+    task.ti.id = str(uuid.uuid4())  # each try has its own
+    up = task.execute(setup(net, name))
+    assert asked(net, name) == [STANDS]
+    task.execute(release(up["key"]))
+    assert asked(net, name) == [GIVEN_BACK]
+
+
+def test_a_clear_gives_back_and_asks_anew(net, task, name: str) -> None:
+    first = task.execute(setup(net, name))
+    task.ti.max_tries += 1
+    for _ in range(2):  # and a retry of it takes up the second
+        second = task.execute(setup(net, name))
+        assert asked(net, name) == [GIVEN_BACK, STANDS]
+    assert first["key"] != second["key"]
+    task.execute(release(second["key"]))
+    assert asked(net, name) == [GIVEN_BACK, GIVEN_BACK]
+
+
+def test_a_path_that_fails_is_given_back(net, task, name: str) -> None:
+    net.order("path_fails", "senseProvision")
+    with pytest.raises(AirflowException, match=r"fail|FAILED"):
+        task.execute(setup(net, name))
+    assert [each["deleted"] for each in paths(net, name)] == [True]
+
+
+def test_a_path_that_does_not_come_up_in_time_is_given_back(net, task, name: str) -> None:
+    net.order("path_slow", "senseProvision", seconds=3.0)
+    with pytest.raises(AirflowException, match="up"):
+        task.execute(setup(net, name, limit=timedelta(seconds=1)))
+    assert asked(net, name) == [GIVEN_BACK]
+
+
+@pytest.mark.parametrize(("state", "left"), [("failed", GIVEN_BACK), ("deferred", STANDS)])
+async def test_a_path_is_given_back_if_a_person_ends_its_task(
+    net, task, name: str, monkeypatch, state: str, left: tuple[bool, bool]
+) -> None:
+    from airflow_provider_iri import triggers
+
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(setup(net, name))
+    monkeypatch.setattr(triggers, "task_state", lambda ti: state)
+    trigger = deferred.value.trigger
+    trigger.task_instance = task.ti
+    await trigger.on_kill()
+    assert asked(net, name) == [left]
+    await trigger.end()
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ({"ends": [{"uri": "a"}]}, "two ends"),
+        ({"ends": [{"uri": "a"}, {"port": "b"}]}, "'port'"),
+        ({"ends": [{"uri": "a"}, {"uri": "b"}], "gbps": 1}, "'gbps'"),
+    ],
+)
+def test_a_path_that_makes_no_sense_fails_for_good(net, task, path: dict[str, Any], says: str) -> None:
+    net.reset_requests()
+    with pytest.raises(AirflowFailException, match=says):
+        task.execute(IriPathOperator(task_id="task", path=path))
+    assert net.requests() == []
+
+
+def test_a_key_that_is_none_fails_for_good(net, task) -> None:
+    with pytest.raises(AirflowFailException, match="is not a job key"):
+        task.execute(release("None"))
