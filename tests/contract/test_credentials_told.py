@@ -146,11 +146,13 @@ def test_a_result_tells_whose_job_it_was_without_a_request_of_its_own(
         return facility.jobs.run({"executable": "/bin/true", "attributes": {"duration": 60}}).principal
 
     slurm = DOORS["slurm"].open(place, tmp_path / "slurm")
+    firecrest = DOORS["firecrest"].open(place, tmp_path / "firecrest")
     project = DOORS["s3m"].open(place, tmp_path / "s3m")
     asked = DOORS["iri-v2"].open(place, tmp_path / "iri")
     project.accounts.principal()
+    firecrest.accounts.projects()  # each system tells the user beside
     place.reset_requests()
-    assert ran(slurm) == Principal(place.user, place.user)
+    assert ran(slurm) == ran(firecrest) == Principal(place.user, place.user)
     assert (told := ran(project)) is not None
     assert (told.name, told.owner) == ("project BEAMLINE", "beamline_auser")
     assert ran(asked) is None, "nobody has told it"

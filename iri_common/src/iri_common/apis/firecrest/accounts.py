@@ -25,6 +25,11 @@ class FirecrestAccounts:
         await self._systems.read(fresh=True)
         return Done(self._user)
 
+    @property
+    def known_user(self) -> str | None:
+        """As the profile or a system told it."""
+        return self._systems.known_user
+
     async def whoami(self) -> Done[str]:
         """The user's name at a system that can be asked now."""
         for system in await self._usable():

@@ -105,6 +105,12 @@ class Systems:
         """The user's name at a system."""
         return self._user or (await self.user(resource_id)).user.name
 
+    @property
+    def known_user(self) -> str | None:
+        """The user's name, as far as anybody has told it, and where all systems tell the same."""
+        names = {self._user} if self._user else {each.user.name for each in self._users.values()}
+        return names.pop() if len(names) == 1 else None
+
     async def home(self, resource_id: str) -> str:
         """The user's home as jobs see it.
 
