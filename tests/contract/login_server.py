@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,12 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint, DeviceCodeGrant, DeviceCredentialDict
 from flask import Flask, jsonify, request
 from werkzeug.serving import make_server
+
+from iri_common.auth.refresh import RefreshTokens
+from iri_common.auth.store import default_directory
+from iri_common.facility.loop import run_blocking
+from iri_common.http.transport import HttpxTransport, WireSettings
+from iri_common.model.ports import TokenSource
 
 
 @dataclass
@@ -266,3 +273,24 @@ def login_server(**words: Any) -> Iterator[LoginServer]:
         serving.start()
         server.url = f"http://127.0.0.1:{listening.port}"
         yield server
+
+
+def kept() -> list[str]:
+    """The refresh tokens in our own store."""
+    found = [json.loads(each.read_text())["tokens"] for each in default_directory().glob("client-*.json")]
+    return [each["refresh_token"] for tokens in found for each in tokens.values()]
+
+
+def fetch(source: TokenSource | None, times: int = 1) -> None:
+    """Ask it as a process does that runs beside, whose facility refuses each of its tokens."""
+
+    async def fetched() -> None:
+        transport = HttpxTransport(WireSettings())
+        try:
+            for _ in range(times):
+                assert isinstance(source, RefreshTokens)
+                source.refused(await source.fetch(transport.send))
+        finally:
+            await transport.close()
+
+    run_blocking(fetched())

@@ -21,19 +21,16 @@ import keyring
 import pytest
 from cli_shell import COMMAND, Shell
 from keyring.backend import KeyringBackend
-from login_server import Login, LoginServer, login_server
+from login_server import Login, LoginServer, fetch, kept, login_server
 from terminal import Terminal, plain
 
 from iri_common.auth.endpoint import Granted
 from iri_common.auth.logins import keep, take
 from iri_common.auth.refresh import RefreshTokens
-from iri_common.auth.store import default_directory
 from iri_common.facility.login import login_of
-from iri_common.facility.loop import run_blocking
 from iri_common.facility.profiles import load_profile
-from iri_common.http.transport import HttpxTransport, WireSettings
 from iri_common.model.errors import AuthError
-from iri_common.model.ports import Token, TokenSource
+from iri_common.model.ports import Token
 from iri_local_facility import LocalFacility
 
 STRANGERS = """
@@ -117,27 +114,6 @@ def home(place: LocalFacility, server: LoginServer, tmp_path: Path, monkeypatch)
 @pytest.fixture
 def iri(home: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell({}, capsys)
-
-
-def kept() -> list[str]:
-    """The refresh tokens in our own store."""
-    found = [json.loads(each.read_text())["tokens"] for each in default_directory().glob("client-*.json")]
-    return [each["refresh_token"] for tokens in found for each in tokens.values()]
-
-
-def fetch(source: TokenSource | None, times: int = 1) -> None:
-    """Ask it as a process does that runs beside, whose facility refuses each of its tokens."""
-
-    async def fetched() -> None:
-        transport = HttpxTransport(WireSettings())
-        try:
-            for _ in range(times):
-                assert isinstance(source, RefreshTokens)
-                source.refused(await source.fetch(transport.send))
-        finally:
-            await transport.close()
-
-    run_blocking(fetched())
 
 
 # ------------------------------------------------------------------------------------- by a person
@@ -374,6 +350,10 @@ def test_a_logout_ends_a_login_that_a_variable_holds_and_says_that_it_stays(
         monkeypatch.setenv(f"IRI_FACILITY_PORTAL_{name}", value)
     fetch(load_profile("portal").token, 2)
     (last,) = kept()
+    server.offers = frozenset({"device"})
+    assert iri("logout", "portal", "--json").document["revoked"] is False
+    assert kept() == [last], "without its successors what the variable holds would be sent again"
+    server.offers = frozenset({"revocation"})
     said = iri("logout", "portal", "--json")
     assert (said.code, said.document["revoked"], said.document["removed"]) == (0, True, None)
     assert "CLIENT_REFRESH" in said.document["stays"][0]
@@ -420,6 +400,7 @@ def test_a_logout_says_what_an_endpoint_does_not_end(iri: Shell, home: Path, ser
     assert said.document["revoked"] is False
     assert "offers no way" in said.document["stays"][0]
     assert not (home / "portal.refresh").exists()
+    assert not kept()
 
 
 def test_an_endpoint_that_is_away_keeps_the_login_to_be_ended_later(
