@@ -22,7 +22,9 @@ from iri_common import (
     JobKey,
     JobRef,
     JobState,
+    NodesIntent,
     NotFound,
+    NotOffered,
     Refused,
     UsageError,
 )
@@ -326,6 +328,19 @@ def test_the_cluster_and_its_partitions(slurm: RealSlurm, facility: Facility) ->
     assert (incident.id, incident.type, incident.status) == ("servicing", "planned", Availability.DOWN)
     assert incident.start is not None
     assert incident.end is not None
+
+
+def test_reservations_are_seen_where_they_cannot_be_made(slurm: RealSlurm, facility: Facility) -> None:
+    name = NodesIntent(1, 60).reservation_name(JobKey.of("scan", 12))
+    with slurm.reserved(name):
+        (there,) = facility.reservations.all()
+        now, then = (
+            facility.reservations.negotiate(NodesIntent(1, 60, start=start)) for start in (None, there.start)
+        )
+    assert (there.name, there.nodes, there.node_list) == (name, 1, "node")
+    assert (now.usable, now.free, then.free) == (1, 1, 0)
+    with pytest.raises(NotOffered, match=r"speaks v0\.0\.38.*Slurm 25\.05"):
+        facility.reservations.provision(NodesIntent(1, 60))
 
 
 @contextlib.contextmanager
