@@ -49,7 +49,7 @@ soak: $(READY)  ## a million schedules, ten thousand asks, a thousand among faci
 	@IRI_FUZZ=$(FUZZ) $(VENV)/bin/pytest tests/common/test_every_dialect_fuzz.py -q -n auto -o timeout=0
 	@IRI_SCHEDULES=$(SCHEDULES) $(VENV)/bin/pytest tests/faults/test_schedules.py -q -n auto -o timeout=0
 	@IRI_SOAK=$(SOAK) $(VENV)/bin/pytest tests/faults/test_soak.py -q -n auto
-	@IRI_AMONG=$(AMONG) $(VENV)/bin/pytest tests/faults/test_among_weather.py -q -n auto
+	@IRI_AMONG=$(AMONG) $(VENV)/bin/pytest tests/faults/test_among_weather.py tests/faults/test_among_dialects.py -q -n auto
 	@IRI_TRANSFER_KILLS=$(KILLS) $(VENV)/bin/pytest tests/faults/test_transfer_kills.py -q -n auto
 	@IRI_TRANSFER_MIB=512 $(VENV)/bin/pytest tests/faults/test_transfer_memory.py tests/faults/test_transfer_names.py -q
 

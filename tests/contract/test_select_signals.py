@@ -74,18 +74,27 @@ def test_allocation(place: LocalFacility, tmp_path: Path, name: str) -> None:
     assert ("node hours are left, and up to 1e+06 are asked for" in str(too_much)) is tells
 
 
+def test_grant(place: LocalFacility, tmp_path: Path, name: str) -> None:
+    choice = chosen(place, tmp_path, name, grant={"nodes": 1})
+    assert (choice.open, choice.reasons) == (
+        False,
+        ("its grant does not allow 2 nodes; allowed: 1 node at once",),
+    )
+
+
 @pytest.mark.parametrize(
     ("grant", "reason"),
     [
-        ({"nodes": 1}, "its grant does not allow 2 nodes; allowed: 1 node at once"),
         ({"node_hours": 1}, "its grant does not allow 2 node hours; allowed: 1 node hour a job"),
         ({"resources": ["elsewhere"]}, "elsewhere"),
         ({"verbs": ["look"]}, "its grant does not allow to submit"),
         ({"accounts": ["other"]}, "a job that names no account"),
     ],
 )
-def test_grant(place: LocalFacility, tmp_path: Path, name: str, grant: dict[str, Any], reason: str) -> None:
-    choice = chosen(place, tmp_path, name, grant=grant)
+def test_each_limit_of_a_grant(
+    place: LocalFacility, tmp_path: Path, grant: dict[str, Any], reason: str
+) -> None:
+    choice = chosen(place, tmp_path, "iri-v2", grant=grant)
     assert not choice.open
     assert reason in str(choice)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from iri_local_facility import LocalFacility
 # The oldest Slurm differs in the form of its fields only.
 NAMES = [name for name in DOORS if name != "slurm-v38"]
 DOUBLE, CANCELED = 211, 214
+ASKS = int(os.environ.get("IRI_AMONG", "20"))  # that go through bad weather; read now: no test sees it
+SOAK = ASKS >= 1000
 
 
 @dataclass(frozen=True)

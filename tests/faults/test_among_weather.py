@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from among_world import NAMES, Among
+from among_world import ASKS, NAMES, Among
 
 from iri_common import Facilities, JobKey, JobRef, SubmitUncertain
 from iri_common.apis.firecrest import systems
 from iri_local_facility import LocalFacility
 
 BATCH = 10
-ASKS = int(os.environ.get("IRI_AMONG", "30"))  # read now: no test sees such variables
 PLACES = 3
 ASKS_OF_AN_ENGINE = 5  # before the last
 
