@@ -15,6 +15,7 @@ import pytest
 
 from iri_common.http import bytes as bytes_module
 from iri_common.http.bytes import LONGEST_ANSWER, PIECE, HttpBytes
+from iri_common.http.streams import WideStream
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import TransferError
 from iri_common.policy.classify import NotSent, ReplyLost
@@ -428,3 +429,39 @@ async def test_tls_is_spoken_with_those_whom_the_ca_file_names(
         async with wire() as stranger:
             with pytest.raises(NotSent, match="certificate"):
                 await read(stranger, there.url)
+
+
+class Flow:
+    """A transport that is told when to pause."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
+    def pause_reading(self) -> None:
+        self.told.append("pause")
+
+    def resume_reading(self) -> None:
+        self.told.append("resume")
+
+
+async def test_a_connection_pauses_only_while_nobody_reads() -> None:
+    stream, flow = WideStream(), Flow()
+    stream.connection_made(flow)  # type: ignore[arg-type]
+
+    def comes(turn: int) -> bytes:
+        into = stream.get_buffer(-1)
+        into[:] = bytes([turn]) * len(into)
+        stream.buffer_updated(len(into))
+        return bytes(into)
+
+    for turn in range(5):
+        assert comes(turn) == await stream.read(PIECE)
+    assert "pause" not in flow.told
+    waiting = comes(1)
+    assert "pause" not in flow.told
+    waiting += comes(2)
+    assert flow.told[-1] == "pause"
+    assert await stream.read(PIECE) == waiting
+    assert flow.told[-1] == "resume"

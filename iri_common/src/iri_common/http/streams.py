@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import httpcore
 
-MOST_AT_ONCE = 512 * 1024  # bytes that wait in a connection's buffer, and that one read takes
+MOST_AT_ONCE = 512 * 1024  # bytes that come, or wait to be sent, in one turn of the loop
 
 
 class WideStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
@@ -21,7 +21,9 @@ class WideStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
     """
 
     def __init__(self) -> None:
-        self._buffer = memoryview(bytearray(MOST_AT_ONCE))
+        # Room for two turns: whoever reads takes the first before the second has filled it up, so that the
+        # transport need not be told to pause and to go on for each.
+        self._buffer = memoryview(bytearray(2 * MOST_AT_ONCE))
         self._filled = 0
         self._transport: asyncio.Transport | None = None
         self._over = False
@@ -96,7 +98,7 @@ class WideStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._buffer[self._filled :]
+        return self._buffer[self._filled : self._filled + MOST_AT_ONCE]
 
     def buffer_updated(self, nbytes: int) -> None:
         """They have come."""
