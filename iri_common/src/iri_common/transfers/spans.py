@@ -28,7 +28,7 @@ _NEXT_READER = 2.0  # seconds after which one more connection may help
 _WORTH_HELPING = 4.0  # seconds that are left without it: a store may read all of an object for a range
 _NOTED_EVERY = 4 * MIB  # so that it is done before readers have to wait for it
 _UNNOTED = 16 * MIB  # less than this comes again after a kill
-_SYNCED_EVERY = 32 * MIB  # so that the disk has little left to do at the end
+_SYNCED_EVERY = 64 * MIB  # so that the disk has little left to do at the end
 _BLOCK = 4 * MIB
 
 Block = Sequence[memoryview]
