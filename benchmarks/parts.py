@@ -77,10 +77,15 @@ async def _moved(url: str, here: Path, size: int | None, hashed: bool, parallel:
     return {"seconds": seconds, "processor": spent, "mib": memory[0]}
 
 
-def by_curl(url: str, here: Path, *, up: bool) -> dict[str, float]:
-    """Seconds that curl takes for the same parts, or for the whole object."""
+def by_curl(url: str, here: Path, *, up: bool, durable: bool = False) -> dict[str, float]:
+    """Seconds that curl takes for the same parts, or for the whole object; ``durable``: and for the disk."""
     os.environ.update(KEYS)
     seconds = asyncio.run(_up_by_curl(url, here, os.path.getsize(here)) if up else _down_by_curl(url, here))
+    if durable:
+        begun = time.monotonic()
+        with here.open("rb") as file:
+            os.fsync(file.fileno())
+        seconds += time.monotonic() - begun
     children = os.times()
     return {"seconds": seconds, "processor": children.children_user + children.children_system}
 
