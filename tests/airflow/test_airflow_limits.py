@@ -56,7 +56,7 @@ def test_a_job_that_does_not_begin_in_time_is_cancelled(orders, task, deferrable
     (held,) = jobs(orders, words)
     assert (held["state"], held["started"]) == ("canceled", None)
     assert task.store[STORE_KEY]["reported"] == "canceled"
-    assert task.execute(limited)["state"] == "completed"  # a retry is a job of its own, and not held
+    assert task.execute(operator(words))["state"] == "completed"  # a retry is a job of its own, and not held
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
