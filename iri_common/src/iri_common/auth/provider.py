@@ -86,10 +86,11 @@ async def discovered(token_url: str, issuer: str, send: TokenExchange) -> Provid
             away = Unreachable(f"{document} answered HTTP {reply.status}; try later")
     if away is not None:
         raise away
-    where = issuer or f"what is above {token_url}"
+    where = f"at {issuer}" if issuer else "above it"
     raise NotOffered(
-        f"{where} tells of no login for {token_url} (no {_OPENID} names that endpoint). Name its issuer in "
-        'the profile, as issuer = "https://…", or log in elsewhere and give the refresh token with --paste'
+        f"nobody tells of a login for {token_url}: no {_OPENID} {where} names that endpoint. "
+        'Name its issuer in the profile, as issuer = "https://…", or log in elsewhere and give the refresh '
+        "token with --paste"
     )
 
 
