@@ -88,15 +88,21 @@ def test_grant(place: LocalFacility, tmp_path: Path, name: str) -> None:
         ({"node_hours": 1}, "its grant does not allow 2 node hours; allowed: 1 node hour a job"),
         ({"resources": ["elsewhere"]}, "elsewhere"),
         ({"verbs": ["look"]}, "its grant does not allow to submit"),
-        ({"accounts": ["other"]}, "a job that names no account"),
+        ({"accounts": ["other"]}, "its grant does not allow the account 'beamline'; allowed: other"),
+        ({"queues": ["other"]}, "its grant does not allow the queue 'debug'; allowed: other"),
     ],
 )
 def test_each_limit_of_a_grant(
     place: LocalFacility, tmp_path: Path, grant: dict[str, Any], reason: str
 ) -> None:
-    choice = chosen(place, tmp_path, "iri-v2", grant=grant)
+    choice = chosen(place, tmp_path, "iri-v2", grant=grant, account="beamline", queue="debug")
     assert not choice.open
     assert reason in str(choice)
+
+
+def test_what_is_not_known_yet_closes_no_door(place: LocalFacility, tmp_path: Path) -> None:
+    limits = {"accounts": ["other"], "queues": ["other"], "node_hours": 1, "node_hours_a_day": 1}
+    assert chosen(place, tmp_path, "iri-v2", Requirements(nodes=2), grant=limits).open
 
 
 def test_credential(place: LocalFacility, tmp_path: Path, name: str) -> None:

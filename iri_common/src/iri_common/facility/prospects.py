@@ -61,12 +61,22 @@ async def prospect(settings: FacilitySettings, requirements: Requirements) -> Pr
 
 
 def _not_granted(settings: FacilitySettings, machine: Resource, requirements: Requirements) -> str:
-    """Why the profile may not be used for this; "" if it may. Where a job would work is not known yet."""
-    defaults = settings.defaults_for(machine.name, machine.id, settings.resource)
-    attributes = {"account": defaults.account, "queue_name": defaults.queue, "duration": requirements.seconds}
+    """Why the profile may not be used for this; "" if it may, or if what it limits is not known yet."""
+    defaults, seconds = (
+        settings.defaults_for(machine.name, machine.id, settings.resource),
+        requirements.seconds,
+    )
+    limited = {
+        "accounts": defaults.account,
+        "queues": defaults.queue,
+        "node_hours": seconds,
+        "node_hours_a_day": seconds,
+    }
+    grant = replace(settings.grant, **{limit: None for limit, known in limited.items() if known is None})
+    attributes = {"account": defaults.account, "queue_name": defaults.queue, "duration": seconds}
     job = job_ask({"resources": {"node_count": requirements.nodes}, "attributes": attributes})
     names = (machine.id, machine.name or machine.id)
-    refused = refusal(settings.grant, Ask(Verb.SUBMIT, "jobs submit", names, job=job))
+    refused = refusal(grant, Ask(Verb.SUBMIT, "jobs submit", names, job=job))
     return "" if refused is None else f"its grant does not allow {refused.asked}; allowed: {refused.allowed}"
 
 
