@@ -77,6 +77,42 @@ def test_a_line_says_who_and_when_and_is_for_nobody_else(tmp_path: Path) -> None
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize(
+    ("variables", "engine"),
+    [
+        ({}, None),
+        ({"AIRFLOW_CTX_TRY_NUMBER": "2"}, None),
+        (
+            {
+                "AIRFLOW_CTX_DAG_ID": "scan",
+                "AIRFLOW_CTX_DAG_RUN_ID": "manual__1",
+                "AIRFLOW_CTX_TASK_ID": "reconstruct",
+                "AIRFLOW_CTX_TRY_NUMBER": "2",
+                "AIRFLOW_CTX_DAG_EMAIL": "hunter2",
+            },
+            {"name": "airflow", "dag": "scan", "run": "manual__1", "task": "reconstruct", "try": "2"},
+        ),
+        ({"PREFECT__FLOW_RUN_ID": "f-1"}, {"name": "prefect", "flow_run": "f-1"}),
+        (
+            {"GITHUB_REPOSITORY": "lab/" + "x" * 300, "GITHUB_RUN_ID": "7", "GITHUB_TOKEN": "hunter2"},
+            {"name": "github", "repository": "lab/" + "x" * 196, "run": "7"},
+        ),
+    ],
+)
+def test_a_line_says_which_run_of_an_engine_asked(tmp_path: Path, monkeypatch, variables, engine) -> None:
+    for name in [each for each in os.environ if each.startswith(("AIRFLOW_CTX_", "PREFECT__", "GITHUB_"))]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    log = AuditLog(tmp_path, Clock())
+    log.add({"act": "1", "verb": "submit"})
+    log.add({"act": "1", "fate": "done"})
+    first, second = log.entries()
+    assert first.get("engine") == engine
+    assert "engine" not in second
+    assert "hunter2" not in str(first)
+
+
 def test_what_was_written_before_a_time_is_not_told(tmp_path: Path) -> None:
     clock = Clock()
     log = AuditLog(tmp_path, clock)

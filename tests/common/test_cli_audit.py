@@ -141,3 +141,12 @@ def test_it_is_a_command() -> None:
     command = Path(sys.executable).with_name("iri")
     done = subprocess.run([command, "audit", "--json"], capture_output=True, text=True, check=True)
     assert len(json.loads(done.stdout)["acts"]) == 4
+
+
+def test_who_asked_without_a_key_is_told_by_the_run_of_its_engine(log: AuditLog, capsys) -> None:
+    run = {"name": "airflow", "dag": "scan", "run": "manual__1", "task": "fetch", "try": "2"}
+    act = {"act": "5", "fate": "asked", "profile": "globus", "verb": "submit", "operation": "flows start"}
+    log.add({**act, "resource": "f-1", "engine": run, "user": "ana", "host": "portal"})
+    log.add({"act": "5", "fate": "done", "task": "r-7"})
+    out = " ".join(said(capsys, None, "globus")[0].split())
+    assert "flows start f-1 as r-7 for airflow/scan/manual__1/fetch/2, ana@portal" in out

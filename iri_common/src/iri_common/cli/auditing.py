@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from iri_common.cli.asking import key_of
 from iri_common.cli.exits import Exit
@@ -70,13 +70,21 @@ def _what(act: Act) -> str:
 
 
 def _named(act: Act) -> str:
-    return f"job {act['job']}" if "job" in act else str(act["operation"])
+    if "job" in act:
+        return f"job {act['job']}"
+    came = f"as {act['task']}" if "task" in act else ""
+    return " ".join(map(str, filter(None, (act["operation"], act.get("resource"), came))))
 
 
 def _whose(act: Act) -> str:
     """Who asked, as an engine names it; a key that was made up for one ask tells nobody anything."""
-    key = str(act.get("key", ""))
-    return key if key and not key.startswith("once/") else f"{act.get('user', '')}@{act.get('host', '')}"
+    key, engine = str(act.get("key", "")), act.get("engine")
+    who = f"{act.get('user', '')}@{act.get('host', '')}"
+    if key and not key.startswith("once/"):
+        return key
+    if isinstance(engine, Mapping):
+        return f"{'/'.join(map(str, cast('Act', engine).values()))}, {who}"
+    return who
 
 
 def _job(act: Act) -> str:

@@ -23,6 +23,7 @@ from iri_common.jobs.newlines import NewLines
 from iri_common.model.errors import IriError
 from iri_common.model.submission import Submission
 from iri_common.policy.asking import Sent
+from iri_common.policy.engines import engine_run
 from iri_common.policy.places import place
 from iri_common.policy.spending import DAY, Spending, Spent
 
@@ -162,7 +163,7 @@ class AuditLog:
         return [self.directory / match[0] for match in found]
 
     def _add(self, entry: Entry, *, durably: bool = False) -> None:
-        who = {**_here(), "pid": os.getpid()} if "verb" in entry else {}
+        who = {**_here(), "pid": os.getpid(), **_engine()} if "verb" in entry else {}
         now = self._clock()
         words = {"at": round(now, 3), **who, **entry}
         line = json.dumps(words, ensure_ascii=False, default=str)
@@ -237,6 +238,12 @@ def _here() -> Entry:
     except KeyError:  # a user of a container that has no name
         user = str(os.getuid())
     return {"user": user, "host": socket.gethostname()}
+
+
+def _engine() -> Entry:
+    """The run of an engine that this process belongs to, if any; a worker belongs to one after the other."""
+    run = engine_run(os.environ)
+    return {"engine": run} if run else {}
 
 
 def _understood(line: bytes) -> dict[str, Any] | None:
