@@ -229,6 +229,14 @@ async def test_nothing_shows_the_key(tmp_path: Path) -> None:
             pickle.dumps(each)
 
 
+def test_what_mends_a_client_tells_whether_its_key_is_read_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("KEY", PEM)
+    readers = (key_from_file(tmp_path / "key.pem"), key_from_env("KEY"))
+    ends = ["; it is read again by itself", " and start again"]
+    for reader, end in zip(readers, ends, strict=True):
+        assert PrivateKeyJwt(URL, reader).facts().mend.endswith(f"and replace {reader.origin}{end}")
+
+
 class StrictEndpoint:
     """Believes no assertion from the future, and tells the time."""
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from iri_common.auth.shared import SharedTokens
 from iri_common.auth.static import token_from_command, token_from_env
 from iri_common.facility.credentials import client_tokens
 from iri_common.facility.profiles import load_globus, load_profile
+from iri_common.facility.standing import facts_of
 from iri_common.model.errors import AuthError, ProfileError, UsageError
 from iri_common.model.ports import TokenSource, WireReply, WireRequest
 
@@ -295,6 +297,24 @@ def test_a_client_whose_secrets_are_in_hand(words: dict[str, str], identity: str
 def test_words_that_make_no_client_are_told(words: dict[str, str], problem: str) -> None:
     with pytest.raises(UsageError, match=f"the client of here .*{problem}"):
         client_tokens("here", **words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"id": "x", "secret": SECRET},
+        {"id": "x", "key": SECRET},
+        {"id": "x", "user": "al", "password": SECRET},
+        {"id": "x", "refresh": SECRET},
+        {"exchange": SECRET},
+        {"exchange": SECRET, "share": True},
+    ],
+)
+def test_what_is_in_hand_is_never_read_anew(words: dict[str, Any]) -> None:
+    """So that a wait soon tells that it is refused, and an engine's next try reads its store again."""
+    assert facts_of(client_tokens("here", token_url="https://t", **words)).given
+    there = [*grants(secret_from_file("/x")), *grants(secret_from_env("X")), token_from_env("X")]
+    assert not any(facts_of(each).given for each in there)
 
 
 def test_secrets_in_hand_share_where_that_is_said() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from iri_common.auth.refresh import RefreshGrant, RefreshTokens
 from iri_common.auth.secret import secret_from_file
 from iri_common.auth.static import token_from_file
 from iri_common.auth.store import TokenStore
+from iri_common.facility.credentials import client_tokens
+from iri_common.jobs import watch
 from iri_common.model.credential import Renewal
 from iri_common.model.ports import Token, TokenExchange
 from iri_local_facility import LocalFacility
@@ -255,4 +257,29 @@ async def test_a_submit_under_way_when_its_token_is_revoked_stays_once(
         job = await world.submit()
     world.go()
     assert (await world.waiting(job)).succeeded
+    assert await asyncio.to_thread(world.made) == 1
+
+
+@pytest.mark.parametrize("name", ["secret"], indirect=True)
+async def test_a_wait_with_a_secret_in_hand_ends_and_the_next_try_goes_on(
+    world: World, place: LocalFacility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an engine has it, whose next try reads its store again."""
+    monkeypatch.setattr(watch, "HOPELESS", 0.5)
+    words = {"id": place.client_id, "secret": place.client_secret, "token_url": place.token_url}
+    source = client_tokens("a store", **words)
+    facility = DOORS["firecrest"].open(place, world.folder, token=source, poll_seconds=POLL)
+    first = replace(world, facility=facility, held=replace(world.held, source=source, given=[]))
+    job = await first.submit()
+    waiting = first.waiting(job)
+    await until(first.looked)
+    await asyncio.to_thread(place.new_client_secret)
+    await asyncio.to_thread(first.held.revoke, place)
+    with pytest.raises(AuthError, match="no token"):
+        await waiting
+    await asyncio.to_thread(world.held.replace)
+    again = await world.submit()
+    assert again.job_id == job.job_id
+    world.go()
+    assert (await world.waiting(again)).succeeded
     assert await asyncio.to_thread(world.made) == 1

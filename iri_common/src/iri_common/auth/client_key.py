@@ -46,15 +46,23 @@ class KeyReader:
     Attributes:
         read: Gives the key; raises AuthError with what to do when there is none. It blocks.
         origin: What it reads.
+        mendable: Somebody outside of this process can put another one there.
+        given: It was handed over, and reading again gives the same.
     """
 
     read: Callable[[], ClientKey]
     origin: str
+    mendable: bool = True
+    given: bool = False
 
 
 def key_from(secret: SecretReader, client_id: str | None = None) -> KeyReader:
     """The key that is kept there, in one of the words that its file could have."""
-    return KeyReader(lambda: _understood(secret.read(), secret.origin, lambda: client_id), secret.origin)
+
+    def read() -> ClientKey:
+        return _understood(secret.read(), secret.origin, lambda: client_id)
+
+    return KeyReader(read, secret.origin, secret.mendable, secret.given)
 
 
 def key_from_env(variable: str, client_id: str | None = None) -> KeyReader:

@@ -89,7 +89,7 @@ class EndpointSource(ABC):
 
     def facts(self) -> SourceFacts:
         """Its tokens come by themselves; what they are had with is a person's affair."""
-        return SourceFacts(self.identity, Renewal.ITSELF, self._mending())
+        return SourceFacts(self.identity, Renewal.ITSELF, self._mending(), self._given)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.identity})"
@@ -145,6 +145,12 @@ class EndpointSource(ABC):
         where = " or ".join(self._origins) or "this one"
         then = " and start again" if any(lasting) else "; it is read again by itself"
         return f"put a secret that counts in the place of {where}{then}"
+
+    @property
+    def _given(self) -> bool:
+        return any(
+            isinstance(each, str) or (isinstance(each, SecretReader) and each.given) for each in self._secrets
+        )
 
     @property
     def _origins(self) -> list[str]:

@@ -24,6 +24,10 @@ _URL, _TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 class Subject(TokenSource, Protocol):
     """Where tokens come from that are given for others."""
 
+    def facts(self) -> SourceFacts:
+        """What it tells of itself."""
+        ...
+
     def proof(self) -> str:
         """What they are had with, as it is now; it blocks, and raises AuthError if there is nothing."""
         ...
@@ -45,6 +49,10 @@ class GithubToken:
     def identity(self) -> str:
         """The workflow, and for whom."""
         return f"this GitHub workflow for {self._audience}"
+
+    def facts(self) -> SourceFacts:
+        """Each comes by itself, while the job runs."""
+        return SourceFacts(self.identity, Renewal.ITSELF, "run the workflow again")
 
     def proof(self) -> str:
         """By what GitHub knows the job: it gives each time another token."""
@@ -168,7 +176,8 @@ class ExchangedTokens:
 
     def facts(self) -> SourceFacts:
         """They come by themselves, while the ones do that are given."""
-        return SourceFacts(self.identity, Renewal.ITSELF, f"see to {self._subject.identity}")
+        given = self._grant.facts().given or self._subject.facts().given
+        return SourceFacts(self.identity, Renewal.ITSELF, f"see to {self._subject.identity}", given)
 
     def proof(self) -> str:
         """What is had to give, and the application's secret: whose are equal may share tokens."""

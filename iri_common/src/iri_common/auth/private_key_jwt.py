@@ -50,11 +50,14 @@ class PrivateKeyJwt(EndpointSource):
 
     def facts(self) -> SourceFacts:
         """A client that has died is replaced by another one's key."""
-        return SourceFacts(
-            self.identity,
-            Renewal.ITSELF,
-            "make a new client (at NERSC: in Iris, Superfacility API Clients) and replace "
-            f"{self._key.origin}; it is read again by itself",
+        return SourceFacts(self.identity, Renewal.ITSELF, f"make {self._another}", self._key.given)
+
+    @property
+    def _another(self) -> str:
+        then = "; it is read again by itself" if self._key.mendable else " and start again"
+        return (
+            "a new client (at NERSC: in Iris, Superfacility API Clients) and replace "
+            f"{self._key.origin}{then}"
         )
 
     def proof(self) -> str:
@@ -75,8 +78,7 @@ class PrivateKeyJwt(EndpointSource):
             client=f"client {self.client_id}",
             advice=(
                 "Check whether the client has expired and whether it may be used from this machine. "
-                "If need be, make a new one (at NERSC: in Iris, Superfacility API Clients) and replace "
-                f"{self._key.origin}; it is read again by itself"
+                f"If need be, make {self._another}"
             ),
             form=form,
             secrets=(assertion,),

@@ -63,7 +63,7 @@ class RefreshGrant(PersonsSource):
 
     def facts(self) -> SourceFacts:
         """Its tokens come by themselves until the login ends."""
-        return SourceFacts(self.identity, Renewal.ITSELF, self.mending)
+        return SourceFacts(self.identity, Renewal.ITSELF, self.mending, self._given)
 
     def proof(self) -> str:
         """The refresh token that a person put there, whatever becomes of the application's secret."""

@@ -32,6 +32,7 @@ class SecretReader:
         login: The command with which a person does that; "" where there is none.
         put: Writes another one there, as a whole or not at all; None where only others can.
         drop: Removes it, and tells whether there was one; None likewise.
+        given: It was handed over, and reading again gives the same.
     """
 
     read: Callable[[], str]
@@ -41,6 +42,7 @@ class SecretReader:
     login: str = ""
     put: Callable[[str], None] | None = None
     drop: Callable[[], bool] | None = None
+    given: bool = False
 
     def __call__(self) -> str:
         """Read it."""

@@ -41,7 +41,7 @@ class StaticToken:
 
     def facts(self) -> SourceFacts:
         """It is all there is."""
-        return SourceFacts(self.identity, Renewal.NEVER, _GIVEN)
+        return SourceFacts(self.identity, Renewal.NEVER, _GIVEN, given=True)
 
     async def fetch(self, send: TokenExchange) -> Token:
         """The token itself."""
@@ -63,6 +63,7 @@ class TokenReader:
         mendable: Somebody outside of this process can put another one there.
         renews: Reading again gives another one without anybody's help.
         login: The command with which a person puts another one there.
+        given: It was handed over, and reading again gives the same.
     """
 
     renewable = True
@@ -75,10 +76,12 @@ class TokenReader:
         mendable: bool = True,
         renews: bool = False,
         login: str = "",
+        given: bool = False,
     ) -> None:
         self.read = read
         self.mendable = mendable
         self.renews = renews
+        self._given = given
         self._login = login
         self._origin = origin
 
@@ -97,7 +100,7 @@ class TokenReader:
             mend += f". {self._login} asks for it and puts it there" if self._login else ""
             return SourceFacts(self._origin, Renewal.REPLACED, mend)
         mend = f"get a new token, put it into {self._origin} and start again"
-        return SourceFacts(self._origin, Renewal.NEVER, mend)
+        return SourceFacts(self._origin, Renewal.NEVER, mend, self._given)
 
     def proof(self) -> str:
         """The token that is there now; it blocks."""
@@ -117,17 +120,22 @@ class GivenToken(TokenReader):
 
     def __init__(self, value: str) -> None:
         digest = hashlib.sha256(value.encode()).hexdigest()[:8]
-        super().__init__(lambda: value, f"a given token (…{digest})", mendable=False)
+        super().__init__(lambda: value, f"a given token (…{digest})", mendable=False, given=True)
 
     def facts(self) -> SourceFacts:
         """Nobody puts another one there."""
-        return SourceFacts(self.identity, Renewal.NEVER, _GIVEN)
+        return SourceFacts(self.identity, Renewal.NEVER, _GIVEN, given=True)
 
 
 def token_from(secret: SecretReader) -> TokenReader:
     """The token that is kept there."""
     return TokenReader(
-        secret.read, secret.origin, mendable=secret.mendable, renews=secret.renews, login=secret.login
+        secret.read,
+        secret.origin,
+        mendable=secret.mendable,
+        renews=secret.renews,
+        login=secret.login,
+        given=secret.given,
     )
 
 

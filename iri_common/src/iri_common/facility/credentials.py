@@ -191,7 +191,7 @@ def client_tokens(
 
     def held(value: str, what: str) -> SecretReader:
         digest = hashlib.sha256(value.encode()).hexdigest()[:8]
-        return SecretReader(lambda: value, f"the {what} of {origin} (…{digest})", mendable=False)
+        return SecretReader(lambda: value, f"the {what} of {origin} (…{digest})", mendable=False, given=True)
 
     return _Means(
         token_url,

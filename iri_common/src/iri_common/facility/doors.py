@@ -351,7 +351,7 @@ def _shared_door(settings: FacilitySettings) -> Door:
             reached=lambda: session.reached,
             storage=settings.storage,
             lent=borrowed.end if borrowed else None,
-            mendable=settings.token is None or settings.token.renewable,
+            mendable=settings.token is None or not facts_of(settings.token).given,
             standing=Standing(settings.label, dialect, settings.token, tokens, kind.runs_jobs),
         )
     return door

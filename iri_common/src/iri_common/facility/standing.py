@@ -260,7 +260,8 @@ def facts_of(source: TokenSource) -> SourceFacts:
     if isinstance(source, TellingSource):
         return source.facts()
     renewal = Renewal.ITSELF if source.renewable else Renewal.NEVER
-    return SourceFacts(source.identity, renewal, f"see to {source.identity}")
+    mend = f"see to {source.identity}"
+    return SourceFacts(source.identity, renewal, mend, given=not source.renewable)
 
 
 def _term(token: Token) -> Term:

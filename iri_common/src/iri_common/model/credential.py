@@ -39,11 +39,13 @@ class SourceFacts:
         identity: Names it without telling the secret.
         renewal: How its next token comes about.
         mend: What a person does when it works no more.
+        given: What its tokens are had with was handed over: this process will never read another.
     """
 
     identity: str
     renewal: Renewal
     mend: str
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
