@@ -36,6 +36,8 @@ from iri_common.facility.settings import make_settings
 from iri_common.jobs.generations import Newest
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.outcome import Done
+from iri_common.model.reservation import reserved_at
+from iri_common.model.streams import resource_of
 from iri_local_facility import LocalFacility
 
 FOREVER = {"executable": "/bin/sleep", "arguments": ["600"]}
@@ -265,6 +267,24 @@ async def test_records_of_the_live_and_the_doubtful_are_kept(service, machine) -
     assert (await service.clean()).records == 1
     left = {each.identity for each in await service.ledger.records()}
     assert left == {keys[word].identity for word in ("live", "doubt", "young")}
+
+
+@pytest.mark.parametrize("resource", [reserved_at("machine"), resource_of("redis")])
+async def test_no_machine_is_asked_for_what_is_leased(service, machine, monkeypatch, resource) -> None:
+    made = record(JobKey.of("lease"), Stage.ACCEPTED)
+    ref = replace(JobRef.parse(made.ref), resource_id=resource)
+    await service.ledger.write(replace(made, ref=str(ref), written_at=0.0))
+    asked: list[str] = []
+
+    async def tagged(self, place: str, **words: bool) -> list[str]:
+        asked.append(place)
+        return []
+
+    monkeypatch.setattr(type(service), "_tagged", tagged)
+    await service.clean()
+    assert len(asked) == 1
+    assert resource not in asked
+    assert await service.ledger.read(JobKey.of("lease")) is not None
 
 
 # ------------------------------------------------------------------------------- at one that runs the jobs

@@ -22,7 +22,9 @@ from iri_common.model.job import JobEntry, JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.ref import JobRef, origin_of
+from iri_common.model.reservation import resource_reserved
 from iri_common.model.state import JobState
+from iri_common.model.streams import engine_of
 from iri_common.model.submission import Submission
 from iri_common.policy.grants import Ask
 from iri_common.policy.reason import explained
@@ -284,7 +286,8 @@ class JobKeeping(JobCanceling):
     def _own(self, record: LedgerRecord) -> JobRef | None:
         """The job of a record, if it is at this facility."""
         ref = JobRef.parse(record.ref)
-        return ref if ref.origin == origin_of(self.settings.url) else None
+        lease = engine_of(ref) is not None or resource_reserved(ref) is not None
+        return ref if ref.origin == origin_of(self.settings.url) and not lease else None
 
     def _submitter(self, submission: Submission) -> Submitter:
         settings, door = self.settings, self.door
