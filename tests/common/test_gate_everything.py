@@ -14,6 +14,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -32,6 +33,7 @@ from iri_common.model.flows import FlowRun, RunRequest, RunState
 from iri_common.model.grant import Verb
 from iri_common.model.network import PathEnd, PathIntent
 from iri_common.model.ports import ByteReply
+from iri_common.model.reservation import NodesIntent
 from iri_common.model.transfer import PartsUpload
 from iri_common.policy.operations import OPERATIONS
 from iri_common.policy.retry import Limits
@@ -42,6 +44,7 @@ DOES: Mapping[Verb, str] = {
         jobs.status jobs.list jobs.output_paths files.ls files.checksum files.file_type files.stat behalf.look
         networks.status networks.find networks.verification networks.manifest networks.profiles
         streaming.backends streaming.clusters streaming.cluster
+        reservations.reservations reservations.nodes
         flows.find flows.runs flows.log compute.endpoint compute.endpoints compute.tasks""",
     Verb.SUBMIT: "jobs.submit jobs.update attaching.attach flows.start flows.resume compute.submit",
     Verb.CANCEL: "jobs.cancel flows.cancel",
@@ -53,7 +56,8 @@ DOES: Mapping[Verb, str] = {
     Verb.DELETE: "files.rm flows.release",
     Verb.LEASE: """
         networks.new networks.compute networks.provision networks.modify networks.cancel networks.delete
-        streaming.provision streaming.access streaming.extend streaming.release""",
+        streaming.provision streaming.access streaming.extend streaming.release
+        reservations.create reservations.delete""",
 }
 VERB = {name: verb for verb, names in DOES.items() for name in names.split()}
 FREE = {"jobs.submit_request", "flows.origin", "compute.origin"}  # which asks nobody
@@ -99,6 +103,12 @@ def a_task(dice: Dice) -> TaskRequest:
     call = {"command": "true", "directory": dice.choice((None, *PATHS)), "root": "~/.iri"}
     call |= {"stdout": dice.choice(OUTPUTS)} if dice.random() < 0.5 else {}
     return TaskRequest(dice.choice(PLACES), dice.choice((None, "registered")), (call,))
+
+
+def some_nodes(dice: Dice) -> NodesIntent:
+    accounts = dice.sample(("acct-a", "acct-b"), dice.randrange(3))
+    seconds, queue = dice.choice((600, 3600, 7200)), dice.choice((None, "queue-a", "queue-b"))
+    return NodesIntent(dice.randrange(1, 7), seconds, queue=queue, accounts=accounts)
 
 
 class Wires:
@@ -173,6 +183,7 @@ def values(dice: Dice) -> dict[str, Any]:
         **{name: dice.choice(PLACES) for name in ("resource_id", "endpoint", "flow_id")},
         **{name: dice.choice(PATHS) for name in ("path", "source", "target", "link")},
         "idempotency_key": None,
+        "start": datetime(2026, 11, 23, tzinfo=UTC),
         "offset": 0,
         "since": 0.0,
         "mode": 0o640,
@@ -196,6 +207,7 @@ def values(dice: Dice) -> dict[str, Any]:
 def arguments(dice: Dice, port: str, operation: str) -> dict[str, Any]:
     wanted = list(inspect.signature(getattr(PORTS[port], operation)).parameters.values())[1:]
     known = values(dice)
+    known["intent"] = some_nodes(dice) if port == "reservations" else known["intent"]
     known["request"] = a_task(dice) if port == "compute" else RunRequest(dice.choice(PLACES), {}, "l")
     return {each.name: known[each.name] for each in wanted if each.default is inspect.Parameter.empty}
 
@@ -243,6 +255,10 @@ def may(grant: Grant, what: str, words: Mapping[str, Any]) -> bool:
         named += [call["stdout"]] if call.get("stdout", "out") != "out" else []
     if grant.paths is not None and not all(inside(each, grant.paths) for each in named):
         return False
+    if isinstance(intent := words.get("intent"), NodesIntent):
+        (account,) = intent.accounts if len(intent.accounts) == 1 else (None,)
+        told = {"duration": intent.seconds, "account": account, "queue_name": intent.queue}
+        return small(grant, {"resources": {"node_count": intent.nodes}, "attributes": told})
     return small(grant, spec) if "spec" in words or isinstance(request, TaskRequest) else True
 
 
@@ -294,19 +310,7 @@ ROUNDS = 25  # each asks for everything that there is
 
 
 def test_each_operation_is_judged() -> None:
-    judged = {each.partition(".")[0] for each in VERB}
-    assert judged >= {
-        "jobs",
-        "files",
-        "parts",
-        "ranges",
-        "networks",
-        "streaming",
-        "flows",
-        "compute",
-        "behalf",
-    }
-    assert set(VERB) | FREE == {f"{port}.{name}" for port in judged for name in OPERATIONS[port]}
+    assert set(VERB) | FREE == {f"{port}.{name}" for port, rows in OPERATIONS.items() for name in rows}
 
 
 def operations(made: Any) -> list[tuple[str, str]]:
