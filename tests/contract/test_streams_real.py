@@ -95,7 +95,7 @@ def test_a_lease_from_its_beginning_to_its_end(place, mesh, key, state) -> None:
     access = mesh.streams.access(up)
     assert access.urls["amqps"].startswith(f"amqps://{access.user}:")
     assert mesh.streams.provision(WANTED, key=key).ref == lease.ref
-    with pytest.raises(SpecChanged, match="release that first"):
+    with pytest.raises(SpecChanged, match="give that back first"):
         mesh.streams.provision(StreamIntent("redis"), key=key)
     assert [each.ref for each in [up]] == list(mesh.streams.mine())
     assert up.name in [each.name for each in mesh.streams.clusters()]

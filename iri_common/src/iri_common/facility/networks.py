@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Sequence
 
 from iri_common.facility.granted import speak_for
-from iri_common.facility.services import Service
+from iri_common.facility.leasing import LeaseService
 from iri_common.jobs.leasechange import LeaseChange
 from iri_common.jobs.leases import Leases, OnChange
 from iri_common.model.errors import IriError, NotOffered, UsageError
 from iri_common.model.key import JobKey
-from iri_common.model.logfields import about
 from iri_common.model.network import (
     NetworkPath,
     NetworkProfile,
@@ -23,14 +21,12 @@ from iri_common.model.network import (
     Quality,
 )
 from iri_common.model.networkports import NetworkDialect, NetworksApi
-from iri_common.model.ref import JobRef, origin_of
-
-log = logging.getLogger(__name__)
+from iri_common.model.ref import JobRef
 
 LIMIT = 1200.0  # seconds: paths over several domains take minutes
 
 
-class NetworkService(Service):
+class NetworkService(LeaseService):
     """Leases paths."""
 
     async def profiles(self) -> Sequence[NetworkProfile]:
@@ -69,7 +65,7 @@ class NetworkService(Service):
 
     async def status(self, path: NetworkPath | JobRef | str) -> NetworkPath:
         """How a path stands; state MISSING if there is none."""
-        return await self._leases.look(self._ref(path))
+        return await self._leases.look(self.own(path))
 
     async def wait(
         self,
@@ -84,7 +80,7 @@ class NetworkService(Service):
             PathFailed: if it will not be: failed, expired, given back.
             WaitTimeout: if it is not up after so many seconds; it is left as it is.
         """
-        return await self._leases.wait(self._ref(path), timeout, on_change)
+        return await self._leases.wait(self.own(path), timeout, on_change)
 
     async def modify(
         self, path: NetworkPath | JobRef | str, intent: PathIntent, *, timeout: float = LIMIT
@@ -104,22 +100,22 @@ class NetworkService(Service):
             WaitTimeout: if it is not ready after so many seconds.
             SubmitUncertain: if nothing tells whether it was taken; the same call settles it later.
         """
-        return await LeaseChange(self._leases, self._ref(path), _sensible(intent), timeout).made()
+        return await LeaseChange(self._leases, self.own(path), _sensible(intent), timeout).made()
 
     async def manifest(self, path: NetworkPath | JobRef | str) -> Sequence[PathPort]:
         """The ports that a path goes through, with the VLANs and addresses that it was given there."""
-        ref = self._ref(path)
+        ref = self.own(path)
         return (await self._api.manifest(ref.job_id or "")).value
 
     async def mine(self) -> Sequence[JobRef]:
         """Those that are on record here; how each stands, :meth:`status` tells."""
-        leases, records = self._leases, await self.ledger.records()
+        book, records = self._leases.book, await self.ledger.records()
         refs = [JobRef.parse(each.ref) for each in records]
-        return [each for each in refs if (each.origin, each.dialect) == (leases.origin, leases.dialect)]
+        return [each for each in refs if (each.origin, each.dialect) == (book.origin, book.dialect)]
 
     async def verify(self, path: NetworkPath | JobRef | str) -> PathProof:
         """What the sites were seen to have configured."""
-        ref = self._ref(path)
+        ref = self.own(path)
         return (await self._api.verification(ref.job_id or "")).value
 
     async def cancel(self, path: NetworkPath | JobRef | str, *, timeout: float = LIMIT) -> NetworkPath:
@@ -129,7 +125,7 @@ class NetworkService(Service):
             PathFailed: if its end fails: what it holds is freed by a person only.
             WaitTimeout: if it has not ended after so many seconds.
         """
-        return await self._leases.cancel(self._ref(path), timeout)
+        return await self._leases.cancel(self.own(path), timeout)
 
     async def delete(self, path: NetworkPath | JobRef | str) -> None:
         """Forget a path that has ended; its key may then ask for another one.
@@ -137,7 +133,7 @@ class NetworkService(Service):
         Raises:
             Conflict: if it has not ended.
         """
-        await self._leases.delete(self._ref(path))
+        await self._leases.delete(self.own(path))
 
     async def give_back(
         self, key: JobKey, *, timeout: float = LIMIT, because: BaseException | None = None
@@ -150,14 +146,7 @@ class NetworkService(Service):
             because: What it is given back for; counts more than what goes wrong here, which is logged.
         """
         speak_for(key)
-        try:
-            await self._leases.give_back(key, timeout)
-        except IriError as error:
-            if because is None:
-                raise
-            log.warning(
-                "the path of %s could not be given back: %s", key, error, extra=about(key=key, error=error)
-            )
+        await self.given_back("path", key, lambda: self._leases.give_back(key, timeout), because)
 
     @property
     def _api(self) -> NetworksApi:
@@ -171,22 +160,7 @@ class NetworkService(Service):
 
     @property
     def _leases(self) -> Leases:
-        settings = self.settings
-        return Leases(
-            self._api,
-            self.ledger,
-            origin_of(settings.url),
-            settings.dialect,
-            settings.label,
-            settings.profile,
-            settings.pace,
-        )
-
-    def _ref(self, path: NetworkPath | JobRef | str) -> JobRef:
-        ref = path.ref if isinstance(path, NetworkPath) else path
-        ref = JobRef.parse(ref) if isinstance(ref, str) else ref
-        self.settings.require_own(ref)
-        return ref
+        return Leases(self._api, self.book, self.settings.pace)
 
 
 def _sensible(intent: PathIntent) -> PathIntent:

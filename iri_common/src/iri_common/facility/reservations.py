@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -10,14 +9,12 @@ from datetime import UTC, datetime
 
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.granted import speak_for
-from iri_common.facility.services import Service
+from iri_common.facility.leasing import LeaseService
 from iri_common.jobs import reservations
-from iri_common.jobs.leasebook import LeaseBook
 from iri_common.jobs.reservations import LIMIT, OnChange
-from iri_common.model.errors import IriError, NotOffered
+from iri_common.model.errors import NotOffered
 from iri_common.model.key import JobKey
-from iri_common.model.logfields import about
-from iri_common.model.ref import JobRef, origin_of
+from iri_common.model.ref import JobRef
 from iri_common.model.reservation import (
     NodeReservation,
     NodesIntent,
@@ -28,10 +25,8 @@ from iri_common.model.reservation import (
 from iri_common.model.reservationports import ReservationsApi, ReservingDialect
 from iri_common.policy.reservations import offered
 
-log = logging.getLogger(__name__)
 
-
-class ReservationService(Service):
+class ReservationService(LeaseService):
     """Reserves nodes."""
 
     async def all(self, *, resource: str | None = None) -> Sequence[NodeReservation]:
@@ -70,7 +65,7 @@ class ReservationService(Service):
 
     async def status(self, lease: NodesLease | JobRef | str) -> NodesLease:
         """How a reservation stands; state MISSING if there is none."""
-        return await self._reservations.look(self._ref(lease))
+        return await self._reservations.look(self.own(lease))
 
     async def wait(
         self,
@@ -85,7 +80,7 @@ class ReservationService(Service):
             ReservationLost: if it is over, or there is none.
             WaitTimeout: if its time has not come after so many seconds; it is left as it is.
         """
-        return await self._reservations.wait(self._ref(lease), timeout, on_change)
+        return await self._reservations.wait(self.own(lease), timeout, on_change)
 
     async def mine(self) -> Sequence[JobRef]:
         """Those that are on record here; how each stands, :meth:`status` tells."""
@@ -99,7 +94,7 @@ class ReservationService(Service):
         Raises:
             WaitTimeout: if jobs still run there after so many seconds.
         """
-        await self._reservations.release(self._ref(lease), timeout)
+        await self._reservations.release(self.own(lease), timeout)
 
     async def give_back(
         self, key: JobKey, *, timeout: float = LIMIT, because: BaseException | None = None
@@ -112,13 +107,7 @@ class ReservationService(Service):
             because: What it is given back for; counts more than what goes wrong here, which is logged.
         """
         speak_for(key)
-        try:
-            await self._reservations.give_back(key, timeout)
-        except IriError as error:
-            if because is None:
-                raise
-            fields = about(key=key, error=error)
-            log.warning("the nodes of %s could not be given back: %s", key, error, extra=fields)
+        await self.given_back("nodes", key, lambda: self._reservations.give_back(key, timeout), because)
 
     @property
     def _api(self) -> ReservationsApi:
@@ -134,19 +123,10 @@ class ReservationService(Service):
 
     @property
     def _reservations(self) -> reservations.Reservations:
-        settings = self.settings
-        origin = origin_of(settings.url)
-        book = LeaseBook(self.ledger, origin, settings.dialect, settings.label, settings.profile)
-        return reservations.Reservations(self._api, book, settings.pace)
+        return reservations.Reservations(self._api, self.book, self.settings.pace)
 
     async def _resource(self, resource: str | None) -> str:
         return (await self.door.resource(resource or self.settings.resource, "compute")).id
-
-    def _ref(self, lease: NodesLease | JobRef | str) -> JobRef:
-        ref = lease.ref if isinstance(lease, NodesLease) else lease
-        ref = JobRef.parse(ref) if isinstance(ref, str) else ref
-        self.settings.require_own(ref)
-        return ref
 
 
 class Reservations(Face[ReservationService]):

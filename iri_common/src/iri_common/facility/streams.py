@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from iri_common.auth.vault import FileVault
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.granted import speak_for
-from iri_common.facility.services import Service
+from iri_common.facility.leasing import LeaseService
 from iri_common.jobs.streamleases import LIMIT, OnChange, StreamLeases
-from iri_common.model.errors import IriError, NotOffered
+from iri_common.model.errors import NotOffered
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import Stage
-from iri_common.model.logfields import about
-from iri_common.model.ref import JobRef, origin_of
+from iri_common.model.ref import JobRef
 from iri_common.model.streamports import StreamDialect, StreamingApi
 from iri_common.model.streams import (
     StreamAccess,
@@ -26,10 +24,8 @@ from iri_common.model.streams import (
     engine_of,
 )
 
-log = logging.getLogger(__name__)
 
-
-class StreamService(Service):
+class StreamService(LeaseService):
     """Leases clusters of message brokers."""
 
     async def backends(self) -> Sequence[StreamBackend]:
@@ -44,9 +40,9 @@ class StreamService(Service):
 
     async def mine(self) -> Sequence[JobRef]:
         """Those that are on record here; how each stands, :meth:`status` tells."""
-        leases, records = self._leases, await self.ledger.records()
+        book, records = self._leases.book, await self.ledger.records()
         refs = [JobRef.parse(each.ref) for each in records if each.stage is not Stage.INTENT]
-        return [each for each in refs if each.origin == leases.origin and engine_of(each) is not None]
+        return [each for each in refs if each.origin == book.origin and engine_of(each) is not None]
 
     async def provision(self, intent: StreamIntent, *, key: JobKey | None = None) -> StreamLease:
         """Ask for a cluster, once for a key until it is released; :meth:`wait` waits until it can be used.
@@ -70,7 +66,7 @@ class StreamService(Service):
 
     async def status(self, stream: StreamLease | JobRef | str) -> StreamLease:
         """How a cluster stands; state MISSING if there is none."""
-        return await self._leases.look(self._ref(stream))
+        return await self._leases.look(self.own(stream))
 
     async def wait(
         self,
@@ -85,7 +81,7 @@ class StreamService(Service):
             StreamLost: if there is none.
             WaitTimeout: if it is not up after so many seconds; it is left as it is.
         """
-        return await self._leases.wait(self._ref(stream), timeout, on_change)
+        return await self._leases.wait(self.own(stream), timeout, on_change)
 
     async def access(self, stream: StreamLease | JobRef | str) -> StreamAccess:
         """How a cluster is reached: user, password, URLs; a secret.
@@ -94,7 +90,7 @@ class StreamService(Service):
             NotFound: if there is no such cluster.
             Conflict: if it was told to somebody elsewhere.
         """
-        return await self._leases.access(self._ref(stream))
+        return await self._leases.access(self.own(stream))
 
     async def extend(self, stream: StreamLease | JobRef | str) -> StreamLease:
         """Let a cluster's time begin anew: it is deleted for good when that is over.
@@ -102,7 +98,7 @@ class StreamService(Service):
         Raises:
             NotFound: if there is no such cluster.
         """
-        leases, ref = self._leases, self._ref(stream)
+        leases, ref = self._leases, self.own(stream)
         await self._api.extend(engine_of(ref) or "", ref.job_id or "")
         return await leases.look(ref)
 
@@ -112,7 +108,7 @@ class StreamService(Service):
         Raises:
             WaitTimeout: if it is still there after so many seconds.
         """
-        await self._leases.release(self._ref(stream), timeout)
+        await self._leases.release(self.own(stream), timeout)
 
     async def give_back(
         self, key: JobKey, *, timeout: float = LIMIT, because: BaseException | None = None
@@ -125,13 +121,7 @@ class StreamService(Service):
             because: What it is given back for; counts more than what goes wrong here, which is logged.
         """
         speak_for(key)
-        try:
-            await self._leases.give_back(key, timeout)
-        except IriError as error:
-            if because is None:
-                raise
-            fields = about(key=key, error=error)
-            log.warning("the stream of %s could not be given back: %s", key, error, extra=fields)
+        await self.given_back("stream", key, lambda: self._leases.give_back(key, timeout), because)
 
     @property
     def _api(self) -> StreamingApi:
@@ -147,23 +137,7 @@ class StreamService(Service):
 
     @property
     def _leases(self) -> StreamLeases:
-        settings = self.settings
-        return StreamLeases(
-            self._api,
-            self.ledger,
-            FileVault(),
-            origin_of(settings.url),
-            settings.dialect,
-            settings.label,
-            settings.profile,
-            settings.pace,
-        )
-
-    def _ref(self, stream: StreamLease | JobRef | str) -> JobRef:
-        ref = stream.ref if isinstance(stream, StreamLease) else stream
-        ref = JobRef.parse(ref) if isinstance(ref, str) else ref
-        self.settings.require_own(ref)
-        return ref
+        return StreamLeases(self._api, self.book, FileVault(), self.settings.pace)
 
 
 class Streams(Face[StreamService]):

@@ -41,20 +41,19 @@ class LeaseChange:
             PathFailed: if it is not up, and will not be.
             SubmitUncertain: if nothing tells whether it was taken.
         """
-        ledger, ref, owner = self.leases.ledger, self.ref, claim_owner()
+        book, ref, owner = self.leases.book, self.ref, claim_owner()
 
         async def known() -> None:
             return None  # whoever holds the claim may be making another change
 
-        async with claimed(ledger, ref.key, owner, known, self.leases.label):
-            record = await ledger.read(ref.key)
-            mine = record if record is not None and JobRef.parse(record.ref).job_id == ref.job_id else None
+        async with claimed(book.ledger, ref.key, owner, known, book.label):
+            mine = await book.of(ref)
             if mine is not None and mine.spec_digest == self.intent.digest:
                 return await self.leases.look(ref)
             path = await self._taken(mine.name if mine else ref.key.job_name(self.intent.name))
             if mine is not None:  # after a crash before this it is asked for once more
                 changed = replace(mine, spec_digest=self.intent.digest, written_at=time.time())
-                await self.leases.write(changed, owner)
+                await book.write(changed, owner)
             return path
 
     async def _taken(self, alias: str) -> NetworkPath:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from iri_common.jobs.claim import claimed
+from iri_common.jobs.leasebook import LeaseBook
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.lookout import LOOKS, Lookout
 from iri_common.model.errors import (
@@ -19,7 +19,6 @@ from iri_common.model.errors import (
     NotFound,
     PathFailed,
     Refused,
-    SpecChanged,
     SubmitUncertain,
     UsageError,
 )
@@ -28,7 +27,6 @@ from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.logfields import about
 from iri_common.model.network import LeaseState, LeaseStatus, NetworkPath, PathIntent
 from iri_common.model.networkports import NetworksApi
-from iri_common.model.ports import Ledger
 from iri_common.model.ref import JobRef
 from iri_common.policy.leases import Step, WayOut, step, way_out
 from iri_common.policy.pace import Pace
@@ -48,18 +46,12 @@ class Leases:
 
     Attributes:
         api: The network's.
-        ledger: Where the id of a lease is kept before anything is reserved under it.
-        origin: Of the network, for references; so are ``dialect`` and ``profile``.
-        label: What errors call it.
+        book: Where the id of a lease is kept before anything is reserved under it.
         pace: How often to look.
     """
 
     api: NetworksApi
-    ledger: Ledger
-    origin: str
-    dialect: str
-    label: str
-    profile: str | None
+    book: LeaseBook
     pace: Pace
 
     # -- asking
@@ -77,36 +69,14 @@ class Leases:
             SubmitUncertain: if nothing tells whether it was taken.
         """
         owner = claim_owner()
-
-        async def known() -> JobRef | None:
-            return accepted(await self.ledger.read(key), key)
-
-        async with claimed(self.ledger, key, owner, known, self.label):
-            record, fresh = await self._record(key), False
+        async with self.book.claimed(key, owner):
+            deadline = time.monotonic() + 1200.0
+            record = await self.book.current(key, lambda ref: self._given_back(ref, deadline))
+            fresh = False
             if record is None:
                 record, fresh = await self._begun(intent, key, owner, search=search)
-            if record.spec_digest != intent.digest:
-                raise SpecChanged(
-                    f"the key {key} was used for something else ({record.ref}); give that back first, or "
-                    "ask for the key's next generation",
-                    facility=self.label,
-                )
+            self.book.require_same(record, key, intent.digest)
             return await self._taken(intent, record, owner, fresh=fresh)
-
-    async def _record(self, key: JobKey) -> LedgerRecord | None:
-        """What is on record of this generation; an earlier one is given back first."""
-        record = await self.ledger.read(key)
-        if record is None or record.generation == key.generation:
-            return record
-        if record.generation > key.generation:
-            raise UsageError(
-                f"generation {record.generation} of {key.identity} was asked for already; "
-                f"generation {key.generation} is in the past",
-                facility=self.label,
-            )
-        await self._given_back(JobRef.parse(record.ref), time.monotonic() + 1200.0)
-        await self.ledger.forget(key)
-        return None
 
     async def _begun(
         self, intent: PathIntent, key: JobKey, owner: str, *, search: bool
@@ -115,12 +85,12 @@ class Leases:
         alias = key.job_name(intent.name)
         found = await self._found(alias, key) if search else None
         lease_id = found or (await self.api.new()).value
-        ref = JobRef(self.origin, self.dialect, NETWORK, key, lease_id, profile=self.profile)
+        ref = self.book.ref(NETWORK, key, lease_id)
         record = LedgerRecord(
             key.identity, key.generation, Stage.INTENT, str(ref), intent.digest, time.time(), name=alias
         )
         # On the disk before anything is stored under this id: nobody else could find it again.
-        await self.write(record, owner)
+        await self.book.write(record, owner)
         return record, found is None
 
     async def _found(self, alias: str, key: JobKey) -> str | None:
@@ -131,11 +101,11 @@ class Leases:
         ]
         if len(found) > 1:
             raise SubmitUncertain(
-                f"{self.label} has several paths named {alias} ({', '.join(found)}); cancel and delete "
+                f"{self.book.label} has several paths named {alias} ({', '.join(found)}); cancel and delete "
                 "those that nobody needs",
                 key=key,
                 candidates=tuple(found),
-                facility=self.label,
+                facility=self.book.label,
             )
         return found[0] if found else None
 
@@ -152,12 +122,12 @@ class Leases:
             following = step(status, asked=asked)
             if following is Step.THERE:
                 if record.stage is not Stage.ACCEPTED:
-                    await self.write(_at(record, Stage.ACCEPTED), owner)
+                    await self.book.write(_at(record, Stage.ACCEPTED), owner)
                 return NetworkPath(ref, status)
             if following is Step.COMPUTE:
                 intent_id = await self._computed(lease_id, intent, record)
                 record, asked = _at(record, Stage.SENT), True
-                await self.write(record, owner)
+                await self.book.write(record, owner)
             elif looks < LOOKS:  # what was asked for may not show yet
                 await asyncio.sleep(self.pace.quickest)
                 continue
@@ -169,22 +139,22 @@ class Leases:
             await self._sent(lease_id, intent_id, ref)
 
     async def _gone(self, path: NetworkPath) -> PathFailed:
-        await self.ledger.forget(path.ref.key)
+        await self.book.ledger.forget(path.ref.key)
         return PathFailed(
             f"path {path.id} is not there any more: somebody has deleted it. Asked for again, there will "
             "be another one",
             path=path,
-            facility=self.label,
+            facility=self.book.label,
         )
 
     def uncertain(self, ref: JobRef, status: LeaseStatus) -> SubmitUncertain:
         """The error for one that was asked for, and nothing of it shows."""
         return SubmitUncertain(
-            f"path {status.lease_id} was asked for {ASKS} times, and {self.label} shows it as "
+            f"path {status.lease_id} was asked for {ASKS} times, and {self.book.label} shows it as "
             f"{status.words}; ask again with the same key, or look at it there",
             key=ref.key,
             candidates=(status.lease_id,),
-            facility=self.label,
+            facility=self.book.label,
         )
 
     async def _sent(self, lease_id: str, intent_id: str | None, ref: JobRef) -> None:
@@ -200,16 +170,8 @@ class Leases:
         except Refused:
             with contextlib.suppress(IriError):  # nothing is reserved for it; the reason counts
                 await self.api.delete(lease_id)
-            await self.ledger.forget(JobKey(record.identity))
+            await self.book.ledger.forget(JobKey(record.identity))
             raise
-
-    async def write(self, record: LedgerRecord, owner: str) -> None:
-        """Put it on record, if this is still the process to do so."""
-        if not await self.ledger.write(record, owner):
-            raise Conflict(
-                f"another process took over {record.identity}; ask again with the same key",
-                facility=self.label,
-            )
 
     # -- waiting
 
@@ -240,7 +202,7 @@ class Leases:
         async def look() -> LeaseStatus:
             return (await self.look(ref)).status
 
-        return Lookout(f"path {ref.job_id}", look, ref, self.label, self.pace, timeout, on_change)
+        return Lookout(f"path {ref.job_id}", look, ref, self.book.label, self.pace, timeout, on_change)
 
     def require_hope(self, path: NetworkPath, absent: int) -> None:
         """Let nobody wait for a path that will not be up; ``absent`` looks in a row have missed it.
@@ -258,7 +220,7 @@ class Leases:
         }
         if gone or status.state in ends:
             what = "is not there any more" if gone else f"{ends[status.state]} ({status.words})"
-            raise PathFailed(f"path {path.id} {what}", path=path, facility=self.label)
+            raise PathFailed(f"path {path.id} {what}", path=path, facility=self.book.label)
 
     # -- giving back
 
@@ -283,7 +245,7 @@ class Leases:
                     f"the end of path {status.lease_id} failed ({status.words}), and it may hold what it "
                     "has; ask those who run the orchestrator",
                     path=NetworkPath(ref, status),
-                    facility=self.label,
+                    facility=self.book.label,
                 )
             now = time.monotonic()
             again = canceled_at is None or now - canceled_at > _AGAIN * self.pace.quickest
@@ -313,18 +275,17 @@ class Leases:
             raise Conflict(
                 f"path {status.lease_id} is {status.state} ({status.words}); cancel it, and delete it when "
                 "it has ended",
-                facility=self.label,
+                facility=self.book.label,
             )
         if way is WayOut.DELETE:
             with contextlib.suppress(NotFound):
                 await self.api.delete(status.lease_id)
-        record = await self.ledger.read(ref.key)
-        if record is not None and JobRef.parse(record.ref).job_id == ref.job_id:
-            await self.ledger.forget(ref.key)
+        if await self.book.of(ref) is not None:
+            await self.book.ledger.forget(ref.key)
 
     async def give_back(self, key: JobKey, timeout: float) -> None:
         """Leave nothing of what was asked for under a key."""
-        record = await self.ledger.read(key)
+        record = await self.book.ledger.read(key)
         if record is not None and record.generation == key.generation:
             await self._given_back(JobRef.parse(record.ref), time.monotonic() + timeout)
 
@@ -338,17 +299,6 @@ class Leases:
                 if not left:
                     raise
             await asyncio.sleep(self.pace.quickest)
-
-
-def accepted(record: LedgerRecord | None, key: JobKey) -> JobRef | None:
-    """What a record tells to be there of this generation.
-
-    Whoever waits for another process only looks: an earlier generation is given back with the claim held.
-    Without it, the record that would be forgotten in the end may be the new one.
-    """
-    if record is None or record.generation != key.generation or record.stage is not Stage.ACCEPTED:
-        return None
-    return JobRef.parse(record.ref)
 
 
 def _at(record: LedgerRecord, stage: Stage) -> LedgerRecord:

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from iri_common.jobs.claim import claimed
-from iri_common.jobs.leases import accepted
+from iri_common.jobs.leasebook import LeaseBook
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.lookout import LOOKS, Lookout
 from iri_common.model.errors import (
@@ -18,7 +17,6 @@ from iri_common.model.errors import (
     IriError,
     NotFound,
     NotOffered,
-    SpecChanged,
     StreamLost,
     SubmitUncertain,
     UsageError,
@@ -27,7 +25,6 @@ from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.logfields import about
 from iri_common.model.outcome import Done
-from iri_common.model.ports import Ledger
 from iri_common.model.ref import JobRef
 from iri_common.model.streamports import StreamingApi, StreamVault
 from iri_common.model.streams import (
@@ -57,20 +54,14 @@ class StreamLeases:
 
     Attributes:
         api: The facility's.
-        ledger: Where it is kept what was asked for.
+        book: Where it is kept what was asked for.
         vault: Where it is kept how it is reached.
-        origin: Of the facility, for references; so are ``dialect`` and ``profile``.
-        label: What errors call it.
         pace: How often to look.
     """
 
     api: StreamingApi
-    ledger: Ledger
+    book: LeaseBook
     vault: StreamVault
-    origin: str
-    dialect: str
-    label: str
-    profile: str | None
     pace: Pace
 
     # -- asking
@@ -84,52 +75,21 @@ class StreamLeases:
             SubmitUncertain: if nothing tells whether it was taken.
         """
         owner = claim_owner()
-
-        async def known() -> JobRef | None:
-            return accepted(await self.ledger.read(key), key)
-
-        async with claimed(self.ledger, key, owner, known, self.label):
-            record = await self._record(key)
+        async with self.book.claimed(key, owner):
+            record = await self.book.current(key, lambda ref: self.release(ref, LIMIT))
             if record is None or record.stage is Stage.INTENT:  # whatever it was, nothing of it has left
                 record = await self._begun(intent, key, owner)
-            if record.spec_digest != intent.digest:
-                raise SpecChanged(
-                    f"the key {key} was used for something else ({record.ref}); release that first, or ask "
-                    "for the key's next generation",
-                    facility=self.label,
-                )
+            self.book.require_same(record, key, intent.digest)
             return await _Ask(self, intent, record, owner).taken()
-
-    async def _record(self, key: JobKey) -> LedgerRecord | None:
-        """What is on record of this generation; an earlier one is released first."""
-        record = await self.ledger.read(key)
-        if record is None or record.generation == key.generation:
-            return record
-        if record.generation > key.generation:
-            raise UsageError(
-                f"generation {record.generation} of {key.identity} was asked for already; "
-                f"generation {key.generation} is in the past",
-                facility=self.label,
-            )
-        await self.release(JobRef.parse(record.ref), LIMIT)
-        return None
 
     async def _begun(self, intent: StreamIntent, key: JobKey, owner: str) -> LedgerRecord:
         name, resource = intent.cluster_name(key), resource_of(intent.engine)
-        ref = JobRef(self.origin, self.dialect, resource, key, name, profile=self.profile)
+        ref = self.book.ref(resource, key, name)
         record = LedgerRecord(
             key.identity, key.generation, Stage.INTENT, str(ref), intent.digest, time.time(), name=name
         )
-        await self.write(record, owner)
+        await self.book.write(record, owner)
         return record
-
-    async def write(self, record: LedgerRecord, owner: str) -> None:
-        """Put it on record, if this is still the process to do so."""
-        if not await self.ledger.write(record, owner):
-            raise Conflict(
-                f"another process took over {record.identity}; ask again with the same key",
-                facility=self.label,
-            )
 
     async def kind_of(self, intent: StreamIntent) -> str:
         """The kind of cluster that is meant.
@@ -144,7 +104,7 @@ class StreamLeases:
         kinds = [each.kind for each in offered if each.engine == intent.engine]
         if not kinds:
             engines = ", ".join(sorted({each.engine for each in offered})) or "none"
-            raise NotOffered(f"there is no {intent.engine}; engines: {engines}", facility=self.label)
+            raise NotOffered(f"there is no {intent.engine}; engines: {engines}", facility=self.book.label)
         if len(kinds) > 1:
             raise UsageError(f"which kind of {intent.engine}? There are {', '.join(kinds)}")
         return kinds[0]
@@ -181,7 +141,7 @@ class StreamLeases:
             f"cluster {ref.job_id} is not there any more: its time was over, or somebody released it. Asked "
             "for again, there will be another one, and empty",
             ref=ref,
-            facility=self.label,
+            facility=self.book.label,
         )
 
     async def access(self, ref: JobRef) -> StreamAccess:
@@ -191,7 +151,7 @@ class StreamLeases:
             NotFound: if there is no such cluster.
             Conflict: if whoever asked for it has that elsewhere.
         """
-        found = await self.reached(ref, await self._mine(ref))
+        found = await self.reached(ref, await self.book.of(ref))
         if found is None:
             raise self.foreign(ref)
         return found
@@ -214,7 +174,7 @@ class StreamLeases:
         return Conflict(
             f"cluster {ref.job_id} is there, and how it is reached was told to whoever asked for it, not "
             f"here. Take it from them, or release {ref} and ask again: what is in it is lost then",
-            facility=self.label,
+            facility=self.book.label,
         )
 
     def _lookout(
@@ -223,7 +183,7 @@ class StreamLeases:
         async def look() -> StreamCluster:
             return (await self.look(ref)).cluster
 
-        return Lookout(f"cluster {ref.job_id}", look, ref, self.label, self.pace, timeout, on_change)
+        return Lookout(f"cluster {ref.job_id}", look, ref, self.book.label, self.pace, timeout, on_change)
 
     # -- giving back
 
@@ -233,18 +193,13 @@ class StreamLeases:
         Raises:
             WaitTimeout: if it is still there after so many seconds.
         """
-        mine = await self._mine(ref)
+        mine = await self.book.of(ref)
         # A request whose answer is lost may still be on its way.
         await self.cleared(ref, timeout, looks=LOOKS if mine and mine.stage is Stage.SENT else 1)
-        mine = await self._mine(ref)  # its key's next generation may be on record by now
+        mine = await self.book.of(ref)  # its key's next generation may be on record by now
         if mine is not None:
             await self.vault.drop(_label(mine))
-            await self.ledger.forget(ref.key)
-
-    async def _mine(self, ref: JobRef) -> LedgerRecord | None:
-        """What is on record of this very cluster."""
-        record = await self.ledger.read(ref.key)
-        return record if record is not None and JobRef.parse(record.ref).job_id == ref.job_id else None
+            await self.book.ledger.forget(ref.key)
 
     async def cleared(self, ref: JobRef, timeout: float, *, looks: int = 1) -> None:
         """Delete it, and see so many times that it is gone."""
@@ -272,7 +227,7 @@ class StreamLeases:
 
     async def give_back(self, key: JobKey, timeout: float) -> None:
         """Leave nothing of what was asked for under a key."""
-        record = await self.ledger.read(key)
+        record = await self.book.ledger.read(key)
         if record is not None and record.generation == key.generation:
             await self.release(JobRef.parse(record.ref), timeout)
 
@@ -305,7 +260,7 @@ class _Ask:
                 continue
             if following is Step.GONE:
                 await leases.vault.drop(_label(self._record))
-                await leases.ledger.forget(self._ref.key)
+                await leases.book.ledger.forget(self._ref.key)
                 raise leases.gone(self._ref)
             if acts == _ACTS:
                 raise self._uncertain()
@@ -353,7 +308,7 @@ class _Ask:
     async def _note(self, record: LedgerRecord) -> None:
         now = time.time()
         record = replace(record, asked_at=record.asked_at or now, written_at=now)
-        await self._leases.write(record, self._owner)
+        await self._leases.book.write(record, self._owner)
         self._record = record
 
     def _uncertain(self) -> SubmitUncertain:
@@ -362,7 +317,7 @@ class _Ask:
             f"{self._error}. Ask again with the same key later, or release it",
             key=self._ref.key,
             candidates=(self._ref.job_id or "",),
-            facility=self._leases.label,
+            facility=self._leases.book.label,
         )
 
 
