@@ -104,6 +104,7 @@ def test_elements_of_which_nothing_is_told_are_done_again(demo, task, connect, p
     assert task.execute(array)["exit_codes"] == [0, 0]
 
 
+@pytest.mark.parametrize("door", ["pack"], indirect=True)
 def test_a_retry_finds_the_job_whose_id_was_never_stored(demo, task, door, place: Path) -> None:
     array = operator(place, "a", "late")
     with pytest.raises(TaskFailed):
@@ -115,6 +116,7 @@ def test_a_retry_finds_the_job_whose_id_was_never_stored(demo, task, door, place
     assert len(jobs(demo, place)) == 2
 
 
+@pytest.mark.parametrize("door", ["array"], indirect=True)
 def test_another_input_is_another_ask(demo, task, door, place: Path) -> None:
     task.execute(operator(place, "a"))
     task.execute(operator(place, "b"))
@@ -135,6 +137,7 @@ def test_inputs_that_make_no_sense_fail_the_parsing_of_the_dag(inputs: Any, more
         operator(Path("/"), *inputs, **more)
 
 
+@pytest.mark.parametrize("door", ["pack"], indirect=True)
 def test_inputs_of_another_task_are_checked_when_they_are_there(demo, task, door) -> None:
     with DAG("dag"):
         before = IriJobOperator(task_id="before", job={"executable": "x"})

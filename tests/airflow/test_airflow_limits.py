@@ -165,18 +165,16 @@ def test_no_limit_is_over_without_a_look(states: list[JobState | None], says: st
 # -- causes ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
-def test_a_time_limit_is_no_reason_for_a_retry(demo, task, deferrable: bool) -> None:
-    long = operator(job("sleep 60", attributes={"duration": 1}), deferrable=deferrable)
+def test_a_time_limit_is_no_reason_for_a_retry(demo, task) -> None:
+    long = operator(job("sleep 60", attributes={"duration": 1}))
     with pytest.raises(TaskFailed, match="ask for more time") as caught:
         task.execute(long)
     assert decision(long, caught.value).action is RetryAction.FAIL
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
-def test_a_fault_of_the_machine_is_tried_again_soon(orders, task, deferrable: bool) -> None:
+def test_a_fault_of_the_machine_is_tried_again_soon(orders, task) -> None:
     orders.order("node_death", seconds=0.2)
-    struck = operator(job("sleep 60"), deferrable=deferrable, retry_delay=timedelta(hours=1))
+    struck = operator(job("sleep 60"), retry_delay=timedelta(hours=1))
     with pytest.raises(TaskFailed) as caught:
         task.execute(struck)
     decided = decision(struck, caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import (
@@ -21,9 +22,12 @@ from airflow_provider_iri import (
     IriHook,
     IriJobSensor,
     IriResourceSensor,
+    triggers,
 )
+from airflow_provider_iri.sights import NotYet, Sight
 from airflow_provider_iri.triggers import IriJobTrigger, IriSightTrigger
-from iri_common import JobRef
+from iri_common import IriError, JobRef, PermissionDenied, Unreachable
+from iri_common.facility.faces import Jobs
 
 
 def submitted(script: str) -> JobRef:
@@ -71,11 +75,12 @@ def test_a_job_that_is_over_is_not_waited_for(demo, task) -> None:
     assert task.begin(IriJobSensor(task_id="task", job=str(ref)))["state"] == "completed"
 
 
-async def test_a_sensor_that_is_ended_leaves_the_job_of_others_alone(demo, task) -> None:
+async def test_a_sensor_that_is_ended_leaves_the_job_of_others_alone(demo, task, monkeypatch) -> None:
     facility = IriHook().facility.aio
     ref = await facility.jobs.submit({"executable": "/bin/sleep", "arguments": ["60"]})
     trigger = IriJobTrigger("iri_default", str(ref), owned=False)
-    trigger.task_instance = task.ti  # without Airflow behind it, asking for its state would fail
+    trigger.task_instance = task.ti
+    monkeypatch.setattr(triggers, "task_state", lambda ti: "failed")
     await trigger.on_kill()
     assert "cancelJob" not in sent(demo)
     await facility.jobs.cancel(ref)
@@ -113,11 +118,33 @@ def test_a_file_that_never_comes_ends_in_a_timeout(demo, task) -> None:
     assert deferred.value.timeout == timedelta(seconds=90)
 
 
-def test_an_outage_fails_no_sensor(orders, task) -> None:
-    there = orders.scratch / uuid.uuid4().hex
-    there.write_text("x")
-    orders.order("status", status=503, times=None, lasts=1.0)
-    assert task.execute(IriFileSensor(task_id="task", path=str(there), poke_interval=0.2))["size"] == 1
+class Away(Sight):
+    """Nobody answers, or somebody says no."""
+
+    def __init__(self, error: IriError) -> None:
+        self.error = error
+
+    def look(self, facility: Any) -> dict[str, Any] | NotYet:
+        raise self.error
+
+
+def test_an_outage_fails_no_sensor() -> None:
+    assert Away(Unreachable("no answer")).patiently(None) == NotYet("no answer")
+    with pytest.raises(PermissionDenied):
+        Away(PermissionDenied("no")).patiently(None)
+
+
+@pytest.mark.parametrize("error", [Unreachable("no answer"), PermissionDenied("no")])
+def test_an_outage_fails_no_sensor_of_a_job(demo, task, monkeypatch, error: IriError) -> None:
+    ref = submitted("true")
+
+    def away(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Jobs, "status", away)
+    expected = TaskDeferred if error.transient else AirflowFailException
+    with pytest.raises(expected):
+        task.begin(IriJobSensor(task_id="task", job=str(ref)))
 
 
 def test_a_refused_token_fails_a_sensor_for_good(demo, task, connect) -> None:
