@@ -17,6 +17,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, get_args, get_origin
 
 from firecrest_world import SYSTEM, TRANSFER_JOB, USERINFO
@@ -31,6 +32,7 @@ from iri_common.model.files import Compression
 from iri_common.model.network import PathEnd, PathIntent
 from iri_common.model.outcome import Pending
 from iri_common.model.ports import ByteReply, WireReply
+from iri_common.model.reservation import NodesIntent
 from iri_common.model.transfer import PartsUpload
 from iri_common.policy.retry import Limits
 
@@ -264,7 +266,9 @@ def arguments(door: FuzzDoor, function: Any, dice: random.Random) -> dict[str, A
         "collections": (LEASE, LEASE),
         "lease_id": LEASE,
         "intent_id": "i",
-        "intent": PathIntent((PathEnd("urn:a"), PathEnd("urn:b")), mbps=1),
+        "PathIntent": PathIntent((PathEnd("urn:a"), PathEnd("urn:b")), mbps=1),
+        "NodesIntent": NodesIntent(1, 60),
+        "start": datetime(2026, 1, 1, tzinfo=UTC),
         "client_id": "client-7",
     }
     if door.pending.task_id != "7":
@@ -277,8 +281,9 @@ def arguments(door: FuzzDoor, function: Any, dice: random.Random) -> dict[str, A
         if isinstance(parameter.default, bool) or parameter.annotation == "bool":
             given[name] = dice.random() < 0.5
         elif not optional or dice.random() < 0.5:
-            assert name in known, f"nobody has said what may be passed as {name!r}"
-            given[name] = known[name]
+            word = name if name != "intent" else parameter.annotation
+            assert word in known, f"nobody has said what may be passed as {word!r}"
+            given[name] = known[word]
     return given
 
 
