@@ -364,6 +364,7 @@ async def test_further_connections_join_a_slow_download_and_no_byte_is_read_twic
     monkeypatch.setattr(spans_module, "_NEXT_READER", 0.1)
     monkeypatch.setattr(spans_module, "_WORTH_HELPING", 0.2)
     monkeypatch.setattr(spans_module, "_WORTH_SPLITTING", 4 * MIB)
+    monkeypatch.setattr(spans_module, "_BLOCK", MIB)
     content, digest = laid(world.collection.root / "b", 40 * MIB)
     world.collection.rate = 40 * MIB
     target = str(tmp_path / "c")

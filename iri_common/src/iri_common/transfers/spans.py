@@ -23,7 +23,7 @@ from iri_common.transfers.trip import Trip
 MIB = 1024 * 1024
 TRIES = Limits(attempts=6, first_delay=0.5, longest_delay=15.0)  # without a byte of progress between them
 
-_WORTH_SPLITTING = 32 * MIB
+_WORTH_SPLITTING = 32 * MIB  # a half is more than a block, which may be on its way to the disk already
 _NEXT_READER = 2.0  # seconds after which one more connection may help
 _WORTH_HELPING = 4.0  # seconds that are left without it: a store may read all of an object for a range
 _NOTED_EVERY = 4 * MIB  # so that it is done before readers have to wait for it
