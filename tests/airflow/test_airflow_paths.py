@@ -39,8 +39,8 @@ def setup(net: LocalFacility, name: str, **more: Any) -> IriPathOperator:
     return IriPathOperator(task_id="task", path={"ends": ends, "mbps": 100, "name": name}, **more)
 
 
-def release(key: str) -> IriPathReleaseOperator:
-    return IriPathReleaseOperator(task_id="task", key=key)
+def release(path: str) -> IriPathReleaseOperator:
+    return IriPathReleaseOperator(task_id="task", path=path)
 
 
 def paths(net: LocalFacility, name: str) -> list[dict[str, Any]]:
@@ -55,13 +55,14 @@ def asked(net: LocalFacility, name: str) -> list[tuple[bool, bool]]:
 GIVEN_BACK, STANDS = (True, False), (False, False)
 
 
-def test_a_path_is_set_up_and_given_back(net, task, name: str) -> None:
+def test_a_path_is_set_up_and_given_back(net, task, name: str, monkeypatch, tmp_path) -> None:
     up = task.execute(setup(net, name))
     assert [each["state"] for each in paths(net, name)] == ["CREATE - READY"]
     assert up["ref"].startswith("iri+job://")
-    assert task.ti.xcoms["iri_path"] == up["key"]
+    assert task.ti.xcoms["iri_path"] == up["ref"]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # another host, which knows of nothing
     for _ in range(2):  # once is enough, and twice is no error
-        task.execute(release(up["key"]))
+        task.execute(release(up["ref"]))
         assert asked(net, name) == [GIVEN_BACK]
 
 
@@ -71,18 +72,19 @@ def test_a_retry_takes_up_the_path_that_stands(net, task, name: str) -> None:
     task.ti.id = str(uuid.uuid4())  # each try has its own
     up = task.execute(setup(net, name))
     assert asked(net, name) == [STANDS]
-    task.execute(release(up["key"]))
+    task.execute(release(up["ref"]))
     assert asked(net, name) == [GIVEN_BACK]
 
 
-def test_a_clear_gives_back_and_asks_anew(net, task, name: str) -> None:
+def test_a_clear_gives_back_and_asks_anew(net, task, name: str, monkeypatch, tmp_path) -> None:
     first = task.execute(setup(net, name))
     task.ti.max_tries += 1
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     for _ in range(2):  # and a retry of it takes up the second
         second = task.execute(setup(net, name))
         assert asked(net, name) == [GIVEN_BACK, STANDS]
-    assert first["key"] != second["key"]
-    task.execute(release(second["key"]))
+    assert first["ref"] != second["ref"]
+    task.execute(release(second["ref"]))
     assert asked(net, name) == [GIVEN_BACK, GIVEN_BACK]
 
 
@@ -131,6 +133,6 @@ def test_a_path_that_makes_no_sense_fails_for_good(net, task, path: dict[str, An
     assert net.requests() == []
 
 
-def test_a_key_that_is_none_fails_for_good(net, task) -> None:
-    with pytest.raises(AirflowFailException, match="is not a job key"):
+def test_no_reference_of_a_path_fails_for_good(net, task) -> None:
+    with pytest.raises(AirflowFailException, match="None"):
         task.execute(release("None"))

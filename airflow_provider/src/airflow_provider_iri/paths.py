@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from iri_common import JobKey, PathIntent
+    from iri_common import PathIntent
 
 STORE_KEY = "iri_path"
 LIMIT = timedelta(minutes=20)  # paths over several domains take minutes
@@ -30,7 +30,7 @@ class IriPathOperator(BaseOperator):
         ...     iri_conn_id="sense",
         ...     path={"ends": [{"uri": "urn:ogf:network:a"}, {"uri": "urn:ogf:network:b"}], "mbps": 10_000},
         ... )
-        >>> down = IriPathReleaseOperator(task_id="release", iri_conn_id="sense", key=up.output["iri_path"])
+        >>> down = IriPathReleaseOperator(task_id="release", iri_conn_id="sense", path=up.output["iri_path"])
         >>> up >> move >> down.as_teardown(setups=up, on_failure_fail_dagrun=True)
 
     Args:
@@ -41,7 +41,7 @@ class IriPathOperator(BaseOperator):
         kwargs: Of every operator.
 
     Returns:
-        ``{"ref": …, "key": …}``. The XCom ``iri_path`` holds the key, for the release, from the start.
+        ``{"ref": …}``. The XCom ``iri_path`` holds the reference as soon as the path was asked for.
     """
 
     template_fields: Sequence[str] = ("path", "iri_conn_id")
@@ -69,14 +69,16 @@ class IriPathOperator(BaseOperator):
 
         with told_to_airflow(self.iri_conn_id):
             intent, networks = self._intent(), IriHook(self.iri_conn_id).facility.networks
-            key, before = _keys(context)
-            if before is not None:
-                networks.give_back(before)
-            context["ti"].xcom_push(key="iri_path", value=str(key))  # before there is anything to give back
-            path = networks.provision(intent, key=key)
+            ask = _Ask(context)
+            if ask.before is not None:
+                networks.cancel(ask.before)
+                networks.delete(ask.before)
+            path = networks.provision(intent, key=ask.key)
+            ask.note(str(path.ref))
+        context["ti"].xcom_push(key="iri_path", value=str(path.ref))
         self.log.info("asked for %s", path.ref)
         deadline = time.time() + self.limit.total_seconds()
-        trigger = IriPathTrigger(self.iri_conn_id, str(key), str(path.ref), deadline)
+        trigger = IriPathTrigger(self.iri_conn_id, str(path.ref), deadline)
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +87,7 @@ class IriPathOperator(BaseOperator):
 
         if "trouble" in event:
             tell_again(event["trouble"], event["message"], self.iri_conn_id)
-        return {"ref": event["ref"], "key": event["key"]}
+        return {"ref": event["ref"]}
 
     def _intent(self) -> PathIntent:
         from iri_common import PathEnd, PathIntent, UsageError
@@ -98,23 +100,23 @@ class IriPathOperator(BaseOperator):
 
 
 class IriPathReleaseOperator(BaseOperator):
-    """Gives back what was leased under a key, if anything, and waits until the network has cleared it away.
+    """Gives a path back, if it is still there, and waits until the network has cleared it away.
 
     Args:
-        key: The XCom ``iri_path`` of the setup. Templated.
+        path: Its reference, the XCom ``iri_path`` of the setup. Templated.
         limit: For its end.
         iri_conn_id: The connection. Templated.
         kwargs: Of every operator.
     """
 
-    template_fields: Sequence[str] = ("key", "iri_conn_id")
+    template_fields: Sequence[str] = ("path", "iri_conn_id")
     ui_color = "#e7e0f0"
 
     def __init__(
-        self, *, key: str, limit: timedelta = LIMIT, iri_conn_id: str = "iri_default", **kwargs: Any
+        self, *, path: str, limit: timedelta = LIMIT, iri_conn_id: str = "iri_default", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.key = key
+        self.path = path
         self.limit = limit
         self.iri_conn_id = iri_conn_id
 
@@ -122,11 +124,11 @@ class IriPathReleaseOperator(BaseOperator):
         """Wait for it in the triggerer."""
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.triggers import IriPathReleaseTrigger
-        from iri_common import JobKey
+        from iri_common import JobRef
 
         with told_to_airflow(self.iri_conn_id):
-            key = str(JobKey.parse(self.key))
-        trigger = IriPathReleaseTrigger(self.iri_conn_id, key, self.limit.total_seconds())
+            ref = str(JobRef.parse(self.path))
+        trigger = IriPathReleaseTrigger(self.iri_conn_id, ref, self.limit.total_seconds())
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
@@ -137,19 +139,38 @@ class IriPathReleaseOperator(BaseOperator):
             tell_again(event["trouble"], event["message"], self.iri_conn_id)
 
 
-def _keys(context: Context) -> tuple[JobKey, JobKey | None]:
-    """Who asks, the same in every try; after a clear another one, and the one whose path is to go."""
-    from airflow_provider_iri.record import remember
-    from iri_common import JobKey
+class _Ask:
+    """Who asks: the same in every try, another one after a clear, when the path of before is to go.
 
-    ti: Any = context["ti"]
-    store: Any = context.get("task_state_store")
-    who = ("airflow", ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-    if store is None:  # Airflow 3.2 tells no clear from a retry
-        return JobKey.of(*who), None
-    asked = store.get(STORE_KEY) or {"nonce": str(ti.id), "generation": 1, "max_tries": ti.max_tries}
-    # A clear raises max_tries. The trigger of before gives its path back, maybe after this try has begun.
-    generation = asked["generation"] + (ti.max_tries > asked["max_tries"])
-    remember(store, STORE_KEY, {**asked, "generation": generation, "max_tries": ti.max_tries})
-    keys = [JobKey.of(*who, asked["nonce"], generation=each) for each in range(1, generation + 1)]
-    return keys[-1], keys[-2] if len(keys) > 1 else None
+    Attributes:
+        key: For the network.
+        before: The path of before a clear, where one is known.
+    """
+
+    def __init__(self, context: Context) -> None:
+        from iri_common import JobKey
+
+        ti: Any = context["ti"]
+        who = ("airflow", ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        self._store: Any = context.get("task_state_store")
+        self.before: str | None = None
+        if self._store is None:  # Airflow 3.2 tells no clear from a retry
+            self.key = JobKey.of(*who)
+            return
+        first = {"nonce": str(ti.id), "generation": 1, "max_tries": ti.max_tries, "ref": None, "before": None}
+        asked = self._store.get(STORE_KEY) or first
+        # A clear raises max_tries. The trigger of before gives its path back, maybe after this try has begun.
+        if ti.max_tries > asked["max_tries"]:
+            more = {"generation": asked["generation"] + 1, "max_tries": ti.max_tries, "ref": None}
+            asked = {**asked, **more, "before": asked["ref"]}
+        self._asked = asked
+        self.note(asked["ref"])
+        self.before = asked["before"]
+        self.key = JobKey.of(*who, asked["nonce"], generation=asked["generation"])
+
+    def note(self, ref: str | None) -> None:
+        """Remember which path it is."""
+        from airflow_provider_iri.record import remember
+
+        if self._store is not None:
+            remember(self._store, STORE_KEY, {**self._asked, "ref": ref})

@@ -180,7 +180,6 @@ class IriPathTrigger(IriTrigger):
 
     Args:
         iri_conn_id: The connection.
-        key: Who asked for it.
         ref: The path's reference.
         deadline: When to give up, in seconds since the epoch.
     """
@@ -188,60 +187,59 @@ class IriPathTrigger(IriTrigger):
     owned = True
     what = "the path"
 
-    def __init__(self, iri_conn_id: str, key: str, ref: str, deadline: float) -> None:
+    def __init__(self, iri_conn_id: str, ref: str, deadline: float) -> None:
         super().__init__(iri_conn_id)
-        self.key = key
         self.ref = ref
         self.deadline = deadline
 
     def words(self) -> dict[str, Any]:
         """What to make this trigger from."""
-        return {**super().words(), "key": self.key, "ref": self.ref, "deadline": self.deadline}
+        return {**super().words(), "ref": self.ref, "deadline": self.deadline}
 
     async def come_about(self) -> dict[str, Any]:
         """Wait until it is up."""
-        from iri_common import JobKey, PathFailed, WaitTimeout
+        from iri_common import PathFailed, WaitTimeout
 
         networks = (await self.open()).aio.networks
         try:
             path = await networks.wait(self.ref, timeout=max(0.0, self.deadline - time.time()))
-        except (PathFailed, WaitTimeout) as error:
-            await networks.give_back(JobKey.parse(self.key), because=error)
+        except (PathFailed, WaitTimeout):
+            await self.end()
             raise
-        return {"ref": str(path.ref), "key": self.key}
+        return {"ref": str(path.ref)}
 
     async def end(self) -> None:
         """Give the path back."""
-        from iri_common import JobKey
-
-        await (await self.open()).aio.networks.give_back(JobKey.parse(self.key))
+        # By its reference: who asked may have kept the record of its key on another host.
+        networks = (await self.open()).aio.networks
+        await networks.cancel(self.ref)
+        await networks.delete(self.ref)
 
 
 class IriPathReleaseTrigger(IriTrigger):
-    """Fires once when what was leased under a key is given back.
+    """Fires once when a path is given back.
 
     Args:
         iri_conn_id: The connection.
-        key: Who asked for it.
+        ref: The path's reference.
         seconds: For its end.
     """
 
-    def __init__(self, iri_conn_id: str, key: str, seconds: float) -> None:
+    def __init__(self, iri_conn_id: str, ref: str, seconds: float) -> None:
         super().__init__(iri_conn_id)
-        self.key = key
+        self.ref = ref
         self.seconds = seconds
 
     def words(self) -> dict[str, Any]:
         """What to make this trigger from."""
-        return {**super().words(), "key": self.key, "seconds": self.seconds}
+        return {**super().words(), "ref": self.ref, "seconds": self.seconds}
 
     async def come_about(self) -> dict[str, Any]:
         """Give it back."""
-        from iri_common import JobKey
-
         networks = (await self.open()).aio.networks
-        await networks.give_back(JobKey.parse(self.key), timeout=self.seconds)
-        return {"key": self.key}
+        await networks.cancel(self.ref, timeout=self.seconds)
+        await networks.delete(self.ref)
+        return {"ref": self.ref}
 
 
 class IriSightTrigger(IriTrigger):

@@ -65,5 +65,5 @@ with DAG("leased", schedule=None, params=PARAMS):
     up = IriPathOperator(
         task_id="up", iri_conn_id="iri_net", path={"ends": PORTS, "mbps": 100, "name": "{{ params.name }}"}
     )
-    down = IriPathReleaseOperator(task_id="down", iri_conn_id="iri_net", key=up.output["iri_path"])
+    down = IriPathReleaseOperator(task_id="down", iri_conn_id="iri_net", path=up.output["iri_path"])
     up >> down.as_teardown(setups=up, on_failure_fail_dagrun=True)
