@@ -31,6 +31,7 @@ TRIES = Limits(attempts=6, first_delay=0.5, longest_delay=15.0)  # of one part
 # Seconds between looks for the file of an upload that is gone and whose parts had all arrived: the request of
 # a try that was killed may still be making it.
 _FINISHING = (0.2, 0.5, 1.0, 2.0)
+_PIECE = MIB // 4  # bytes read at once; whichever thread reads keeps as much for its next reading
 
 
 class PartsRoad:
@@ -245,8 +246,8 @@ class _Upload(Leg):
 
         async def pieces() -> AsyncIterator[bytes]:
             nonlocal told
-            for offset in range(begin, begin + size, MIB):
-                piece = await source.read(offset, min(MIB, begin + size - offset))
+            for offset in range(begin, begin + size, _PIECE):
+                piece = await source.read(offset, min(_PIECE, begin + size - offset))
                 await meter.spend(len(piece))
                 yield piece
                 told += len(piece)

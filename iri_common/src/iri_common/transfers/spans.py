@@ -30,6 +30,7 @@ _NOTED_EVERY = 4 * MIB  # so that it is done before readers have to wait for it
 _UNNOTED = 16 * MIB  # less than this comes again after a kill
 _SYNCED_EVERY = 64 * MIB  # so that the disk has little left to do at the end
 _BLOCK = 4 * MIB
+_HASHED = MIB // 2  # read again at once: whichever thread reads keeps as much for its next reading
 
 Block = Sequence[memoryview]
 """Bytes that follow one another, as they came: to join them would cost as much as to receive them."""
@@ -382,7 +383,7 @@ class Digest:
         while self._at < self._size:
             reached = self._size if self._spans is None else await self._spans.without_gap(self._at)
             if reached > self._at:
-                await self._read_on(min(reached - self._at, _BLOCK))
+                await self._read_on(min(reached - self._at, _HASHED))
         return self._whole.hexdigest()
 
     async def _read_on(self, count: int) -> None:
