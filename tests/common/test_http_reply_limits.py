@@ -195,7 +195,8 @@ async def test_a_megabyte_that_says_gibibytes_costs_no_more_memory_than_the_limi
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             small = b"/small" in await reader.readuntil(b"\r\n\r\n")
-            writer.write(head("200 OK", 2) + b"{}" if small else head("200 OK", len(body), "gzip") + body)
+            told = head("200 OK", 2) + b"{}" if small else head("200 OK", len(body), "gzip") + body
+            writer.write(told.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             await writer.drain()
         writer.close()
 

@@ -104,7 +104,7 @@ async def test_jobs_that_came_before_a_double_are_told_and_none_is_followed(list
     ],
 )
 async def test_a_counted_double_tells_which_job_works(settle, job_id, code, worker) -> None:
-    door = Door(settle=settle)
+    door = Door(settle=settle, guard="lock")
     ref = JobRef("host", "iri", "machine", KEY, job_id)
     found = await worker_of(ref, door.dialect, GuardFiles(door.dialect, nowhere), code)
     assert (found.job_id if found else None) == worker
