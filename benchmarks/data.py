@@ -43,7 +43,7 @@ def store_rows(mib: int, turns: int) -> list[Row]:
             }
             if not up:
                 ways["curl, durable"] = partial(parts.by_curl, url, here, up=False, durable=True)
-            taken = _turn_about(turns, ways, back)
+            taken = _turn_about(turns, ways)
             note = _against_curl(mib, taken, "makes the SHA-256" if up else "is durable")
             if not up:
                 durable = mib / _median(taken["curl, durable"], "seconds")
@@ -56,12 +56,11 @@ def store_rows(mib: int, turns: int) -> list[Row]:
 
 
 def _turn_about(
-    turns: int, ways: dict[str, Callable[[], dict[str, float]]], back: Path
+    turns: int, ways: dict[str, Callable[[], dict[str, float]]]
 ) -> dict[str, list[dict[str, float]]]:
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     for _ in range(turns):
         for name, way in ways.items():
-            back.unlink(missing_ok=True)  # to give back its memory takes a while, too
             taken[name].append(alone(way))
     return taken
 
