@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import (
 )
 from doors import DOORS
 
-from airflow_provider_iri import IriJobOperator
+from airflow_provider_iri import IriHook, IriJobOperator
 from airflow_provider_iri.record import STORE_KEY
 from iri_common import UsageError
 
@@ -56,6 +56,11 @@ def test_success(demo, task, deferrable: bool, caplog) -> None:
     assert f"job={ran['id']}" in result["ref"]
     assert task.store[STORE_KEY]["reported"] == "completed"
     assert demo.token not in repr((task.store, task.ti.xcoms))
+
+
+def test_the_result_tells_whose_job_it_was_where_that_is_known(demo, task) -> None:
+    IriHook("iri_default").facility.accounts.principal()
+    assert task.execute(operator(job("true")))["owner"] == demo.user
 
 
 @pytest.mark.parametrize("deferrable", [True, False])

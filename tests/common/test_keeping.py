@@ -23,6 +23,7 @@ from iri_common import (
     JobState,
     NotOffered,
     PermissionDenied,
+    Principal,
     Refused,
     Resource,
     SubmitUncertain,
@@ -199,9 +200,11 @@ async def test_what_was_asked_for_stays_guarded_when_it_is_adopted(service, mach
 async def test_the_job_that_works_is_adopted_in_place_of_its_double(service, machine) -> None:
     machine.listed |= {"9": (None, status("active")), "11": (None, status("failed", 211))}
     await service.ledger.write(record(job="11", guarded=True, sends=2, before=("7",)))
+    service.door.standing.dialect = SimpleNamespace(accounts=SimpleNamespace(known_user="ada"))
     with pytest.raises(JobLost, match="may be it: 9; if one is, adopt it") as lost:
         await service.wait(str((await service.ledger.read(KEY)).ref))
     assert lost.value.candidates == ("9",)
+    assert lost.value.principal == Principal("ada", "ada")
     ref = await service.adopt("9", key=KEY)
     told = await service.ledger.read(KEY)
     assert (told.ref, told.stage, told.guarded) == (str(ref), Stage.ACCEPTED, True)

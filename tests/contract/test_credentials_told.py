@@ -15,7 +15,7 @@ import pytest
 from cli_shell import Shell
 from doors import DOORS, Door
 
-from iri_common import CredentialState, Facility, JobKey, Principal
+from iri_common import CredentialState, Facility, JobFailed, JobKey, Principal
 from iri_common.auth.client_key import key_from_file
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
 from iri_common.auth.static import token_from_file
@@ -169,6 +169,9 @@ def _asked_nothing(place: LocalFacility, tmp_path: Path) -> None:
     assert not asking & {each["operation"] for each in place.requests()}
     asked.accounts.principal()
     assert ran(asked) == Principal(place.user, place.user)
+    with pytest.raises(JobFailed) as failed:
+        slurm.jobs.run({"executable": "/bin/false", "attributes": {"duration": 60}})
+    assert failed.value.principal == Principal(place.user, place.user), "a failure tells no less"
 
 
 # ------------------------------------------------------------------------------------- under those who wait

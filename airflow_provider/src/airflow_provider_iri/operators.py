@@ -49,7 +49,8 @@ class IriJobOperator(BaseOperator):
             :class:`~airflow_provider_iri.retries.RetryByCause` decides.
 
     Returns:
-        ``{"ref": …, "state": …, "exit_code": …}`` as XCom; ``iri_job`` holds the reference from the start.
+        ``{"ref": …, "state": …, "exit_code": …, "owner": …}`` as XCom, where anybody has told whom the job
+        belongs to; ``iri_job`` holds the reference from the start.
     """
 
     template_fields: Sequence[str] = ("job", "resource", "iri_conn_id")
@@ -206,7 +207,7 @@ class IriJobOperator(BaseOperator):
         memory = Memory(context)
         memory.note(reported=str(status.reported))
         try:
-            facility.jobs.require_success(ref, status)
+            principal = facility.jobs.require_success(ref, status).principal
         except JobFailed as failed:
             word = ENDED_BY.get(failed.reason)
             if word not in self.escalate or not memory.grow(word):
@@ -214,7 +215,13 @@ class IriJobOperator(BaseOperator):
             more = f"{failed}\nthe next try asks for {self.escalate[word]:g} times the {word}"
             raise TaskFailed(more, retry_sensible=True) from None
         self.log.info("%s: %s", ref.describe(), status.describe())
-        return {"ref": str(ref), "state": str(status.state), "exit_code": status.exit_code}
+        owner = principal.owner if principal else None
+        return {
+            "ref": str(ref),
+            "state": str(status.state),
+            "exit_code": status.exit_code,
+            "owner": owner,
+        }
 
     def _give_up(self, context: Context, facility: Facility, ref: JobRef) -> None:
         from airflow_provider_iri.attempt import end_job

@@ -91,9 +91,8 @@ def _row(ended: Ended, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _owner(ended: Ended) -> str:
-    """Whom it belonged to, where anybody has told that; of a failure nobody does."""
-    principal = ended.principal if isinstance(ended, JobResult) else None
-    return (principal.owner or "") if principal else ""
+    """Whom it belonged to, where anybody has told that."""
+    return (ended.principal.owner or "") if ended.principal else ""
 
 
 def _seconds(status: JobStatus) -> float | str:

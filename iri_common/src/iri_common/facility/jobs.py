@@ -238,10 +238,9 @@ class JobService(JobAttaching):
         Raises:
             JobFailed: with exit code and the last lines of stderr, if the job ends otherwise.
         """
-        async with self.door.standing.learned_beside() as standing:
+        async with self.door.standing.learned_beside():
             ref, status = await self._waited(job, timeout, on_change, patient)
-        await self.require_success(ref, status)
-        return JobResult(ref, status, standing.known)
+        return await self.require_success(ref, status)
 
     async def run(
         self,
@@ -256,11 +255,11 @@ class JobService(JobAttaching):
         ref = await self.submit(spec, resource=resource, key=key)
         return await self.result(ref, timeout=timeout, on_change=on_change)
 
-    async def require_success(self, job: JobRef | str, status: JobStatus) -> None:
+    async def require_success(self, job: JobRef | str, status: JobStatus) -> JobResult:
         """Raise JobFailed for a status that is not a success, telling exit code and the last of stderr."""
+        ref, principal = self._ref(job), self.door.standing.known
         if status.succeeded:
-            return
-        ref = self._ref(job)
+            return JobResult(ref, status, principal)
         if ref.array and not status.tasks:  # an engine may have kept only the gist of it
             status = replace(status, tasks=(await self.status(ref)).tasks)
         last = await self.tail(ref, "stderr", index=next(iter(status.failed_tasks), None))
@@ -270,6 +269,7 @@ class JobService(JobAttaching):
             ref=ref,
             job_status=status,
             stderr_tail=last,
+            principal=principal,
         )
 
     async def update(self, job: JobRef | str, changes: Mapping[str, Any]) -> JobStatus:

@@ -221,6 +221,9 @@ class JobKeeping(JobCanceling):
                     ref = worker
         except TimeoutError:
             raise WaitTimeout(f"{ref.describe()} has not ended within {timeout} s", ref=ref) from None
+        except JobLost as lost:
+            lost.principal = self.door.standing.known
+            raise
         status = explained(status, GUARD_REASONS) if guarded else status
         await self._settle(ref, status)
         return ref, status

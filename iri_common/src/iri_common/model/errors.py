@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from iri_common.model.compute import ComputeTask
+    from iri_common.model.credential import Principal
     from iri_common.model.flows import FlowRun
     from iri_common.model.job import JobStatus
     from iri_common.model.key import JobKey
@@ -213,6 +214,8 @@ class JobFailed(IriError):
         ref: Which job.
         job_status: Its last status: state, exit code, message, reason.
         stderr_tail: The last lines of its standard error, where the facility lets us read them.
+        principal: In whose name it was asked for, and whom it and its files belong to; None where nobody has
+            told that.
         transient: Whether the same job, asked for again, may well succeed (a node died, it was preempted).
     """
 
@@ -223,6 +226,7 @@ class JobFailed(IriError):
         ref: JobRef,
         job_status: JobStatus,
         stderr_tail: str = "",
+        principal: Principal | None = None,
         facility: str | None = None,
     ) -> None:
         reason = job_status.reason
@@ -231,6 +235,7 @@ class JobFailed(IriError):
         self.ref = ref
         self.job_status = job_status
         self.stderr_tail = stderr_tail
+        self.principal = principal
         self.transient = bool(reason and reason.retry_sensible)
 
     @property
@@ -245,7 +250,10 @@ class JobLost(IriError):
     Attributes:
         ref: Which job.
         candidates: Ids of jobs that may be the one whose double it was, where ids are all there is to see.
+        principal: In whose name it was asked for; None where nobody has told that.
     """
+
+    principal: Principal | None = None
 
     def __init__(
         self, message: str, *, ref: JobRef, candidates: tuple[str, ...] = (), facility: str | None = None
