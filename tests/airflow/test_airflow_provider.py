@@ -57,6 +57,7 @@ def test_public_names_are_loaded_on_first_use() -> None:
         "IriPathReleaseOperator",
         "IriResourceSensor",
         "RetryByCause",
+        "iri_asset",
     }
     for name in airflow_provider_iri.__all__:
         assert getattr(airflow_provider_iri, name)

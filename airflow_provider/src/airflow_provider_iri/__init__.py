@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_iri.arrays import IriArrayOperator
+    from airflow_provider_iri.assets import iri_asset
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.operators import IriJobOperator
     from airflow_provider_iri.paths import IriPathOperator, IriPathReleaseOperator
@@ -33,6 +34,7 @@ _HOME_OF = {
     "IriFileSensor": "sensors",
     "IriResourceSensor": "sensors",
     "IriJobTrigger": "triggers",
+    "iri_asset": "assets",
     "RetryByCause": "retries",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "IriFileSensor",
     "IriResourceSensor",
     "IriJobTrigger",
+    "iri_asset",
     "RetryByCause",
 ]
 

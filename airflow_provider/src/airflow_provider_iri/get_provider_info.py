@@ -19,6 +19,13 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_modules("sensors")],
         "triggers": [_modules("triggers")],
         "filesystems": ["airflow_provider_iri.filesystem"],
+        "asset-uris": [
+            {
+                "schemes": ["iri"],
+                "handler": "airflow_provider_iri.assets.normalized",
+                "factory": "airflow_provider_iri.assets.iri_asset",
+            }
+        ],
         "connection-types": [_connection_type()],
     }
 
