@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from keyring.backend import KeyringBackend
 from keyring.backends.fail import Keyring as NoKeyring
 from keyring.errors import KeyringLocked, PasswordDeleteError
 
+from iri_common.auth import keychain
 from iri_common.auth.keychain import secret_from_keyring
 from iri_common.facility.credentials import Secret
 from iri_common.facility.profiles import load_globus, load_profile
@@ -132,6 +134,29 @@ def test_a_keyring_that_cannot_be_reached(ring: Ring, backend: type, why: str) -
     with pytest.raises(AuthError, match=why) as caught:
         secret_from_keyring("nersc")()
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_dialogue_that_nobody_answers_is_not_waited_for_without_end(ring: Ring, monkeypatch) -> None:
+    answered, dialogues = threading.Event(), []
+
+    class Dialogue(Ring):
+        def get_password(self, service: str, username: str) -> str | None:
+            dialogues.append(service)
+            answered.wait(60)
+            return SECRET
+
+    keyring.set_keyring(Dialogue())
+    read = secret_from_keyring("nersc")
+    monkeypatch.setattr(keychain, "PATIENCE", 0.2)
+    try:
+        for _ in range(3):
+            with pytest.raises(AuthError, match=r"iri/nersc .* no answer in .* Unlock it .* in a file"):
+                read()
+        assert len(dialogues) == 1, "a person is asked once, however often somebody wants to know"
+    finally:
+        answered.set()
+    monkeypatch.setattr(keychain, "PATIENCE", 60.0)
+    assert read() == SECRET
 
 
 def test_the_library_is_an_extra(monkeypatch) -> None:
