@@ -100,6 +100,36 @@ def test_each_limit_of_a_grant(
     assert reason in str(choice)
 
 
+def test_the_hours_of_a_day_that_are_spent(
+    place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    grant = {"node_hours_a_day": 3}
+    assert chosen(place, tmp_path, "iri-v2", grant=grant).open
+    door = DOORS["iri-v2"].open(place, tmp_path, name="iri-v2", grant=grant)
+    door.jobs.run(
+        {
+            "executable": "/bin/true",
+            "resources": {"node_count": 2},
+            "attributes": {"duration": 3600},
+        }
+    )
+    choice = chosen(place, tmp_path, "iri-v2", grant=grant)
+    assert not choice.open
+    assert "its grant does not allow 2 node hours; allowed: 3 node hours a day, of which 1" in str(choice)
+    assert chosen(place, tmp_path, "iri-v2", Requirements(nodes=1, seconds=3600), grant=grant).open
+
+
+def test_hours_that_nobody_can_count_close_the_door(
+    place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    choice = chosen(place, tmp_path, "iri-v2", grant={"node_hours_a_day": 3})
+    assert not choice.open
+    assert "the audit log in" in str(choice)
+
+
 def test_what_is_not_known_yet_closes_no_door(place: LocalFacility, tmp_path: Path) -> None:
     limits = {"accounts": ["other"], "queues": ["other"], "node_hours": 1, "node_hours_a_day": 1}
     assert chosen(place, tmp_path, "iri-v2", Requirements(nodes=2), grant=limits).open

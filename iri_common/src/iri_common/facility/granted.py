@@ -131,9 +131,24 @@ class Gate:
             kept = {word: entry[word] for word in ("grant", "tag", "hours") if word in entry}
             await self._add({"act": entry["act"], "fate": fate, **kept, **told})
 
+    async def spent_today(self) -> float:
+        """Node hours that were asked for within a day, where those are limited; else nobody counts them.
+
+        Raises:
+            IriError: if they cannot be counted.
+        """
+        if self.grant.node_hours_a_day is None:
+            return 0.0
+        return await asyncio.to_thread(self.log.spent, self._holder)
+
+    @property
+    def _holder(self) -> str:
+        """Whose grant it is."""
+        return str(self.whose.get("profile") or self.whose.get("facility", ""))
+
     async def _reserved(self, entry: Mapping[str, Any], ask: Ask, key: JobKey) -> Mapping[str, Any]:
         hours = ask.job.hours or 0.0 if ask.job is not None else 0.0
-        budget = {"grant": self.whose.get("profile") or self.whose.get("facility", ""), "hours": hours}
+        budget = {"grant": self._holder, "hours": hours}
 
         def judge(spent: float) -> Refusal | None:
             return refusal(replace(self.grant, resources=None), ask, spent)
@@ -250,11 +265,10 @@ class Gate:
         if self.audit is not Audit.OFF:
             why = {"fate": Fate.DENIED, "why": str(refused)[:MOST_WORDS]}
             await asyncio.to_thread(self.log.add, self._entry(ask, key, facts) | why)
-        profile = self.whose.get("profile") or self.whose.get("facility", "")
         raise GrantExceeded(
-            f"the grant of {profile} does not allow {refused.asked}; allowed: {refused.allowed}. "
+            f"the grant of {self._holder} does not allow {refused.asked}; allowed: {refused.allowed}. "
             "It was not sent; whoever wrote the profile can change its grant",
-            profile=str(profile),
+            profile=self._holder,
             asked=refused.asked,
             allowed=refused.allowed,
             facility=str(self.whose.get("facility", "")),

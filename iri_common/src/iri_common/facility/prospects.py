@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from iri_common.facility.doors import open_door
+from iri_common.facility.doors import Door, open_door
 from iri_common.facility.settings import FacilitySettings
 from iri_common.model.credential import Credential, CredentialState
 from iri_common.model.errors import IriError, NotOffered, Refused
@@ -34,7 +34,7 @@ async def prospect(settings: FacilitySettings, requirements: Requirements) -> Pr
     except IriError as error:
         return Prospect(settings.label, settings.resource or "", closed=error.message)
     name, dialect = machine.name or machine.id, door.dialect
-    if closed := _not_granted(settings, machine, requirements):
+    if closed := await _not_granted(door, settings, machine, requirements):
         return Prospect(settings.label, name, closed, machine.status)
     credential = await door.standing.credential()
     if credential.state in _USELESS:
@@ -60,7 +60,9 @@ async def prospect(settings: FacilitySettings, requirements: Requirements) -> Pr
     )
 
 
-def _not_granted(settings: FacilitySettings, machine: Resource, requirements: Requirements) -> str:
+async def _not_granted(
+    door: Door, settings: FacilitySettings, machine: Resource, requirements: Requirements
+) -> str:
     """Why the profile may not be used for this; "" if it may, or if what it limits is not known yet."""
     defaults, seconds = (
         settings.defaults_for(machine.name, machine.id, settings.resource),
@@ -76,7 +78,11 @@ def _not_granted(settings: FacilitySettings, machine: Resource, requirements: Re
     attributes = {"account": defaults.account, "queue_name": defaults.queue, "duration": seconds}
     job = job_ask({"resources": {"node_count": requirements.nodes}, "attributes": attributes})
     names = (machine.id, machine.name or machine.id)
-    refused = refusal(grant, Ask(Verb.SUBMIT, "jobs submit", names, job=job))
+    try:
+        spent = await door.gate.spent_today()
+    except IriError as error:
+        return error.message
+    refused = refusal(grant, Ask(Verb.SUBMIT, "jobs submit", names, job=job), spent)
     return "" if refused is None else f"its grant does not allow {refused.asked}; allowed: {refused.allowed}"
 
 

@@ -112,12 +112,7 @@ class AuditLog:
         """
         try:
             with self._locked():
-                since = self._clock() - DAY
-                for line in self._new.of(self._files(), since):
-                    # Only lines that may count are understood: there may be many others.
-                    if b'"hours"' in line and (before := _understood(line)) is not None:
-                        self._spending.note(before)
-                spent = self._spending.spent(str(entry["grant"]), since)
+                spent = self._spent(str(entry["grant"]))
                 others = sum(each.total for tag, each in spent.items() if tag != entry["tag"])
                 # What may be there already is this same job; what was taken would be another one beside it.
                 refused = judge(others + spent.get(str(entry["tag"]), Spent()).done)
@@ -125,10 +120,19 @@ class AuditLog:
                     self._add(entry, durably=True)
                 return refused
         except OSError as error:
-            raise IriError(
-                f"{self._unusable(error)}. The hours of a day, which the grant limits, are counted there: "
-                "nothing was sent"
-            ) from None
+            raise self._uncounted(error) from None
+
+    def spent(self, who: str) -> float:
+        """The hours that jobs of a grant have asked for within a day.
+
+        Raises:
+            IriError: as :meth:`reserve` does.
+        """
+        try:
+            with self._locked():
+                return sum(each.total for each in self._spent(who).values())
+        except OSError as error:
+            raise self._uncounted(error) from None
 
     def entries(self, since: float = 0.0) -> Iterator[dict[str, Any]]:
         """What was written since then, oldest first; lines that cannot be understood are left out.
@@ -145,6 +149,14 @@ class AuditLog:
             raise IriError(f"the audit log in {self.directory} cannot be read: {error.strerror}") from None
 
     # -- how it is done
+
+    def _spent(self, who: str) -> Mapping[str, Spent]:
+        since = self._clock() - DAY
+        for line in self._new.of(self._files(), since):
+            # Only lines that may count are understood: there may be many others.
+            if b'"hours"' in line and (before := _understood(line)) is not None:
+                self._spending.note(before)
+        return self._spending.spent(who, since)
 
     def _lines(self, since: float) -> Iterator[bytes]:
         for path in self._files():
@@ -221,6 +233,12 @@ class AuditLog:
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
+
+    def _uncounted(self, error: OSError) -> IriError:
+        return IriError(
+            f"{self._unusable(error)}. The hours of a day, which the grant limits, are counted there: "
+            "nothing was sent"
+        )
 
     def _unusable(self, error: OSError) -> str:
         why = error.strerror or error
