@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from iri_common.auth.client_key import key_from_file
 from iri_common.auth.secret import SecretReader, secret_from_command, secret_from_env, secret_from_file
 from iri_common.model.errors import AuthError
 
@@ -43,14 +46,24 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_used_is_told_without_the_secret(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    for place in ("file/token", "folder"):
+    os.mkfifo(tmp_path / "pipe")  # as /dev/stdin may be a link to one, or to a device that root can replace
+    (tmp_path / "stdin").symlink_to("pipe")
+    for place in ("file/token", "folder", "pipe", "stdin"):
         with pytest.raises(AuthError, match="cannot be written") as caught:
             put(secret_from_file(tmp_path / place), SECRET)
         assert SECRET not in str(caught.value)
-    reader = secret_from_file(tmp_path / "folder")
-    assert reader.drop is not None
-    with pytest.raises(AuthError, match="cannot be removed"):
-        reader.drop()
+    for place in ("folder", "pipe", "stdin"):
+        reader = secret_from_file(tmp_path / place)
+        assert reader.drop is not None
+        with pytest.raises(AuthError, match="cannot be removed"):
+            reader.drop()
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("reader_of", [secret_from_file, key_from_file])
+def test_the_home_of_nobody_is_told(reader_of: Callable[[str], object]) -> None:
+    with pytest.raises(AuthError, match="a user that there is not"):
+        reader_of("~nobody-of-that-name/secret")
 
 
 @pytest.mark.parametrize("reader", [secret_from_env("X"), secret_from_command("pass show x")])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from iri_common.auth.secret import SecretReader, private_text, secret_from_env
+from iri_common.auth.secret import SecretReader, at_home, private_text, secret_from_env
 from iri_common.model.errors import AuthError
 
 _ID_FILE = "clientid.txt"
@@ -72,7 +72,7 @@ def key_from_env(variable: str, client_id: str | None = None) -> KeyReader:
 
 def key_from_file(path: str | Path, client_id: str | None = None) -> KeyReader:
     """The key in a file, or in the only such file of a folder, which nobody else may read (0600 or 0400)."""
-    place = Path(path).expanduser()
+    place = at_home(path, "key")
 
     def read() -> ClientKey:
         file = _only_key(place) if place.is_dir() else place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shlex
@@ -64,19 +65,18 @@ def secret_from_env(variable: str, what: str = "secret") -> SecretReader:
 
 def secret_from_file(path: str | Path, what: str = "secret") -> SecretReader:
     """What is in a file that nobody else may read (mode 0600 or 0400)."""
-    file = Path(path).expanduser()
+    file = at_home(path, what)
     origin = f"the {what} file {file}"
 
-    # Behind a link, so that one into a folder of such files stays one.
     def put(secret: str) -> None:
         try:
-            write_private(file.resolve(), f"{secret}\n")
+            write_private(_behind(file), f"{secret}\n")
         except (OSError, RuntimeError) as error:
             raise AuthError(f"{origin} cannot be written: {_why(error)}") from None
 
     def drop() -> bool:
         try:
-            file.resolve().unlink()
+            _behind(file).unlink()
         except FileNotFoundError:
             return False
         except (OSError, RuntimeError) as error:
@@ -84,6 +84,26 @@ def secret_from_file(path: str | Path, what: str = "secret") -> SecretReader:
         return True
 
     return SecretReader(lambda: private_text(file, what).strip(), origin, put=put, drop=drop)
+
+
+def at_home(path: str | Path, what: str) -> Path:
+    """The path with whoever's home it begins with.
+
+    Raises:
+        AuthError: if nobody of that name is known here.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise AuthError(f"the {what} file {path} is in the home of a user that there is not") from None
+
+
+def _behind(file: Path) -> Path:
+    """What a link leads to, so that one into a folder of such files stays one."""
+    place = file.resolve()
+    if place.exists() and not place.is_file():  # /dev/stdin may be /dev/null, and root may replace that
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return place
 
 
 def _why(error: Exception) -> str:
