@@ -17,6 +17,7 @@ from iri_common import (
     FileLedger,
     JobAttributes,
     JobKey,
+    JobRef,
     JobSpec,
     NodesIntent,
     PathAndNodes,
@@ -148,6 +149,24 @@ def test_what_stands_under_the_key_is_not_touched_by_another_wish(place, both, w
             raise AssertionError("it was given")
     assert both.status(key).ready
     assert (paths(place, key), nodes(place, key)) == ([True], [True])
+
+
+def test_nodes_of_another_cluster_keep_their_path(place, both, wanted, key, tmp_path) -> None:
+    """Whoever names the wrong cluster would take the path from under the jobs at the right one."""
+    both.set_up(wanted, key=key)
+    ledger = FileLedger(tmp_path)
+    here = asyncio.run(ledger.read(nodes_key(key)))
+    assert here is not None
+    there = replace(here, ref=str(replace(JobRef.parse(here.ref), origin="elsewhere.example")))
+    asyncio.run(ledger.write(there))
+    for again in (lambda: both.set_up(wanted, key=key), lambda: both.release(key)):
+        with pytest.raises(SpecChanged, match=r"elsewhere\.example"):
+            again()
+    assert both.mine() == []  # neither of two doors is enough to give it back
+    assert (paths(place, key), nodes(place, key)) == ([True], [True])
+    asyncio.run(ledger.write(here))
+    both.release(key)
+    assert (paths(place, key), nodes(place, key)) == ([False], [False])
 
 
 def test_a_lease_is_given_back_whatever_happens(place, both, wanted, key) -> None:

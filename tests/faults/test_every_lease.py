@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import lease_world
@@ -17,8 +18,9 @@ from astray_world import ASKS, order, persisting, struck
 from lease_kit import a_flow, asker, facility, left, taken
 from lease_world import KINDS, Asker, Plan
 
-from iri_common import Conflict, IriError, JobKey, SubmitUncertain
+from iri_common import Conflict, IriError, JobKey, JobRef, SpecChanged, SubmitUncertain
 from iri_common.jobs.ledger import claim_owner
+from iri_common.model.ledger import Stage
 from iri_common.policy.retry import Limits
 from iri_local_facility import LocalFacility
 
@@ -152,6 +154,28 @@ def test_who_waits_for_another_process_only_looks(place, kind, mine, key) -> Non
         assert record.generation == key.generation
         later.result(60)
     mine.give_back(key.next())
+
+
+@pytest.mark.parametrize("kind", ["path", "nodes", "stream"])
+def test_a_lease_of_another_facility_is_left_to_it(place, kind, mine, key) -> None:
+    """Not to be seen here does not mean that it is gone, and its record is all that finds it again."""
+    mine.ask(key)
+    ledger = mine.ledger
+    here = asyncio.run(ledger.read(key))
+    assert here is not None
+    there = replace(here, ref=str(replace(JobRef.parse(here.ref), origin="elsewhere.example")))
+    asyncio.run(ledger.write(there))
+    for again in (mine.ask, mine.give_back):
+        with pytest.raises(SpecChanged, match=r"elsewhere\.example.*give that back there first"):
+            again(key)
+    with pytest.raises(SpecChanged, match=r"elsewhere\.example"):
+        mine.ask(key.next())
+    assert asyncio.run(ledger.read(key)) == there
+    nothing = replace(there, stage=Stage.INTENT)
+    asyncio.run(ledger.write(nothing))
+    mine.give_back(key)  # nothing of it has left, there or here
+    asyncio.run(ledger.write(here))
+    the_only_one(place, kind, key, mine)
 
 
 @struck_by(AT_THE_ASK)

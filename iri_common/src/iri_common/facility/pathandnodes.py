@@ -29,6 +29,7 @@ from iri_common.model.pathandnodes import (
     path_key,
 )
 from iri_common.model.ports import Ledger
+from iri_common.model.ref import JobRef
 from iri_common.model.reservation import ReservationState
 
 log = logging.getLogger(__name__)
@@ -119,10 +120,12 @@ class PathAndNodesService:
         return PathAndNodesLease(key, seen.path, seen.nodes, over=True)
 
     async def mine(self) -> Sequence[JobKey]:
-        """Those that are on record here; how each stands, :meth:`status` tells."""
-        refs = [*await self._reservations.mine(), *await self._networks.mine()]
-        keys = (lease_key(each.key) for each in refs)
-        return list(dict.fromkeys(each for each in keys if each is not None))
+        """Those that are on record of these two doors; how each stands, :meth:`status` tells."""
+        here = [*await self._reservations.mine(), *await self._networks.mine()]
+        refs = [JobRef.parse(each.ref) for each in await self._ledger.records()]
+        elsewhere = {lease_key(each.key) for each in refs if each not in here}
+        keys = dict.fromkeys(lease_key(each.key) for each in here)
+        return [each for each in keys if each is not None and each not in elsewhere]
 
     async def release(
         self, key: JobKey, *, timeout: float = LIMIT, because: BaseException | None = None
@@ -137,12 +140,15 @@ class PathAndNodesService:
             because: What it is given back for; counts more than what goes wrong here, which is logged.
 
         Raises:
+            SpecChanged: if one of them is of another facility; a path is left to nodes that are.
             WaitTimeout: if jobs still run there, or the path has not ended, after so many seconds.
             PathFailed: if the path's end fails.
         """
         trouble: IriError | None = None
         try:
             await self._reservations.give_back(nodes_key(key), timeout=timeout, because=because)
+        except SpecChanged:  # they are at another facility, and jobs there may be using the path
+            raise
         except IriError as error:
             trouble = error
         await self._networks.give_back(path_key(key), timeout=timeout, because=because or trouble)

@@ -48,9 +48,10 @@ class LeaseBook:
         """What is on record of this generation; an earlier one is given back first.
 
         Raises:
+            SpecChanged: if the key was used at another facility, which alone can give that back.
             UsageError: if a later generation was asked for already.
         """
-        record = await self.ledger.read(key)
+        record = self._here(await self.ledger.read(key), key)
         if record is None or record.generation == key.generation:
             return record
         if record.generation > key.generation:
@@ -62,6 +63,30 @@ class LeaseBook:
         await give_back(JobRef.parse(record.ref))
         await self.ledger.forget(key)
         return None
+
+    async def asked(self, key: JobKey) -> JobRef | None:
+        """The lease of this very generation, if one is on record.
+
+        Raises:
+            SpecChanged: if it is one of another facility: not to be seen here does not mean that it is gone.
+        """
+        record = self._here(await self.ledger.read(key), key)
+        return JobRef.parse(record.ref) if record and record.generation == key.generation else None
+
+    def _here(self, record: LedgerRecord | None, key: JobKey) -> LedgerRecord | None:
+        """A record of this door; None also for an intent of another one, of which nothing has left."""
+        if record is None:
+            return None
+        ref = JobRef.parse(record.ref)
+        if (ref.origin, ref.dialect) == (self.origin, self.dialect):
+            return record
+        if record.stage is Stage.INTENT:
+            return None
+        raise SpecChanged(
+            f"the key {key} was used at {ref.profile or ref.origin} ({record.ref}); give that back there "
+            "first",
+            facility=self.label,
+        )
 
     def require_same(self, record: LedgerRecord, key: JobKey, digest: str) -> None:
         """Let nobody take something else under the same key.

@@ -285,9 +285,9 @@ class Leases:
 
     async def give_back(self, key: JobKey, timeout: float) -> None:
         """Leave nothing of what was asked for under a key."""
-        record = await self.book.ledger.read(key)
-        if record is not None and record.generation == key.generation:
-            await self._given_back(JobRef.parse(record.ref), time.monotonic() + timeout)
+        ref = await self.book.asked(key)
+        if ref is not None:
+            await self._given_back(ref, time.monotonic() + timeout)
 
     async def _given_back(self, ref: JobRef, deadline: float) -> None:
         for left in (2, 1, 0):

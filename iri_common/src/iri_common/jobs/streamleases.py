@@ -227,9 +227,9 @@ class StreamLeases:
 
     async def give_back(self, key: JobKey, timeout: float) -> None:
         """Leave nothing of what was asked for under a key."""
-        record = await self.book.ledger.read(key)
-        if record is not None and record.generation == key.generation:
-            await self.release(JobRef.parse(record.ref), timeout)
+        ref = await self.book.asked(key)
+        if ref is not None:
+            await self.release(ref, timeout)
 
 
 class _Ask:
