@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +80,42 @@ def test_what_cannot_be_has_its_exit_code(iri: Shell, place: LocalFacility) -> N
     assert iri(*words, "--key", "lease/fails").code == 3
     assert kept(place) == []
     place.clear_faults()
+
+
+def stopped(process: subprocess.Popen[str], words: str) -> tuple[str, str]:
+    """What a command says that is interrupted when it has said these words."""
+    seen = ""
+    assert process.stderr is not None
+    while words not in seen:
+        line = process.stderr.readline()
+        assert line, seen
+        seen += line
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=60)
+
+
+def test_an_interrupt_says_what_stands_and_how_it_is_given_back(iri: Shell, place: LocalFacility) -> None:
+    words = (
+        "-f",
+        "cluster",
+        "--network",
+        "net",
+        "--key",
+        "lease/stop",
+        "--mbps",
+        "1",
+        *place.sense_ports[:2],
+    )
+    place.order("path_unstable", "senseProvision")
+    with iri.process("lease", "set-up", *words, "--json") as process:
+        out, err = stopped(process, "path ")
+    told = json.loads(out)
+    assert (process.returncode, told["key"], told["stands"]) == (130, "lease/stop", True)
+    assert "what stands of lease lease/stop stays" in err
+    assert len(kept(place)) == 1
+    lines = [each.split() for each in err.splitlines() if each.startswith("  iri lease ")]
+    show, release = (line[1:] for line in lines)
+    assert "ready" not in iri(*show).out.split()
+    place.clear_faults()
+    assert iri(*release).code == 0
+    assert (kept(place), [each for each in place.paths() if not each["deleted"]]) == ([], [])

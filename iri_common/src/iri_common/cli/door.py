@@ -139,10 +139,10 @@ def short(path: Path) -> str:
         return str(path)
 
 
-def same_door(words: DoorWords, ref: JobRef) -> str:
-    """The options that lead another command to the facility of a job."""
+def same_door(words: DoorWords, profile: str | None) -> str:
+    """The options that lead another command to the same facility."""
     told = [("--url", words.url), ("--dialect", words.dialect)]
     told += [("--token-env", words.token_env), ("--token-file", words.token_file)]
     if not words.url:
-        told = [("--facility", ref.profile)]
+        told = [("--facility", profile)]
     return "".join(f" {option} {shlex.quote(value)}" for option, value in told if value)

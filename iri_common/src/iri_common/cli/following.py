@@ -59,7 +59,7 @@ def logs(
 
 
 def _tell_again(screen: Screen, door: DoorWords, ref: JobRef) -> None:
-    screen.copyable(f"iri logs --follow{same_door(door, ref)} --key {shlex.quote(ref.key.identity)}")
+    screen.copyable(f"iri logs --follow{same_door(door, ref.profile)} --key {shlex.quote(ref.key.identity)}")
 
 
 def result_shown(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from iri_common.cli.asking import key_of
-from iri_common.cli.door import open_facility
+from iri_common.cli.door import choose, open_facility, same_door
 from iri_common.cli.exits import Exit
+from iri_common.cli.guarded import Interrupted
 from iri_common.cli.jobspec import amount
 from iri_common.cli.lease_app import NodeWords
 from iri_common.cli.leasing import limit_of
@@ -59,12 +61,15 @@ def set_up(
     def tell(status: LeaseStatus) -> None:
         screen.change(str(status.state), f"path {status.state}, {status.words}")
 
-    lease = _both(door, network).set_up(intent, key=key_of(key), timeout=limit, on_change=tell)
-    if screen.as_json:
-        screen.document({"ok": True, "exit": 0, **_words(lease)})
-    else:
-        screen.result(lease.reservation_id or "")
-    return Exit.OK
+    def work() -> int:
+        lease = _both(door, network).set_up(intent, key=key_of(key), timeout=limit, on_change=tell)
+        if screen.as_json:
+            screen.document({"ok": True, "exit": 0, **_words(lease)})
+        else:
+            screen.result(lease.reservation_id or "")
+        return Exit.OK
+
+    return _way_back(screen, door, network, key, work)
 
 
 def show(screen: Screen, door: DoorWords, network: str, key: str) -> int:
@@ -98,12 +103,39 @@ def listed(screen: Screen, door: DoorWords, network: str) -> int:
 
 def release(screen: Screen, door: DoorWords, network: str, key: str, timeout: str | None) -> int:
     """Give both back."""
-    asker = key_of(key)
-    _both(door, network).release(asker, timeout=limit_of(timeout, LIMIT))
-    screen.say(f"lease {asker.identity}: given back.")
-    if screen.as_json:
-        screen.document({"ok": True, "exit": 0, "key": asker.identity})
-    return Exit.OK
+    asker, limit = key_of(key), limit_of(timeout, LIMIT)
+
+    def work() -> int:
+        _both(door, network).release(asker, timeout=limit)
+        screen.say(f"lease {asker.identity}: given back.")
+        if screen.as_json:
+            screen.document({"ok": True, "exit": 0, "key": asker.identity})
+        return Exit.OK
+
+    return _way_back(screen, door, network, key, work)
+
+
+def _way_back(screen: Screen, door: DoorWords, network: str, key: str, work: Callable[[], int]) -> int:
+    """Do work on a lease; after an interrupt tell whether any of it stands, and how to come back to it."""
+    try:
+        return work()
+    except Interrupted as stop:
+        asker = key_of(key)
+        stands = asker in _both(door, network).mine()  # as it is on record; the facilities are not asked
+        if stands:
+            screen.say(f"Interrupted; what stands of lease {asker.identity} stays as it is.", "yellow")
+            screen.say("The same command goes on with it. See what it is, and give it back, with:")
+            names = [("--network", network), ("--key", key)]
+            same = same_door(door, choose(door).profile)
+            same += "".join(f" {option} {shlex.quote(name)}" for option, name in names)
+            screen.copyable(f"iri lease show{same}")
+            screen.copyable(f"iri lease release{same}")
+        else:
+            screen.say(f"Interrupted; nothing is on record of lease {asker.identity}.", "yellow")
+        if screen.as_json:
+            lease = {"key": asker.identity, "stands": stands}
+            screen.document({"ok": False, "exit": int(stop.code), "interrupted": True, **lease})
+        return stop.code
 
 
 def _both(door: DoorWords, network: str) -> PathAndNodes:

@@ -99,7 +99,7 @@ def _until_up(screen: Screen, facility: Facility, door: DoorWords, path: Network
     def work() -> int:
         return _shown(screen, facility.networks.wait(path, timeout=limit, on_change=tell))
 
-    hint = f"iri path show{same_door(door, path.ref)} '{path.ref}'"
+    hint = f"iri path show{same_door(door, path.ref.profile)} '{path.ref}'"
     return told(screen, lambda: path_words(seen), hint, work)
 
 

@@ -253,7 +253,7 @@ def _cancel(screen: Screen, facility: Facility, story: Story) -> None:
 
 def _tell_way_back(screen: Screen, words: str, ref: JobRef, door: DoorWords) -> None:
     screen.say(words, "yellow")
-    screen.copyable(f"iri wait{same_door(door, ref)} --key {shlex.quote(ref.key.identity)}")
+    screen.copyable(f"iri wait{same_door(door, ref.profile)} --key {shlex.quote(ref.key.identity)}")
 
 
 def _tell_key(screen: Screen, ask: Ask) -> None:

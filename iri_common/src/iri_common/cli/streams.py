@@ -71,7 +71,7 @@ def provision(
     def work() -> int:
         return _shown(screen, facility.streams.wait(seen, timeout=limit, on_change=tell))
 
-    hint = f"iri stream show{same_door(door, seen.ref)} '{seen.ref}'"
+    hint = f"iri stream show{same_door(door, seen.ref.profile)} '{seen.ref}'"
     return told(screen, lambda: stream_words(seen), hint, work)
 
 
