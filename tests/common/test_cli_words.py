@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from iri_common import JobKey, UsageError
 from iri_common.cli.asking import ask_of, key_of
-from iri_common.cli.jobspec import job_spec, merged
+from iri_common.cli.jobspec import job_spec
 from iri_common.cli.moving import gets_of, puts_of
 from iri_common.cli.options import AskWords, JobWords
-from iri_common.cli.script import LONGEST, command_of
+from iri_common.jobside.script import LONGEST, command_of, job_of_script, merged
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), max_size=30)
 
@@ -255,6 +255,32 @@ def test_text_and_arguments_arrive_as_they_are(tmp_path_factory, body: str, argu
 def test_a_script_that_cannot_be_sent_is_refused(script: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         command_of(script, "job.sh")
+
+
+BATCH = "#!/bin/sh\n#SBATCH -N 2 -t 5 -A m1\necho $1\n"
+
+
+def test_a_script_is_a_job_with_words_on_top_of_its_own() -> None:
+    words = {"arguments": ["a"], "resources": {"process_count": 4}, "attributes": {"duration": 60}}
+    assert job_of_script(BATCH, words, name="fit.sh").sent() == {
+        "executable": "/bin/sh",
+        "arguments": ["-c", BATCH.rstrip(), "fit.sh", "a"],
+        "resources": {"node_count": 2, "process_count": 4},
+        "attributes": {"duration": 60, "account": "m1"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"executable": "/bin/true"}, "fit.sh or an executable, not both"),
+        ({"arguments": "abc"}, "arguments"),
+        ({"attributes": {"walltime": 1}}, "no such field"),
+    ],
+)
+def test_what_makes_no_job_of_a_script_is_refused(words: dict[str, object], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        job_of_script(BATCH, words, name="fit.sh")
 
 
 # ------------------------------------------------------------------------------------- keys and asks

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from iri_common.jobs.ledger import FileLedger
     from iri_common.jobside.calls import FunctionCall, ShellCall
     from iri_common.jobside.journal import Journal
+    from iri_common.jobside.script import job_of_script
     from iri_common.model.compute import ComputeEndpoint, ComputeState, ComputeTask, ShellResult
     from iri_common.model.credential import Credential, CredentialState, Principal
     from iri_common.model.errors import (
@@ -135,6 +136,7 @@ _HOMES = {
     "model.logs": ("LogChunk",),
     "jobside.calls": ("ShellCall", "FunctionCall"),
     "jobside.journal": ("Journal",),
+    "jobside.script": ("job_of_script",),
     "jobs.ledger": ("FileLedger",),
     "policy.generation": ("GenerationFacts", "GenerationStep", "generation_step"),
     "policy.choice": ("Choice", "Requirements"),
@@ -181,6 +183,7 @@ __all__ = [
     "Requirements",
     "Choice",
     "JobSpec",
+    "job_of_script",
     "ResourceSpec",
     "JobAttributes",
     "Container",

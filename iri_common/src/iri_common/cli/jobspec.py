@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from iri_common.cli.options import JobWords
-from iri_common.cli.script import command_of
 from iri_common.jobside.amounts import bytes_of, seconds_of
 from iri_common.jobside.directives import script_needs
+from iri_common.jobside.script import command_of, merged
 from iri_common.model.errors import UsageError
 from iri_common.model.spec import JobSpec
 
 T = TypeVar("T")
-_GROUPS = ("environment", "resources", "attributes", "custom_attributes")
 
 
 def job_spec(words: JobWords, command: Sequence[str]) -> JobSpec:
@@ -79,16 +78,6 @@ def option_words(words: JobWords) -> dict[str, Any]:
             "attributes": _said(attributes),
         }
     )
-
-
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of ``over`` on top of those of ``under``, group by group."""
-    result = dict(under)
-    for name, value in over.items():
-        below: Any = result.get(name)
-        grouped = name in _GROUPS and isinstance(below, dict) and isinstance(value, dict)
-        result[name] = merged(below, value) if grouped else value  # pyright: ignore[reportUnknownArgumentType]
-    return result
 
 
 def spec_file(path: Path) -> dict[str, Any]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from iri_common.jobside.directives import script_needs
 from iri_common.jobside.guard import RUNNER
 from iri_common.model.errors import UsageError
+from iri_common.model.spec import JobSpec
 
 LONGEST = 128 * 1024 - 1  # bytes of one argument on Linux, the closing NUL not counted
 _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
+_GROUPS = ("environment", "resources", "attributes", "custom_attributes")
 
 # For interpreters that want a file: it is private, and gone afterwards. `mkdir` is exclusive everywhere,
 # `mktemp` is not everywhere. The runner hands input and signals on to the program.
@@ -30,6 +34,35 @@ exit "$iri_code"
 """
 
 
+def job_of_script(script: str, words: Mapping[str, Any] | None = None, *, name: str = "script") -> JobSpec:
+    """The job that a batch script describes: what its ``#SBATCH`` or ``#PBS`` lines ask for, and its text.
+
+    Args:
+        script: The whole text, with a first line ``#!interpreter``.
+        words: Of a JobSpec, on top of the script's own; ``arguments`` are handed to the script.
+        name: What the script is called, by messages and by itself.
+
+    Raises:
+        UsageError: naming the line, for a directive that the API has no field for or that makes no sense; for
+            a script that nothing can run, or that is too long.
+    """
+    if words and "executable" in words:
+        raise UsageError(f"a job runs {name} or an executable, not both")
+    rest = JobSpec.of(merged(script_needs(script, name), words or {}) | {"executable": name})
+    executable, *arguments = command_of(script, name, rest.arguments)
+    return rest.model_copy(update={"executable": executable, "arguments": tuple(arguments)})
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of ``over`` on top of those of ``under``, group by group."""
+    result = dict(under)
+    for name, value in over.items():
+        below: Any = result.get(name)
+        grouped = name in _GROUPS and isinstance(below, dict) and isinstance(value, dict)
+        result[name] = merged(below, value) if grouped else value  # pyright: ignore[reportUnknownArgumentType]
+    return result
+
+
 def command_of(script: str, name: str, arguments: Sequence[str] = ()) -> list[str]:
     """The command that runs a script: its interpreter, and the text as an argument.
 
@@ -46,7 +79,7 @@ def command_of(script: str, name: str, arguments: Sequence[str] = ()) -> list[st
         raise UsageError(f"{name} is not a text; a program is named as the command")
     if len(text.encode()) > LONGEST:
         raise UsageError(
-            f"{name} is longer than {LONGEST} bytes, the most that fits an argument; upload it (--put) "
+            f"{name} is longer than {LONGEST} bytes, the most that fits an argument; upload it "
             "and name it as the command"
         )
     interpreter = _interpreter(script, name)
