@@ -67,6 +67,23 @@ def test_a_job_that_runs_for_too_long_is_cancelled(demo, task, deferrable: bool)
     assert [each["state"] for each in jobs(demo, words)] == ["canceled"]
 
 
+@pytest.mark.parametrize(("script", "ended"), [("sleep 2", "completed"), ("sleep 2; exit 3", "failed")])
+def test_a_job_that_ends_just_after_its_time_counts(demo, task, wait_until, script: str, ended: str) -> None:
+    """Seconds pass between the trigger, which finds its time over, and the worker, which cancels."""
+    words = job(script)
+    limited = operator(words, run_limit=timedelta(seconds=1), retries=1)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(limited)
+    event = {"ref": deferred.value.trigger.ref, "trouble": "WaitTimeout", "message": "over its run_limit"}
+    wait_until(lambda: jobs(demo, words)[0]["state"] == ended)
+    if ended == "completed":
+        assert limited.execute_complete(task.context, event)["state"] == "completed"
+    else:
+        with pytest.raises(TaskFailed, match="exit code 3"):
+            limited.execute_complete(task.context, event)
+    assert task.store[STORE_KEY]["reported"] == ended
+
+
 def test_the_time_in_the_queue_counts_from_the_submit_whichever_try_waits(orders, task) -> None:
     orders.order("hold")
     limited = operator(job(), queue_limit=timedelta(hours=1))

@@ -147,15 +147,17 @@ class Attempt:
         return self._hook.facility if same else IriHook(record.iri_conn_id).facility
 
 
-def end_job(facility: Facility, ref: JobRef) -> None:
-    """Cancel a job if it lives and wait, not for ever, for its end.
+def end_job(facility: Facility, ref: JobRef) -> JobStatus | None:
+    """Cancel a job if it lives and wait, not for ever, for its end; gives the end of one that was over.
 
     Raises:
         IriError: if that cannot be done.
     """
     status = facility.jobs.status(ref)
-    if status.state.terminal or status.state is JobState.MISSING:
-        return
-    log.info("cancelling %s", ref.describe())
-    facility.jobs.cancel(ref)
-    facility.jobs.wait(ref, timeout=CANCEL_PATIENCE)
+    if status.state.terminal:
+        return status
+    if status.state is not JobState.MISSING:
+        log.info("cancelling %s", ref.describe())
+        facility.jobs.cancel(ref)
+        facility.jobs.wait(ref, timeout=CANCEL_PATIENCE)
+    return None

@@ -104,8 +104,6 @@ class IriJobOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Tell how it went; called when the trigger has fired."""
-        from airflow.sdk.exceptions import AirflowTaskTimeout
-
         from airflow_provider_iri.errors import tell_again, told_to_airflow
         from airflow_provider_iri.triggers import status_of
         from iri_common import JobRef
@@ -118,8 +116,8 @@ class IriJobOperator(BaseOperator):
                 self._leave(context, ref)
                 raise
             if event.get("trouble") == "WaitTimeout":
-                self._give_up(context, facility, ref)
-                raise AirflowTaskTimeout(event["message"])
+                status = self._give_up(context, facility, ref, event["message"])
+                return self._finish(context, facility, ref, status)
             if "trouble" in event:
                 if event["trouble"] != "JobLost":
                     self._leave(context, ref)
@@ -184,12 +182,8 @@ class IriJobOperator(BaseOperator):
 
         try:
             return Patience(self._limits(submitted_at), self._say).wait(facility, ref)
-        except WaitTimeout as error:
-            self._give_up(context, facility, ref)
-            raise AirflowTaskTimeout(str(error)) from None
-        except AirflowTaskTimeout:
-            self._give_up(context, facility, ref)
-            raise
+        except (WaitTimeout, AirflowTaskTimeout) as error:
+            return self._give_up(context, facility, ref, str(error))
         except (AuthError, PermissionDenied):
             self._leave(context, ref)
             raise
@@ -223,19 +217,30 @@ class IriJobOperator(BaseOperator):
             "owner": owner,
         }
 
-    def _give_up(self, context: Context, facility: Facility, ref: JobRef) -> None:
+    def _give_up(self, context: Context, facility: Facility, ref: JobRef, why: str) -> JobStatus:
+        """Cancel the job, unless it is over by now: then that counts, and this is how it ended.
+
+        Raises:
+            AirflowTaskTimeout: if it was not over.
+        """
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
         from airflow_provider_iri.attempt import end_job
         from airflow_provider_iri.record import Memory
         from iri_common import IriError, JobState
 
         self._running = None
         try:
-            end_job(facility, ref)
+            ended = end_job(facility, ref)
         except IriError as error:
             self.log.warning("%s could not be cancelled; the next try does: %s", ref.describe(), error)
             Memory(context).note(unwanted=True)
         else:
+            if ended is not None:
+                self.log.info("%s has ended after all, just after its time: %s", ref.describe(), why)
+                return ended
             Memory(context).note(reported=str(JobState.CANCELED))
+        raise AirflowTaskTimeout(why) from None
 
     def _leave(self, context: Context, ref: JobRef) -> None:
         from airflow_provider_iri.record import Memory
