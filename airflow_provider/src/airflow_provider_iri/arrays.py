@@ -49,7 +49,7 @@ class IriArrayOperator(IriJobOperator):
         super().__init__(**kwargs)
         self.inputs = inputs
         self.parallel = parallel
-        if final(inputs) and final(self.job):
+        if final((inputs, self.job, self.script)):
             self._asked()
 
     def _asked(self) -> JobSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_iri.record import JobRecord
     from iri_common import Facility, JobRef, JobSpec, JobStatus
 
+SCRIPTS = (".sh", ".sbatch", ".pbs")
 KILL_SECONDS = 2.0  # to learn the state, and again to cancel: Airflow kills 5 s after its first signal
 
 
@@ -37,6 +39,9 @@ class IriJobOperator(BaseOperator):
     Args:
         job: What to run, in the words of :class:`iri_common.JobSpec`; templated at any depth. Numbers stay
             numbers through a template if the DAG renders native objects.
+        script: A batch script in place of an executable: its text, or a file beside the DAG, ``….sh``,
+            ``….sbatch`` or ``….pbs``. Its directives become words of the job, under those of ``job``, whose
+            ``arguments`` it gets. Templated either way.
         resource: Name or id; the connection's default if None. Templated.
         iri_conn_id: The connection. Templated.
         deferrable: Wait in the triggerer. Otherwise the worker's slot is held until the job ends.
@@ -53,14 +58,15 @@ class IriJobOperator(BaseOperator):
         belongs to; ``iri_job`` holds the reference from the start.
     """
 
-    template_fields: Sequence[str] = ("job", "resource", "iri_conn_id")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json"}
+    template_fields: Sequence[str] = ("job", "script", "resource", "iri_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json", "script": "bash"}
     ui_color = "#d5e8e4"
 
     def __init__(
         self,
         *,
-        job: Mapping[str, Any] | JobSpec,
+        job: Mapping[str, Any] | JobSpec | None = None,
+        script: str | None = None,
         resource: str | None = None,
         iri_conn_id: str = "iri_default",
         deferrable: bool = True,
@@ -72,6 +78,8 @@ class IriJobOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.job = job
+        self.script = _included(script)
+        self.script_name = posixpath.basename(script) if self.script != script else "script"
         self.resource = resource
         self.iri_conn_id = iri_conn_id
         self.deferrable = deferrable
@@ -82,7 +90,7 @@ class IriJobOperator(BaseOperator):
         if getattr(self, "retry_policy", False) is None:  # Airflow 3.2 has none
             self.retry_policy = _by_cause()
         self._running: tuple[Any, Facility, JobRef] | None = None
-        if final(job):
+        if final((job, self.script)):
             self._spec()  # a DAG with a typo in it fails when it is read
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -136,9 +144,17 @@ class IriJobOperator(BaseOperator):
 
     def _spec(self) -> JobSpec:
         from airflow_provider_iri.escalation import grown
-        from iri_common import JobSpec
+        from iri_common import JobSpec, UsageError
 
-        spec = JobSpec.of(self.job)
+        if self.script is not None:
+            from iri_common import job_of_script  # most DAGs have none, and are read without it
+
+            words = self.job.sent() if isinstance(self.job, JobSpec) else self.job
+            spec = job_of_script(self.script, words, name=self.script_name)
+        elif self.job is not None:
+            spec = JobSpec.of(self.job)
+        else:
+            raise UsageError("a task that runs a job needs one: job, or script")
         grown(spec, self.escalate, {})
         return spec
 
@@ -260,6 +276,14 @@ def _by_cause() -> RetryPolicy:
     from airflow_provider_iri.retries import RetryByCause
 
     return RetryByCause()
+
+
+def _included(script: str | None) -> str | None:
+    """The name of a file as what Jinja puts in its place."""
+    # Not by template_ext: for Airflow, any text with such an end is a file to read, in `job` as well, where
+    # it is an argument, or a path at the facility.
+    named = isinstance(script, str) and script.endswith(SCRIPTS) and "\n" not in script
+    return f"{{% include {script!r} %}}" if named else script
 
 
 def final(value: object) -> bool:
