@@ -335,7 +335,10 @@ def test_a_logout_ends_the_login_there_and_here(iri: Shell, home: Path, server: 
     assert not kept()
     with pytest.raises(AuthError, match=r"refresh token file .* cannot be read"):
         fetch(source)
-    assert iri("logout", "portal", "--yes").code == 0, "a second one finds nothing, and says no error"
+    again = iri("logout", "portal", "--yes")
+    assert (again.code, server.asked["revoke"]) == (0, 1)
+    assert "nobody was logged in" in again.err
+    assert "has ended" not in again.err
 
 
 def test_a_logout_ends_a_login_that_a_variable_holds_and_says_that_it_stays(

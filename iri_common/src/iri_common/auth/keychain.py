@@ -39,13 +39,16 @@ def secret_from_keyring(entry: str | Sequence[str], what: str = "secret") -> Sec
     def put(secret: str) -> None:
         _asked(origin, lambda keyring: keyring.set_password(service, user, secret))
 
-    def drop() -> bool:
-        there = _asked(origin, lambda keyring: keyring.get_password(service, user)) is not None
-        if there:
-            _asked(origin, lambda keyring: keyring.delete_password(service, user))
-        return there
+    def there() -> bool:
+        return _asked(origin, lambda keyring: keyring.get_password(service, user)) is not None
 
-    return SecretReader(read, origin, put=put, drop=drop)
+    def drop() -> bool:
+        found = there()
+        if found:
+            _asked(origin, lambda keyring: keyring.delete_password(service, user))
+        return found
+
+    return SecretReader(read, origin, put=put, drop=drop, there=there)
 
 
 def _named(entry: str | Sequence[str]) -> tuple[str, str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from iri_common.auth.answers import answered, refused
 from iri_common.auth.endpoint import Granted
 from iri_common.auth.provider import Application, Provider
 from iri_common.auth.secret import SecretReader
 from iri_common.auth.shared import SharedTokens, entry_of
-from iri_common.auth.store import StoredToken
+from iri_common.auth.store import StoredToken, Tokens
 from iri_common.model.errors import AuthError
 from iri_common.model.ports import TokenExchange, WireRequest
 
@@ -64,14 +64,30 @@ def _replace(
 
 
 def held(tokens: SharedTokens, first: SecretReader) -> Sequence[str]:
-    """The refresh tokens that may still count: the last of each login, and one that was never sent."""
-    kept = tokens.store.read()
+    """The refresh tokens that may still count: the last of each login, and one that was never sent.
+
+    Raises:
+        AuthError: if there is one that cannot be read.
+    """
+    return _held(tokens.store.read(), first)
+
+
+def _held(kept: Tokens, first: SecretReader) -> Sequence[str]:
     last = [each.refresh_token for each in kept.values() if each.refresh_token]
     try:
         unsent = first()
     except AuthError:
+        if first.there is not None and first.there():
+            raise
         return last
-    return last if entry_of(unsent) in kept else [*last, unsent]
+    return last if not unsent or entry_of(unsent) in kept else [*last, unsent]
+
+
+def end(tokens: SharedTokens, first: SecretReader, revoke_one: Callable[[str], None]) -> None:
+    """Have each of them revoked, while nobody gets another one for it; it blocks."""
+    with tokens.store.locked() as kept:
+        for each in _held(kept, first):
+            revoke_one(each)
 
 
 def forget(tokens: SharedTokens) -> bool:

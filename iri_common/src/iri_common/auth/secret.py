@@ -33,6 +33,7 @@ class SecretReader:
         login: The command with which a person does that; "" where there is none.
         put: Writes another one there, as a whole or not at all; None where only others can.
         drop: Removes it, and tells whether there was one; None likewise.
+        there: Tells whether there is one, though it may not be read; None likewise.
         given: It was handed over, and reading again gives the same.
     """
 
@@ -43,6 +44,7 @@ class SecretReader:
     login: str = ""
     put: Callable[[str], None] | None = None
     drop: Callable[[], bool] | None = None
+    there: Callable[[], bool] | None = None
     given: bool = False
 
     def __call__(self) -> str:
@@ -83,7 +85,10 @@ def secret_from_file(path: str | Path, what: str = "secret") -> SecretReader:
             raise AuthError(f"{origin} cannot be removed: {_why(error)}") from None
         return True
 
-    return SecretReader(lambda: private_text(file, what).strip(), origin, put=put, drop=drop)
+    def there() -> bool:
+        return os.path.exists(file)  # Path's own raises for a folder that is closed
+
+    return SecretReader(lambda: private_text(file, what).strip(), origin, put=put, drop=drop, there=there)
 
 
 def at_home(path: str | Path, what: str) -> Path:

@@ -61,7 +61,10 @@ def _staying(login: ProfileLogin, *, revoked: bool | None, removed: bool) -> Seq
         ended = ", of a login that has ended" if revoked else ", which is not for iri to remove"
         return [f"{token.identity}{ended}"]
     if login.plan.word == "refresh":
-        return [] if revoked else ["the login itself: its endpoint offers no way to end one before its time"]
+        if revoked is None and not removed:
+            return ["nothing was there: nobody was logged in"]
+        alive = "the login itself: its endpoint offers no way to end one before its time"
+        return [alive] if revoked is False else []
     return [f"the {login.plan.what} itself counts until it is changed or has ended there"] if removed else []
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from iri_common.auth.authcode import CodeGrant, CodeRequest
 from iri_common.auth.device import DeviceCode, begun, typed
 from iri_common.auth.endpoint import Granted
-from iri_common.auth.logins import forget, held, keep, revoke, take
+from iri_common.auth.logins import end, forget, held, keep, revoke, take
 from iri_common.auth.provider import Application, Provider, discovered
 from iri_common.auth.refresh import RefreshTokens
 from iri_common.auth.secret import SecretReader
@@ -94,23 +94,32 @@ class ProfileLogin:
         else:
             await asyncio.to_thread(self.secret.put, value)
 
-    async def revoke(self) -> bool:
-        """End a person's login at its endpoint; False if that offers no such thing.
+    async def revoke(self) -> bool | None:
+        """End a person's login at its endpoint; False if that offers no such thing, None if there is none.
 
         Raises:
-            AuthError: if the endpoint refuses that.
+            AuthError: if the endpoint refuses that, or there is a login that cannot be read.
             Unreachable: if it does not answer: then nothing is forgotten, for nobody else could end it.
         """
-        tokens = await asyncio.to_thread(self._held)
+        source, secret = self.settings.token, self.secret
+        assert isinstance(source, RefreshTokens)
+        assert secret is not None
+        if not await asyncio.to_thread(held, source, secret):
+            return None
         try:
-            provider = await self.provider() if tokens else None
+            provider = await self.provider()
         except NotOffered:
             return False
-        if provider is None or not provider.revoke_url:
-            return not tokens
+        if not provider.revoke_url:
+            return False
+        loop = asyncio.get_running_loop()
         async with self._wire() as send:
-            for each in tokens:
-                await revoke(provider, self.application, each, send)
+
+            def revoke_one(token: str) -> None:
+                work = revoke(provider, self.application, token, send)
+                asyncio.run_coroutine_threadsafe(work, loop).result()
+
+            await asyncio.to_thread(end, source, secret, revoke_one)
         return True
 
     async def forget(self) -> bool:
@@ -128,11 +137,6 @@ class ProfileLogin:
         assert isinstance(self.settings.token, RefreshTokens)
         assert self.secret is not None
         await asyncio.to_thread(keep, self.settings.token, self.secret, granted)
-
-    def _held(self) -> Sequence[str]:
-        assert isinstance(self.settings.token, RefreshTokens)
-        assert self.secret is not None
-        return held(self.settings.token, self.secret)
 
     def _with(self, value: str) -> TokenSource:
         if self.client is None:
