@@ -38,11 +38,11 @@ class TaskFailed(AirflowException):
 
 
 @contextmanager
-def told_to_airflow(conn_id: str) -> Iterator[None]:
+def told_to_airflow(conn_id: str | None = None) -> Iterator[None]:
     """Turn the core's errors into Airflow's: AirflowFailException where no retry helps.
 
     Args:
-        conn_id: Of the connection in use, for advice.
+        conn_id: Of the connection in use, for advice; None where there is none, or more than one.
     """
     try:
         yield
@@ -50,7 +50,7 @@ def told_to_airflow(conn_id: str) -> Iterator[None]:
         _tell(type(error), str(error), conn_id, _sensible(error))
 
 
-def tell_again(kind: str, message: str, conn_id: str) -> NoReturn:
+def tell_again(kind: str, message: str, conn_id: str | None = None) -> NoReturn:
     """Raise what another process met: a trigger's event carries only the error's name and text."""
     known = getattr(iri_common, kind, None)
     if isinstance(known, type) and issubclass(known, IriError):
@@ -67,8 +67,8 @@ def _sensible(error: IriError) -> bool | None:
     return error.reason.retry_sensible
 
 
-def _tell(kind: type[IriError], message: str, conn_id: str, sensible: bool | None) -> NoReturn:
-    if issubclass(kind, AuthError | PermissionDenied):
+def _tell(kind: type[IriError], message: str, conn_id: str | None, sensible: bool | None) -> NoReturn:
+    if conn_id is not None and issubclass(kind, AuthError | PermissionDenied):
         message = f"{message}. The credential is that of the Airflow connection {conn_id!r}"
     mendable = issubclass(kind, Conflict) or not issubclass(kind, _UNMENDABLE)
     # "from None": the message says it all, and a failed job's stderr is not wanted twice in the log.
