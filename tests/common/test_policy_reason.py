@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iri_common import JobFailed, JobKey, JobState
+from iri_common.apis.slurm import states as slurm
+from iri_common.apis.superfacility import states as superfacility
 from iri_common.jobside.codes import GuardCode
 from iri_common.jobside.reasons import GUARD_REASONS
 from iri_common.model.job import JobStatus
@@ -40,6 +42,8 @@ def failed(code: int | None = None, message: str | None = None, **meta: object) 
         (failed(0, state="PREEMPTED"), JobReason.PREEMPTED),
         (JobStatus(JobState.CANCELED, 0, meta={"state": "PREEMPTED"}), JobReason.PREEMPTED),
         (failed(0, "DEADLINE"), JobReason.DEADLINE),
+        (failed(0, state=["FAILED"], reason="DeadLine"), JobReason.DEADLINE),
+        (failed(1, state="FAILED", reason="SystemFailure"), JobReason.NODE),
         (JobStatus(JobState.CANCELED, message="DependencyNeverSatisfied"), JobReason.DEPENDENCY),
         (JobStatus(JobState.QUEUED, message="DependencyNeverSatisfied"), JobReason.DEPENDENCY),
         (JobStatus(JobState.QUEUED, meta={"reason": "Dependency"}), JobReason.DEPENDENCY),
@@ -56,6 +60,14 @@ def failed(code: int | None = None, message: str | None = None, **meta: object) 
         (failed(271, "PBS: job killed: vmem 2048kb exceeded limit 1024kb"), JobReason.MEMORY),
         (failed(1, "TERM_RUNLIMIT: job killed after reaching LSF run time limit"), JobReason.TIME_LIMIT),
         (failed(1, "TERM_OWNER: job killed by owner"), JobReason.CANCELED),
+        (failed(1, "TERM_FORCE_ADMIN: job killed by root without time for cleanup"), JobReason.CANCELED),
+        # the same words in another hand, where nothing else is said
+        (failed(None, "preempted"), JobReason.PREEMPTED),
+        (failed(143, "Preempted"), JobReason.PREEMPTED),
+        (failed(137, "out of memory"), JobReason.MEMORY),
+        (failed(1, state="node-fail"), JobReason.NODE),
+        (failed(143, state="timeout"), JobReason.TIME_LIMIT),
+        (failed(143, "Time limit"), JobReason.TIME_LIMIT),
         # the local facility
         (failed(143, "time limit of 5 s reached"), JobReason.TIME_LIMIT),
         (failed(None, "node failure"), JobReason.NODE),
@@ -75,11 +87,27 @@ def failed(code: int | None = None, message: str | None = None, **meta: object) 
         (failed(1, name="TIMEOUT", command="PREEMPTED"), JobReason.EXIT_CODE),
         (failed(1, "MY_TIMEOUT_TEST failed"), JobReason.EXIT_CODE),
         (failed(1, "connection timeout"), JobReason.EXIT_CODE),
+        (failed(1, "it was not preempted"), JobReason.EXIT_CODE),
     ],
 )
 def test_the_reason_is_in_the_words_and_numbers(status: JobStatus, reason: JobReason | None) -> None:
     assert reason_of(status, GUARD) is reason
     assert explained(status, GUARD).reason is reason
+
+
+ENDS = {
+    word: state
+    for table in (superfacility.JOB_STATES, slurm.BASES)
+    for word, state in table.items()
+    if state in {JobState.FAILED, JobState.CANCELED}
+}
+
+
+@pytest.mark.parametrize("word", sorted(ENDS))
+def test_every_word_for_an_end_is_a_reason(word: str) -> None:
+    for hand in (word, word.lower(), word.lower().replace("_", " ")):
+        reason = reason_of(JobStatus(ENDS[word], raw_state=hand))
+        assert (reason is JobReason.UNKNOWN) is (word == "FAILED"), hand
 
 
 def test_a_reason_that_is_told_stays() -> None:

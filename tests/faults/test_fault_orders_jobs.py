@@ -12,7 +12,7 @@ import httpx
 import pytest
 from real_world import Work, broken, new_key, settle, story_of
 
-from iri_common import Facility, FileLedger, JobLost, JobRef, ResourceDown
+from iri_common import Facility, FileLedger, JobLost, JobReason, JobRef, ResourceDown
 from iri_common.facility import doors
 from iri_common.policy import vanished
 from iri_common.policy.generation import GenerationStep
@@ -189,6 +189,7 @@ def test_preempted(place, facility, work, requeue, state, worked) -> None:
         time.sleep(0.01)
     place.order("preempt", job=ref.job_id, seconds=0.5, requeue=requeue)
     assert end_of(work, facility, ref, worked=worked) == state
+    assert facility.jobs.wait(ref).reason is (None if requeue else JobReason.PREEMPTED)
 
 
 @pytest.mark.parametrize("kind", ["node_death", "out_of_memory"])

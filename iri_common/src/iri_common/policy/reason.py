@@ -15,12 +15,13 @@ from iri_common.model.job import JobStatus
 from iri_common.model.reason import JobReason
 from iri_common.model.state import JobState
 
-# Whole words only: "TIMEOUT" is Slurm's, "timeout" may be anybody's.
+# Whole words only: "TIMEOUT" is Slurm's, "timeout" in a sentence may be anybody's.
 _ENDINGS: Mapping[str, JobReason] = {
     # Slurm: states, and the reasons that it writes on ended jobs
     "TIMEOUT": JobReason.TIME_LIMIT,
     "TimeLimit": JobReason.TIME_LIMIT,
     "DEADLINE": JobReason.DEADLINE,
+    "DeadLine": JobReason.DEADLINE,
     "OUT_OF_MEMORY": JobReason.MEMORY,
     "OutOfMemory": JobReason.MEMORY,
     "OOM": JobReason.MEMORY,
@@ -29,6 +30,7 @@ _ENDINGS: Mapping[str, JobReason] = {
     "NodeDown": JobReason.NODE,
     "BOOT_FAIL": JobReason.NODE,
     "JobLaunchFailure": JobReason.NODE,
+    "SystemFailure": JobReason.NODE,
     "PREEMPTED": JobReason.PREEMPTED,
     "DependencyNeverSatisfied": JobReason.DEPENDENCY,
     # LSF
@@ -47,7 +49,9 @@ _ENDINGS: Mapping[str, JobReason] = {
 _CANCELED: Mapping[str, JobReason] = {
     "CANCELLED": JobReason.CANCELED,
     "TERM_OWNER": JobReason.CANCELED,
+    "TERM_FORCE_OWNER": JobReason.CANCELED,
     "TERM_ADMIN": JobReason.CANCELED,
+    "TERM_FORCE_ADMIN": JobReason.CANCELED,
 }
 _WAITS: Mapping[str, JobReason] = {
     "Dependency": JobReason.DEPENDENCY,
@@ -78,6 +82,7 @@ _TELLING = frozenset(
     {"state", "job_state", "jobstate", "reason", "state_reason", "comment", "exit_reason", "term_reason"}
 )
 _WORD = re.compile(r"[A-Za-z][A-Za-z_]*")
+_BETWEEN = re.compile(r"[\s_-]+")
 _WAITING = frozenset({JobState.NEW, JobState.QUEUED, JobState.HELD})
 
 
@@ -104,7 +109,7 @@ def reason_of(status: JobStatus, guard: Mapping[int, JobReason] | None = None) -
         return None
     if guard and status.exit_code is not None and status.exit_code in guard:
         return guard[status.exit_code]
-    told = _first(_ENDINGS, words) or _sentence(texts)
+    told = _first(_ENDINGS, words) or _alone(texts) or _sentence(texts)
     if told is not None:
         return told
     if status.state is JobState.CANCELED or _first(_CANCELED, words):
@@ -123,6 +128,18 @@ def _texts(status: JobStatus) -> Iterable[str]:
 
 def _first(table: Mapping[str, JobReason], words: set[str]) -> JobReason | None:
     return next((reason for word, reason in table.items() if word in words), None)
+
+
+def _plain(text: str) -> str:
+    return _BETWEEN.sub("", text).casefold()
+
+
+_PLAIN_ENDINGS: Mapping[str, JobReason] = {_plain(word): reason for word, reason in _ENDINGS.items()}
+
+
+def _alone(texts: Iterable[str]) -> JobReason | None:
+    """By a text that is nothing but the word of an ending, in whatever hand: "preempted", "Out of memory"."""
+    return _first(_PLAIN_ENDINGS, set(map(_plain, texts)))
 
 
 def _sentence(texts: Iterable[str]) -> JobReason | None:
