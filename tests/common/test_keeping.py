@@ -199,7 +199,8 @@ async def test_what_was_asked_for_stays_guarded_when_it_is_adopted(service, mach
 
 async def test_the_job_that_works_is_adopted_in_place_of_its_double(service, machine) -> None:
     machine.listed |= {"9": (None, status("active")), "11": (None, status("failed", 211))}
-    await service.ledger.write(record(job="11", guarded=True, sends=2, before=("7",)))
+    double = JobRef("facility.example", "iri", "id-1", KEY, "11", once="lock-lookup")
+    await service.ledger.write(record(ref=double, guarded=True, sends=2, before=("7",)))
     service.door.standing.dialect = SimpleNamespace(accounts=SimpleNamespace(known_user="ada"))
     with pytest.raises(JobLost, match="may be it: 9; if one is, adopt it") as lost:
         await service.wait(str((await service.ledger.read(KEY)).ref))
@@ -207,9 +208,29 @@ async def test_the_job_that_works_is_adopted_in_place_of_its_double(service, mac
     assert lost.value.principal == Principal("ada", "ada")
     ref = await service.adopt("9", key=KEY)
     told = await service.ledger.read(KEY)
-    assert (told.ref, told.stage, told.guarded) == (str(ref), Stage.ACCEPTED, True)
+    assert (told.ref, told.stage, told.guarded, ref.once) == (str(ref), Stage.ACCEPTED, True, "lock-lookup")
     with pytest.raises(UsageError, match="has a job already"):
         await service.adopt("11", key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("once", "followed"), [("lock-snapshot", "9"), ("none-snapshot", "11"), (None, "11")]
+)
+async def test_a_number_counts_back_only_from_a_job_with_a_guard(service, machine, once, followed) -> None:
+    """Without a ledger: a program's own 217 is no double, and the job two ids before is somebody else's."""
+    service.door.dialect.grades = replace(service.door.dialect.grades, guard="lock", settle="snapshot")
+    machine.listed |= {"9": (None, status("completed", 0)), "11": (None, status("failed", 217))}
+    ref = JobRef("facility.example", "iri", "id-1", KEY, "11", once=once)
+    found, ended = await service._waited(str(ref), 60, None, False)
+    assert (found.job_id, ended.exit_code) == (followed, 0 if followed == "9" else 217)
+
+
+async def test_the_record_of_another_generation_says_nothing_of_a_guard(service, machine) -> None:
+    service.door.dialect.grades = replace(service.door.dialect.grades, guard="lock", settle="snapshot")
+    machine.listed |= {"9": (None, status("completed", 0)), "11": (None, status("failed", 217))}
+    await service.ledger.write(record(KEY.next(), job="12", guarded=True))
+    ref = JobRef("facility.example", "iri", "id-1", KEY, "11", once="none-snapshot")
+    assert (await service.wait(str(ref), timeout=60)).exit_code == 217
 
 
 @pytest.mark.parametrize(("code", "guarded"), [(3, True), (211, False)])

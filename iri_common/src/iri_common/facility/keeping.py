@@ -116,13 +116,16 @@ class JobKeeping(JobCanceling):
         ):
             raise UsageError(f"{key} has a job already: {record.ref}; adopt under its next generation")
         guards = self.door.guards(where.id, self._guard_root(where), self.settings.storage)
+        own = same if same is not None and (same.stage.in_doubt or same.stage.has_job) else None
         ref = replace(self._new_ref(where.id, key), job_id=job_id, directory=guards.known_directory(key))
+        if own is not None:  # it may be one of its own asks
+            ref = replace(ref, once=JobRef.parse(own.ref).once)
         now = time.time()
         adopted = LedgerRecord(
             key.identity, key.generation, Stage.ACCEPTED, str(ref), "", now, "adopted", asked_at=now
         )
-        if same is not None and (same.stage.in_doubt or same.stage.has_job):  # it may be one of its own asks
-            adopted = replace(adopted, name=same.name, guarded=same.guarded, sends=same.sends)
+        if own is not None:
+            adopted = replace(adopted, name=own.name, guarded=own.guarded, sends=own.sends)
         if not await self._amend(record, adopted):
             raise WaitTimeout(f"{key} is being submitted at this moment; adopt afterwards if it has no job")
         return ref
@@ -209,12 +212,15 @@ class JobKeeping(JobCanceling):
         ref = self._ref(job)
         followed = {job_id_of(ref)}
         record = await self._record(ref.key)
-        guarded = record.guarded if record is not None else self.settings.guard
+        told = _guarded(ref, record)
+        guarded = self.settings.guard if told is None else told
         try:
             async with asyncio.timeout(timeout):
                 while True:
                     status = await self._polled(ref, record, on_change, patient)
-                    worker = await self._worker(ref, status, record) if guarded else None
+                    # Which job a number counts back from is believed only where the guard is known of.
+                    counted = bool(told) and self.door.dialect.grades.counted
+                    worker = await self._worker(ref, status, record, counted=counted) if guarded else None
                     if worker is None or job_id_of(worker) in followed:
                         break
                     followed.add(job_id_of(worker))
@@ -228,26 +234,32 @@ class JobKeeping(JobCanceling):
         await self._settle(ref, status)
         return ref, status
 
-    async def _worker(self, ref: JobRef, status: JobStatus, record: LedgerRecord | None) -> JobRef | None:
+    async def _worker(
+        self, ref: JobRef, status: JobStatus, record: LedgerRecord | None, *, counted: bool
+    ) -> JobRef | None:
         """The job to follow, if this one ended and another one of its key does the work.
 
         A double ends by its guard, or is ended by somebody or something else before it begins.
+
+        Args:
+            ref: This one.
+            status: Of it.
+            record: Of its key, if there is one.
+            counted: As a double it would have told which one works.
 
         Raises:
             JobLost: if it is a double, and nothing tells which other job that is.
         """
         if not status.state.terminal or status.succeeded:
             return None
-        double = self._ended_as_double(status)
+        double = ended_as_double(status.exit_code, counted=counted)
         if not double and (record is None or record.sends < 2):
             return None
-        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref, record), status.exit_code)
+        told = status.exit_code if counted else None
+        worker = await worker_of(ref, self.door.dialect, self._guards_of(ref, record), told)
         if worker is None and double:
             raise await self._unseen_worker(ref, status, record)
         return worker if worker is not None and worker.job_id != ref.job_id else None
-
-    def _ended_as_double(self, status: JobStatus) -> bool:
-        return ended_as_double(status.exit_code, counted=self.door.dialect.grades.counted)
 
     async def _unseen_worker(self, ref: JobRef, status: JobStatus, record: LedgerRecord | None) -> JobLost:
         between: tuple[str, ...] = ()
@@ -280,7 +292,7 @@ class JobKeeping(JobCanceling):
         if ref is None or not record.guarded:
             return False
         status = (await self.door.dialect.jobs.status(ref.resource_id, job_id_of(ref))).value
-        return self._ended_as_double(status)
+        return ended_as_double(status.exit_code, counted=self.door.dialect.grades.counted)
 
     def _is_at(self, record: LedgerRecord, resource_id: str) -> bool:
         ref = self._own(record)
@@ -304,6 +316,13 @@ class JobKeeping(JobCanceling):
             guards=door.guards(submission.resource_id, submission.guard_root, settings.storage),
             books=door.gate,
         )
+
+
+def _guarded(ref: JobRef, record: LedgerRecord | None) -> bool | None:
+    """Whether a job checks for itself that it is no double; None where nothing tells."""
+    if record is not None and record.generation == ref.key.generation:
+        return record.guarded
+    return None if ref.once is None else not ref.once.startswith("none")
 
 
 def _seen(tag: str, entry: JobEntry, identity: JobKey | None) -> MyJob:

@@ -55,9 +55,9 @@ class JobRef:
         directory: The job's directory at the facility, once known.
         profile: Under which name this door is configured where the job was asked for; a hint.
         array: The indices of its tasks, if it is an array: without them nobody knows when all are over.
-        once: How exact "once" is for it, told for people: what keeps a double from working, and how a lost
-            reply is settled, as the grades of its door call them ("lock-native"). Two references that differ
-            in nothing else are equal.
+        once: How exact "once" is for it: what keeps a double from working, and how a lost reply is settled,
+            as the grades of its door call them ("lock-native"). Told for people, and for a wait that has no
+            record of the job. Two references that differ in nothing else are equal.
     """
 
     origin: str
