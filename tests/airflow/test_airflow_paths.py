@@ -76,6 +76,39 @@ def test_a_retry_takes_up_the_path_that_stands(net, task, name: str) -> None:
     assert asked(net, name) == [GIVEN_BACK]
 
 
+def test_a_retry_asks_anew_where_another_host_has_given_back(
+    net, task, name: str, monkeypatch, tmp_path
+) -> None:
+    net.order("path_slow", "senseProvision", seconds=3.0)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(setup(net, name, limit=timedelta(seconds=1)))
+    with monkeypatch.context() as triggerer:
+        triggerer.setenv("XDG_STATE_HOME", str(tmp_path))
+        with pytest.raises(AirflowException, match="up"):
+            task.resume(setup(net, name), deferred.value)
+    assert asked(net, name) == [GIVEN_BACK]
+    task.ti.id = str(uuid.uuid4())
+    net.clear_faults()
+    up = task.execute(setup(net, name))
+    assert asked(net, name) == [GIVEN_BACK, STANDS]
+    task.execute(release(up["ref"]))
+
+
+def test_a_path_is_given_back_however_often_its_task_is_cleared(
+    net, task, name: str, monkeypatch, tmp_path
+) -> None:
+    task.execute(setup(net, name))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    task.ti.max_tries += 1
+    net.order("status", "senseCancel", status=403)
+    with pytest.raises(AirflowFailException):
+        task.begin(setup(net, name))
+    task.ti.max_tries += 1
+    second = task.execute(setup(net, name))
+    assert asked(net, name) == [GIVEN_BACK, STANDS]
+    task.execute(release(second["ref"]))
+
+
 def test_a_clear_gives_back_and_asks_anew(net, task, name: str, monkeypatch, tmp_path) -> None:
     first = task.execute(setup(net, name))
     task.ti.max_tries += 1
@@ -102,9 +135,18 @@ def test_a_path_that_does_not_come_up_in_time_is_given_back(net, task, name: str
     assert asked(net, name) == [GIVEN_BACK]
 
 
-@pytest.mark.parametrize(("state", "left"), [("failed", GIVEN_BACK), ("deferred", STANDS)])
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [
+        ("failed", GIVEN_BACK),
+        (None, GIVEN_BACK),  # cleared
+        ("deferred", STANDS),
+        ("running", STANDS),  # another triggerer has seen it up: this one slept
+        ("success", STANDS),
+    ],
+)
 async def test_a_path_is_given_back_if_a_person_ends_its_task(
-    net, task, name: str, monkeypatch, state: str, left: tuple[bool, bool]
+    net, task, name: str, monkeypatch, state: str | None, left: tuple[bool, bool]
 ) -> None:
     from airflow_provider_iri import triggers
 

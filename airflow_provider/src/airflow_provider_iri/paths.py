@@ -86,6 +86,8 @@ class IriPathOperator(BaseOperator):
         from airflow_provider_iri.errors import tell_again
 
         if "trouble" in event:
+            if event["trouble"] in {"PathFailed", "WaitTimeout"}:
+                _Ask(context).over()
             tell_again(event["trouble"], event["message"], self.iri_conn_id)
         return {"ref": event["ref"]}
 
@@ -140,11 +142,11 @@ class IriPathReleaseOperator(BaseOperator):
 
 
 class _Ask:
-    """Who asks: the same in every try, another one after a clear, when the path of before is to go.
+    """Who asks: the same in every try, another one once the path of before is to go.
 
     Attributes:
         key: For the network.
-        before: The path of before a clear, where one is known.
+        before: The path of before, where one is known.
     """
 
     def __init__(self, context: Context) -> None:
@@ -161,12 +163,17 @@ class _Ask:
         asked = self._store.get(STORE_KEY) or first
         # A clear raises max_tries. The trigger of before gives its path back, maybe after this try has begun.
         if ti.max_tries > asked["max_tries"]:
-            more = {"generation": asked["generation"] + 1, "max_tries": ti.max_tries, "ref": None}
-            asked = {**asked, **more, "before": asked["ref"]}
+            asked = {**_next(asked), "max_tries": ti.max_tries}
         self._asked = asked
         self.note(asked["ref"])
         self.before = asked["before"]
         self.key = JobKey.of(*who, asked["nonce"], generation=asked["generation"])
+
+    def over(self) -> None:
+        """Have the next try ask anew: the path was given back, which may be on no record of this host."""
+        if self._store is not None:
+            self._asked = _next(self._asked)
+            self.note(None)
 
     def note(self, ref: str | None) -> None:
         """Remember which path it is."""
@@ -174,3 +181,9 @@ class _Ask:
 
         if self._store is not None:
             remember(self._store, STORE_KEY, {**self._asked, "ref": ref})
+
+
+def _next(asked: dict[str, Any]) -> dict[str, Any]:
+    """The next ask. Of two asks before it one may have come to nothing that is known; the other counts."""
+    before = asked["ref"] or asked["before"]
+    return {**asked, "generation": asked["generation"] + 1, "ref": None, "before": before}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_iri.guard import STILL_WANTED, task_state
+from airflow_provider_iri.guard import HELD_BY_A_WORKER, STILL_WANTED, task_state
 
 if TYPE_CHECKING:
     from iri_common import Facility, JobStatus
@@ -27,10 +27,12 @@ class IriTrigger(BaseTrigger):
     Attributes:
         owned: Something at the facility is the task's own: it is ended when a person ends the task.
         what: That, for the log.
+        wanted: States of the task in which it is not.
     """
 
     owned: bool = False
     what: ClassVar[str] = ""
+    wanted: ClassVar[frozenset[str]] = STILL_WANTED
 
     minimum_deferral: ClassVar[float] = 8.0
     """Seconds. The executor reports up to 5 s late that the deferring process has ended. If the task is
@@ -88,7 +90,7 @@ class IriTrigger(BaseTrigger):
                 "%s is left alone: Airflow does not tell the state of its task (%s)", self.what, error
             )
             return
-        if state in STILL_WANTED:
+        if state in self.wanted:
             self.log.info("%s is left alone: its task is %s", self.what, state)
             return
         await self.end()
@@ -186,6 +188,9 @@ class IriPathTrigger(IriTrigger):
 
     owned = True
     what = "the path"
+    # Unlike a job it stands when the wait is over. A triggerer that slept while another took over finds a
+    # task that goes on, or that has succeeded. Where a clear made it go on, its new try gives the path back.
+    wanted = HELD_BY_A_WORKER | {"success"}
 
     def __init__(self, iri_conn_id: str, ref: str, deadline: float) -> None:
         super().__init__(iri_conn_id)
