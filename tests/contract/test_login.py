@@ -34,7 +34,7 @@ from iri_common.model.ports import Token
 from iri_local_facility import LocalFacility
 
 STRANGERS = """
-import sys, urllib.error, urllib.request
+import os, sys, time, urllib.error, urllib.request
 from urllib.parse import parse_qs, urlsplit
 back = parse_qs(urlsplit(sys.argv[2]).query)["redirect_uri"][0]
 met, icon = [], back.replace("callback", "favicon.ico")
@@ -45,7 +45,12 @@ for stranger in (f"{back}?code=stolen&state=guessed", f"{back}?code=stolen", ico
         met.append(error.code)
 with urllib.request.urlopen(sys.argv[2]) as page:
     met.append(page.status)
-open(sys.argv[1], "w").write(str(met))
+open(sys.argv[1] + ".new", "w").write(str(met))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+print("Opening in existing browser session.")
+until = time.monotonic() + 60
+while not os.path.exists(sys.argv[1] + ".closed") and time.monotonic() < until:
+    time.sleep(0.05)
 """
 
 
@@ -164,12 +169,17 @@ def test_a_login_that_comes_to_nothing_changes_nothing(
 def test_a_browser_comes_back_to_this_machine_and_strangers_are_turned_away(home: Path, server) -> None:
     script, met = home / "browser.py", home / "met"
     script.write_text(STRANGERS)
-    browser = f"{sys.executable} {script} {met} %s"
+    browser = f"{sys.executable} {script} {met} %s &"
     done = subprocess.run(
         [COMMAND, "login", "portal", "--json"], capture_output=True, text=True, timeout=60, check=False,
         env={**os.environ, "BROWSER": browser},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    until = time.monotonic() + 60
+    while not met.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    Path(f"{met}.closed").touch()  # until here it was open, and had our streams if it could
+    assert json.loads(done.stdout)["profiles"][0]["state"] == "renewable"
     assert met.read_text() == "[400, 400, 404, 200]"
     assert (server.words["code_challenge_method"], server.words["prompt"]) == ("S256", "consent")
     assert (home / "portal.refresh").read_text().strip() in server.logins

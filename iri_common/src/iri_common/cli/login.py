@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import subprocess
 import sys
 import webbrowser
 
@@ -121,11 +122,21 @@ def _by_browser(screen: Screen, login: ProfileLogin, provider: Provider) -> None
         else:
             screen.say("Log in in the browser. If none opens, open this page on this machine:")
             screen.copyable(request.link)
-        webbrowser.open(request.link)
+        _open(request.link, apart=screen.as_json)
         address = run_blocking(door.address())
     finally:
         run_blocking(door.close())
     run_blocking(login.came_back(request, address))
+
+
+def _open(link: str, *, apart: bool) -> None:
+    """Open a browser; apart where its words are not for our streams, nor is a pipe to last as long as it."""
+    if not apart:
+        webbrowser.open(link)
+        return
+    nowhere = subprocess.DEVNULL
+    command = [sys.executable, "-I", "-m", "webbrowser", link]
+    subprocess.run(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False)
 
 
 def _by_address(screen: Screen, login: ProfileLogin, provider: Provider) -> None:
