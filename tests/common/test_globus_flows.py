@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iri_common.apis.globus import GlobusClient, GlobusFlows
+from iri_common.apis.globus import GlobusClient, GlobusFlows, answers
 from iri_common.apis.globus.credentials import given_token
 from iri_common.apis.globus.flows import run_of
 from iri_common.apis.globus.rules import Needs, flow_scope, transfer_scope, wanted_scope
@@ -30,10 +30,20 @@ def test_a_run_is_told_in_our_words(state: RunState) -> None:
     details = {"code": "C", "description": "D", "output": {"x": 1}}
     words = {**DOCUMENT, "status": str(state), "details": details, "label": "L"}
     assert run_of(words) == FlowRun("r", FLOW, state, "L", "C", "D", {"x": 1})
-    assert state.over is (state not in {RunState.ACTIVE, RunState.INACTIVE})
+    assert state.over is (state not in {RunState.ACTIVE, RunState.INACTIVE, RunState.UNKNOWN})
 
 
-@pytest.mark.parametrize("wrong", [{"status": "DONE"}, {"status": []}, {"run_id": 7}, {"flow_id": ""}])
+@pytest.mark.parametrize("status", ["RESTING", [], None])
+def test_a_status_that_is_not_known_ends_no_run_and_is_logged_once(
+    status: object, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "_strange", set())
+    states = {run_of({**DOCUMENT, "status": status}).state for _ in range(3)}
+    assert states == {RunState.UNKNOWN}
+    assert [repr(str(status)) in each.getMessage() for each in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("wrong", [{"run_id": 7}, {"flow_id": ""}, {"run_id": None}])
 def test_what_is_no_run_is_said(wrong: dict[str, Any]) -> None:
     with pytest.raises(ReplyError, match="without an id"):
         run_of({**DOCUMENT, **wrong})

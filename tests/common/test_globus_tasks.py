@@ -46,6 +46,7 @@ ACTIVE = TransferTask("t", TaskState.ACTIVE)
         (replace(ACTIVE, code="FILE_NOT_FOUND", healthy=False), Meaning.DOOMED),
         (replace(ACTIVE, code="QUOTA_EXCEEDED"), Meaning.DOOMED),
         (replace(ACTIVE, state=TaskState.INACTIVE), Meaning.PAUSED),
+        (replace(ACTIVE, state=TaskState.UNKNOWN, code="FILE_NOT_FOUND"), Meaning.GOES_ON),
         (replace(ACTIVE, state=TaskState.SUCCEEDED), Meaning.WHOLE),
         (replace(ACTIVE, state=TaskState.SUCCEEDED, skipped_errors=2), Meaning.HOLES),
         (replace(ACTIVE, state=TaskState.FAILED, code="FILE_NOT_FOUND"), Meaning.FAILED),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iri_common.apis.globus import GlobusClient, GlobusCredential
+from iri_common.apis.globus import GlobusClient, GlobusCredential, answers
 from iri_common.apis.globus.rules import (
     Needs,
     data_access_scope,
@@ -259,8 +259,18 @@ def test_a_task_as_its_document_tells_it() -> None:
     }
     assert (task_of(failed).code, task_of(failed).words) == ("C", "d")
     assert task_of(words | {"subtasks_skipped_errors": None}).skipped_errors == 0
-    with pytest.raises(ReplyError, match="'ODD'"):
-        task_of(words | {"status": "ODD"})
+    with pytest.raises(ReplyError, match="without an id"):
+        task_of(words | {"task_id": None})
+
+
+@pytest.mark.parametrize("status", ["PAUSED_BY_ADMIN", [], None])
+def test_a_status_that_is_not_known_ends_no_task_and_is_logged_once(
+    status: object, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "_strange", set())
+    tasks = [task_of({"task_id": f"t{number}", "status": status}) for number in range(3)]
+    assert {(each.state, each.state.over) for each in tasks} == {(TaskState.UNKNOWN, False)}
+    assert [repr(str(status)) in each.getMessage() for each in caplog.records] == [True]
 
 
 def test_why_a_task_does_not_get_on() -> None:

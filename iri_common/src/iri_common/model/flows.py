@@ -11,13 +11,14 @@ from iri_common.model.outcome import Done
 
 
 class RunState(StrEnum):
-    """Of a run; INACTIVE waits for somebody and is no end, ENDED is one."""
+    """Of a run; INACTIVE waits for somebody and is no end, ENDED is one; UNKNOWN is a new word."""
 
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     ENDED = "ENDED"
+    UNKNOWN = "UNKNOWN"
 
     @property
     def over(self) -> bool:

@@ -175,12 +175,13 @@ class CollectionEnd:
 
 
 class TaskState(StrEnum):
-    """Of a Globus task; INACTIVE waits for somebody and is no end."""
+    """Of a Globus task; INACTIVE waits for somebody and is no end, nor is a word that we do not know."""
 
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
 
     @property
     def over(self) -> bool:
@@ -212,6 +213,11 @@ class TransferTask:
     bytes_done: int = 0
     faults: int = 0
     skipped_errors: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything has arrived."""
+        return self.state is TaskState.SUCCEEDED and not self.skipped_errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=StrEnum)
+
+_strange: set[object] = set()  # words that were logged
 
 
 def an_id(value: object) -> str:
@@ -37,3 +45,20 @@ def objects(value: object) -> Sequence[Mapping[str, Any]]:
     if not isinstance(value, list):
         raise TypeError("these are no rows")
     return [an_object(each) for each in cast("list[object]", value)]
+
+
+def state_of(states: type[S], word: str, what: str) -> S:
+    """The state that a word stands for; one that we do not know ends no wait, and is logged once.
+
+    Args:
+        states: All of them, ``UNKNOWN`` among them.
+        word: Of the service.
+        what: Which has it, for the log.
+    """
+    try:
+        return states(word)
+    except ValueError:
+        if (states, word) not in _strange:
+            _strange.add((states, word))
+            log.warning("%s of Globus has a status that we do not know: %r; waiting on", what, word)
+        return states("UNKNOWN")

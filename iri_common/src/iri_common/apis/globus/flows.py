@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from iri_common.apis.globus.answers import an_id, an_object, objects
+from iri_common.apis.globus.answers import an_id, an_object, objects, state_of
 from iri_common.apis.globus.client import LABEL, GlobusClient, Service
 from iri_common.apis.globus.rules import FLOWS, Needs, flow_scope, runs_scopes
 from iri_common.model.errors import AuthError, Conflict, NotFound, PermissionDenied, ReplyError
@@ -131,10 +131,10 @@ class GlobusFlows:
 def run_of(words: Mapping[str, Any]) -> FlowRun:
     """A run as its document tells it."""
     try:
-        state = RunState(words["status"])
         run_id, flow_id = an_id(words["run_id"]), an_id(words["flow_id"])
-    except (KeyError, TypeError, ValueError):
-        raise ReplyError("a run of Globus Flows without an id, or with a status that is none") from None
+    except (KeyError, TypeError):
+        raise ReplyError("a run of Globus Flows without an id") from None
+    state = state_of(RunState, str(words.get("status")), "a run")
     details = _mapping(words.get("details"))  # null in lists of some flows
     return FlowRun(
         run_id,

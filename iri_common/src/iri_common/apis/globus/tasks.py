@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from iri_common.apis.globus.answers import an_id, state_of
 from iri_common.model.errors import ReplyError
 from iri_common.model.transfer import TaskState, TransferTask
 
@@ -14,10 +15,10 @@ _NO_TROUBLE = frozenset({"", "OK", "Queued"})  # of nice_status
 def task_of(words: Mapping[str, Any]) -> TransferTask:
     """A task as its document tells it."""
     try:
-        state = TaskState(words["status"])
-        task_id = str(words["task_id"])
-    except (KeyError, ValueError):
-        raise ReplyError(f"a task of Globus with the status {words.get('status')!r}") from None
+        task_id = an_id(words["task_id"])
+    except (KeyError, TypeError):
+        raise ReplyError("a task of Globus without an id") from None
+    state = state_of(TaskState, str(words.get("status")), "a task")
     fatal: Mapping[str, Any] = words.get("fatal_error") or {}
     nice = str(words.get("nice_status") or "")
     healthy = words.get("is_ok")
