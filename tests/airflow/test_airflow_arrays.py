@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from airflow.sdk import DAG, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow_connections import connection_to
 
-from airflow_provider_iri import IriArrayOperator, IriJobOperator
+from airflow_provider_iri import IriArrayOperator, IriHook, IriJobOperator
 from airflow_provider_iri.elements import packed, spread, told_by
 from airflow_provider_iri.errors import TaskFailed
 from airflow_provider_iri.record import STORE_KEY
@@ -57,9 +58,18 @@ def ran(place: Path) -> list[str]:
     return sorted((place / "ran").read_text().splitlines())
 
 
+def rows(facility, place: Path) -> list[dict[str, Any]]:
+    return [each for each in facility.jobs() if each["name"].startswith(f"t{place.name[:8]}.")]
+
+
+def states(facility, place: Path) -> list[str]:
+    """Of each job, or element of an array."""
+    return [each["state"] for each in rows(facility, place)]
+
+
 def jobs(facility, place: Path) -> list[dict[str, Any]]:
     """Its jobs; an array counts once."""
-    found = [each for each in facility.jobs() if each["name"].startswith(f"t{place.name[:8]}.")]
+    found = rows(facility, place)
     return list({each["array_job"] or each["id"]: each for each in found}.values())
 
 
@@ -102,6 +112,38 @@ def test_elements_of_which_nothing_is_told_are_done_again(demo, task, connect, p
         task.execute(array)
     array.run_limit = None  # for a busy machine
     assert task.execute(array)["exit_codes"] == [0, 0]
+
+
+@pytest.mark.parametrize("door", ["array"], indirect=True)
+def test_what_succeeded_before_a_limit_is_not_done_again(demo, task, door, wait_until, place: Path) -> None:
+    array = operator(place, "a", "b")
+    array.job["arguments"][1] += "; test $1 != b || test -e came || { touch came; sleep 60; }"
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(array)
+    wait_until(lambda: (place / "came").exists() and "completed" in states(demo, place))
+    over = {"ref": deferred.value.trigger.ref, "trouble": "WaitTimeout", "message": "over its run_limit"}
+    with pytest.raises(AirflowTaskTimeout):
+        array.execute_complete(task.context, over)
+    assert task.execute(array)["exit_codes"] == [0, 0]
+    assert ran(place) == ["0:it's:a", "1:it's:b", "1:it's:b"]
+
+
+@pytest.mark.parametrize("door", ["pack"], indirect=True)
+def test_a_pack_is_not_taken_at_the_word_of_one_before_it(demo, task, door, place: Path) -> None:
+    array = operator(place, "a", "b")
+    array.job["stdout_path"] = str(place / "out")
+    task.execute(array)
+    task.ti.max_tries += 1
+    demo.order("hold")
+    try:
+        with pytest.raises(TaskDeferred) as deferred:
+            task.begin(array)
+        IriHook("iri_test").facility.jobs.cancel(task.ti.xcoms["iri_job"])
+        with pytest.raises(TaskFailed):
+            task.resume(array, deferred.value)
+    finally:
+        demo.clear_faults()
+    assert task.ti.xcoms["iri_elements"] == [None, None]
 
 
 @pytest.mark.parametrize("door", ["pack"], indirect=True)
@@ -149,20 +191,41 @@ def test_inputs_of_another_task_are_checked_when_they_are_there(demo, task, door
         task.execute(array)
 
 
+class Given(Sequence[str]):
+    """What Airflow hands over of a mapped task: a sequence, and no list."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return ["a", "b"][index]
+
+    def __len__(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize("door", ["pack"], indirect=True)
+def test_the_results_of_a_mapped_task_are_inputs(demo, task, door, place: Path) -> None:
+    array = operator(place, "as rendered:")
+    array.inputs = Given()
+    assert task.execute(array)["exit_codes"] == [0, 0]
+    assert ran(place) == ["0:it's:a", "1:it's:b"]
+
+
 SPEC = JobSpec(executable="/bin/sh", arguments=["-c", 'echo "$1"; exit "$1"', "sh"])
 
 
 def test_a_pack_runs_its_lanes_and_tells_every_code() -> None:
-    pack = packed(SPEC, [(str(code),) for code in range(7)], [0, 2, 3, 5, 6], 3)
+    pack = packed(SPEC, [(str(code),) for code in range(7)], [0, 2, 3, 5, 6], 3, "x.1")
     done = subprocess.run([pack.executable, *pack.arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert told_by(done.stdout, [0, 2, 3, 5, 6]) == {0: 0, 2: 2, 3: 3, 5: 5, 6: 6}
+    assert told_by(done.stdout, [0, 2, 3, 5, 6], "x.1") == {0: 0, 2: 2, 3: 3, 5: 5, 6: 6}
     assert sorted(done.stdout.splitlines()[:5]) == ["0", "2", "3", "5", "6"]
 
 
-@pytest.mark.parametrize("output", ["", "iri-elements: 0", "iri-elements: 0 x", "iri-elements: 0 0 0"])
+@pytest.mark.parametrize(
+    "output",
+    ["", "iri-elements: x.1 0", "iri-elements: x.1 0 x", "iri-elements: x.1 0 0 0", "iri-elements: x.2 0 0"],
+)
 def test_what_a_pack_did_not_tell_is_not_made_up(output: str) -> None:
-    assert told_by(output, [3, 4]) == {}
+    assert told_by(output, [3, 4], "x.1") == {}
 
 
 @pytest.mark.parametrize(
@@ -178,4 +241,4 @@ def test_an_array_of_the_author_and_a_launcher_are_refused() -> None:
     with pytest.raises(UsageError, match=r"leave attributes\.array out"):
         spread(JobSpec(executable="x", attributes={"array": "0-1"}), [("a",)], [0], None)
     with pytest.raises(UsageError, match="no launcher"):
-        packed(JobSpec(executable="x", launcher="srun"), [("a",)], [0], None)
+        packed(JobSpec(executable="x", launcher="srun"), [("a",)], [0], None, "x.1")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from airflow_provider_iri.record import JobRecord
     from iri_common import Facility, JobRef, JobSpec, JobStatus
 
+SAID_AFTER = 40  # lines of a pack's output, its own word among them: a site may add some of its own
+
 
 class IriArrayOperator(IriJobOperator):
     """Runs a program once for each input, all as one job in one task: submitted, watched, cancelled as one.
@@ -73,12 +75,33 @@ class IriArrayOperator(IriJobOperator):
             raise
         except UsageError as error:
             self.log.info("the elements go as one job: %s", error)
-            return packed(one, words, left, self.parallel)
+            return packed(one, words, left, self.parallel, f"{record.nonce}.{record.generation}")
         return array
 
     def _finish(self, context: Context, facility: Facility, ref: JobRef, status: JobStatus) -> dict[str, Any]:
-        from airflow_provider_iri.record import Memory
         from iri_common import JobState, JobStatus
+
+        told = self._learn(context, facility, ref, status)
+        if all(code == 0 for code in told):
+            status = JobStatus(JobState.COMPLETED, 0, time=status.time)
+        return {**super()._finish(context, facility, ref, status), "exit_codes": told}
+
+    def _give_up(self, context: Context, facility: Facility, ref: JobRef, why: str) -> JobStatus:
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
+        from iri_common import JobState, JobStatus
+
+        try:
+            return super()._give_up(context, facility, ref, why)
+        except AirflowTaskTimeout:
+            self._learn(context, facility, ref, JobStatus(JobState.CANCELED))
+            raise
+
+    def _learn(
+        self, context: Context, facility: Facility, ref: JobRef, status: JobStatus
+    ) -> list[int | None]:
+        """Remember which elements have succeeded; gives the exit codes of all, in the order of the inputs."""
+        from airflow_provider_iri.record import Memory
 
         memory = Memory(context)
         record = memory.read()
@@ -89,12 +112,9 @@ class IriArrayOperator(IriJobOperator):
         memory.note(done=done)
         told = [codes.get(each) for each in range(len(self.inputs))]
         context["ti"].xcom_push(key="iri_elements", value=told)
-        if len(done) == len(told):
-            status = JobStatus(JobState.COMPLETED, 0, time=status.time)
-        else:
-            missing = [each for each, code in enumerate(told) if code != 0]
+        if missing := [each for each, code in enumerate(told) if code != 0]:
             self.log.warning("%d of %d elements have not succeeded: %s", len(missing), len(told), missing)
-        return {**super()._finish(context, facility, ref, status), "exit_codes": told}
+        return told
 
     def _left(self, record: JobRecord | None) -> list[int]:
         done = set(record.done) if record else set()
@@ -107,7 +127,8 @@ class IriArrayOperator(IriJobOperator):
         from iri_common import IriError
 
         if not ref.array:
-            return told_by(facility.jobs.tail(ref, "stdout", lines=2), left)
+            mark = str(ref.key).rpartition("/")[2]  # the nonce and the generation of the record
+            return told_by(facility.jobs.tail(ref, "stdout", lines=SAID_AFTER), left, mark)
         try:
             tasks = status.tasks or facility.jobs.status(ref).tasks
         except IriError as error:

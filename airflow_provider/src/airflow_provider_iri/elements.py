@@ -19,7 +19,8 @@ def words_of(inputs: object) -> Inputs:
     Raises:
         UsageError: if they are none.
     """
-    if not isinstance(inputs, list | tuple) or not inputs:
+    # What a mapped task gives is a sequence of Airflow's own, each item of which costs a request.
+    if isinstance(inputs, str | bytes) or not isinstance(inputs, Sequence) or not inputs:
         raise UsageError(f"inputs are a list with at least one element, not {inputs!r}")
     words = [(each,) if isinstance(each, str) else each for each in inputs]
     for index, each in enumerate(words):
@@ -39,8 +40,11 @@ def spread(spec: JobSpec, inputs: Inputs, left: Sequence[int], parallel: int | N
     return _running(script, spec).model_copy(update=more)
 
 
-def packed(spec: JobSpec, inputs: Inputs, left: Sequence[int], parallel: int | None) -> JobSpec:
-    """One job that runs those elements that are left, in so many lanes, and tells how each ended."""
+def packed(spec: JobSpec, inputs: Inputs, left: Sequence[int], parallel: int | None, mark: str) -> JobSpec:
+    """One job that runs those elements that are left, in so many lanes, and tells how each ended.
+
+    Its output may go to a file where that of a job before it is: ``mark`` tells one from the other.
+    """
     if spec.launcher:
         raise UsageError("elements of one job have no launcher: call it as the executable")
     count = min(parallel or 1, len(left))
@@ -56,15 +60,16 @@ for each in {" ".join(map(str, left))}; do
     test "$code" = 0 || failed=1
 done
 rm -rf "$codes"
-printf '\\n{TOLD}%s\\n' "$told"
+printf '\\n{TOLD} {mark}%s\\n' "$told"
 exit $failed"""
     return _running(script, spec)
 
 
-def told_by(output: str, left: Sequence[int]) -> Mapping[int, int]:
-    """The exit codes that a pack told last, by element; nothing if it did not get so far."""
-    lines = [line for line in output.splitlines() if line.startswith(TOLD)]
-    codes = lines[-1].removeprefix(TOLD).split() if lines else []
+def told_by(output: str, left: Sequence[int], mark: str) -> Mapping[int, int]:
+    """The exit codes that this pack told, by element; nothing if it did not get so far."""
+    begin = f"{TOLD} {mark} "
+    lines = [line for line in output.splitlines() if line.startswith(begin)]
+    codes = lines[-1].removeprefix(begin).split() if lines else []
     known = len(codes) == len(left) and all(code.isdecimal() for code in codes)
     return dict(zip(left, map(int, codes), strict=True)) if known else {}
 
