@@ -43,6 +43,7 @@ class Attempt:
         spec: What is asked.
         resource: Where; the connection's default if None.
         sent: What is sent, by what the tries of before remember.
+        before: Called with that right before a new job is asked for, and not for one that may be there.
         more: What else makes this ask another one.
     """
 
@@ -53,12 +54,14 @@ class Attempt:
         spec: JobSpec,
         resource: str | None,
         sent: Callable[[Facility, JobRecord], JobSpec],
+        before: Callable[[JobSpec], object],
         more: str = "",
     ) -> None:
         self._ti: Any = context["ti"]
         self._memory = Memory(context)
         self._hook = hook
         self._sent = sent
+        self._before = before
         self._ask = new_ask(self._ti, spec, resource, hook.iri_conn_id, more)
         self.submitted_at = time.time()
 
@@ -112,6 +115,8 @@ class Attempt:
 
     def _submit(self, record: JobRecord, *, seen_before: bool) -> JobRef:
         spec = self._sent(self._hook.facility, record)
+        if not seen_before:
+            self._before(spec)
         self._memory.write(record)  # the intent, before anything is sent
         ref = self._hook.facility.jobs.submit(
             spec, resource=record.resource, key=record.key(self._ti), seen_before=seen_before

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -43,6 +45,12 @@ class IriJobOperator(BaseOperator):
             ``….sbatch`` or ``….pbs``. Its directives become words of the job, under those of ``job``, whose
             ``arguments`` it gets. Templated either way.
         resource: Name or id; the connection's default if None. Templated.
+        stage_in: Pairs of source and target: files that are moved to the facility before a job is submitted.
+            A source is here or, with ``iri://`` or ``globus://``, elsewhere; a target that does not begin
+            with a slash is meant from the job's directory on. Templated.
+        stage_out: Pairs of the facility's path and a target, moved when the job has succeeded. Templated.
+        transfer: Words for these moves: ``allow_job``, ``road``, ``checksum`` … of
+            :meth:`iri_common.Transfers.sync`.
         iri_conn_id: The connection. Templated.
         deferrable: Wait in the triggerer. Otherwise the worker's slot is held until the job ends.
         tail_lines: So many last lines of the job's stdout go to the task's log.
@@ -58,8 +66,13 @@ class IriJobOperator(BaseOperator):
         belongs to; ``iri_job`` holds the reference from the start.
     """
 
-    template_fields: Sequence[str] = ("job", "script", "resource", "iri_conn_id")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json", "script": "bash"}
+    template_fields: Sequence[str] = ("job", "script", "stage_in", "stage_out", "resource", "iri_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "job": "json",
+        "script": "bash",
+        "stage_in": "json",
+        "stage_out": "json",
+    }
     ui_color = "#d5e8e4"
 
     def __init__(
@@ -68,6 +81,9 @@ class IriJobOperator(BaseOperator):
         job: Mapping[str, Any] | JobSpec | None = None,
         script: str | None = None,
         resource: str | None = None,
+        stage_in: Any = (),
+        stage_out: Any = (),
+        transfer: Mapping[str, Any] | None = None,
         iri_conn_id: str = "iri_default",
         deferrable: bool = True,
         tail_lines: int = 20,
@@ -81,6 +97,9 @@ class IriJobOperator(BaseOperator):
         self.script = _included(script)
         self.script_name = posixpath.basename(script) if self.script != script else "script"
         self.resource = resource
+        self.stage_in = stage_in
+        self.stage_out = stage_out
+        self.transfer = dict(transfer or {})
         self.iri_conn_id = iri_conn_id
         self.deferrable = deferrable
         self.tail_lines = tail_lines
@@ -90,8 +109,11 @@ class IriJobOperator(BaseOperator):
         if getattr(self, "retry_policy", False) is None:  # Airflow 3.2 has none
             self.retry_policy = _by_cause()
         self._running: tuple[Any, Facility, JobRef] | None = None
+        # A DAG with a typo in it fails when it is read.
         if final((job, self.script)):
-            self._spec()  # a DAG with a typo in it fails when it is read
+            self._spec()
+        for way in ("in", "out"):
+            self._staged(way)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find or submit the job; wait for it, here or in the triggerer."""
@@ -101,7 +123,9 @@ class IriJobOperator(BaseOperator):
         with told_to_airflow(self.iri_conn_id):
             spec, hook = self._asked(), self._hook()
             more = "".join(f" {word}*{factor:g}" for word, factor in sorted(self.escalate.items()))
-            attempt = Attempt(context, hook, spec, self.resource, self._sent, more)
+            more += f" {json.dumps(self.stage_in)}" if self.stage_in else ""
+            before = partial(self._stage, context, hook.facility, "in")
+            attempt = Attempt(context, hook, spec, self.resource, self._sent, before, more)
             ref, status = attempt.settle()
             self._running = (context["ti"], hook.facility, ref)
             if status is None or not status.state.terminal:
@@ -168,6 +192,25 @@ class IriJobOperator(BaseOperator):
 
         return grown(self._spec(), self.escalate, record.grown)
 
+    def _stage(self, context: Context, facility: Facility, way: str, spec: JobSpec) -> None:
+        """Move the files that go in, or come out; the XCom ``iri_staged_in`` or ``_out`` tells of them."""
+        pairs = self._staged(way)
+        if not pairs:
+            return
+        from airflow_provider_iri.staging import Staging
+
+        staging = Staging(context["ti"], facility, spec.directory, self.transfer)
+        told = staging.put(pairs) if way == "in" else staging.fetch(pairs)
+        context["ti"].xcom_push(key=f"iri_staged_{way}", value=told)
+
+    def _staged(self, way: str) -> list[tuple[str, str]]:
+        given = self.stage_in if way == "in" else self.stage_out
+        if not given or not final(given):
+            return []
+        from airflow_provider_iri.staging import pairs_of
+
+        return pairs_of(f"stage_{way}", given)
+
     def _hook(self) -> IriHook:
         from airflow_provider_iri.hooks import IriHook
 
@@ -225,6 +268,7 @@ class IriJobOperator(BaseOperator):
             more = f"{failed}\nthe next try asks for {self.escalate[word]:g} times the {word}"
             raise TaskFailed(more, retry_sensible=True) from None
         self.log.info("%s: %s", ref.describe(), status.describe())
+        self._stage(context, facility, "out", self._spec())
         owner = principal.owner if principal else None
         return {
             "ref": str(ref),
