@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from contextlib import nullcontext
 
 import pytest
 from jobs_world import MemoryLedger, ScriptedJobs, failing, seconds, status, timeless
@@ -117,6 +118,15 @@ def test_an_engine_that_knows_of_an_earlier_try_has_it_looked_for() -> None:
     fresh = Door()
     assert fresh.ask(seen_before=True, guarded=True).job_id == "1"
     assert len(fresh.jobs.looks) == 6
+
+
+@pytest.mark.parametrize(("guarded", "at_least"), [(True, 9.0), (False, 29.0)])
+def test_a_try_that_is_not_on_record_here_may_have_been_a_moment_ago(guarded: bool, at_least: float) -> None:
+    door = Door()
+    with nullcontext() if guarded else pytest.raises(SubmitUncertain):
+        door.ask(seen_before=True, guarded=guarded)
+    last = door.jobs.asks[0].at if guarded else door.jobs.looks[-1][0]
+    assert at_least <= last < at_least + 6.5
 
 
 # ------------------------------------------------------------------------------ together and interrupted

@@ -65,6 +65,7 @@ class Process:
     _program: Generator[asking.Effect, Any, Verdict] | None = None
     _reply: Any = None
     _held: bool = False
+    _begun: float = 0.0
     _next: asking.Effect | Task | None = None
 
     def step(self) -> None:
@@ -93,7 +94,7 @@ class Process:
             self._conclude(Verdict(End.ACCEPTED, record.ref))
             return
         door = DoorFacts(self.world.settle, self.keeps, self.honoured)
-        self._reply = None
+        self._reply, self._begun = None, now
         self._program = asking.asking(
             known_of(record, door, seen_before=self.seen_before, guarded=self.guarded, now=now)
         )
@@ -113,8 +114,8 @@ class Process:
         self._reply = None
         if isinstance(self._next, asking.Pause):
             record = self._record()
-            doubt = record is not None and record.stage.in_doubt
-            age = EPOCH + self.world.now - record.written_at if record is not None and doubt else 1e9
+            left = record.written_at if record is not None and record.stage.in_doubt else self._begun
+            age = EPOCH + self.world.now - left
             self.wakes_at = self.world.now + max(self._next.seconds, self._next.age - age)
 
     def _conclude(self, verdict: Verdict) -> None:

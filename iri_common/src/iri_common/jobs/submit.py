@@ -128,6 +128,7 @@ class _Run:
         self._submission = submission
         self._key = submission.key
         self._owner = owner
+        self._begun = time.time()
         self._record: LedgerRecord | None = None
         self._error: IriError | None = None  # of the last send
         self._unseen: IriError | None = None  # of the last look
@@ -221,10 +222,10 @@ class _Run:
         return None
 
     def _age(self) -> float:
-        """Seconds since the request in doubt left; another host's clock may be ahead."""
+        """Seconds since the request in doubt left, or may have; another host's clock may be ahead."""
         record = self._record
-        written = record.written_at if record is not None and record.stage.in_doubt else 0.0
-        return max(0.0, time.time() - written)
+        left = record.written_at if record is not None and record.stage.in_doubt else self._begun
+        return max(0.0, time.time() - left)
 
     async def _send(self, *, keyed: bool) -> Sent:
         try:
