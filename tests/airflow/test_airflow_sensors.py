@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     TaskDeferred,
 )
 
@@ -67,6 +68,14 @@ def test_a_job_without_success_fails_its_sensor(demo, task, deferrable: bool) ->
     sensor = IriJobSensor(task_id="task", job=str(ref), deferrable=deferrable, poke_interval=0.3)
     with pytest.raises(AirflowException, match=r"exit code 3(.|\n)*the reason"):
         task.execute(sensor)
+
+
+@pytest.mark.parametrize("word", ["soft_fail", "never_fail"])
+def test_a_failure_that_is_there_at_once_is_as_soft_as_a_later_one(demo, task, word: str) -> None:
+    ref = submitted("exit 3")
+    IriHook().facility.jobs.wait(ref)
+    with pytest.raises(AirflowSkipException, match="exit code 3"):
+        task.begin(IriJobSensor(task_id="task", job=str(ref), **{word: True}))
 
 
 def test_a_job_that_is_over_is_not_waited_for(demo, task) -> None:

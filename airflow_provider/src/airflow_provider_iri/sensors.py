@@ -36,9 +36,17 @@ class IriSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once, and wait where that has not done."""
+        from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+
         if not self.deferrable:
             return super().execute(context)
-        found = self.poke(context)
+        try:
+            found = self.poke(context)
+        except AirflowException as error:
+            # As Airflow itself does with what execute_complete raises, which would tell the same a bit later.
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
         if found:
             return found.xcom_value
         # Nothing at the facility is this task's own, so there is nothing to forget when its time is over.
