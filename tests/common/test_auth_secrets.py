@@ -292,6 +292,13 @@ def test_a_client_whose_secrets_are_in_hand(words: dict[str, str], identity: str
         ({"key": "k", "secret": "s"}, "no secret or password"),
         ({"exchange": "e", "token_url": "https://t", "refresh": "r"}, "no refresh goes with it"),
         ({"id": "x", "token_url": "https://t", "refresh": "r", "subject": "jwt"}, "go with an exchange"),
+        (
+            {"id": "x", "token_url": "login.example/token", "secret": "s"},
+            "no .* URL as its token_url",
+        ),
+        ({"id": "x", "token_url": "https://[/token", "secret": "s"}, "no .* URL as its token_url"),
+        ({"id": "x", "token_url": "https://h:99999/t", "secret": "s"}, "no .* URL as its token_url"),
+        ({"id": "x", "token_url": "https://al:pw@h/t", "secret": "s"}, "password in its token_url$"),
     ],
 )
 def test_words_that_make_no_client_are_told(words: dict[str, str], problem: str) -> None:

@@ -146,7 +146,7 @@ def test_an_unknown_profile_names_those_that_exist(file: Path, monkeypatch) -> N
         ('[a]\nurl = "URL"\ntoken = { env = "A", file = "B" }', ["must point to a secret"]),
         ('[a]\nurl = "URL"\n[a.client]\nid = "x"\nsecret = { env = "Y" }', ["needs a token_url"]),
         (
-            '[a]\nurl = "URL"\ntoken = { env = "T" }\n[a.client]\nid = "x"\ntoken_url = "y"\n'
+            '[a]\nurl = "URL"\ntoken = { env = "T" }\n[a.client]\nid = "x"\ntoken_url = "https://y"\n'
             'secret = { env = "Y" }',
             ["both a token and a client"],
         ),
@@ -430,6 +430,10 @@ def test_clients_of_every_kind_in_the_environment(monkeypatch, variables: dict, 
     ("lines", "problem"),
     [
         ('id = "x"\ntoken_url = "https://t"\nuser = "alice"', "user and password belong together"),
+        (
+            'id = "x"\ntoken_url = "https://t"\nissuer = "login.example"\nrefresh = { env = "R" }',
+            r"no http\(s\) URL as its issuer",
+        ),
         ('key = { env = "K" }\nsecret = { env = "S" }', "no secret or password goes with it"),
         ('id = "x"\ntoken_url = "https://t"', "needs a secret, a key"),
         ('token_url = "https://t"\nsecret = { env = "S" }', "needs an id"),

@@ -288,6 +288,8 @@ def test_only_one_s_own_browser_is_believed(query: str, why: str) -> None:
     request = CodeRequest(provider, APPLICATION, redirect_of(1))
     with pytest.raises(AuthError, match=why) as caught:
         request.code_in(f"/callback?{query.format(state=request.state)}")
+    with pytest.raises(AuthError, match="not the address"):
+        request.code_in(f"http://[/callback?{query.format(state=request.state)}")
     assert "\x1b" not in str(caught.value)
     named = f"&iss={ISSUER}" if provider.names_itself else ""
     assert request.code_in(f"/callback?code=c&state={request.state}{named}") == "c"

@@ -60,7 +60,7 @@ class CodeRequest:
 
     def ours(self, address: str) -> bool:
         """Whether the browser comes back from this very login."""
-        states = parse_qs(urlsplit(address).query).get("state", [])
+        states = _words_in(address).get("state", [])
         return len(states) == 1 and secrets.compare_digest(states[0].encode(), self.state.encode())
 
     def code_in(self, address: str) -> str:
@@ -71,7 +71,7 @@ class CodeRequest:
         """
         if not self.ours(address):
             raise AuthError("that is not the address to which this login came back; nothing has changed")
-        words = parse_qs(urlsplit(address).query)
+        words = _words_in(address)
         if self.provider.names_itself and words.get("iss") != [self.provider.issuer]:
             raise AuthError(f"the browser did not come back from {self.provider.issuer}; nothing has changed")
         if words.get("error"):
@@ -80,6 +80,13 @@ class CodeRequest:
         if len(words.get("code", [])) != 1:
             raise AuthError(f"{self.provider.issuer} sent no code; nothing has changed: log in again")
         return words["code"][0]
+
+
+def _words_in(address: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(urlsplit(address).query)
+    except ValueError:  # a bracket where no address of IPv6 is
+        return {}
 
 
 class CodeGrant(PersonsSource):

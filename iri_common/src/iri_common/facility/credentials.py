@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -22,6 +23,7 @@ from iri_common.auth.shared import SharedTokens
 from iri_common.auth.static import TokenReader, token_from
 from iri_common.model.errors import ProfileError, UsageError
 from iri_common.model.ports import TokenSource
+from iri_common.model.ref import origin_of
 
 _POINT = (
     'must point to a secret, as { env = "NAME" }, { file = "path" }, { command = ["…"] } or '
@@ -120,7 +122,7 @@ class Client(Words):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         given = {name for name in self.model_fields_set if getattr(self, name)}
-        if problem := _problem_of(given):
+        if problem := _problem_of(given) or _problem_of_urls(self.token_url or "", self.issuer):
             raise ValueError(problem)
         return self
 
@@ -186,7 +188,8 @@ def client_tokens(
     words = {"id": id, "token_url": token_url, "secret": secret, "key": key}
     words |= {"refresh": refresh, "user": user, "password": password}
     words |= {"exchange": exchange, "subject": subject, "audience": audience}
-    if problem := _problem_of({name for name, value in words.items() if value}):
+    given = {name for name, value in words.items() if value}
+    if problem := _problem_of(given) or _problem_of_urls(token_url):
         raise UsageError(f"the client of {origin} {problem}")
 
     def held(value: str, what: str) -> SecretReader:
@@ -214,6 +217,17 @@ def _problem_of(given: set[str]) -> str | None:
     if "issuer" in given and "refresh" not in given:
         return "has an issuer, which goes with a login (refresh)"
     return (_problem_of_exchange if "exchange" in given else _problem_of_secrets)(given)
+
+
+def _problem_of_urls(token_url: str, issuer: str = "") -> str | None:
+    """What is wrong with them; what stands there may be a secret, and messages show a good one as it is."""
+    for name, url in (("token_url", token_url), ("issuer", issuer)):
+        try:
+            if url and origin_of(url) and "@" in urlsplit(url).netloc:
+                return f"has a name or password in its {name}"
+        except UsageError:
+            return f"has no http(s) URL as its {name}"
+    return None
 
 
 def _problem_of_secrets(given: set[str]) -> str | None:
