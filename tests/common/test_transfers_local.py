@@ -225,6 +225,19 @@ async def test_where_there_is_no_place_nothing_is_written(tmp_path: Path, monkey
         await local.require_place(str(tmp_path / "x"))
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+async def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")  # as /dev/stdout may be
+    for write in (
+        LocalAside(str(tmp_path / kind), "1").open(),
+        write_whole(str(tmp_path / kind), "1", b"new"),
+    ):
+        with pytest.raises(UsageError, match="no regular file"):
+            await write
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
 # ------------------------------------------------------------------------------------------ several at once
 
 

@@ -270,6 +270,8 @@ def require_place_now(target: Path) -> None:
     """As :func:`require_place`, in a thread that may block."""
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"{target} must be a file name in a directory that exists")
+    if target.exists() and not target.is_file():  # root would leave no /dev/null, nor /dev/stdout
+        raise UsageError(f"{target} is no regular file, and is not replaced by one; take another name")
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target.parent} cannot be written to")
 
