@@ -89,7 +89,7 @@ def site(
     facility: LocalFacility, slow_facility: LocalFacility, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AirflowSite]:
     dags = tmp_path_factory.mktemp("dags")
-    for file in (HERE / "dags" / "airflow_jobs.py", EXAMPLES / "tomography" / "airflow_dag.py"):
+    for file in (*(HERE / "dags").glob("*.py"), EXAMPLES / "tomography" / "airflow_dag.py"):
         shutil.copy(file, dags)
     connections = {
         "iri_default": connection_to(facility),
@@ -98,6 +98,7 @@ def site(
     }
     env = {
         "PYTHONPATH": str(EXAMPLES),
+        "IRI_TESTS_WATCHED": str(slow_facility.scratch / "watched"),
         # A triggerer counts as dead after 6 s of silence, so that a test can have one declared so.
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",

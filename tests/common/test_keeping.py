@@ -27,6 +27,7 @@ from iri_common import (
     Refused,
     Resource,
     SubmitUncertain,
+    Unreachable,
     UsageError,
     WaitTimeout,
 )
@@ -104,6 +105,21 @@ async def test_the_one_that_lives_is_found_beside_a_double_of_its_name(service, 
     assert machine.canceled == ["1"]
     machine.listed = {job: told[job] for job in order}
     assert [(each.job_id, each.status.state) for each in await service.mine()] == [("1", JobState.ACTIVE)]
+
+
+async def test_the_ledger_will_do_for_a_list_of_mine_unless_the_facility_must_be_seen(
+    service, machine, monkeypatch
+) -> None:
+    async def away(*_, **__):
+        raise Unreachable("no answer")
+
+    await service.ledger.write(record(job="1"))
+    machine.listed = {"1": (NAME, status("active"))}
+    assert [each.status.state for each in await service.mine(seen=True)] == [JobState.ACTIVE]
+    monkeypatch.setattr(machine, "list", away)
+    assert [(each.job_id, each.status) for each in await service.mine()] == [("1", None)]
+    with pytest.raises(Unreachable):
+        await service.mine(seen=True)
 
 
 async def test_one_that_cannot_be_canceled_does_not_save_the_others(service, machine) -> None:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from airflow_provider_iri.sensors import IriFileSensor, IriJobSensor, IriResourceSensor
     from airflow_provider_iri.tending import IriCancelOperator, IriCredentialOperator
     from airflow_provider_iri.triggers import IriJobTrigger
+    from airflow_provider_iri.watchers import (
+        IriFileWatcher,
+        IriJobWatcher,
+        IriMaintenanceWatcher,
+        IriResourceWatcher,
+    )
 
 __version__ = "0.1.0"
 
@@ -35,6 +41,10 @@ _HOME_OF = {
     "IriResourceSensor": "sensors",
     "IriJobTrigger": "triggers",
     "iri_asset": "assets",
+    "IriFileWatcher": "watchers",
+    "IriResourceWatcher": "watchers",
+    "IriMaintenanceWatcher": "watchers",
+    "IriJobWatcher": "watchers",
     "RetryByCause": "retries",
 }
 
@@ -52,6 +62,10 @@ __all__ = [
     "IriResourceSensor",
     "IriJobTrigger",
     "iri_asset",
+    "IriFileWatcher",
+    "IriResourceWatcher",
+    "IriMaintenanceWatcher",
+    "IriJobWatcher",
     "RetryByCause",
 ]
 

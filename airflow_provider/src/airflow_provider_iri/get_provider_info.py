@@ -17,7 +17,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks")],
         "operators": [_modules("operators", "arrays", "tending", "paths")],
         "sensors": [_modules("sensors")],
-        "triggers": [_modules("triggers")],
+        "triggers": [_modules("triggers", "watchers")],
         "filesystems": ["airflow_provider_iri.filesystem"],
         "asset-uris": [
             {

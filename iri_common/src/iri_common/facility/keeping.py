@@ -75,17 +75,23 @@ class Cleaned:
 class JobKeeping(JobCanceling):
     """Looks after jobs."""
 
-    async def mine(self, *, resource: str | None = None) -> Sequence[MyJob]:
+    async def mine(self, *, resource: str | None = None, seen: bool = False) -> Sequence[MyJob]:
         """All jobs of mine that the ledger or the facility knows, whichever engine asked; newest first.
 
         Args:
             resource: Name or id; the facility's default if None.
+            seen: The facility's list must have been seen; else the ledger alone will do.
+
+        Raises:
+            IriError: if ``seen``, and the list cannot be.
         """
         where = await self._resource(resource)
         records = [each for each in await self.ledger.records() if self._is_at(each, where.id)]
         try:
             listed = await self._tagged(where.id)
         except IriError:  # the ledger alone still tells a lot
+            if seen:
+                raise
             listed = {}
         jobs = [_mine(each, the_one(listed.pop(JobRef.parse(each.ref).key.tag, ()))) for each in records]
         # The ledger remembers a key's newest generation only: an earlier one is no orphan.

@@ -1,0 +1,354 @@
+"""Watchers of assets: what happened is told, and told once, whenever a triggerer ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset, AssetWatcher
+from airflow.sdk.module_loading import import_string
+from airflow.triggers.base import BaseEventTrigger
+from airflow.triggers.shared_stream import SharedStreamManager
+from airflow_connections import connection_to
+
+from airflow_provider_iri import (
+    IriFileWatcher,
+    IriHook,
+    IriJobWatcher,
+    IriMaintenanceWatcher,
+    IriResourceWatcher,
+)
+from airflow_provider_iri.watchers import IriWatcher, Look
+
+OFTEN = 0.05  # seconds between two looks
+RAW = {"3 raw.h5": {"path": "/raw"}}  # what a look shows
+
+
+class Store:
+    """The state store of one asset, as a watcher sees it."""
+
+    def __init__(self, *, assets: int = 1) -> None:
+        self.content: dict[str, str] = {}
+        self.assets = assets
+        self.failing = 0
+
+    async def aget(self, key: str) -> Any:
+        if self.assets != 1:
+            raise ValueError(f"Task has {self.assets} concrete inlets and outlets")
+        return json.loads(self.content.get(key, "null"))
+
+    async def aset(self, key: str, value: Any) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise ConnectionError("the API server is away")
+        self.content[key] = json.dumps(value)
+
+
+class Triggerer:
+    """Runs watchers as Airflow's triggerer does; events are stored in its database when a test says so."""
+
+    def __init__(self) -> None:
+        self.streams = SharedStreamManager()
+        self.fired: list[tuple[int | None, Any]] = []
+        self.safe = True
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def told(self) -> list[Any]:
+        return [payload for _, payload in self.fired]
+
+    def watch(self, trigger: BaseEventTrigger, store: Any) -> None:
+        path, words = trigger.serialize()
+        again = import_string(path)(**json.loads(json.dumps(words)))
+        again.asset_state_store = store
+        self._tasks.append(asyncio.create_task(self._run(len(self._tasks), again)))
+
+    async def _run(self, number: int, trigger: BaseEventTrigger) -> None:
+        key = trigger.shared_stream_key()
+        stream = self.streams.subscribe(trigger_id=number, trigger=trigger, key=key)
+        async for event in trigger.filter_shared_stream(stream):
+            seq = self.streams.bind_pending_event(trigger_id=number, key=key)
+            self.fired.append((seq, event.payload))
+            self.confirm()
+
+    def confirm(self) -> None:
+        if self.safe:
+            self.streams.confirm_persisted([seq for seq, _ in self.fired if seq is not None])
+
+    async def kill(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.streams.stop_all()
+
+
+@contextlib.asynccontextmanager
+async def triggerer(*watched: BaseEventTrigger, store: Any) -> AsyncIterator[Triggerer]:
+    """One that runs these watchers, until it is killed."""
+    one = Triggerer()
+    for each in watched:
+        one.watch(each, store)
+    try:
+        yield one
+    finally:
+        await one.kill()
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110 - of other processes
+            await asyncio.sleep(0.02)
+
+
+async def looked(facility: Any, times: int = 3) -> None:
+    """Wait until a facility was looked at so many times more."""
+    begun = len(facility.requests())
+    await until(lambda: len(facility.requests()) >= begun + times)
+
+
+@pytest.fixture
+def place(demo):
+    own = demo.scratch / uuid.uuid4().hex
+    own.mkdir()
+    return own
+
+
+@pytest.fixture
+def orders(demo):
+    yield demo
+    demo.clear_faults()
+
+
+# -- files ----------------------------------------------------------------------------------------------
+
+
+async def test_a_file_is_told_once_and_again_when_it_has_changed(demo, place) -> None:
+    raw = place / "raw.h5"
+    watcher = IriFileWatcher(path=str(raw), every=OFTEN)
+    async with triggerer(watcher, store=Store()) as one:
+        await looked(demo)
+        assert one.told == []
+        raw.write_text("123")
+        await until(lambda: one.told)
+        await looked(demo)
+        assert [(each["path"], each["size"]) for each in one.told] == [(str(raw), 3)]
+        raw.write_text("12345")
+        await until(lambda: len(one.told) == 2)
+        raw.unlink()
+        await looked(demo, 4)
+        raw.write_text("12345")
+        await until(lambda: len(one.told) == 3)
+
+
+async def test_files_that_match_are_told_one_by_one(demo, place) -> None:
+    (place / "other.txt").write_text("")
+    (place / "deep.h5").mkdir()
+    watcher = IriFileWatcher(path=f"{place}/*.h5", every=OFTEN)
+    async with triggerer(watcher, store=Store()) as one:
+        for name in ("b.h5", "a.h5"):
+            (place / name).write_text("123")
+            await until(lambda name=name: any(each["path"].endswith(name) for each in one.told))
+        await looked(demo)
+        assert sorted(one.told, key=str) == [{"path": f"{place}/{name}.h5", "size": 3} for name in "ab"]
+
+
+async def test_what_happens_while_no_triggerer_runs_is_told_and_what_was_told_is_not(demo, place) -> None:
+    store, watcher = Store(), IriFileWatcher(path=f"{place}/*", every=OFTEN)
+    (place / "before").write_text("")
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: one.told)
+        await until(lambda: "before" in str(store.content))
+    (place / "meanwhile").write_text("")
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: one.told)
+        await looked(demo)
+        assert one.told == [{"path": f"{place}/meanwhile", "size": 0}]
+
+
+async def test_nothing_is_lost_by_a_triggerer_that_is_killed_before_its_events_are_safe(demo, place) -> None:
+    store, watcher = Store(), IriFileWatcher(path=f"{place}/*", every=OFTEN)
+    (place / "raw").write_text("")
+    for _ in range(2):
+        async with triggerer(watcher, store=store) as one:
+            one.safe = False
+            await until(lambda one=one: one.told)
+            await looked(demo, 6)
+            assert len(one.told) == 1  # told once by the one, and by the next again
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: one.told)
+        await until(lambda: "raw" in str(store.content))
+    async with triggerer(watcher, store=store) as one:
+        await looked(demo, 6)
+        assert one.told == []
+
+
+async def test_a_triggerer_that_slept_tells_nothing_that_another_has_told() -> None:
+    """It goes on for a moment, before it learns that its triggers were taken over."""
+    store = Store()
+    looks: list[Look] = []
+
+    async def waking() -> AsyncIterator[Look]:
+        yield Look({}, 1.0)
+        await looks[0].settle()
+        yield Look(RAW, 3.0)
+
+    async def shown(*seen: dict) -> AsyncIterator[Look]:
+        for number, each in enumerate(seen):
+            looks.append(Look(each, float(number)))
+            yield looks[-1]
+
+    async def told(stream: AsyncIterator[Look]) -> list[Any]:
+        watcher = IriFileWatcher(path="/raw")
+        watcher.asset_state_store = store
+        return [event.payload async for event in watcher.filter_shared_stream(stream)]
+
+    assert await told(shown(RAW)) == [{"path": "/raw"}]
+    assert await told(waking()) == []
+
+
+async def test_a_store_that_is_away_is_asked_again(demo, place) -> None:
+    store, watcher = Store(), IriFileWatcher(path=f"{place}/*", every=OFTEN)
+    store.failing = 2
+    (place / "raw").write_text("")
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: "raw" in str(store.content))
+        assert len(one.told) == 1
+
+
+async def test_two_assets_with_equal_triggers_have_no_memory_and_are_told_of_it(demo, place, caplog) -> None:
+    (place / "raw").write_text("")
+    watcher = IriFileWatcher(path=f"{place}/*", every=OFTEN)
+    async with triggerer(watcher, store=Store(assets=2)) as one:
+        await until(lambda: one.told)
+        await looked(demo)
+        assert len(one.told) == 1
+    assert "give each trigger a name" in caplog.text
+
+
+async def test_a_hundred_watchers_of_one_file_look_like_one(demo, place) -> None:
+    watchers = [IriFileWatcher(path=f"{place}/raw", every=1.0, name=f"asset {n}") for n in range(100)]
+    one = Triggerer()
+    for each in watchers:
+        one.watch(each, Store())
+    try:
+        (place / "raw").write_text("")
+        await until(lambda: len(one.told) == 100)
+    finally:
+        await one.kill()
+    assert len(demo.requests()) < 100
+
+
+# -- resources, maintenance, jobs -----------------------------------------------------------------------
+
+
+async def test_a_resource_is_told_when_it_is_up_again(orders) -> None:
+    store, watcher = Store(), IriResourceWatcher(every=OFTEN)
+    async with triggerer(watcher, store=store) as one:
+        await looked(orders)
+        assert one.told == []  # it was up all the time
+        orders.order("maintenance")
+        await until(lambda: store.content and set(store.content.values()) == {"{}"})
+    orders.clear_faults()
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: one.told)
+        await looked(orders)
+        assert one.told == [{"resource": "cluster", "status": "up"}]
+
+
+async def test_a_maintenance_that_ends_while_no_triggerer_runs_is_told(orders) -> None:
+    store, watcher = Store(), IriMaintenanceWatcher(every=OFTEN)
+    orders.order("maintenance", starts_in=1.0, seconds=1.0)
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: "cluster" in str(store.content))
+        assert one.told == []
+    door = IriHook().facility
+    await until(lambda: not door.status.maintenance(within=3600))
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: one.told)
+        await looked(orders)
+        assert [each["resource"] for each in one.told] == ["cluster"]
+        assert one.told[0]["start"] < one.told[0]["end"]
+
+
+async def test_jobs_of_a_name_are_told_as_they_end(demo) -> None:
+    name, jobs = f"t{uuid.uuid4().hex[:8]}", IriHook().facility.aio.jobs
+
+    async def run(script: str, name: str = name) -> str:
+        spec = {"executable": "/bin/sh", "arguments": ["-c", script], "name": name}
+        ref = await jobs.submit(spec)
+        await jobs.wait(ref)
+        return str(ref.job_id)
+
+    await run("true")
+    store, watcher = Store(), IriJobWatcher(job_name=name, every=OFTEN)
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: store.content)
+        await run("true", f"{name}.x")
+        failed = await run("exit 3")
+        await until(lambda: one.told)
+        await until(lambda: failed in str(store.content))
+        assert [(each["job_id"], each["state"], each["exit_code"]) for each in one.told] == [
+            (failed, "failed", 3)
+        ]
+    ended = await run("true")
+    async with triggerer(watcher, store=store) as one:
+        await until(lambda: one.told)
+        assert [(each["job_id"], each["state"]) for each in one.told] == [(ended, "completed")]
+
+
+# -- trouble --------------------------------------------------------------------------------------------
+
+
+async def test_a_refused_token_is_waited_out_with_a_word(demo, place, connect, monkeypatch) -> None:
+    said: list[str] = []
+    log = SimpleNamespace(warning=lambda words, *facts: said.append(words % facts))
+    monkeypatch.setattr(IriWatcher, "log", log)
+    connect("iri_test", connection_to(demo, password="nobody"))
+    (place / "raw").write_text("")
+    watcher = IriFileWatcher(path=f"{place}/*", iri_conn_id="iri_test", every=OFTEN)
+    async with triggerer(watcher, store=Store()) as one:
+        await looked(demo)
+        connect("iri_test", connection_to(demo))
+        await until(lambda: one.told)
+    (word,) = said
+    assert "refused the token" in word
+    assert "nobody" not in word
+
+
+async def test_without_shared_looks_a_watcher_looks_alone(demo, place, monkeypatch) -> None:
+    monkeypatch.delattr(BaseEventTrigger, "create_shared_stream_producer")
+    (place / "raw").write_text("")
+    watcher = IriFileWatcher(path=f"{place}/*", every=OFTEN)
+    assert watcher.shared_stream_key() is None
+    watcher.asset_state_store = store = Store()
+    events = watcher.run()
+    assert (await anext(events)).payload["path"] == f"{place}/raw"
+    (place / "second").write_text("")
+    assert (await anext(events)).payload["path"] == f"{place}/second"
+    assert "raw" in str(store.content)
+    await events.aclose()
+
+
+def test_a_watcher_is_made_again_from_its_words_and_holds_no_secret(demo) -> None:
+    words = {"every": timedelta(minutes=5), "name": "mine"}
+    for trigger in (
+        IriFileWatcher(path="/raw", storage="scratch", **words),
+        IriResourceWatcher(resource="cluster", ahead=timedelta(hours=1), **words),
+        IriMaintenanceWatcher(**words),
+        IriJobWatcher(job_name="nightly", **words),
+    ):
+        Asset("raw", watchers=[AssetWatcher("watched", trigger)])
+        path, kwargs = trigger.serialize()
+        assert import_string(path)(**json.loads(json.dumps(kwargs))).serialize() == (path, kwargs)
+        assert demo.token not in json.dumps(kwargs)
+        assert trigger.happening
+        alike = type(trigger)(**{**kwargs, "name": "other"})
+        assert alike.shared_stream_key() == trigger.shared_stream_key()
+        assert BaseEventTrigger.hash(*alike.serialize()) != BaseEventTrigger.hash(path, kwargs)
