@@ -37,10 +37,10 @@ class Login:
         self.file.touch(0o600)
         self.file.write_text(refresh_token)
 
-    def source(self) -> RefreshTokens:
+    def source(self, store: str = "test") -> RefreshTokens:
         first = secret_from_file(self.file, "refresh token")
         grant = RefreshGrant(self.server.url, "app", first, lambda: SECRET)
-        return RefreshTokens(grant, TokenStore("client", "test", directory=self.folder / "tokens"))
+        return RefreshTokens(grant, TokenStore("client", store, directory=self.folder / "tokens"))
 
     def processes(self, number: int) -> contextlib.AbstractContextManager[Processes]:
         """They ask for a token each time that a line comes."""
@@ -161,6 +161,20 @@ async def test_two_machines_with_one_login_are_told_why_it_ends(login: Login, mo
     assert "start again with that" in str(caught.value), "it is not read again while this process lives"
     assert FIRST not in str(caught.value)
     assert login.server.reused == 1
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+async def test_one_login_in_two_places_is_told_before_it_looks_stolen(tmp_path: Path, rotates: bool) -> None:
+    with oauth_server(rotates=rotates) as server:
+        login = Login(server, tmp_path)
+        first, other = login.source(), login.source("other")
+        await fetched(first)
+        if rotates:
+            with pytest.raises(AuthError, match="have a login for each: log in again"):
+                await fetched(other)
+            login.put(server.login("login-of-the-other"))
+        await fetched(other)
+        assert server.reused == 0
 
 
 async def test_a_caller_that_is_cancelled_loses_no_token(login: Login) -> None:

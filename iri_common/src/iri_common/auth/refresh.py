@@ -105,7 +105,7 @@ class RefreshTokens(SharedTokens):
         self._grant = grant
 
     def _renewed(self, tokens: Tokens, name: str, send: TokenExchange, on_loop: OnLoop) -> Token:
-        last = tokens.get(name) or StoredToken("", refresh_token=self._grant.proof())
+        last = tokens.get(name) or self._unsent(name)
         assert last.refresh_token is not None
         if _SENT in last.details:
             raise self._lost(float(last.details[_SENT]))
@@ -129,6 +129,16 @@ class RefreshTokens(SharedTokens):
         )
         self.store.write(tokens)
         return token
+
+    def _unsent(self, name: str) -> StoredToken:
+        # Two scopes of one login, or a copy of its token in another place: nobody would see the other's mark.
+        if not all(_REUSABLE in each.details for each in self.store.elsewhere(name)):
+            raise AuthError(
+                f"{self.identity}: its refresh token is that of another profile or connection, which has its "
+                "own place, scope or application's secret. Sent by both it would look stolen; have a login "
+                f"for each: {self._grant.mending}"
+            )
+        return StoredToken("", refresh_token=self._grant.proof())
 
     def _lost(self, sent: float) -> AuthError:
         when = datetime.fromtimestamp(sent, UTC).isoformat(timespec="seconds")

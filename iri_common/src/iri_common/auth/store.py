@@ -92,6 +92,16 @@ class TokenStore:
             )
         return tokens
 
+    def elsewhere(self, name: str) -> list[StoredToken]:
+        """What the stores beside this one keep under a name; one that cannot be read tells nothing."""
+        kind = self.path.name.partition("-")[0]
+        found: list[StoredToken] = []
+        for path in self.path.parent.glob(f"{kind}-*.json"):
+            with contextlib.suppress(OSError):
+                tokens = _understood(path.read_bytes()) if path != self.path else None
+                found += [tokens[name]] if tokens and name in tokens else []
+        return found
+
     def update(self, change: Callable[[Tokens], T]) -> T:
         """Change them; what ``change`` leaves in its dictionary is on the disk when this returns.
 
