@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from iri_common.facility.collections import GlobusSettings
     from iri_common.facility.compute import Compute
     from iri_common.facility.credentials import client_tokens
+    from iri_common.facility.entrusting import EntrustedTransfers
     from iri_common.facility.faces import Transfers
     from iri_common.facility.facility import AsyncFacility, Facility
     from iri_common.facility.flows import Flows
@@ -95,6 +96,7 @@ _HOMES = {
     "facility.facility": ("Facility", "AsyncFacility"),
     "facility.among": ("Facilities", "select"),
     "facility.faces": ("Transfers",),
+    "facility.entrusting": ("EntrustedTransfers",),
     "facility.collections": ("GlobusSettings",),
     "facility.flows": ("Flows",),
     "facility.compute": ("Compute",),
@@ -201,6 +203,7 @@ __all__ = [
     "FileEntry",
     "FileStat",
     "Transfers",
+    "EntrustedTransfers",
     "Flows",
     "FlowRun",
     "RunEvent",

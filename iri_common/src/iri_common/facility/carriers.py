@@ -65,7 +65,7 @@ def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carri
                 return WithinTree(target.dialect, target.file_system, *making.tree)
             return WithinRoad(target.dialect, target.file_system)
         case Road.GLOBUS, FacilityReach() | CollectionReach(), FacilityReach() | CollectionReach():
-            return _globus(source, target, making)
+            return globus_road(source, target, making.tree)
         case _, HereReach(), FacilityReach() | CollectionReach():
             return _between_here_and(target, quote, True, making)
         case _, FacilityReach() | CollectionReach(), HereReach():
@@ -125,9 +125,21 @@ def _https(far: FacilityReach | CollectionReach, up: bool, making: Making) -> Ca
     return HttpsRoad(dialect.ranges, dialect, file_system, up=up, checksum=making.checksum)
 
 
-def _globus(
-    source: FacilityReach | CollectionReach, target: FacilityReach | CollectionReach, making: Making
-) -> Carrier:
+def globus_road(
+    source: FacilityReach | CollectionReach,
+    target: FacilityReach | CollectionReach,
+    tree: tuple[str, str] | None = None,
+) -> GlobusRoad:
+    """Globus Transfer between two ends that have been asked for their collections.
+
+    Args:
+        source: Where from.
+        target: Where to.
+        tree: The two directories, where all that is in the one is moved.
+
+    Raises:
+        NotOffered: if an end has none, or nobody asks.
+    """
     # One identity asks, and needs both ends; the target's, because that is where something is changed.
     globus = target.globus or source.globus
     if globus is None or source.collection is None or target.collection is None:
@@ -137,7 +149,7 @@ def _globus(
         source.collection,
         target.collection,
         poller=globus.poller,
-        tree=making.tree,
+        tree=tree,
         pace=_pace(source, target),
     )
 

@@ -75,12 +75,8 @@ class TransferService:
             TooLarge: if no road takes a file of this size.
             TransferError: if a file did not arrive whole; those that did stay.
         """
-        said = _said(words)
-        from_, to = await _both(source, target)
-        tree = (await from_.tree(said.links)).settled()
-        to = await around(from_, to, tree)
-        moves = tree.moves(to.path)
-        task = Task(tree, moves, await _planned(from_, to, tree, moves, said))
+        said = said_of(words)
+        from_, to, task = await copying(source, target, said)
         return await carried(from_, to, task, said, f"{source}", f"{target}")
 
     async def sync(
@@ -94,8 +90,8 @@ class TransferService:
             delete: Take away what is below the target and not at the source, when all has arrived.
             words: As in :meth:`copy`.
         """
-        said = _said(words)
-        from_, to = await _both(source, target)
+        said = said_of(words)
+        from_, to = await opened(source, target)
         task = await _compared(from_, to, said, delete=delete)
         return await carried(from_, to, task, said, f"{source}", f"{target}")
 
@@ -103,7 +99,7 @@ class TransferService:
         self, source: AnyEnd, target: AnyEnd, *, delete: bool = False, **words: Unpack[TransferWords]
     ) -> Difference:
         """What :meth:`sync` would do; nothing is moved or taken away."""
-        task = await _compared(await _opened(source), await _opened(target), _said(words), delete=delete)
+        task = await _compared(await _opened(source), await _opened(target), said_of(words), delete=delete)
         moved = tuple(each.target for each in task.moves)
         return Difference(moved, len(task.unchanged), tuple(task.gone), task.plan)
 
@@ -111,16 +107,29 @@ class TransferService:
         self, source: AnyEnd, target: AnyEnd, *, sync: bool = False, **words: Unpack[TransferWords]
     ) -> Plan:
         """How :meth:`copy`, or :meth:`sync`, would go about it; nothing is moved."""
-        said = _said(words)
-        from_, to = await _both(source, target)
+        said = said_of(words)
         if sync:
+            from_, to = await opened(source, target)
             return (await _compared(from_, to, said, delete=False)).plan
-        tree = (await from_.tree(said.links)).settled()
-        to = await around(from_, to, tree)
-        return await _planned(from_, to, tree, tree.moves(to.path), said)
+        _, _, task = await copying(source, target, said)
+        return task.plan
 
 
-def _said(words: TransferWords) -> Said:
+async def copying(source: AnyEnd, target: AnyEnd, said: Said) -> tuple[Reach, Reach, Task]:
+    """The ends of a copy, open, and what is to be done."""
+    from_, to = await opened(source, target)
+    tree = (await from_.tree(said.links)).settled()
+    to = await around(from_, to, tree)
+    moves = tree.moves(to.path)
+    return from_, to, Task(tree, moves, await _planned(from_, to, tree, moves, said))
+
+
+def said_of(words: TransferWords) -> Said:
+    """What was said, checked.
+
+    Raises:
+        UsageError: naming the word that makes no sense.
+    """
     if unknown := sorted(set(words) - set(TransferWords.__annotations__)):
         known = ", ".join(sorted(TransferWords.__annotations__))
         raise UsageError(f"unknown words for a transfer: {', '.join(unknown)} (known: {known})")
@@ -153,7 +162,12 @@ def _road(word: Road | str | None) -> Road | None:
         raise UsageError(f"no such road: {word!r} (known: {', '.join(Road)})") from None
 
 
-async def _both(source: AnyEnd, target: AnyEnd) -> tuple[Reach, Reach]:
+async def opened(source: AnyEnd, target: AnyEnd) -> tuple[Reach, Reach]:
+    """Both ends.
+
+    Raises:
+        UsageError: if they are the same.
+    """
     from_, to = await _opened(source), await _opened(target)
     if from_.name == to.name:
         raise UsageError(f"{source} and {target} are the same")

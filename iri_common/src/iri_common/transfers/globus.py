@@ -8,7 +8,7 @@ import hashlib
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,18 +95,51 @@ class GlobusRoad:
         """
         if not moves:
             return
-        errand = self._errand(moves, trip)
+        errand = self._errand(moves, trip.notes.transfer)
         adopted = self._noted(trip, errand).get("task") is not None
         self.task_id = await self._asked_for(errand, trip)
-        await _Watch(self._look, errand, self.task_id, trip, adopted).to_the_end()
+        await _Watch(self._look, errand, self.task_id, trip, adopted=adopted).to_the_end()
         for move in moves:
             trip.meter.landed(move)
 
     async def abandon(self, moves: Sequence[Move], trip: Trip) -> None:
         """End the task of these moves, if there is one; the next try begins a new one."""
-        await _ended(self._transfers, trip.notes, self._errand(moves, trip).note)
+        await _ended(self._transfers, trip.notes, self._errand(moves, trip.notes.transfer).note)
 
-    def _errand(self, moves: Sequence[Move], trip: Trip) -> _Errand:
+    async def entrust(self, moves: Sequence[Move], transfer: str, submission: str) -> str:
+        """Have them all moved, and do not wait for it; gives the task's id.
+
+        Nothing is noted: the caller keeps the submission, under which it is one task however often it is
+        asked for.
+
+        Args:
+            moves: The files.
+            transfer: Names who asks, for the label.
+            submission: As Globus gave it.
+
+        Raises:
+            TransferError: if another task of somebody else's moves files to the same paths.
+        """
+        return await self._submitted(self._errand(moves, transfer), submission)
+
+    async def follow(
+        self, task_id: str, what: str, on_change: Callable[[TransferTask], object] | None = None
+    ) -> TransferTask:
+        """Wait for the end of a task that was entrusted to Globus, by whatever process.
+
+        Args:
+            task_id: Its id.
+            what: It moves, for people.
+            on_change: Called when it has got on.
+
+        Raises:
+            TransferError: as for :meth:`carry`.
+        """
+        request = TransferRequest(self._source.collection, self._target.collection, (), "")
+        errand = _Errand(request, _NOTE, 0, what)
+        return await _Watch(self._look, errand, task_id, on_change=on_change).to_the_end()
+
+    def _errand(self, moves: Sequence[Move], transfer: str) -> _Errand:
         pairs = [(*self._tree, True)] if self._tree else [(each.source, each.target, False) for each in moves]
         items = tuple(
             (to_collection(self._source, source), to_collection(self._target, target), directory)
@@ -121,7 +154,7 @@ class GlobusRoad:
             self._source.collection,
             self._target.collection,
             items,
-            label_of(trip.notes.transfer, digest),
+            label_of(transfer, digest),
             self._sync_level,
             deadline(time.time(), size),
         )
@@ -147,13 +180,16 @@ class GlobusRoad:
             trip.notes.put(errand.note, {"submission": submission})
             # On the disk before anything is sent: under the same id a lost answer costs nothing.
             await trip.notes.durable()
-        try:
-            task_id = (await self._transfers.submit(errand.request, str(submission))).value
-        except Conflict as conflict:
-            task_id = await self._adopted(errand, conflict)
+        task_id = await self._submitted(errand, str(submission))
         trip.notes.put(errand.note, {"submission": submission, "task": task_id})
         await trip.notes.durable()
         return task_id
+
+    async def _submitted(self, errand: _Errand, submission: str) -> str:
+        try:
+            return (await self._transfers.submit(errand.request, submission)).value
+        except Conflict as conflict:
+            return await self._adopted(errand, conflict)
 
     async def _adopted(self, errand: _Errand, conflict: Conflict) -> str:
         """The task that has these paths; the conflict itself does not name it (archivetar#65)."""
@@ -198,12 +234,22 @@ async def _ended(transfers: TransfersApi, notes: Notes, note: str) -> Sequence[s
 
 
 class _Watch:
-    """The wait for one task."""
+    """The wait for one task; without a trip nobody has noted it, and nobody counts."""
 
-    def __init__(self, look: _Look, errand: _Errand, task_id: str, trip: Trip, adopted: bool) -> None:
+    def __init__(
+        self,
+        look: _Look,
+        errand: _Errand,
+        task_id: str,
+        trip: Trip | None = None,
+        *,
+        adopted: bool = False,
+        on_change: Callable[[TransferTask], object] | None = None,
+    ) -> None:
         self._look = look
         self._errand, self._task_id, self._trip = errand, task_id, trip
-        self._progress = _Counted(trip.meter, errand.size, adopted)
+        self._progress = _Counted(trip.meter, errand.size, adopted) if trip is not None else None
+        self._on_change = on_change
         self._changed_at = self._now()
         self._stands_since: float | None = None
         self._told = ""
@@ -212,7 +258,7 @@ class _Watch:
     def _now() -> float:
         return asyncio.get_running_loop().time()
 
-    async def to_the_end(self) -> None:
+    async def to_the_end(self) -> TransferTask:
         sight: Sight | None = None
         delay = 0.0
         while True:
@@ -233,15 +279,19 @@ class _Watch:
                 before, sight = sight, seen(task, sight)
                 if got_on(before, sight):
                     self._changed_at = self._now()
+                    if self._on_change is not None:
+                        self._on_change(task)
                 if await self._over(sight):
-                    return
+                    return task
             delay = self._look.pace.delay(self._now() - self._changed_at, random.random())
 
     async def _over(self, sight: Sight) -> bool:
         task, meaning = sight.task, sight.meaning
-        self._progress.count(task)
+        if self._progress is not None:
+            self._progress.count(task)
         if meaning is Meaning.WHOLE:
-            self._progress.complete()
+            if self._progress is not None:
+                self._progress.complete()
             return True
         if meaning is Meaning.PAUSED:
             self._stands(await self._pause(task))
@@ -256,20 +306,23 @@ class _Watch:
         if meaning is Meaning.DOOMED:
             with contextlib.suppress(IriError):  # the reason counts; the next try finds it by its label
                 await self._look.transfers.cancel(self._task_id)
-        self._trip.notes.put(self._errand.note, None)  # the next try is another task
-        await self._trip.notes.durable()
+        await self._forget()  # the next try is another task
         if meaning is Meaning.HOLES:
             words = f"Globus left out {task.skipped_errors} because of errors ({words})"
         code = f"{task.code}: " if task.code.lower() not in words.lower() else ""
         return TransferError(f"{self._errand.what} was not moved: {code}{words} (task {self._task_id})")
 
     async def _gone(self) -> TransferError:
-        self._trip.notes.put(self._errand.note, None)
-        await self._trip.notes.durable()
+        await self._forget()
         return TransferError(
             f"{self._errand.what}: this identity sees no task {self._task_id} at Globus; it was submitted "
             "by another one, or is too old to be told of. Look at the target, then try again"
         )
+
+    async def _forget(self) -> None:
+        if self._trip is not None:
+            self._trip.notes.put(self._errand.note, None)
+            await self._trip.notes.durable()
 
     async def _pause(self, task: TransferTask) -> str:
         request = self._errand.request
