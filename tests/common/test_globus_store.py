@@ -92,6 +92,26 @@ def test_nobody_else_may_read_them(tmp_path: Path) -> None:
     assert "secret" not in repr(store.read())
 
 
+KILLED = """
+    import os, sys
+    from pathlib import Path
+    from iri_common.auth.store import StoredToken, TokenStore
+
+    os.replace = lambda *_: os._exit(9)
+    TokenStore("globus", "a.b", directory=Path(sys.argv[1])).write({"service": StoredToken("secret")})
+"""
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    other = tmp_path / "globus-a.json"
+    other.touch()
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)], check=False)
+    assert (done.returncode, len(list(tmp_path.iterdir()))) == (9, 2)
+    store = TokenStore("globus", "a.b", directory=tmp_path)
+    store.write({})
+    assert sorted(tmp_path.iterdir()) == [store.path, other]
+
+
 def test_what_changes_nothing_writes_nothing(tmp_path: Path) -> None:
     store = TokenStore("globus", "me", directory=tmp_path)
     store.update(lambda tokens: tokens.update(x=StoredToken("a")))

@@ -167,6 +167,10 @@ class TokenStore:
             write_private(self.path, text)
         except OSError as error:
             raise self._unusable(error) from None
+        # Those who were killed while they wrote left theirs: also a token that is to be forgotten.
+        with contextlib.suppress(OSError):
+            for left in self.path.parent.glob(f"{self.path.stem}.{'[0-9a-f]' * 8}"):
+                left.unlink()
 
     def _unusable(self, error: OSError) -> AuthError:
         return AuthError(
