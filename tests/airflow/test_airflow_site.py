@@ -121,16 +121,19 @@ def test_clearing_a_deferred_task_cancels_and_asks_anew(start) -> None:
     assert run.states() == ["canceled", "completed"]
 
 
-def test_jobs_survive_a_restart_of_the_triggerer(start, site) -> None:
-    run = start("once", "sleep 12; echo through it all")
+def test_jobs_and_what_they_write_survive_a_restart_of_the_triggerer(start, site, wait_until) -> None:
+    run = start("followed", "echo early; sleep 12; echo through it all")
     run.await_trigger()
+    wait_until(lambda: _bookmark(run) == {"stdout": len("early\n")}, 60, "the first line")
     site.stop_component("triggerer")
     time.sleep(2.0)
     assert run.states() == ["active"]
     site.start_component("triggerer")
     assert run.wait() == "success"
     assert run.states() == ["completed"]
-    assert "through it all" in run.log()
+    log = run.log()
+    assert [log.count(f"[stdout] {each}") for each in ("early", "through it all")] == [1, 1]
+    assert "the last lines of the job's stdout" not in log
 
 
 def test_a_triggerer_that_slept_while_another_took_over_cancels_nothing(start, site, wait_until) -> None:
@@ -279,6 +282,14 @@ def _remembered(run) -> dict | None:
     path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/job/state-store"
     entries = run.site.call("GET", path)["task_state_store"]
     return next((each["value"] for each in entries if each["key"] == "iri_job"), None)
+
+
+def _bookmark(run) -> dict[str, int] | None:
+    """How far what the job writes has been told."""
+    path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/job/xcomEntries"
+    keys = [each["key"] for each in run.site.call("GET", path)["xcom_entries"]]
+    told = run.site.xcom(run.dag_id, run.run_id, "job", key="iri_told") if "iri_told" in keys else None
+    return told and told["offsets"]
 
 
 def wait_for_ref(run) -> None:

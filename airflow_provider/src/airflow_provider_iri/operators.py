@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import posixpath
 import time
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
 
     from airflow_provider_iri.hooks import IriHook
-    from airflow_provider_iri.limits import Limits
+    from airflow_provider_iri.limits import Limits, Patience
     from airflow_provider_iri.record import JobRecord
     from iri_common import Facility, JobRef, JobSpec, JobStatus
 
@@ -53,7 +54,8 @@ class IriJobOperator(BaseOperator):
             :meth:`iri_common.Transfers.sync`.
         iri_conn_id: The connection. Templated.
         deferrable: Wait in the triggerer. Otherwise the worker's slot is held until the job ends.
-        tail_lines: So many last lines of the job's stdout go to the task's log.
+        follow: Tell what the job writes in the task's log while it runs.
+        tail_lines: So many last lines of the job's stdout go to the task's log, where it was not followed.
         queue_limit: A job that has not begun so long after it was submitted is cancelled, and the try failed.
         run_limit: Likewise one that has run for so long, where that is less than the job's own duration.
         escalate: After a job that ended for want of ``duration`` or ``memory``, the next try asks for so many
@@ -86,6 +88,7 @@ class IriJobOperator(BaseOperator):
         transfer: Mapping[str, Any] | None = None,
         iri_conn_id: str = "iri_default",
         deferrable: bool = True,
+        follow: bool = False,
         tail_lines: int = 20,
         queue_limit: timedelta | None = None,
         run_limit: timedelta | None = None,
@@ -102,6 +105,7 @@ class IriJobOperator(BaseOperator):
         self.transfer = dict(transfer or {})
         self.iri_conn_id = iri_conn_id
         self.deferrable = deferrable
+        self.follow = follow
         self.tail_lines = tail_lines
         self.queue_limit = queue_limit
         self.run_limit = run_limit
@@ -109,6 +113,7 @@ class IriJobOperator(BaseOperator):
         if getattr(self, "retry_policy", False) is None:  # Airflow 3.2 has none
             self.retry_policy = _by_cause()
         self._running: tuple[Any, Facility, JobRef] | None = None
+        self._told = False
         # A DAG with a typo in it fails when it is read.
         if final((job, self.script)):
             self._spec()
@@ -140,6 +145,7 @@ class IriJobOperator(BaseOperator):
         from airflow_provider_iri.triggers import status_of
         from iri_common import JobRef
 
+        self._told = event.get("told", False)
         with told_to_airflow(self.iri_conn_id):
             ref = JobRef.parse(event["ref"])
             try:
@@ -224,7 +230,7 @@ class IriJobOperator(BaseOperator):
         limit = self.execution_timeout
         deadline = time.time() + limit.total_seconds() if limit else None
         limits = self._limits(submitted_at, deadline)
-        trigger = IriJobTrigger(self.iri_conn_id, str(ref), **asdict(limits))
+        trigger = IriJobTrigger(self.iri_conn_id, str(ref), **asdict(limits), follow=self.follow)
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _limits(self, submitted_at: float, deadline: float | None = None) -> Limits:
@@ -240,12 +246,23 @@ class IriJobOperator(BaseOperator):
         from iri_common import AuthError, PermissionDenied, WaitTimeout
 
         try:
-            return Patience(self._limits(submitted_at), self._say).wait(facility, ref)
+            patience = Patience(self._limits(submitted_at), self._say)
+            if self.follow:
+                return self._wait_and_tell(facility, ref, patience)
+            return patience.wait(facility, ref)
         except (WaitTimeout, AirflowTaskTimeout) as error:
             return self._give_up(context, facility, ref, str(error))
         except (AuthError, PermissionDenied):
             self._leave(context, ref)
             raise
+
+    def _wait_and_tell(self, facility: Facility, ref: JobRef, patience: Patience) -> JobStatus:
+        from airflow_provider_iri.output import JobOutput
+
+        output = JobOutput(str(ref), self.log)
+        status = asyncio.run(output.beside(facility.aio, patience.wait_awaited(facility.aio, ref)))
+        self._told = output.complete
+        return status
 
     def _finish(self, context: Context, facility: Facility, ref: JobRef, status: JobStatus) -> dict[str, Any]:
         from airflow_provider_iri.errors import TaskFailed
@@ -254,7 +271,7 @@ class IriJobOperator(BaseOperator):
         from iri_common import JobFailed
 
         self._running = None
-        said = facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
+        said = "" if self._told else facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
         if said.strip():
             self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
         memory = Memory(context)

@@ -120,6 +120,7 @@ class IriJobTrigger(IriTrigger):
         queue_deadline: Likewise, if the job has not begun by then.
         run_seconds: Give up when the job has run for so long.
         owned: The job belongs to the task: it is cancelled when a person ends that.
+        follow: What the job writes is told in the task's log.
     """
 
     what = "the job"
@@ -132,6 +133,7 @@ class IriJobTrigger(IriTrigger):
         queue_deadline: float | None = None,
         run_seconds: float | None = None,
         owned: bool = True,
+        follow: bool = False,
     ) -> None:
         super().__init__(iri_conn_id)
         self.ref = ref
@@ -139,6 +141,7 @@ class IriJobTrigger(IriTrigger):
         self.queue_deadline = queue_deadline
         self.run_seconds = run_seconds
         self.owned = owned
+        self.follow = follow
 
     def words(self) -> dict[str, Any]:
         """What to make this trigger from."""
@@ -149,6 +152,7 @@ class IriJobTrigger(IriTrigger):
             "queue_deadline": self.queue_deadline,
             "run_seconds": self.run_seconds,
             "owned": self.owned,
+            "follow": self.follow,
         }
 
     @property
@@ -158,7 +162,15 @@ class IriJobTrigger(IriTrigger):
 
     async def come_about(self) -> dict[str, Any]:
         """Wait for the end of the job."""
-        return _told(await self._wait())
+        if not self.follow:
+            return _told(await self._wait())
+        from airflow_provider_iri.output import JobOutput, TriggerBookmark
+
+        facility = await self.open()
+        bookmark = TriggerBookmark(self.task_instance, self.ref) if self.task_instance else None
+        output = JobOutput(self.ref, self.log, bookmark)
+        status = await output.beside(facility.aio, self._wait())
+        return {**_told(status), "told": output.complete}
 
     async def end(self) -> None:
         """Cancel the job."""

@@ -36,6 +36,7 @@ again = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 dag("once")
 dag("retried", **again)
 dag("in_worker", deferrable=False, **again)
+dag("followed", follow=True)
 dag("limited", execution_timeout=timedelta(seconds=6))
 short = {**JOB, "attributes": {"duration": 2}}
 dag("too_short", job=short, **again)
