@@ -222,10 +222,13 @@ def failing_power(disk: Path, state: Path) -> None:
 
 
 def lost_in_memory(state: Path) -> int:
-    """Bytes that the notes tell of, and that are not on the disk."""
+    """Bytes that the notes tell of, and that are not on the disk, once they tell of some that are."""
     (file,) = (state / "iri" / "transfers").glob("*.jsonl")
     told = json.loads(file.read_bytes().rpartition(b"\n")[0].splitlines()[-1])[1]
-    return told["in_memory"]["missing"][0][0] - told["missing"][0][0] if "in_memory" in told else 0
+    if "in_memory" not in told:
+        return 0
+    on_disk = told["missing"][0][0]
+    return told["in_memory"]["missing"][0][0] - on_disk if on_disk else 0
 
 
 def move(plan: TransferPlan, facility: Facility) -> str | None:
