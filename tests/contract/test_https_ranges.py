@@ -318,6 +318,20 @@ async def test_what_lay_aside_is_of_no_use_for_another_content(world: World, tmp
     assert (tmp_path / "c").read_bytes() == content
 
 
+async def test_what_lay_aside_is_of_no_use_where_no_time_tells_of_which_content_it_is(
+    world: World, tmp_path: Path
+) -> None:
+    laid(world.collection.root / "b", 12 * MIB)
+    world.collection.faults = [10 * MIB, "refuse"]
+    move = Move("/b", str(tmp_path / "c"), 12 * MIB)
+    with pytest.raises(PermissionDenied):
+        await world.carry(move, up=False, files=False)
+    content, _ = laid(world.collection.root / "b", 12 * MIB)
+    counts = await world.carry(move, up=False, files=False)
+    assert counts.kept_bytes == 0
+    assert (tmp_path / "c").read_bytes() == content
+
+
 async def test_a_content_that_changed_unseen_is_found_by_its_digest(world: World, tmp_path: Path) -> None:
     laid(world.collection.root / "b", 4 * MIB)
 
