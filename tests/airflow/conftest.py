@@ -29,6 +29,7 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 from airflow_connections import EXAMPLES, connection_to  # noqa: E402
 from airflow_site import AirflowSite  # noqa: E402
+from globus_places import globus_site, places  # noqa: E402, F401 - fixtures
 
 from iri_local_facility import LocalFacility  # noqa: E402
 

@@ -49,6 +49,7 @@ def test_public_names_are_loaded_on_first_use() -> None:
         "IriCancelOperator",
         "IriCredentialOperator",
         "IriFileSensor",
+        "IriFlowOperator",
         "IriFileWatcher",
         "IriHook",
         "IriJobOperator",
@@ -59,6 +60,7 @@ def test_public_names_are_loaded_on_first_use() -> None:
         "IriPathOperator",
         "IriPathReleaseOperator",
         "IriResourceSensor",
+        "IriTransferOperator",
         "IriResourceWatcher",
         "RetryByCause",
         "iri_asset",
@@ -85,7 +87,7 @@ def test_the_operators_add_little_to_the_parsing_of_a_dag() -> None:
     """A few modules of ours, whose import takes milliseconds; nothing of the wire."""
     done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
     imported, made = json.loads(done.stdout.splitlines()[-1])
-    assert imported == ["airflow_provider_iri.operators", "airflow_provider_iri.sensors"]
+    assert imported == [f"airflow_provider_iri.{each}" for each in ("lineage", "operators", "sensors")]
     # The first job is checked when it is made.
     ours = ("airflow_provider_iri.", "iri_common.model.")
     others = {name for name in made if not name.startswith(ours)}

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_iri.arrays import IriArrayOperator
     from airflow_provider_iri.assets import iri_asset
+    from airflow_provider_iri.flows import IriFlowOperator
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.operators import IriJobOperator
     from airflow_provider_iri.paths import IriPathOperator, IriPathReleaseOperator
     from airflow_provider_iri.retries import RetryByCause
     from airflow_provider_iri.sensors import IriFileSensor, IriJobSensor, IriResourceSensor
     from airflow_provider_iri.tending import IriCancelOperator, IriCredentialOperator
+    from airflow_provider_iri.transfers import IriTransferOperator
     from airflow_provider_iri.triggers import IriJobTrigger
     from airflow_provider_iri.watchers import (
         IriFileWatcher,
@@ -36,6 +38,8 @@ _HOME_OF = {
     "IriCredentialOperator": "tending",
     "IriPathOperator": "paths",
     "IriPathReleaseOperator": "paths",
+    "IriTransferOperator": "transfers",
+    "IriFlowOperator": "flows",
     "IriJobSensor": "sensors",
     "IriFileSensor": "sensors",
     "IriResourceSensor": "sensors",
@@ -57,6 +61,8 @@ __all__ = [
     "IriCredentialOperator",
     "IriPathOperator",
     "IriPathReleaseOperator",
+    "IriTransferOperator",
+    "IriFlowOperator",
     "IriJobSensor",
     "IriFileSensor",
     "IriResourceSensor",

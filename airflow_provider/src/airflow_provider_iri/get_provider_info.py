@@ -15,9 +15,9 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Runs jobs at HPC facilities through the IRI Facility API.",
         "integrations": [{"integration-name": NAME, "tags": ["service"]}],
         "hooks": [_modules("hooks")],
-        "operators": [_modules("operators", "arrays", "tending", "paths")],
+        "operators": [_modules("operators", "arrays", "tending", "paths", "transfers", "flows")],
         "sensors": [_modules("sensors")],
-        "triggers": [_modules("triggers", "watchers")],
+        "triggers": [_modules("triggers", "globus_triggers", "watchers")],
         "filesystems": ["airflow_provider_iri.filesystem"],
         "asset-uris": [
             {

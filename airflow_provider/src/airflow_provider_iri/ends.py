@@ -1,0 +1,79 @@
+"""Where a transfer comes from and goes to, as a DAG says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+OF_THE_CORE = frozenset({"", "file", "iri", "globus"})
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a transfer.
+
+    Attributes:
+        path: On this worker, ``iri://<profile>/<file system>/<path>`` or ``globus://<collection>/<path>``;
+            the address of an object for Airflow's ObjectStoragePath; with a connection, a path at its
+            facility.
+        conn_id: An ``iri`` connection, or that of the object store.
+        storage: Name or id of the file system; the connection's if None.
+    """
+
+    path: str
+    conn_id: str | None = None
+    storage: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} at {self.conn_id}" if self.conn_id else self.path
+
+    @property
+    def scheme(self) -> str:
+        """Of the path; "" for none."""
+        scheme, separator, _ = self.path.partition("://")
+        return scheme.lower() if separator and scheme.isalnum() else ""
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is in an object store, which the core has no road to."""
+        return self.scheme not in OF_THE_CORE
+
+    @property
+    def far(self) -> bool:
+        """Whether it is at a facility or in a collection."""
+        return self.scheme in {"iri", "globus"} or (self.scheme == "" and self.conn_id is not None)
+
+    def open(self) -> Any:
+        """As the core takes it; nothing is sent."""
+        if not self._at_connection:
+            return self.path
+        from airflow_provider_iri.hooks import IriHook
+
+        return IriHook(str(self.conn_id)).facility.files.at(self.path, storage=self.storage)
+
+    async def opened(self) -> Any:
+        """Like :meth:`open`, for event loops."""
+        if not self._at_connection:
+            return self.path
+        from airflow_provider_iri.hooks import IriHook
+
+        return (await IriHook(str(self.conn_id)).open()).files.at(self.path, storage=self.storage)
+
+    def object(self) -> ObjectStoragePath:
+        """As Airflow takes what is in an object store."""
+        from airflow.sdk import ObjectStoragePath
+
+        return ObjectStoragePath(self.path, conn_id=self.conn_id)
+
+    @property
+    def _at_connection(self) -> bool:
+        from iri_common import UsageError
+
+        if self.conn_id is None:
+            return False
+        if self.scheme:
+            raise UsageError(f"{self.path}: with the connection {self.conn_id!r} goes a path at its facility")
+        return True

@@ -1,0 +1,101 @@
+"""What a task asks for once beside jobs (a path, a run of a flow, a transfer), from one try to the next."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_iri.record import remember
+from iri_common import GenerationFacts, GenerationStep, JobKey, JobState, generation_step
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+@dataclass(frozen=True, slots=True)
+class ErrandRecord:
+    """One ask, written before it is sent.
+
+    Attributes:
+        nonce: Makes it unique: the id of the task instance's first try.
+        generation: Of the key.
+        max_tries: Airflow's at the latest try. A clear raises it, a retry does not.
+        digest: Of what is asked.
+        submission: Under which a service is asked that wants to name an ask by itself.
+        ref: What came of it, in the words of who was asked; None while that is not known.
+        before: The same of the ask before a clear.
+        ended: Airflow was told that it ended without success.
+        left: The last try ended with a trouble of its own, and left it alive.
+    """
+
+    nonce: str
+    generation: int
+    max_tries: int
+    digest: str
+    submission: str | None = None
+    ref: str | None = None
+    before: str | None = None
+    ended: bool = False
+    left: bool = False
+
+
+class Errand:
+    """Which ask a try is about: that of the tries before it, or the next one.
+
+    Args:
+        context: Of the task.
+        name: Under which it is remembered.
+        what: Is asked for, plain JSON; something else is another ask.
+    """
+
+    def __init__(self, context: Context, name: str, what: object) -> None:
+        self._ti: Any = context["ti"]
+        self._store: Any = context.get("task_state_store")
+        self._name = name
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
+        first = ErrandRecord(str(self._ti.id), 1, self._ti.max_tries, digest)
+        self.record = _next(self._kept(), first)
+        self.note()
+
+    @property
+    def key(self) -> JobKey:
+        """Who asks."""
+        ti, record = self._ti, self.record
+        who = ("airflow", ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return JobKey.of(*who, record.nonce, generation=record.generation)
+
+    def again(self) -> None:
+        """What came of it has ended, and not as it should have: ask another time."""
+        record = self.record
+        self.note(generation=record.generation + 1, submission=None, ref=None, ended=False, left=False)
+
+    def note(self, **changes: Any) -> None:
+        """Remember it; without a store (Airflow 3.2), every try asks anew."""
+        self.record = replace(self.record, **changes)
+        if self._store is not None:
+            remember(self._store, self._name, asdict(self.record))
+
+    def _kept(self) -> ErrandRecord | None:
+        found = self._store.get(self._name) if self._store is not None else None
+        known = {each.name for each in fields(ErrandRecord)}
+        return ErrandRecord(**{name: found[name] for name in known & found.keys()}) if found else None
+
+
+def _next(kept: ErrandRecord | None, asked: ErrandRecord) -> ErrandRecord:
+    if kept is None:
+        return asked
+    facts = GenerationFacts(
+        asked_before=True,
+        reported=JobState.FAILED if kept.ended else None,
+        # Nothing can be ended whose fate is not known: the same key settles that. And clearing is also how a
+        # person says "go on" after a try that left it alive.
+        cleared=asked.max_tries > kept.max_tries and kept.ref is not None and not kept.left,
+        spec_changed=asked.digest != kept.digest,
+    )
+    step = generation_step(facts)
+    if step is GenerationStep.ATTACH:
+        return replace(kept, max_tries=asked.max_tries, left=False)
+    before = kept.ref if step is GenerationStep.REPLACE else None
+    return replace(asked, nonce=kept.nonce, generation=kept.generation + 1, before=before)

@@ -1,0 +1,157 @@
+"""A flow that Globus runs as a task: started once, whatever becomes of the processes that asked for it."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import globus_sdk
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout, TaskDeferred
+from globus_sdk import AccessTokenAuthorizer, FlowsClient
+from globus_sdk.scopes import FlowsScopes
+
+from airflow_provider_iri import IriFlowOperator
+
+QUIET = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+FAILS = {"StartAt": "No", "States": {"No": {"Type": "Fail", "Error": "BadScan", "Cause": "all dark"}}}
+RESTS = {"StartAt": "Rest", "States": {"Rest": {"Type": "Wait", "Seconds": 600, "End": True}}}
+
+
+@pytest.fixture
+def made(places):
+    """Makes flows."""
+
+    def make(definition: dict[str, Any]) -> str:
+        auth = globus_sdk.ConfidentialAppAuthClient(
+            places.site.globus_client_id, places.site.globus_client_secret
+        )
+        token = auth.oauth2_client_credentials_tokens(str(FlowsScopes.all)).data["access_token"]
+        client = FlowsClient(authorizer=AccessTokenAuthorizer(token))
+        return client.create_flow("A flow", definition, {})["id"]
+
+    return make
+
+
+def operator(flow: str, body: dict[str, Any] | None = None, **more: Any) -> IriFlowOperator:
+    return IriFlowOperator(task_id="task", flow=flow, body=body or {}, run_label="a flow", **more)
+
+
+def runs(places, flow: str) -> list[str]:
+    """The states of all runs of a flow."""
+    return [each["status"] for each in places.site.flow_runs() if each["flow"] == flow]
+
+
+def test_the_output_of_a_flow_is_the_tasks(places, task, made) -> None:
+    flow = made(QUIET)
+    told = task.execute(operator(flow, {"scan": 12}))
+    assert told == {"run_id": task.ti.xcoms["iri_flow_run"], "output": {"scan": 12}}
+    assert runs(places, flow) == ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_retry_goes_on_with_the_run(places, task, made, monkeypatch, tmp_path, noted: bool) -> None:
+    flow = made(RESTS)
+    with pytest.raises(TaskDeferred):
+        task.begin(operator(flow))
+    first = task.ti.xcoms["iri_flow_run"]
+    if not noted:  # the worker was killed after it had asked, and the next one is another host
+        task.store.set("iri_flow", {**task.store["iri_flow"], "ref": None}, retention=_never())
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    task.ti.id = str(uuid.uuid4())  # each try has its own
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(flow))
+    assert task.ti.xcoms["iri_flow_run"] == first
+    assert runs(places, flow) == ["ACTIVE"]
+    _end(deferred.value.trigger)
+
+
+def test_a_flow_that_failed_is_run_again_by_a_retry(places, task, made) -> None:
+    flow = made(FAILS)
+    for count in (1, 2):
+        with pytest.raises(AirflowException, match="all dark"):
+            task.execute(operator(flow))
+        assert runs(places, flow) == ["FAILED"] * count
+
+
+@pytest.mark.parametrize("change", ["clear", "body"])
+def test_a_clear_or_another_input_ends_the_run_and_starts_anew(places, task, made, change: str) -> None:
+    flow = made(RESTS)
+    with pytest.raises(TaskDeferred):
+        task.begin(operator(flow))
+    task.ti.max_tries += change == "clear"
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(flow, {"more": 1} if change == "body" else None))
+    assert sorted(runs(places, flow)) in (["ACTIVE", "ENDED"], ["ACTIVE", "FAILED"])
+    _end(deferred.value.trigger)
+
+
+def test_a_run_is_cancelled_when_the_time_of_its_task_is_over(places, task, made) -> None:
+    flow = made(RESTS)
+    with pytest.raises(AirflowTaskTimeout, match="not over"):
+        task.execute(operator(flow, execution_timeout=timedelta(seconds=0.5)))
+    assert "ACTIVE" not in runs(places, flow)
+
+
+@pytest.mark.parametrize(("state", "ended"), [("failed", True), ("deferred", False)])
+async def test_a_run_is_cancelled_if_a_person_ends_its_task(
+    places, task, made, monkeypatch, state: str, ended: bool
+) -> None:
+    from airflow_provider_iri import triggers
+
+    flow = made(RESTS)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(flow))
+    monkeypatch.setattr(triggers, "task_state", lambda ti: state)
+    trigger = deferred.value.trigger
+    trigger.task_instance = task.ti
+    await trigger.on_kill()
+    assert ("ACTIVE" not in runs(places, flow)) is ended
+    await trigger.end()
+
+
+def test_runs_are_looked_at_together(places, task, made) -> None:
+    """However many wait in a triggerer, one request tells of them all."""
+    import asyncio
+
+    from airflow_provider_iri.globus_triggers import IriFlowTrigger
+
+    flow, ids = made({**RESTS, "States": {"Rest": {"Type": "Wait", "Seconds": 1, "End": True}}}), []
+    for number in range(8):
+        task.ti.map_index = number
+        task.store.clear()
+        with pytest.raises(TaskDeferred):
+            task.begin(operator(flow))
+        ids.append(task.ti.xcoms["iri_flow_run"])
+    places.site.reset_requests()
+
+    async def fire(run_id: str) -> Any:
+        return [event.payload async for event in IriFlowTrigger(run_id).run()]
+
+    async def all_of_them() -> list[Any]:
+        return await asyncio.gather(*(fire(each) for each in ids))
+
+    assert asyncio.run(all_of_them()) == [[{"run_id": each}] for each in ids]
+    assert len(set(ids)) == 8
+    alone = Counter(each["path"] for each in places.site.requests() if each["operation"] == "globusGetRun")
+    assert max(alone.values()) == 1, "a run is asked for by itself once it is in the list no more"
+
+
+def test_a_flow_that_makes_no_sense_fails_for_good(places, task) -> None:
+    with pytest.raises(AirflowFailException, match="UUID"):
+        task.execute(operator("publish"))
+    assert places.asked() == []
+
+
+def _never() -> Any:
+    from airflow.sdk import NEVER_EXPIRE
+
+    return NEVER_EXPIRE
+
+
+def _end(trigger: Any) -> None:
+    import asyncio
+
+    asyncio.run(trigger.end())
