@@ -247,16 +247,22 @@ async def test_the_404_of_a_gateway_says_nothing_of_a_lease():
         await dialect(Wire(reply)).networks.status(LEASE)
 
 
-async def test_only_leases_of_exactly_this_name():
+async def test_only_leases_whose_name_ends_so():
     rows = [
         {"referenceUUID": "1", "alias": "flow.a-1", "state": "CREATE - READY"},
         {"referenceUUID": "2", "alias": "flow.a-11", "state": "CREATE - READY"},
         {"uuid": "3", "alias": "flow.a-1", "state": "CANCEL - READY"},
         {"alias": "flow.a-1"},
+        {"uuid": "4", "alias": "a flow.a-1", "state": "CREATE - READY"},
+        {"uuid": "5", "alias": None, "state": "CREATE - READY"},
     ]
     wire = Wire(ok({"instances": rows}))
     found = (await dialect(wire).networks.find("flow.a-1")).value
-    assert [(each.lease_id, each.state) for each in found] == [("1", S.PENDING), ("3", S.ENDING)]
+    assert [(each.lease_id, each.state) for each in found] == [
+        ("1", S.PENDING),
+        ("3", S.ENDING),
+        ("4", S.PENDING),
+    ]
     assert wire.requests[0].params == [("search", "flow.a-1")]
 
 

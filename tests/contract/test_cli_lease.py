@@ -119,3 +119,17 @@ def test_an_interrupt_says_what_stands_and_how_it_is_given_back(iri: Shell, plac
     place.clear_faults()
     assert iri(*release).code == 0
     assert (kept(place), [each for each in place.paths() if not each["deleted"]]) == ([], [])
+
+
+def test_a_lease_is_given_back_from_another_host(
+    iri: Shell, place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors, key = ("-f", "cluster", "--network", "net"), ("--key", f"far/{tmp_path.name}")
+    beside = ("--key", f"beside/{tmp_path.name}")
+    for each in (key, beside):
+        assert iri("lease", "set-up", *doors, *each, "--mbps", "1", *place.sense_ports[:2]).code == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another host"))
+    assert iri("lease", "release", *doors, *key).code == 0
+    assert (len(kept(place)), len([each for each in place.paths() if not each["deleted"]])) == (1, 1)
+    assert iri("lease", "release", *doors, *beside).code == 0
+    assert (kept(place), [each for each in place.paths() if not each["deleted"]]) == ([], [])

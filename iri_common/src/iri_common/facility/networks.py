@@ -140,13 +140,17 @@ class NetworkService(LeaseService):
     ) -> None:
         """Cancel and delete whatever was asked for under a key, if anything.
 
+        Where nothing is on record here it is looked for by the key in its name, unless it is for an error:
+        what an ask in vain has not brought about is somebody else's.
+
         Args:
             key: Whose.
             timeout: Seconds for its end.
             because: What it is given back for; counts more than what goes wrong here, which is logged.
         """
         speak_for(key)
-        await self.given_back("path", key, lambda: self._leases.give_back(key, timeout), because)
+        leases, search = self._leases, because is None
+        await self.given_back("path", key, lambda: leases.give_back(key, timeout, search=search), because)
 
     @property
     def _api(self) -> NetworksApi:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -101,13 +102,18 @@ class ReservationService(LeaseService):
     ) -> None:
         """Release whatever was asked for under a key, if anything.
 
+        Where nothing is on record here it is looked for by the key in its name at the profile's resource,
+        unless it is for an error: what an ask in vain has not brought about is somebody else's.
+
         Args:
             key: Whose.
             timeout: Seconds for its end.
             because: What it is given back for; counts more than what goes wrong here, which is logged.
         """
         speak_for(key)
-        await self.given_back("nodes", key, lambda: self._reservations.give_back(key, timeout), because)
+        nodes = self._reservations
+        search = functools.partial(self._resource, None) if because is None else None
+        await self.given_back("nodes", key, lambda: nodes.give_back(key, timeout, search), because)
 
     @property
     def _api(self) -> ReservationsApi:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from iri_common.jobs.leasebook import LeaseBook
@@ -97,7 +97,7 @@ class Leases:
         found = [
             each.lease_id
             for each in (await self.api.find(alias)).value
-            if way_out(each) is not WayOut.NOTHING and not each.canceled
+            if each.alias == alias and way_out(each) is not WayOut.NOTHING and not each.canceled
         ]
         if len(found) > 1:
             raise SubmitUncertain(
@@ -283,11 +283,24 @@ class Leases:
         if await self.book.of(ref) is not None:
             await self.book.ledger.forget(ref.key)
 
-    async def give_back(self, key: JobKey, timeout: float) -> None:
-        """Leave nothing of what was asked for under a key."""
-        ref = await self.book.asked(key)
-        if ref is not None:
-            await self._given_back(ref, time.monotonic() + timeout)
+    async def give_back(self, key: JobKey, timeout: float, *, search: bool) -> None:
+        """Leave nothing of what was asked for under a key.
+
+        Args:
+            key: Whose.
+            timeout: Seconds for its end.
+            search: Where nothing is on record, it may have been asked for with another ledger.
+        """
+        deadline, ref = time.monotonic() + timeout, await self.book.asked(key)
+        refs = [ref] if ref is not None else []
+        if search and await self.book.ledger.read(key) is None:
+            refs = await self._named(key)
+        for each in refs:
+            await self._given_back(each, deadline)
+
+    async def _named(self, key: JobKey) -> Sequence[JobRef]:
+        leases = (await self.api.find(f".{key.tag}")).value
+        return [self.book.ref(NETWORK, key, each.lease_id) for each in leases if key.names(each.alias)]
 
     async def _given_back(self, ref: JobRef, deadline: float) -> None:
         for left in (2, 1, 0):

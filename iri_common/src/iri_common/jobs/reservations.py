@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -165,11 +165,28 @@ class Reservations:
             return False
         return True
 
-    async def give_back(self, key: JobKey, timeout: float) -> None:
-        """Leave nothing of what was asked for under a key."""
+    async def give_back(
+        self, key: JobKey, timeout: float, search: Callable[[], Awaitable[str]] | None = None
+    ) -> None:
+        """Leave nothing of what was asked for under a key.
+
+        Args:
+            key: Whose.
+            timeout: Seconds for its end.
+            search: Where nothing is on record, gives the resource at which it may have been asked for with
+                another ledger.
+        """
         ref = await self.book.asked(key)
-        if ref is not None:
-            await self.release(ref, timeout)
+        refs = [ref] if ref is not None else []
+        if search is not None and await self.book.ledger.read(key) is None:
+            refs = await self._named(key, await search())
+        for each in refs:
+            await self.release(each, timeout)
+
+    async def _named(self, key: JobKey, resource_id: str) -> Sequence[JobRef]:
+        reserved = (await self.api.reservations(resource_id)).value
+        resource = reserved_at(resource_id)
+        return [self.book.ref(resource, key, each.name) for each in reserved if key.names(each.name)]
 
 
 class _Ask:

@@ -45,8 +45,8 @@ class NetworksApi(Protocol):
         """Look at one lease; state MISSING if the network does not know it."""
         ...
 
-    async def find(self, alias: str) -> Done[Sequence[LeaseStatus]]:
-        """The leases of exactly this name; how they stand may be told in part only."""
+    async def find(self, name: str) -> Done[Sequence[LeaseStatus]]:
+        """The leases of this name, or whose name ends with it; how they stand may be told in part only."""
         ...
 
     async def verification(self, lease_id: str) -> Done[PathProof]:

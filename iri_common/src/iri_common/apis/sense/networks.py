@@ -101,16 +101,17 @@ class SenseNetworks:
             return Done(LeaseStatus(lease_id, LeaseState.MISSING, reserved=False))
         return Done(_status(lease_id, self._reading("status").one(InstanceReply, reply.value)))
 
-    async def find(self, alias: str) -> Done[Sequence[LeaseStatus]]:
+    async def find(self, name: str) -> Done[Sequence[LeaseStatus]]:
         """The server searches for a part of the name; the list does not tell how the sites stand."""
         request = Request(
-            operation="find", method="GET", path="/discover/service/instances", params=[("search", alias)]
+            operation="find", method="GET", path="/discover/service/instances", params=[("search", name)]
         )
         reply = await self._session.send(request)
         reading = self._reading("find")
         told = reading.one(InstancesReply, reply.value).instances
         rows = [] if told is None else reading.many(InstanceReply, told)
-        return Done([_status(each, row) for row in rows if row.alias == alias and (each := _id_of(row))])
+        named = [row for row in rows if row.alias and row.alias.endswith(name)]
+        return Done([_status(each, row) for row in named if (each := _id_of(row))])
 
     async def verification(self, lease_id: str) -> Done[PathProof]:
         """What was asked for and not found is told as a part of the model."""
