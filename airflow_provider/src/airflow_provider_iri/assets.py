@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from airflow.sdk import Asset
+    from openlineage.client.event_v2 import Dataset
 
 
 def iri_asset(
@@ -71,3 +72,10 @@ def normalized(uri: SplitResult) -> SplitResult:
             "or iri://facility//path for the facility's own file system"
         )
     return uri._replace(netloc=facility, path=f"/{storage}{place}")
+
+
+def to_openlineage(asset: Asset, lineage_context: object) -> Dataset:
+    """An ``iri`` asset as a dataset, for Airflow's OpenLineage provider."""
+    from airflow_provider_iri.facets import dataset
+
+    return dataset(asset.uri)

@@ -24,6 +24,7 @@ def get_provider_info() -> dict[str, Any]:
                 "schemes": ["iri"],
                 "handler": "airflow_provider_iri.assets.normalized",
                 "factory": "airflow_provider_iri.assets.iri_asset",
+                "to_openlineage_converter": "airflow_provider_iri.assets.to_openlineage",
             }
         ],
         "connection-types": [_connection_type()],

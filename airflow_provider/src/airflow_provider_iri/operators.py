@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_iri.lineage import JobLineage, with_parent
+
 if TYPE_CHECKING:
     from datetime import timedelta
 
@@ -27,7 +29,7 @@ SCRIPTS = (".sh", ".sbatch", ".pbs")
 KILL_SECONDS = 2.0  # to learn the state, and again to cancel: Airflow kills 5 s after its first signal
 
 
-class IriJobOperator(BaseOperator):
+class IriJobOperator(JobLineage, BaseOperator):
     """Submits a job, waits for its end and tells how it went.
 
     The job outlives the processes of Airflow: a retry goes on with the job of the try before while that is
@@ -130,7 +132,8 @@ class IriJobOperator(BaseOperator):
             more = "".join(f" {word}*{factor:g}" for word, factor in sorted(self.escalate.items()))
             more += f" {json.dumps(self.stage_in)}" if self.stage_in else ""
             before = partial(self._stage, context, hook.facility, "in")
-            attempt = Attempt(context, hook, spec, self.resource, self._sent, before, more)
+            sent = with_parent(context, self._sent)
+            attempt = Attempt(context, hook, spec, self.resource, sent, before, more)
             ref, status = attempt.settle()
             self._running = (context["ti"], hook.facility, ref)
             if status is None or not status.state.terminal:
@@ -271,6 +274,7 @@ class IriJobOperator(BaseOperator):
         from iri_common import JobFailed
 
         self._running = None
+        self._note_end(facility, ref, status, self._asked())
         said = "" if self._told else facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
         if said.strip():
             self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())

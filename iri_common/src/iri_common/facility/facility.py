@@ -114,6 +114,11 @@ class Facility:
         return self._settings.defaults_for(self._settings.resource).directory
 
     @property
+    def account(self) -> str | None:
+        """What jobs are charged to that name no account, as it is configured."""
+        return self._settings.defaults_for(self._settings.resource).account
+
+    @property
     def grades(self) -> Grades:
         """How exactly each promise is kept here."""
         return grades_at(self._settings)

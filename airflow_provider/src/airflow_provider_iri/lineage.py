@@ -1,0 +1,118 @@
+"""OpenLineage: what a task tells of its job, and what the job is told of its task.
+
+All of it is off unless Airflow's OpenLineage provider is installed and switched on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context
+
+    from airflow_provider_iri.record import JobRecord
+    from iri_common import Facility, JobRef, JobSpec, JobStatus
+
+    Sent = Callable[[Facility, JobRecord], JobSpec]
+
+STORE_KEY = "iri_lineage"
+
+
+def enabled() -> bool:
+    """Whether somebody listens."""
+    try:
+        from airflow.providers.openlineage.conf import is_disabled
+    except ImportError:
+        return False
+    return not is_disabled()
+
+
+def with_parent(context: Context, sent: Sent) -> Sent:
+    """What is sent for a job, with its task as the parent of whatever OpenLineage tells in there.
+
+    The names are those that the clients of OpenLineage read. What the author set stays.
+    """
+    if not enabled():
+        return sent
+
+    def told(facility: Facility, record: JobRecord) -> JobSpec:
+        spec = sent(facility, record)
+        environment = _parent(context, record.generation) | dict(spec.environment or {})
+        return spec.model_copy(update={"environment": environment})
+
+    return told
+
+
+def _parent(context: Context, generation: int) -> dict[str, str]:
+    """The same for every try that asks for the same job: the core takes another spec for another ask."""
+    from airflow.providers.openlineage.plugins.macros import lineage_parent_id, lineage_root_parent_id
+
+    from airflow_provider_iri.record import remember
+
+    store: Any = context.get("task_state_store")
+    known = store.get(STORE_KEY) if store is not None else None
+    if known and known["generation"] == generation:
+        return dict(known["environment"])
+    ti: Any = context["ti"]
+    environment = {
+        "OPENLINEAGE_PARENT_ID": lineage_parent_id(ti),
+        "OPENLINEAGE_ROOT_PARENT_ID": lineage_root_parent_id(ti),
+    }
+    if store is not None:
+        remember(store, STORE_KEY, {"generation": generation, "environment": environment})
+    return environment
+
+
+class JobLineage:
+    """An operator that tells OpenLineage of its job."""
+
+    _job_facts: dict[str, Any] | None = None
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage:
+        """What Airflow's provider asks for when the task has ended, with success or without."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from airflow_provider_iri.facets import IriJobRunFacet
+
+        if self._job_facts is None:
+            return OperatorLineage()
+        return OperatorLineage(run_facets={"iri_job": IriJobRunFacet(**self._job_facts)})
+
+    def _note_end(self, facility: Facility, ref: JobRef, status: JobStatus, spec: JobSpec) -> None:
+        """Keep what is to be told: who asks for it is a fork of this process, which should ask nobody."""
+        if enabled():
+            self._job_facts = job_facts(facility, ref, status, spec)
+
+
+def job_facts(facility: Facility, ref: JobRef, status: JobStatus, spec: JobSpec) -> dict[str, Any]:
+    """A job that has ended, in the words of its facet."""
+    from iri_common import IriError
+
+    machine, hours = ref.resource_id, None
+    with suppress(IriError):
+        machine = facility.status.resource(ref.resource_id).name or machine
+    with suppress(IriError):
+        hours = _node_hours(facility, ref, spec)
+    return {
+        "ref": str(ref),
+        "jobId": ref.job_id,
+        "facility": ref.origin,
+        "machine": machine,
+        "account": (spec.attributes.account if spec.attributes else None) or facility.account,
+        "state": str(status.reported),
+        "exitCode": status.exit_code,
+        "nodeHours": hours,
+    }
+
+
+def _node_hours(facility: Facility, ref: JobRef, spec: JobSpec) -> float | None:
+    """By what the job wrote of its beginning and end; an array's tasks are not added up."""
+    journal = None if ref.array else facility.jobs.journal(ref)
+    if journal is None:
+        return None
+    ran = [each.ended - each.started for each in journal.attempts if each.started and each.ended]
+    nodes = (spec.resources.node_count if spec.resources else None) or 1
+    return nodes * sum(ran) / 3600.0 if ran else None
