@@ -13,6 +13,7 @@ from airflow.providers.openlineage import conf
 from airflow.providers.openlineage.extractors.base import DefaultExtractor
 from airflow.providers.openlineage.utils.utils import translate_airflow_asset
 from airflow.sdk.exceptions import AirflowException
+from airflow_connections import connection_to
 
 from airflow_provider_iri import IriHook, IriJobOperator, iri_asset
 from airflow_provider_iri.lineage import enabled, with_parent
@@ -67,11 +68,13 @@ def test_a_job_that_failed_is_told_too(demo, traced, listening) -> None:
     assert (facet.state, facet.exitCode, facet.account) == ("failed", 3, None)
 
 
-def test_a_deferred_job_is_told_by_who_hears_of_its_end(demo, traced, listening) -> None:
+def test_a_deferred_job_is_told_by_who_hears_of_its_end(demo, traced, listening, connect) -> None:
+    connect("iri_default", connection_to(demo, extra={"account": "demo"}))
     operator = job("sleep 1")
     operator.deferrable = True
     traced.execute(operator)
-    assert told(operator, traced).run_facets["iri_job"].state == "completed"
+    facet = told(operator, traced).run_facets["iri_job"]
+    assert (facet.state, facet.account) == ("completed", "demo")
 
 
 def test_a_job_knows_the_task_as_its_parent(demo, traced, listening) -> None:
