@@ -31,7 +31,11 @@ _DATA = ("upload", "download", "collectionGet", "collectionPut")  # operations t
 
 def store_rows(mib: int, turns: int) -> list[Row]:
     """One file over the parts of a plain S3 store, and curl with the same links, turn about."""
-    folder = Path(tempfile.mkdtemp())
+    with tempfile.TemporaryDirectory() as folder:
+        return _over_a_store(Path(folder), mib, turns)
+
+
+def _over_a_store(folder: Path, mib: int, turns: int) -> list[Row]:
     large, back = folder / "large", folder / "back"
     _fill(large, mib)
     rows = list[Row]()
@@ -108,7 +112,11 @@ def _store_rows(what: str, taken: dict[str, list[dict[str, float]]], note: str) 
 
 def api_rows(mib: int, files: int, most_seconds: tuple[float, float]) -> list[Row]:
     """Through the calls of a facility's API, which take 5 MiB each."""
-    folder = Path(tempfile.mkdtemp())
+    with tempfile.TemporaryDirectory() as folder:
+        return _over_an_api(Path(folder), mib, files, most_seconds)
+
+
+def _over_an_api(folder: Path, mib: int, files: int, most_seconds: tuple[float, float]) -> list[Row]:
     _fill(folder / "large", mib)
     (folder / "tree").mkdir()
     for number in range(files):
