@@ -148,6 +148,10 @@ def test_a_profile_that_does_not_exist_names_those_that_do(facility, connect, mo
         ({"host": "example.org", "extra": {"poll_seconds": "often"}}, "number of seconds, not 'often'"),
         ({"host": "example.org", "extra": {"poll_seconds": -1}}, "more than 0"),
         ({"host": "example.org", "extra": "[1]"}, "no JSON object"),
+        (
+            {"host": "example.org", "extra": {"job_page": "javascript:x"}},
+            "job_page is a URL, not 'javascript",
+        ),
         ({"host": "example.org", "extra": {"grant": "nodes = 2"}}, "a grant is a table of limits"),
         (
             {"host": "example.org", "extra": {"token_url": "https://example.org/t"}},

@@ -202,10 +202,13 @@ def test_what_else_is_waited_for_in_the_triggerer(site, facility, wait_until) ->
 def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site, facility) -> None:
     token = facility.new_token()
     words = connection_to(facility, password=token)
-    words["extra"] = json.dumps(words["extra"])
+    words["extra"] = json.dumps({**words["extra"], "job_page": "https://portal.example.org/{job}"})
     site.call("POST", "/connections", {"connection_id": "iri_rotating", **words})
     run = start("retried", "sleep 50; echo still there", connection="iri_rotating")
     run.await_task("deferred")
+    links = site.call("GET", f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/job/links")
+    job_id = run.jobs()[0]["id"]
+    assert links["extra_links"] == {"Job": f"https://portal.example.org/{job_id}", "Output": None}
     facility.revoke(token)
     run.await_task("failed")
     assert run.instance()["try_number"] == 1  # of three: no retry mends it

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _API = ("dialect", "user", "site", "api_version")
 _WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file", "grant", "audit", *_API)
 _CLIENT = ("token_url", "scope", "subject", "audience")
-KNOWN_EXTRAS = (*_WORDS, "profile", "credential", "client_id", *_CLIENT, "share", "poll_seconds")
+_PAGES = ("job_page", "file_page")
+KNOWN_EXTRAS = (*_WORDS, "profile", "credential", "client_id", *_CLIENT, "share", "poll_seconds", *_PAGES)
 
 # What login and password are, by the kind of credential.
 _CREDENTIALS = {
@@ -51,6 +52,12 @@ def facility_of(connection: Connection) -> Facility:
         raise kind(f"the connection {connection.conn_id!r} cannot be used: {error}") from None
 
 
+def pages_of(connection: Connection) -> tuple[str | None, str | None]:
+    """Where a portal shows a job, and a file, as the connection says."""
+    extra = _extra(connection)
+    return extra.get("job_page"), extra.get("file_page")
+
+
 def _extra(connection: Connection) -> dict[str, Any]:
     """The extras that say something; a form sends its empty fields as "" or null."""
     # Connection.extra_dejson would talk to Airflow's supervisor to mask what is in it, which blocks the
@@ -66,6 +73,9 @@ def _extra(connection: Connection) -> dict[str, Any]:
             f"the connection {connection.conn_id!r} has unknown extras: {', '.join(unknown)} "
             f"(known: {', '.join(KNOWN_EXTRAS)})"
         )
+    for name in _PAGES:
+        if not str(extra.get(name) or "https://").startswith(("https://", "http://")):
+            raise UsageError(f"the connection {connection.conn_id!r}: {name} is a URL, not {extra[name]!r}")
     return {name: value for name, value in extra.items() if value not in ("", None)}
 
 

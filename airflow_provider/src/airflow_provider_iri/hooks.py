@@ -41,6 +41,13 @@ class IriHook(BaseHook):
         """The facility, blocking and awaited (``facility.aio``); nothing is sent to open it."""
         return _opened(self.get_connection(self.iri_conn_id))
 
+    @cached_property
+    def pages(self) -> tuple[str | None, str | None]:
+        """Where a portal of the facility shows a job, and a file, with words in braces to be filled in."""
+        from airflow_provider_iri.connection import pages_of
+
+        return pages_of(self.get_connection(self.iri_conn_id))
+
     async def open(self) -> Facility:
         """Like :attr:`facility`, for event loops: a triggerer must not block on its connections."""
         if "facility" not in self.__dict__:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_iri.lineage import JobLineage, with_parent
+from airflow_provider_iri.links import LINKS, write_down
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -77,6 +78,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         "stage_in": "json",
         "stage_out": "json",
     }
+    operator_extra_links = LINKS
     ui_color = "#d5e8e4"
 
     def __init__(
@@ -135,6 +137,7 @@ class IriJobOperator(JobLineage, BaseOperator):
             sent = with_parent(context, self._sent)
             attempt = Attempt(context, hook, spec, self.resource, sent, before, more)
             ref, status = attempt.settle()
+            write_down(context["ti"], hook, ref, spec)
             self._running = (context["ti"], hook.facility, ref)
             if status is None or not status.state.terminal:
                 if self.deferrable:
