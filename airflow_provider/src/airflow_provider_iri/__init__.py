@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_iri.arrays import IriArrayOperator
     from airflow_provider_iri.assets import iri_asset
+    from airflow_provider_iri.files import IriFileOperator
     from airflow_provider_iri.flows import IriFlowOperator
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.operators import IriJobOperator
@@ -39,6 +40,7 @@ _HOME_OF = {
     "IriPathOperator": "paths",
     "IriPathReleaseOperator": "paths",
     "IriTransferOperator": "transfers",
+    "IriFileOperator": "files",
     "IriFlowOperator": "flows",
     "IriJobSensor": "sensors",
     "IriFileSensor": "sensors",
@@ -62,6 +64,7 @@ __all__ = [
     "IriPathOperator",
     "IriPathReleaseOperator",
     "IriTransferOperator",
+    "IriFileOperator",
     "IriFlowOperator",
     "IriJobSensor",
     "IriFileSensor",

@@ -1,0 +1,118 @@
+"""One operation on a facility's files as a task, and what a second try of it does."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from airflow_provider_iri import IriFileOperator
+
+
+@pytest.fixture
+def own(demo) -> Path:
+    """A directory of the test's own at the facility, with a file and a directory in it."""
+    own = demo.scratch / uuid.uuid4().hex
+    (own / "run").mkdir(parents=True)
+    (own / "run" / "a").write_text("a\n")
+    (own / "in").write_text("first\nlast\n")
+    yield own
+    demo.clear_faults()
+
+
+def operator(operation: str, path: Any, target: Any = None, **more: Any) -> IriFileOperator:
+    where = {} if target is None else {"target": str(target)}
+    return IriFileOperator(task_id="task", operation=operation, path=str(path), **where, **more)
+
+
+def test_what_is_asked_for_is_told(own: Path, task) -> None:
+    words = (own / "in").read_bytes()
+    assert task.execute(operator("stat", own / "in"))["size"] == len(words)
+    digest = task.execute(operator("checksum", own / "in"))
+    assert digest == {"algorithm": "SHA-256", "value": hashlib.sha256(words).hexdigest()}
+    assert {each["name"] for each in task.execute(operator("ls", own))} == {"in", "run"}
+    assert task.execute(operator("tail", own / "in", options={"lines": 1}))["content"] == "last\n"
+
+
+@pytest.mark.parametrize("operation", ["mkdir", "rm", "cp", "mv", "chmod", "compress"])
+def test_an_operation_does_the_same_a_second_time(own: Path, task, operation: str) -> None:
+    """A retry, whose first try did it and was not told."""
+    there = {
+        "mkdir": (own / "new" / "deep",),
+        "rm": (own / "run",),
+        "cp": (own / "run", own / "copy"),
+        "mv": (own / "run", own / "moved"),
+        "chmod": (own / "in",),
+        "compress": (own / "run", own / "run.tgz"),
+    }[operation]
+    options = {"options": {"mode": 0o640}} if operation == "chmod" else {}
+    for _ in range(2):
+        assert task.execute(operator(operation, *there, **options)) is None
+        found = sorted(str(each.relative_to(own)) for each in own.rglob("*"))
+        assert (
+            found
+            == {
+                "mkdir": ["in", "new", "new/deep", "run", "run/a"],
+                "rm": ["in"],
+                "cp": ["copy", "copy/a", "in", "run", "run/a"],
+                "mv": ["in", "moved", "moved/a"],
+                "chmod": ["in", "run", "run/a"],
+                "compress": ["in", "run", "run.tgz", "run/a"],
+            }[operation]
+        )
+    assert operation != "chmod" or (own / "in").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_move_whose_reply_was_lost_is_done(own: Path, task, demo) -> None:
+    demo.order("lose_reply", "mv", times=1)
+    with pytest.raises(AirflowException):
+        task.execute(operator("mv", own / "in", own / "out"))
+    assert task.execute(operator("mv", own / "in", own / "out")) is None
+    assert (own / "out").read_text() == "first\nlast\n"
+
+
+def test_half_a_copy_is_copied_again(own: Path, task, demo) -> None:
+    demo.order("status", "cp", status=403, times=1)
+    with pytest.raises(AirflowException):
+        task.execute(operator("cp", own / "run", own / "copy"))
+    (own / "copy").mkdir()  # as far as it got
+    (own / "copy" / "half").write_text("")
+    task.execute(operator("cp", own / "run", own / "copy"))
+    assert [each.name for each in (own / "copy").iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("operation", ["cp", "mv"])
+def test_nothing_goes_into_a_directory_that_is_there(own: Path, task, operation: str) -> None:
+    with pytest.raises(AirflowFailException, match="name the new path itself"):
+        task.execute(operator(operation, own / "in", own / "run"))
+    assert [each.name for each in (own / "run").iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("operation", ["stat", "mv", "chmod"])
+def test_what_is_not_there_fails_for_good(own: Path, task, operation: str) -> None:
+    target = own / "out" if operation == "mv" else None
+    options = {"options": {"mode": 0o640}} if operation == "chmod" else {}
+    with pytest.raises(AirflowFailException, match="nothing"):
+        task.execute(operator(operation, own / "nothing", target, **options))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"operation": "shred", "path": "/a"}, "one of"),
+        ({"operation": "mv", "path": "/a"}, "wants a target"),
+        ({"operation": "rm", "path": "/a", "target": "/b"}, "has no target"),
+    ],
+)
+def test_a_task_that_makes_no_sense_fails_when_its_dag_is_read(words: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        IriFileOperator(task_id="task", **words)
+
+
+def test_a_word_that_an_operation_does_not_know_fails_for_good(own: Path, task) -> None:
+    with pytest.raises(AirflowFailException, match="colour"):
+        task.execute(operator("stat", own / "in", options={"colour": "red"}))
