@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -14,8 +15,10 @@ from airflow.providers.openlineage.extractors.base import DefaultExtractor
 from airflow.providers.openlineage.utils.utils import translate_airflow_asset
 from airflow.sdk.exceptions import AirflowException
 from airflow_connections import connection_to
+from openlineage.client.event_v2 import Dataset
 
-from airflow_provider_iri import IriHook, IriJobOperator, iri_asset
+from airflow_provider_iri import IriHook, IriJobOperator, IriTransferOperator, iri_asset
+from airflow_provider_iri.facets import dataset
 from airflow_provider_iri.lineage import enabled, with_parent
 from airflow_provider_iri.record import new_ask
 from iri_common import JobSpec
@@ -117,8 +120,23 @@ def test_without_openlineage_nothing_is_sent_and_nothing_asked(
     assert "iri_lineage" not in traced.store
 
 
+def test_what_is_moved_is_told_as_an_asset_names_it(demo, traced, listening, tmp_path) -> None:
+    there, here = demo.scratch / uuid.uuid4().hex, tmp_path / "raw.h5"
+    here.write_text("123")
+    move = IriTransferOperator(
+        task_id="task", source=str(here), target=str(there), target_conn_id="iri_default"
+    )
+    traced.execute(move)
+    lineage = told(move, traced)
+    (moved,), (arrived,) = lineage.inputs, lineage.outputs
+    assert (moved.namespace, moved.name) == ("file", str(here))
+    assert arrived == translate_airflow_asset(iri_asset("iri_default", str(there)), None)
+    assert dataset("s3://aws_default@bucket/a/b") == Dataset("s3://bucket", "a/b")
+    assert dataset("iri://nersc//raw/?.h5") == Dataset("iri://nersc", "/raw/?.h5")
+
+
 def test_a_file_is_a_dataset() -> None:
-    dataset = translate_airflow_asset(iri_asset("nersc", "/cfs/m1234/raw.h5"), None)
-    assert (dataset.namespace, dataset.name) == ("iri://nersc", "/cfs/m1234/raw.h5")
-    dataset = translate_airflow_asset(iri_asset("nersc", "/a/raw.h5", storage="scratch"), None)
-    assert (dataset.namespace, dataset.name) == ("iri://nersc", "scratch/a/raw.h5")
+    there = translate_airflow_asset(iri_asset("nersc", "/cfs/m1234/raw.h5"), None)
+    assert (there.namespace, there.name) == ("iri://nersc", "/cfs/m1234/raw.h5")
+    there = translate_airflow_asset(iri_asset("nersc", "/a/raw.h5", storage="scratch"), None)
+    assert (there.namespace, there.name) == ("iri://nersc", "scratch/a/raw.h5")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from attrs import define
 from openlineage.client.event_v2 import Dataset
 from openlineage.client.generated.base import RunFacet
@@ -34,7 +32,11 @@ class IriJobRunFacet(RunFacet):
     nodeHours: float | None  # noqa: N815
 
 
-def dataset(uri: str) -> Dataset:
-    """The file of an ``iri`` URI."""
-    parts = urlsplit(uri)
-    return Dataset(namespace=f"iri://{parts.netloc}", name=parts.path.removeprefix("/"))
+def dataset(address: str) -> Dataset:
+    """What is at a URI, or at a path of the worker."""
+    scheme, separator, rest = address.partition("://")
+    if not separator or scheme == "file":
+        return Dataset(namespace="file", name=rest or address)
+    store, _, path = rest.partition("/")
+    store = store.rpartition("@")[2]  # a connection is how one gets there
+    return Dataset(namespace=f"{scheme}://{store}", name=path)

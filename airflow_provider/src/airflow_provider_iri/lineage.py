@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from airflow_provider_iri.ends import End
     from airflow_provider_iri.record import JobRecord
     from iri_common import Facility, JobRef, JobSpec, JobStatus
 
@@ -87,6 +88,28 @@ class JobLineage:
             self._job_facts = job_facts(facility, ref, status, spec)
 
 
+class TransferLineage:
+    """An operator that tells OpenLineage what it moved, and where to."""
+
+    _moved: tuple[str, str] | None = None
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage:
+        """What Airflow's provider asks for when the task has ended, with success or without."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from airflow_provider_iri.facets import dataset
+
+        if self._moved is None:
+            return OperatorLineage()
+        source, target = self._moved
+        return OperatorLineage(inputs=[dataset(source)], outputs=[dataset(target)])
+
+    def _note_move(self, source: End, target: End) -> None:
+        """Keep what is to be told."""
+        if enabled():
+            self._moved = (_address(source), _address(target))
+
+
 def job_facts(facility: Facility, ref: JobRef, status: JobStatus, spec: JobSpec) -> dict[str, Any]:
     """A job that has ended, in the words of its facet."""
     from iri_common import IriError
@@ -116,3 +139,13 @@ def _node_hours(facility: Facility, ref: JobRef, spec: JobSpec) -> float | None:
     ran = [each.ended - each.started for each in journal.attempts if each.started and each.ended]
     nodes = (spec.resources.node_count if spec.resources else None) or 1
     return nodes * sum(ran) / 3600.0 if ran else None
+
+
+def _address(end: End) -> str:
+    """By which an asset names the same file."""
+    if end.conn_id is None or end.scheme:
+        return end.path
+    from airflow_provider_iri.hooks import IriHook
+
+    # Not made an asset of: a path may be a pattern, whose ? no asset can hold.
+    return f"iri://{IriHook(end.conn_id).facility.name}/{end.storage or ''}{end.path}"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_iri.lineage import TransferLineage
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -23,7 +25,7 @@ SAY_EVERY = 30.0  # seconds between two lines of the log about bytes that run th
 CANCEL_PATIENCE = 60.0  # for a transfer of before to end, which writes to the same paths
 
 
-class IriTransferOperator(BaseOperator):
+class IriTransferOperator(TransferLineage, BaseOperator):
     """Moves a file, a directory with all that is in it, or what a pattern names; the core picks the road.
 
     What Globus moves by itself, from one collection to the other, is waited for in the triggerer: it is asked
@@ -200,6 +202,7 @@ class IriTransferOperator(BaseOperator):
         self, road: str, files: int, size: int, *, sha256: str | None = None, task: str | None = None
     ) -> dict[str, Any]:
         source, target = self._ends()
+        self._note_move(source, target)
         words = {"road": road, "files": files, "bytes": size, "sha256": sha256, "task": task}
         return {"source": str(source), "target": str(target), **words}
 
