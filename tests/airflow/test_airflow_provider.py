@@ -74,7 +74,7 @@ def test_public_names_are_loaded_on_first_use() -> None:
 
 IMPORT = """
 import json, sys
-from airflow.sdk import BaseOperator, BaseSensorOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink, BaseSensorOperator
 before = set(sys.modules)
 from airflow_provider_iri import IriFileSensor, IriJobOperator
 IriFileSensor(task_id="raw", path="/raw")
@@ -88,7 +88,8 @@ def test_the_operators_add_little_to_the_parsing_of_a_dag() -> None:
     """A few modules of ours, whose import takes milliseconds; nothing of the wire."""
     done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
     imported, made = json.loads(done.stdout.splitlines()[-1])
-    assert imported == [f"airflow_provider_iri.{each}" for each in ("lineage", "operators", "sensors")]
+    own = ("lineage", "links", "operators", "sensors")
+    assert imported == [f"airflow_provider_iri.{each}" for each in own]
     # The first job is checked when it is made.
     ours = ("airflow_provider_iri.", "iri_common.model.")
     others = {name for name in made if not name.startswith(ours)}

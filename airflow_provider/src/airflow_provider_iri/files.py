@@ -112,8 +112,8 @@ class IriFileOperator(BaseOperator):
         errand = Errand(context, STORE_KEY, [self.operation, self.path, self.target, self.storage])
         there = self._seen(files, str(self.target))
         if errand.record.ref is None:
-            # cp would put it into that directory, under its name there: the next try could not tell the target
-            # of half a copy from a directory that was there before.
+            # cp would put it into that directory, under its name there: the next try could not tell this
+            # directory from half a copy.
             if there is not None and stat.S_ISDIR(there.mode):
                 raise UsageError(
                     f"{self.target} is a directory that is there already: name the new path itself"

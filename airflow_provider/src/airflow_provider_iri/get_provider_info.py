@@ -27,6 +27,7 @@ def get_provider_info() -> dict[str, Any]:
                 "to_openlineage_converter": "airflow_provider_iri.assets.to_openlineage",
             }
         ],
+        "extra-links": ["airflow_provider_iri.links.IriJobLink", "airflow_provider_iri.links.IriOutputLink"],
         "connection-types": [_connection_type()],
     }
 
@@ -87,6 +88,16 @@ def _connection_type() -> dict[str, Any]:
                 "description": "The least time between two looks at running jobs.",
                 "schema": {"type": ["number", "null"], "minimum": 0.1},
             },
+            "job_page": _text(
+                "Page of a job",
+                "Where a portal shows one: https://portal.example.org/jobs/{job}; also {resource}.",
+                "url",
+            ),
+            "file_page": _text(
+                "Page of a file",
+                "Likewise: https://portal.example.org/files{path}; also {job} and {resource}.",
+                "url",
+            ),
             "ca_file": _text("CA file", "Certificate authorities in PEM, where the facility has its own."),
             "dialect": _text("API", "iri (if empty), superfacility, firecrest or slurm."),
             "user": _text("User", "Whose jobs they are, where the API wants to be told: slurmrestd."),
