@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
+from airflow_connections import connection_to
 
-from airflow_provider_iri import IriJobOperator, guard
+from airflow_provider_iri import IriHook, IriJobOperator, guard
+from airflow_provider_iri.record import STORE_KEY
 
 
 def job(script: str = "true", **words: Any) -> dict[str, Any]:
@@ -116,6 +118,26 @@ def test_a_worker_that_is_stopped_is_no_reason_to_cancel(
     assert jobs(demo, words)[0]["state"] == ("canceled" if cancels else "completed")
 
 
+@pytest.mark.parametrize(("state", "cancels"), [("failed", True), ("running", False)])
+def test_a_job_that_is_asked_for_while_its_task_is_ended(
+    slow_facility, task, connect, airflow_says, wait_until, state: str, cancels: bool
+) -> None:
+    connect("iri_default", connection_to(slow_facility))
+    airflow_says(state)
+    words = job("sleep 60")
+    worker = operator(words)
+    asking = threading.Thread(target=lambda: _quietly(task, worker))
+    asking.start()
+    wait_until(lambda: STORE_KEY in task.store)  # which comes before the request
+    worker.on_kill()
+    asking.join()
+    if cancels:
+        wait_until(lambda: jobs(slow_facility, words)[0]["state"] == "canceled")
+    (asked,) = jobs(slow_facility, words)
+    assert (asked["state"] == "canceled") is cancels
+    IriHook().facility.jobs.cancel(task.ti.xcoms["iri_job"])
+
+
 def test_on_kill_returns_though_airflow_never_answers(demo, task, airflow_says, wait_until) -> None:
     answer = threading.Event()
     airflow_says(answer.wait)
@@ -133,7 +155,7 @@ def test_on_kill_returns_though_airflow_never_answers(demo, task, airflow_says, 
 
 
 def _quietly(task, worker: IriJobOperator) -> None:
-    with contextlib.suppress(AirflowException):
+    with contextlib.suppress(AirflowException, TaskDeferred):
         task.begin(worker)
 
 

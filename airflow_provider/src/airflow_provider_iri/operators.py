@@ -117,6 +117,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         if getattr(self, "retry_policy", False) is None:  # Airflow 3.2 has none
             self.retry_policy = _by_cause()
         self._running: tuple[Any, Facility, JobRef] | None = None
+        self._killed = False
         self._told = False
         # A DAG with a typo in it fails when it is read.
         if final((job, self.script)):
@@ -139,6 +140,8 @@ class IriJobOperator(JobLineage, BaseOperator):
             ref, status = attempt.settle()
             write_down(context["ti"], hook, ref, spec)
             self._running = (context["ti"], hook.facility, ref)
+            if self._killed:
+                self.on_kill()
             if status is None or not status.state.terminal:
                 if self.deferrable:
                     self._defer(ref, attempt.submitted_at)
@@ -173,6 +176,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         from airflow_provider_iri.guard import JobKiller
 
         if self._running is None:
+            self._killed = True  # its job may be on its way: then it is looked at as soon as it is there
             return
         killer = JobKiller(*self._running)
         killer.start()
