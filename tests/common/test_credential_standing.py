@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,11 +19,14 @@ from iri_common import (
     TransientError,
 )
 from iri_common.auth.client_key import key_from_env
+from iri_common.auth.endpoint import Granted
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
+from iri_common.auth.shared import SharedTokens
+from iri_common.auth.store import TokenStore
 from iri_common.facility import standing
 from iri_common.facility.standing import Standing, facts_of
-from iri_common.model.credential import Principal, Renewal, Term
+from iri_common.model.credential import Principal, Renewal, SourceFacts, Term
 from iri_common.model.outcome import Done
 from iri_common.model.ports import Token
 from iri_common.policy.queues import QueueSign
@@ -308,6 +312,31 @@ async def test_what_renews_itself_stays_the_same_one() -> None:
     lab.tokens.refused(first)
     await lab.tokens.token()
     assert lab.known == Principal("alice", "alice")
+
+
+class Login:
+    """Asks for the tokens of whoever logged in last."""
+
+    identity, person = "a login", "alice"
+
+    def facts(self) -> SourceFacts:
+        return SourceFacts(self.identity, Renewal.ITSELF, "log in")
+
+    def proof(self) -> str:
+        return self.person
+
+    async def granted(self, send) -> Granted:
+        return Granted(Token(f"of-{self.person}", ahead(1).timestamp()))
+
+
+async def test_another_login_may_be_another_persons(tmp_path: Path) -> None:
+    login = Login()
+    lab = stands(SharedTokens(login, TokenStore("client", "x", directory=tmp_path)), Named())
+    for login.person, asked in (("alice", 1), ("alice", 1), ("bob", 2), ("bob", 2)):
+        await lab.tokens.anew()
+        assert (lab.known is None) == (lab.dialect.accounts.asked < asked)
+        await lab.whose()
+        assert (lab.known, lab.dialect.accounts.asked) == (Principal("alice", "alice"), asked)
 
 
 @pytest.mark.parametrize("error", [NotOffered("no word for it"), TransientError("away"), AuthError("no")])

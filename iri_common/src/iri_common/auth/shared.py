@@ -66,6 +66,7 @@ class SharedTokens:
         self.source = source
         self.store = store or shared_store(source)
         self._clock = clock
+        self.entry = ""  # of what was last asked with: another one may be another person's
         self._given, self._refused = "", ""
 
     @property
@@ -110,10 +111,12 @@ class SharedTokens:
         return token
 
     def _shared(self, send: TokenExchange, on_loop: OnLoop) -> Token:
-        if token := self._counting(self.store.read().get(entry_of(self.source.proof()))):
+        self.entry = name = entry_of(self.source.proof())
+        if token := self._counting(self.store.read().get(name)):
             return token
         with self.store.locked() as tokens:
-            name = entry_of(self.source.proof())  # read again: a person may have logged in meanwhile
+            # Read again: a person may have logged in meanwhile.
+            self.entry = name = entry_of(self.source.proof())
             if token := self._counting(tokens.get(name)):
                 return token  # another process was quicker
             return self._renewed(tokens, name, send, on_loop)

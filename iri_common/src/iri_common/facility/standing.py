@@ -14,7 +14,7 @@ from iri_common.apis.globus import GlobusCredential
 from iri_common.auth.claims import moment_of, term_of
 from iri_common.auth.keeper import TokenKeeper
 from iri_common.auth.private_key_jwt import PrivateKeyJwt
-from iri_common.auth.shared import asking
+from iri_common.auth.shared import SharedTokens, asking
 from iri_common.facility.collections import open_globus
 from iri_common.model.credential import (
     Credential,
@@ -78,7 +78,7 @@ class Standing:
     _lasting: Term = field(default_factory=Term)
     _asked_at: float | None = None
     _warned: set[datetime] = field(default_factory=set[datetime])
-    _whose: tuple[Token | None, Principal | None] | None = None
+    _whose: tuple[Token | str | None, Principal | None] | None = None
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def credential(self) -> Credential:
@@ -145,7 +145,7 @@ class Standing:
             found = (await accounts.principal()).value
         else:
             found = self._named((await accounts.whoami()).value)
-        self._whose = (self._held, found)
+        self._whose = (self._basis, found)
         return found
 
     async def whose(self) -> Principal | None:
@@ -156,7 +156,7 @@ class Standing:
             try:
                 return await self.principal()
             except IriError:
-                self._whose = (self._held, None)
+                self._whose = (self._basis, None)
                 return None
 
     @property
@@ -186,14 +186,17 @@ class Standing:
 
     @property
     def _answered(self) -> bool:
-        """Whether that was asked for the token in use: another one may be another person's."""
+        """Whether that was asked for what is in use: another token or login may be another person's."""
         if self._whose is None:
             return False
-        renews = self.source is not None and facts_of(self.source).renewal is Renewal.ITSELF
-        return renews or self._whose[0] is self._held
+        asked, basis = self._whose[0], self._basis
+        return asked == basis if isinstance(basis, str) else asked is basis
 
     @property
-    def _held(self) -> Token | None:
+    def _basis(self) -> Token | str | None:
+        """What an answer holds for: a token, or what tokens come from by themselves."""
+        if self.source is not None and facts_of(self.source).renewal is Renewal.ITSELF:
+            return self.source.entry if isinstance(self.source, SharedTokens) else ""
         return self.tokens.held if self.tokens is not None else None
 
     def _named(self, user: str) -> Principal:
@@ -238,7 +241,7 @@ class Standing:
             self._lasting = (await accounts.term(self.client)).value
             self._asked_at = time.monotonic()
         elif (name := (await accounts.check_token()).value) and not isinstance(accounts, PrincipalApi):
-            self._whose = (self._held, self._named(name))
+            self._whose = (self._basis, self._named(name))
 
 
 async def at_globus(credential: GlobusCredential) -> Credential:
