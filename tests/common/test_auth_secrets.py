@@ -296,6 +296,7 @@ def test_a_client_whose_secrets_are_in_hand(words: dict[str, str], identity: str
             {"id": "x", "token_url": "login.example/token", "secret": "s"},
             "no .* URL as its token_url",
         ),
+        ({"id": "x", "token_url": 5, "secret": "s"}, "no .* URL as its token_url"),  # extras are JSON
         ({"id": "x", "token_url": "https://[/token", "secret": "s"}, "no .* URL as its token_url"),
         ({"id": "x", "token_url": "https://h:99999/t", "secret": "s"}, "no .* URL as its token_url"),
         ({"id": "x", "token_url": "https://al:pw@h/t", "secret": "s"}, "password in its token_url$"),

@@ -223,7 +223,7 @@ def _problem_of_urls(token_url: str, issuer: str = "") -> str | None:
     """What is wrong with them; what stands there may be a secret, and messages show a good one as it is."""
     for name, url in (("token_url", token_url), ("issuer", issuer)):
         try:
-            if url and origin_of(url) and "@" in urlsplit(url).netloc:
+            if url and origin_of(str(url)) and "@" in urlsplit(url).netloc:
                 return f"has a name or password in its {name}"
         except UsageError:
             return f"has no http(s) URL as its {name}"
