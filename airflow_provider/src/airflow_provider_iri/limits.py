@@ -89,6 +89,11 @@ class Patience:
             self._began = min(self._clock(), status.time or self._clock())
         self._say(status)
 
+    @property
+    def began(self) -> float | None:
+        """When the job began to run, in seconds since the epoch, if it was seen to."""
+        return self._began
+
     def left(self) -> float | None:
         """Seconds after which a limit may have passed; None if there is none."""
         limits, now = self._limits, self._clock()

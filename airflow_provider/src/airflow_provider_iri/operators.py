@@ -67,8 +67,9 @@ class IriJobOperator(JobLineage, BaseOperator):
             :class:`~airflow_provider_iri.retries.RetryByCause` decides.
 
     Returns:
-        ``{"ref": …, "state": …, "exit_code": …, "owner": …}`` as XCom, where anybody has told whom the job
-        belongs to; ``iri_job`` holds the reference from the start.
+        How the job went, as XCom: ``ref``, ``state``, ``exit_code``, ``reason``, ``submitted_at``,
+        ``began_at``, ``ended_at``, ``node_hours``, ``owner``; None for what nobody tells. ``iri_end`` holds
+        it after a failure too, without the owner, and ``iri_job`` the reference from the start.
     """
 
     template_fields: Sequence[str] = ("job", "script", "stage_in", "stage_out", "resource", "iri_conn_id")
@@ -119,6 +120,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         self._running: tuple[Any, Facility, JobRef] | None = None
         self._killed = False
         self._told = False
+        self._began: float | None = None
         # A DAG with a typo in it fails when it is read.
         if final((job, self.script)):
             self._spec()
@@ -154,7 +156,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         from airflow_provider_iri.triggers import status_of
         from iri_common import JobRef
 
-        self._told = event.get("told", False)
+        self._told, self._began = event.get("told", False), event.get("began")
         with told_to_airflow(self.iri_conn_id):
             ref = JobRef.parse(event["ref"])
             try:
@@ -258,8 +260,11 @@ class IriJobOperator(JobLineage, BaseOperator):
         try:
             patience = Patience(self._limits(submitted_at), self._say)
             if self.follow:
-                return self._wait_and_tell(facility, ref, patience)
-            return patience.wait(facility, ref)
+                status = self._wait_and_tell(facility, ref, patience)
+            else:
+                status = patience.wait(facility, ref)
+            self._began = patience.began
+            return status
         except (WaitTimeout, AirflowTaskTimeout) as error:
             return self._give_up(context, facility, ref, str(error))
         except (AuthError, PermissionDenied):
@@ -287,6 +292,8 @@ class IriJobOperator(JobLineage, BaseOperator):
             self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
         memory = Memory(context)
         memory.note(reported=str(status.reported))
+        told = self._outcome(memory.read(), ref, status)
+        context["ti"].xcom_push(key="iri_end", value=told)
         try:
             principal = facility.jobs.require_success(ref, status).principal
         except JobFailed as failed:
@@ -297,13 +304,13 @@ class IriJobOperator(JobLineage, BaseOperator):
             raise TaskFailed(more, retry_sensible=True) from None
         self.log.info("%s: %s", ref.describe(), status.describe())
         self._stage(context, facility, "out", self._spec())
-        owner = principal.owner if principal else None
-        return {
-            "ref": str(ref),
-            "state": str(status.state),
-            "exit_code": status.exit_code,
-            "owner": owner,
-        }
+        return {**told, "owner": principal.owner if principal else None}
+
+    def _outcome(self, record: JobRecord | None, ref: JobRef, status: JobStatus) -> dict[str, Any]:
+        from airflow_provider_iri.outcome import began_at, outcome
+
+        submitted = record.submitted_at if record else None
+        return outcome(ref, status, self._spec(), submitted, began_at(status, self._began))
 
     def _give_up(self, context: Context, facility: Facility, ref: JobRef, why: str) -> JobStatus:
         """Cancel the job, unless it is over by now: then that counts, and this is how it ended.

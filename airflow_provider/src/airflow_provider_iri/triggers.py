@@ -162,28 +162,25 @@ class IriJobTrigger(IriTrigger):
 
     async def come_about(self) -> dict[str, Any]:
         """Wait for the end of the job."""
-        if not self.follow:
-            return _told(await self._wait())
-        from airflow_provider_iri.output import JobOutput, TriggerBookmark
-
-        facility = await self.open()
-        bookmark = TriggerBookmark(self.task_instance, self.ref) if self.task_instance else None
-        output = JobOutput(self.ref, self.log, bookmark)
-        status = await output.beside(facility.aio, self._wait())
-        return {**_told(status), "told": output.complete}
-
-    async def end(self) -> None:
-        """Cancel the job."""
-        await (await self.open()).aio.jobs.cancel(self.ref)
-
-    async def _wait(self) -> JobStatus:
         from airflow_provider_iri.limits import Limits, Patience
 
         facility = await self.open()
         limits = Limits(self.deadline, self.queue_deadline, self.run_seconds)
         # The core calls back outside of this trigger's context, by which Airflow finds the task's log.
-        say = partial(contextvars.copy_context().run, self._say)
-        return await Patience(limits, say).wait_awaited(facility.aio, self.ref)
+        patience = Patience(limits, partial(contextvars.copy_context().run, self._say))
+        waiting = patience.wait_awaited(facility.aio, self.ref)
+        if not self.follow:
+            return _told(await waiting, patience.began)
+        from airflow_provider_iri.output import JobOutput, TriggerBookmark
+
+        bookmark = TriggerBookmark(self.task_instance, self.ref) if self.task_instance else None
+        output = JobOutput(self.ref, self.log, bookmark)
+        status = await output.beside(facility.aio, waiting)
+        return {**_told(status, patience.began), "told": output.complete}
+
+    async def end(self) -> None:
+        """Cancel the job."""
+        await (await self.open()).aio.jobs.cancel(self.ref)
 
     def _say(self, status: JobStatus) -> None:
         self.log.info("the job is %s", status.describe())
@@ -295,9 +292,12 @@ class IriSightTrigger(IriTrigger):
             await asyncio.sleep(self.seconds)
 
 
-def _told(status: JobStatus) -> dict[str, Any]:
-    """A status as JSON values."""
+def _told(status: JobStatus, began: float | None) -> dict[str, Any]:
+    """The end of a job, and its beginning as far as it was seen, as JSON values."""
+    from airflow_provider_iri.outcome import began_at
+
     return {
+        "began": began_at(status, began),
         "state": str(status.state),
         "exit_code": status.exit_code,
         "message": status.message,

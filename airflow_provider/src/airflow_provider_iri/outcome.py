@@ -1,0 +1,43 @@
+"""How a job went, in words that Airflow keeps: when, for how long, on how many nodes, and why it ended so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iri_common import JobRef, JobSpec, JobStatus
+
+
+def began_at(status: JobStatus, seen: float | None = None) -> float | None:
+    """When the job that ended so had begun, in seconds since the epoch.
+
+    Args:
+        status: Its end; some facilities tell the beginning with it.
+        seen: When it was seen to run, by whoever waited for it.
+    """
+    told = status.meta.get("start_time")
+    return float(told) if isinstance(told, int | float) else seen
+
+
+def outcome(
+    ref: JobRef, status: JobStatus, spec: JobSpec, submitted: float | None, began: float | None
+) -> dict[str, Any]:
+    """What is known of a job that ended; None for what nobody tells."""
+    # The nodes of a whole array are not what one of its tasks asked for.
+    nodes = None if ref.array else (spec.resources.node_count if spec.resources else None) or 1
+    known = nodes is not None and began is not None and status.time is not None
+    return {
+        "ref": str(ref),
+        "state": str(status.state),
+        "exit_code": status.exit_code,
+        "reason": str(status.reason) if status.reason else None,
+        "submitted_at": _moment(submitted),
+        "began_at": _moment(began),
+        "ended_at": _moment(status.time),
+        "node_hours": round(nodes * max(status.time - began, 0.0) / 3600.0, 4) if known else None,
+    }
+
+
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
