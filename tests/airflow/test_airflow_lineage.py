@@ -59,7 +59,8 @@ def test_a_job_is_told_with_its_numbers(demo, traced, listening) -> None:
     assert f"job={facet.jobId}" in facet.ref
     assert (facet.machine, facet.account) == ("cluster", "beamline")
     assert (facet.state, facet.exitCode) == ("completed", 0)
-    assert 2 / 3600 <= facet.nodeHours < 1
+    assert 0 < facet.nodeHours < 1
+    assert facet.nodeHours == result["node_hours"]
     assert demo.token not in repr(facet)
 
 

@@ -5,7 +5,7 @@ All of it is off unless Airflow's OpenLineage provider is installed and switched
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_iri.ends import End
     from airflow_provider_iri.record import JobRecord
-    from iri_common import Facility, JobRef, JobSpec, JobStatus
+    from iri_common import Facility, JobRef, JobSpec
 
     Sent = Callable[[Facility, JobRecord], JobSpec]
 
@@ -82,10 +82,10 @@ class JobLineage:
             return OperatorLineage()
         return OperatorLineage(run_facets={"iri_job": IriJobRunFacet(**self._job_facts)})
 
-    def _note_end(self, facility: Facility, ref: JobRef, status: JobStatus, spec: JobSpec) -> None:
+    def _note_end(self, facility: Facility, ref: JobRef, spec: JobSpec, told: Mapping[str, Any]) -> None:
         """Keep what is to be told: who asks for it is a fork of this process, which should ask nobody."""
         if enabled():
-            self._job_facts = job_facts(facility, ref, status, spec)
+            self._job_facts = job_facts(facility, ref, spec, told)
 
 
 class TransferLineage:
@@ -110,35 +110,23 @@ class TransferLineage:
             self._moved = (_address(source), _address(target))
 
 
-def job_facts(facility: Facility, ref: JobRef, status: JobStatus, spec: JobSpec) -> dict[str, Any]:
-    """A job that has ended, in the words of its facet."""
+def job_facts(facility: Facility, ref: JobRef, spec: JobSpec, told: Mapping[str, Any]) -> dict[str, Any]:
+    """A job that has ended, in the words of its facet; ``told`` is what Airflow keeps of it."""
     from iri_common import IriError
 
-    machine, hours = ref.resource_id, None
+    machine = ref.resource_id
     with suppress(IriError):
         machine = facility.status.resource(ref.resource_id).name or machine
-    with suppress(IriError):
-        hours = _node_hours(facility, ref, spec)
     return {
         "ref": str(ref),
         "jobId": ref.job_id,
         "facility": ref.origin,
         "machine": machine,
         "account": (spec.attributes.account if spec.attributes else None) or facility.account,
-        "state": str(status.reported),
-        "exitCode": status.exit_code,
-        "nodeHours": hours,
+        "state": told["state"],
+        "exitCode": told["exit_code"],
+        "nodeHours": told["node_hours"],
     }
-
-
-def _node_hours(facility: Facility, ref: JobRef, spec: JobSpec) -> float | None:
-    """By what the job wrote of its beginning and end; an array's tasks are not added up."""
-    journal = None if ref.array else facility.jobs.journal(ref)
-    if journal is None:
-        return None
-    ran = [each.ended - each.started for each in journal.attempts if each.started and each.ended]
-    nodes = (spec.resources.node_count if spec.resources else None) or 1
-    return nodes * sum(ran) / 3600.0 if ran else None
 
 
 def _address(end: End) -> str:

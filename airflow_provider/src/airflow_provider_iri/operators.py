@@ -286,7 +286,6 @@ class IriJobOperator(JobLineage, BaseOperator):
         from iri_common import JobFailed
 
         self._running = None
-        self._note_end(facility, ref, status, self._asked())
         said = "" if self._told else facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
         if said.strip():
             self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
@@ -294,6 +293,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         memory.note(reported=str(status.reported))
         told = self._outcome(memory.read(), ref, status)
         context["ti"].xcom_push(key="iri_end", value=told)
+        self._note_end(facility, ref, self._spec(), told)
         try:
             principal = facility.jobs.require_success(ref, status).principal
         except JobFailed as failed:
