@@ -197,8 +197,19 @@ def test_the_test_button_tells_who_what_and_how_much(demo) -> None:
     works, says = IriHook().test_connection()
     assert works
     assert f"{demo.user} at {demo.base_url}" in says
+    assert "; the credential is ok, until when is not told; " in says
     assert "cluster up" in says
     assert re.search(r"left in demo: [0-9,.]+ node-hours, 1,000,000,000,000 bytes", says)
+
+
+def test_the_test_button_tells_until_when(demo, connect) -> None:
+    key = Path(demo.superfacility_key).read_text()
+    extra = {"dialect": "superfacility", "credential": "key", "token_url": demo.superfacility_token_url}
+    connect("iri_test", {"conn_type": "iri", "host": demo.superfacility_url, "password": key, "extra": extra})
+    works, says = IriHook("iri_test").test_connection()
+    assert works
+    until = IriHook("iri_test").facility.accounts.credential().until
+    assert f"; the credential is renewable until {until:%Y-%m-%d %H:%M} UTC; " in says
 
 
 def test_the_test_button_tells_why_not(demo, connect) -> None:

@@ -61,13 +61,14 @@ class IriHook(BaseHook):
         return self.facility
 
     def test_connection(self) -> tuple[bool, str]:
-        """For the button of the connection form: who I am there, what is up, what is left to use."""
+        """For the button of the connection form: who I am there, for how long, what is up, what is left."""
         from iri_common import IriError
 
         try:
             facility = self.facility
             who = facility.accounts.check_token() or "somebody whose name this API does not tell"
-            lines = [f"{who} at {facility.url}", _resources(facility), *_allocations(facility)]
+            about = (_credential(facility), _resources(facility), *_allocations(facility))
+            lines = [f"{who} at {facility.url}", *about]
         except IriError as error:
             return False, str(error)
         return True, "; ".join(lines)
@@ -77,6 +78,16 @@ def _opened(connection: Connection) -> Facility:
     from airflow_provider_iri.connection import facility_of
 
     return facility_of(connection)
+
+
+def _credential(facility: Facility) -> str:
+    from iri_common import CredentialState
+
+    found = facility.accounts.credential()
+    says = f"the credential is {found.state}"
+    if found.until is not None:
+        return f"{says} until {found.until:%Y-%m-%d %H:%M} UTC"
+    return says if found.state is CredentialState.RENEWABLE else f"{says}, until when is not told"
 
 
 def _resources(facility: Facility) -> str:
