@@ -31,7 +31,7 @@ from iri_common.model.compute import TaskRequest
 from iri_common.model.files import Compression
 from iri_common.model.flows import FlowRun, RunRequest, RunState
 from iri_common.model.grant import Verb
-from iri_common.model.network import PathEnd, PathIntent
+from iri_common.model.network import PathEnd, PathIntent, Quality
 from iri_common.model.ports import ByteReply
 from iri_common.model.reservation import NodesIntent
 from iri_common.model.transfer import PartsUpload
@@ -71,6 +71,8 @@ UPLOAD = DOORS["firecrest"].upload or PartsUpload("/", 1, 1, ())
 Dice = random.Random
 PATHS = ("/zone-a", "/zone-a/x", "/zone-b/y/z", "/zone-a/../zone-b", "//zone-b//x", "zone-a/x")
 OUTPUTS = ("out", "/zone-b/out")
+ENDS = ("urn:end-a", "urn:end-b", "urn:end-c")
+HOURS = {"+1h": 1, "+3h": 3, "+2d": 48, "2026-12-01T12:00:00Z": None, None: None}
 LIMITS: Mapping[str, Callable[[Dice], Any]] = {
     "verbs": lambda dice: dice.sample([*Verb], dice.randrange(4)),
     "resources": lambda dice: dice.sample(PLACES, dice.randrange(3)),
@@ -79,6 +81,9 @@ LIMITS: Mapping[str, Callable[[Dice], Any]] = {
     "nodes": lambda dice: dice.randrange(1, 5),
     "node_hours": lambda dice: dice.choice((0.5, 2.0, 8.0)),
     "paths": lambda dice: dice.sample(FOLDERS, dice.randrange(1, 3)),
+    "ends": lambda dice: dice.sample(ENDS, 2),
+    "mbps": lambda dice: dice.choice((10, 1000)),
+    "path_hours": lambda dice: dice.choice((1, 48)),
 }
 
 
@@ -109,6 +114,14 @@ def some_nodes(dice: Dice) -> NodesIntent:
     accounts = dice.sample(("acct-a", "acct-b"), dice.randrange(3))
     seconds, queue = dice.choice((600, 3600, 7200)), dice.choice((None, "queue-a", "queue-b"))
     return NodesIntent(dice.randrange(1, 7), seconds, queue=queue, accounts=accounts)
+
+
+def a_path(dice: Dice) -> PathIntent:
+    words = {"mbps": dice.choice((0, 10, 500)), "quality": dice.choice([*Quality])}
+    if dice.random() < 0.2:
+        return PathIntent(profile="a profile", **words)
+    ends = [PathEnd(each) for each in dice.sample(ENDS, 2)]
+    return PathIntent(ends, start=dice.choice(("now", "+1h")), end=dice.choice([*HOURS]), **words)
 
 
 class Wires:
@@ -193,7 +206,7 @@ def values(dice: Dice) -> dict[str, Any]:
         "task_ids": ["t"],
         "pieces": None,
         "compression": Compression.GZIP,
-        "intent": PathIntent((PathEnd("urn:a"), PathEnd("urn:b")), mbps=1),
+        "intent": a_path(dice),
         "spec": a_job(dice),
         "changes": {"stdout_path": dice.choice(("/zone-a/o", "/zone-b/o"))},
         "upload": replace(UPLOAD, path=dice.choice(PATHS)),
@@ -259,7 +272,22 @@ def may(grant: Grant, what: str, words: Mapping[str, Any]) -> bool:
         (account,) = intent.accounts if len(intent.accounts) == 1 else (None,)
         told = {"duration": intent.seconds, "account": account, "queue_name": intent.queue}
         return small(grant, {"resources": {"node_count": intent.nodes}, "attributes": told})
+    if isinstance(intent, PathIntent):
+        return thin(grant, intent)
     return small(grant, spec) if "spec" in words or isinstance(request, TaskRequest) else True
+
+
+def thin(grant: Grant, path: PathIntent) -> bool:
+    """Whether a path is, and short, and between the right ends."""
+    ends, hours = {each.uri for each in path.ends}, HOURS[path.end]
+    told = path.mbps > 0 or path.quality is Quality.BEST_EFFORT
+    takes = path.mbps if told and path.quality is not Quality.AVAILABLE and ends else 10**9
+    lasts = hours - (path.start == "+1h") if hours else 10**9
+    return (
+        (grant.ends is None or (bool(ends) and ends <= grant.ends))
+        and (grant.mbps is None or takes <= grant.mbps)
+        and (grant.path_hours is None or lasts <= grant.path_hours)
+    )
 
 
 def small(grant: Grant, spec: Mapping[str, Any]) -> bool:

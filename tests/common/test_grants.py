@@ -14,7 +14,8 @@ from iri_common import Grant, NodesIntent, UsageError
 from iri_common.facility import granted
 from iri_common.model import dataports, networkports, ports, reservationports, streamports
 from iri_common.model.grant import Verb
-from iri_common.policy.grants import Ask, JobAsk, plain_path, refusal
+from iri_common.policy.grants import Ask, JobAsk, LinkAsk, plain_path, refusal
+from iri_common.policy.leases import lasting
 from iri_common.policy.operations import OPERATIONS, ask_of, job_ask, job_paths
 from iri_common.policy.spending import Fate, Spending, masked
 from iri_common.policy.telling import LONGEST, flat, told
@@ -43,7 +44,7 @@ def test_what_a_row_names_are_arguments_of_its_operation() -> None:
         for name, row in rows.items():
             arguments = inspect.signature(getattr(granted.PORTS[port], name)).parameters
             resource = row.resource.partition(".")[0] if row.verb else ""
-            named = {*row.paths, *filter(None, (row.spec, row.nodes, resource))}
+            named = {*row.paths, *filter(None, (row.spec, row.nodes, row.link, resource))}
             assert named <= set(arguments), (port, name)
 
 
@@ -92,6 +93,10 @@ def test_what_changes_something_needs_more_than_a_look() -> None:
         ({"nodes": "4", "node_hours": "1.5"}, Grant(nodes=4, node_hours=1.5)),
         ({"paths": ["/a/b/", "//c//./d"]}, Grant(paths={"/a/b", "/c/d"})),
         ({"accounts": [], "queues": None}, Grant(accounts=frozenset())),
+        (
+            {"ends": "urn:a, urn:b", "mbps": "500", "path_hours": 2},
+            Grant(ends={"urn:a", "urn:b"}, mbps=500, path_hours=2.0),
+        ),
         (None, None),
         ({}, Grant()),
     ],
@@ -110,6 +115,8 @@ def test_a_grant_is_read_from_whatever_words_a_form_has(words, read) -> None:
         ({"node_hours": -1}, "node_hours of a grant is a number, 0 or more"),
         ({"node_hours_a_day": "nan"}, "node_hours_a_day of a grant is a number"),
         ({"node_hours": "inf"}, "node_hours of a grant is a number"),
+        ({"mbps": 0.5}, "mbps of a grant is a whole number"),
+        ({"path_hours": "long"}, "path_hours of a grant is a number"),
         ({"paths": ["a/b"]}, "paths of a grant are absolute"),
         ({"paths": ["/a/../b"]}, "without '..'"),
         ({"accounts": 7}, "accounts of a grant is a list of texts"),
@@ -146,6 +153,15 @@ GRANTS = st.builds(
     node_hours=st.none() | st.floats(0, 4),
     node_hours_a_day=st.none() | st.floats(0, 4),
     paths=st.none() | st.frozensets(st.sampled_from(["/", "/a", "/a/b", "/d"])),
+    ends=st.none() | st.frozensets(NAMES),
+    mbps=st.none() | st.integers(0, 4),
+    path_hours=st.none() | st.floats(0, 4),
+)
+LINKS = st.builds(
+    LinkAsk,
+    ends=st.none() | st.lists(NAMES, min_size=2, max_size=3).map(tuple),
+    mbps=st.none() | st.integers(0, 6),
+    hours=st.none() | st.floats(-1, 6),
 )
 JOBS = st.builds(
     JobAsk,
@@ -164,6 +180,7 @@ ASKS = st.builds(
     paths=st.lists(PATHS, max_size=2).map(tuple),
     job=st.none() | JOBS,
     beside=st.lists(st.tuples(NAMES), max_size=1).map(tuple),
+    link=st.none() | LINKS,
 )
 
 
@@ -194,6 +211,10 @@ def test_what_is_allowed_is_within_each_limit(grant, ask, spent) -> None:
             assert ".." not in parts
             tops = [[part for part in top.split("/") if part] for top in grant.paths]
             assert any(parts[: len(top)] == top for top in tops)
+    if (link := ask.link) is not None:
+        assert grant.ends is None or set(link.ends) <= grant.ends
+        assert grant.mbps is None or link.mbps <= grant.mbps
+        assert grant.path_hours is None or link.hours <= grant.path_hours
     if (job := ask.job) is not None and not job.partly:
         assert grant.accounts is None or job.account in grant.accounts
         assert grant.queues is None or job.queue in grant.queues
@@ -219,6 +240,12 @@ def test_what_is_allowed_is_within_each_limit(grant, ask, spent) -> None:
             "4 node hours",
             "5 node hours a day, of which 2.5 node hours are left",
         ),
+        (Ask(Verb.SUBMIT, "x", link=LinkAsk(("urn:a", "urn:c"))), "a path to urn:c", "between urn:a, urn:b"),
+        (Ask(Verb.SUBMIT, "x", link=LinkAsk()), "a path whose ends nobody can tell", "between urn:a"),
+        (Ask(Verb.SUBMIT, "x", link=LinkAsk(("urn:a",), 600)), "600 Mbit/s", "500 Mbit/s a path"),
+        (Ask(Verb.SUBMIT, "x", link=LinkAsk(("urn:a",))), "whose bandwidth nobody can tell", "500 Mbit/s"),
+        (Ask(Verb.SUBMIT, "x", link=LinkAsk(("urn:a",), 5, 3)), "3 hours", "2 hours a path"),
+        (Ask(Verb.SUBMIT, "x", link=LinkAsk(("urn:a",), 5)), "whose time nobody can tell", "2 hours a path"),
         (
             Ask(Verb.SUBMIT, "x", job=JobAsk(account="m1", custom=("qos",))),
             "'qos', which may ask for more",
@@ -235,6 +262,9 @@ def test_a_refusal_says_what_was_asked_and_what_would_be_allowed(ask, asked, all
         node_hours=4,
         node_hours_a_day=5,
         paths={"/a/b"},
+        ends={"urn:a", "urn:b"},
+        mbps=500,
+        path_hours=2,
     )
     refused = refusal(grant, ask, 2.5)
     assert refused is not None
@@ -281,6 +311,25 @@ def test_nodes_and_hours_of_a_job(spec, nodes, hours) -> None:
     asked = job_ask(spec)
     assert (asked.nodes, asked.hours) == (nodes, hours)
     assert (hours is None) == bool(asked.unclear)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "hours"),
+    [
+        ("now", "+2h", 2),
+        ("+1h", "+3h", 2),
+        ("+1d", "+2d", 24),
+        ("2026-11-24T08:00:00Z", "2026-11-24T09:30:00+00:00", 1.5),
+        ("2026-11-24T08:00:00.000+0000", "2026-11-24T09:00:00Z", 1),
+        ("now", None, None),
+        ("now", "2026-11-24T08:00:00Z", None),
+        ("2026-11-24T08:00:00", "2026-11-24T08:00:00Z", None),
+        ("+1h", "soon", None),
+        ("now", "+30m", None),
+    ],
+)
+def test_hours_of_a_path(start: str, end: str | None, hours: float | None) -> None:
+    assert lasting(start, end) == hours
 
 
 def test_a_change_of_size_is_refused_where_size_is_limited_and_others_are_not() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ from sense_world import intent
 
 from iri_common import (
     Facility,
+    Grant,
+    GrantExceeded,
     JobKey,
     LeaseState,
     NotFound,
     NotOffered,
     PathFailed,
     PathIntent,
+    Quality,
     Refused,
     SpecChanged,
     SubmitUncertain,
@@ -383,3 +387,30 @@ def test_an_answer_that_is_broken_is_asked_for_again(place, net, relay, wanted, 
     relay.faults.append(Fault("^GET .*/instance/", reply=http(200, b'{"sta', "application/json")))
     assert net.networks.wait(path).up
     net.networks.give_back(key)
+
+
+def test_a_path_outside_of_a_grant_leaves_its_key_to_one_that_is_in(
+    place: LocalFacility, relay: Relay, tmp_path: Path, key: JobKey
+) -> None:
+    first, second, third = place.sense_ports[:3]
+    grant = Grant(ends={first, second}, mbps=100, path_hours=2)
+    net = sense_world.door(relay.base_url, place.new_token(), str(tmp_path), grant=grant)
+    fits = replace(intent([first, second]), end="+2h")
+    for each in (
+        replace(fits, ends=intent([first, third]).ends),
+        replace(fits, mbps=101),
+        replace(fits, quality=Quality.AVAILABLE),
+        replace(fits, end="+3h"),
+        replace(fits, end=None),
+        PathIntent(profile="anything"),
+    ):
+        with pytest.raises(GrantExceeded):
+            net.networks.provision(each, key=key)
+        with pytest.raises(GrantExceeded):
+            net.networks.negotiate(each)
+    assert not place.requests(), "not even an id was asked for"
+    path = net.networks.wait(net.networks.provision(fits, key=key))
+    with pytest.raises(GrantExceeded, match="200 Mbit/s"):
+        net.networks.modify(path, replace(fits, mbps=200))
+    net.networks.give_back(key)
+    the_only(place, key)

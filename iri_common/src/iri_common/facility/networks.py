@@ -22,6 +22,7 @@ from iri_common.model.network import (
 )
 from iri_common.model.networkports import NetworkDialect, NetworksApi
 from iri_common.model.ref import JobRef
+from iri_common.policy.operations import ask_of
 
 LIMIT = 1200.0  # seconds: paths over several domains take minutes
 
@@ -39,6 +40,7 @@ class NetworkService(LeaseService):
         Raises:
             Refused: if it finds no such path.
         """
+        await self._admit(intent)
         api = self._api
         lease_id = (await api.new()).value
         try:
@@ -61,7 +63,8 @@ class NetworkService(LeaseService):
         """
         asker = key or JobKey.random()
         speak_for(asker)
-        return await self._leases.provision(_sensible(intent), asker, search=key is not None)
+        await self._admit(_sensible(intent))
+        return await self._leases.provision(intent, asker, search=key is not None)
 
     async def status(self, path: NetworkPath | JobRef | str) -> NetworkPath:
         """How a path stands; state MISSING if there is none."""
@@ -100,7 +103,9 @@ class NetworkService(LeaseService):
             WaitTimeout: if it is not ready after so many seconds.
             SubmitUncertain: if nothing tells whether it was taken; the same call settles it later.
         """
-        return await LeaseChange(self._leases, self.own(path), _sensible(intent), timeout).made()
+        ref = self.own(path)
+        await self._admit(_sensible(intent))
+        return await LeaseChange(self._leases, ref, intent, timeout).made()
 
     async def manifest(self, path: NetworkPath | JobRef | str) -> Sequence[PathPort]:
         """The ports that a path goes through, with the VLANs and addresses that it was given there."""
@@ -151,6 +156,10 @@ class NetworkService(LeaseService):
         speak_for(key)
         leases, search = self._leases, because is None
         await self.given_back("path", key, lambda: leases.give_back(key, timeout, search=search), because)
+
+    async def _admit(self, intent: PathIntent) -> None:
+        """Refuse what the profile may not be used for before anything is begun under its key."""
+        await self.door.gate.admit(ask_of("networks", "compute", {"intent": intent}))
 
     @property
     def _api(self) -> NetworksApi:

@@ -49,6 +49,9 @@ class Grant:
         node_hours: Of one job: nodes times the time that it asks for.
         node_hours_a_day: Of all jobs together that were asked for within 24 hours.
         paths: Directories that files may be in, with all that is below them.
+        ends: Ports of a network that its paths may end at, by their URIs.
+        mbps: Megabits a second of one path.
+        path_hours: From the beginning of one path to its end.
     """
 
     verbs: frozenset[Verb] | None = None
@@ -59,6 +62,9 @@ class Grant:
     node_hours: float | None = None
     node_hours_a_day: float | None = None
     paths: frozenset[str] | None = None
+    ends: frozenset[str] | None = None
+    mbps: int | None = None
+    path_hours: float | None = None
 
     def __post_init__(self) -> None:
         for name, read in _READERS.items():
@@ -105,6 +111,9 @@ class Grant:
             _both(self.node_hours, other.node_hours, min),
             _both(self.node_hours_a_day, other.node_hours_a_day, min),
             _both(self.paths, other.paths, _common_paths),
+            _both(self.ends, other.ends, _common),
+            _both(self.mbps, other.mbps, min),
+            _both(self.path_hours, other.path_hours, min),
         )
 
     def words(self) -> dict[str, Any]:
@@ -186,7 +195,7 @@ def _hours(name: str, value: Any) -> float:
     return hours
 
 
-def _nodes(name: str, value: Any) -> int:
+def _whole(name: str, value: Any) -> int:
     if (count := _hours(name, value)) != int(count):
         raise UsageError(f"{name} of a grant is a whole number, not {value!r}")
     return int(count)
@@ -197,9 +206,12 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "resources": _texts,
     "accounts": _texts,
     "queues": _texts,
-    "nodes": _nodes,
+    "nodes": _whole,
     "node_hours": _hours,
     "node_hours_a_day": _hours,
     "paths": _paths,
+    "ends": _texts,
+    "mbps": _whole,
+    "path_hours": _hours,
 }
 _KNOWN = ", ".join(_READERS)

@@ -56,6 +56,21 @@ class JobAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkAsk:
+    """What a path through a network asks for; None for what cannot be told.
+
+    Attributes:
+        ends: The ports that it connects.
+        mbps: Megabits a second.
+        hours: From its beginning to its end.
+    """
+
+    ends: tuple[str, ...] | None = None
+    mbps: int | None = None
+    hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Something that is asked for.
 
@@ -66,6 +81,7 @@ class Ask:
         paths: Of files.
         job: What of a job.
         beside: Likewise of other resources, which are needed as well.
+        link: What of a path through a network.
     """
 
     verb: Verb
@@ -74,6 +90,7 @@ class Ask:
     paths: tuple[str, ...] = ()
     job: JobAsk | None = None
     beside: tuple[tuple[str, ...], ...] = ()
+    link: LinkAsk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +126,8 @@ def refusal(grant: Grant, ask: Ask, spent_today: float = 0.0) -> Refusal | None:
                 return Refusal(f"{ask.operation} at {names[-1]}", f"at {_listed(grant.resources)}")
     if grant.paths is not None and (refused := _path_refusal(grant.paths, ask.paths)):
         return refused
+    if ask.link is not None and (refused := _link_refusal(grant, ask.link)):
+        return refused
     return _job_refusal(grant, ask.job, spent_today) if ask.job is not None else None
 
 
@@ -121,6 +140,21 @@ def _path_refusal(prefixes: frozenset[str], paths: Iterable[str]) -> Refusal | N
             return Refusal(what, f"an absolute path without '..' in {_listed(prefixes)}")
         if not any(within(plain, prefix) for prefix in prefixes):
             return Refusal(f"the path {path!r}", f"below {_listed(prefixes)}")
+    return None
+
+
+def _link_refusal(grant: Grant, link: LinkAsk) -> Refusal | None:
+    if grant.ends is not None:
+        strange = [each for each in link.ends or () if each not in grant.ends]
+        if strange or link.ends is None:
+            asked = f"a path to {strange[0]}" if strange else "a path whose ends nobody can tell"
+            return Refusal(asked, f"between {_listed(grant.ends)}")
+    if grant.mbps is not None and (link.mbps is None or link.mbps > grant.mbps):
+        told = "a path whose bandwidth nobody can tell" if link.mbps is None else f"{link.mbps} Mbit/s"
+        return Refusal(told, f"{grant.mbps} Mbit/s a path")
+    if grant.path_hours is not None and (link.hours is None or link.hours > grant.path_hours):
+        asked = "a path whose time nobody can tell" if link.hours is None else _amount(link.hours, "hour")
+        return Refusal(asked, f"{_amount(grant.path_hours, 'hour')} a path")
     return None
 
 

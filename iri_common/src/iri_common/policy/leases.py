@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from iri_common.model.network import LeaseState, LeaseStatus
@@ -61,3 +63,29 @@ def way_out(status: LeaseStatus) -> WayOut:
     if status.canceled:
         return WayOut.STUCK if status.state is LeaseState.FAILED else WayOut.WAIT
     return WayOut.CANCEL if status.ready else WayOut.FORCE
+
+
+_FROM_NOW = re.compile(r"\+(\d{1,6})([hd])")
+
+
+def lasting(start: str, end: str | None) -> float | None:
+    """Hours from the beginning of a path to its end; None where its words do not tell.
+
+    They do where both are counted from now ("now", "+1h", "+2d"), or both are moments.
+    """
+    if end is None:
+        return None
+    begins, ends = _from_now(start), _from_now(end)
+    try:
+        if begins is None and ends is None:
+            return (datetime.fromisoformat(end) - datetime.fromisoformat(start)) / timedelta(hours=1)
+    except (ValueError, TypeError):  # no moments, or one of them in nobody's time zone
+        return None
+    return None if begins is None or ends is None else ends - begins
+
+
+def _from_now(when: str) -> float | None:
+    if when == "now":
+        return 0.0
+    told = _FROM_NOW.fullmatch(when)
+    return None if told is None else int(told[1]) * (24.0 if told[2] == "d" else 1.0)

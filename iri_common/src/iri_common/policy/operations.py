@@ -11,8 +11,10 @@ from iri_common.model.array import indices_of
 from iri_common.model.compute import TaskRequest
 from iri_common.model.flows import RunRequest
 from iri_common.model.grant import Verb
+from iri_common.model.network import PathIntent, Quality
 from iri_common.model.reservation import NodesIntent
-from iri_common.policy.grants import Ask, JobAsk, unclear_words
+from iri_common.policy.grants import Ask, JobAsk, LinkAsk, unclear_words
+from iri_common.policy.leases import lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Row:
             none.
         of: What is named there, where it is no resource and only the facility knows which one it belongs to.
         nodes: The argument that says which nodes are reserved, and for how long.
+        link: The argument that describes a path through a network.
     """
 
     verb: Verb | None
@@ -35,6 +38,7 @@ class Row:
     resource: str = "resource_id"
     of: str = ""
     nodes: str = ""
+    link: str = ""
 
     @property
     def acts(self) -> bool:
@@ -48,6 +52,7 @@ _READ, _WRITE = Row(Verb.READ, ("path",)), Row(Verb.WRITE, ("path",))
 _WRITE_TWO = Row(Verb.WRITE, ("source", "target"))
 _UPLOAD = Row(Verb.WRITE, ("upload",))
 _LEASE, _LOOK_ROUND = Row(Verb.LEASE, resource=""), Row(Verb.LOOK, resource="")
+_LINK = Row(Verb.LEASE, resource="", link="intent")
 
 RUN = "run"  # of a flow, which the service knows
 
@@ -84,7 +89,8 @@ OPERATIONS: Mapping[str, Mapping[str, Row]] = {
     },
     "ranges": {"read": _READ, "write": _WRITE},
     "networks": {
-        **dict.fromkeys(("new", "compute", "provision", "modify", "cancel", "delete"), _LEASE),
+        **dict.fromkeys(("new", "provision", "cancel", "delete"), _LEASE),
+        **dict.fromkeys(("compute", "modify"), _LINK),
         **dict.fromkeys(("status", "find", "verification", "manifest", "profiles"), _LOOK_ROUND),
     },
     "flows": {
@@ -142,7 +148,8 @@ def ask_of(port: str, operation: str, arguments: Mapping[str, Any]) -> Ask:
     if row.nodes:
         job = _reserved(arguments[row.nodes])
     resource = where[0] if where else ()
-    return Ask(row.verb, f"{port} {operation}", resource, tuple(paths), job, beside=where[1:])
+    link = link_ask(arguments[row.link]) if row.link else None
+    return Ask(row.verb, f"{port} {operation}", resource, tuple(paths), job, beside=where[1:], link=link)
 
 
 def _named(row: Row, arguments: Mapping[str, Any]) -> Iterable[str]:
@@ -160,6 +167,17 @@ def _reserved(intent: NodesIntent) -> JobAsk:
     hours = intent.nodes * intent.seconds / 3600
     # Words of the facility's own may be more nodes, or longer.
     return JobAsk(intent.nodes, hours, account=account, queue=intent.queue, custom=tuple(intent.flags))
+
+
+def link_ask(intent: PathIntent) -> LinkAsk:
+    """What a path asks for; of one that the network's operators describe, only they can tell."""
+    if intent.profile is not None:
+        return LinkAsk()
+    open_end = intent.quality is Quality.AVAILABLE or not (
+        intent.mbps or intent.quality is Quality.BEST_EFFORT
+    )
+    ends = tuple(each.uri for each in intent.ends)
+    return LinkAsk(ends, None if open_end else intent.mbps, lasting(intent.start, intent.end))
 
 
 def job_ask(spec: Mapping[str, Any], *, partly: bool = False) -> JobAsk:
