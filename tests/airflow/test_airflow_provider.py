@@ -58,6 +58,8 @@ def test_public_names_are_loaded_on_first_use() -> None:
         "IriJobTrigger",
         "IriJobWatcher",
         "IriMaintenanceWatcher",
+        "IriNotifier",
+        "IriOutlookOperator",
         "IriPathOperator",
         "IriPathReleaseOperator",
         "IriResourceSensor",

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from airflow_provider_iri.files import IriFileOperator
     from airflow_provider_iri.flows import IriFlowOperator
     from airflow_provider_iri.hooks import IriHook
+    from airflow_provider_iri.notifier import IriNotifier
     from airflow_provider_iri.operators import IriJobOperator
+    from airflow_provider_iri.outlook import IriOutlookOperator
     from airflow_provider_iri.paths import IriPathOperator, IriPathReleaseOperator
     from airflow_provider_iri.retries import RetryByCause
     from airflow_provider_iri.sensors import IriFileSensor, IriJobSensor, IriResourceSensor
@@ -37,6 +39,8 @@ _HOME_OF = {
     "IriArrayOperator": "arrays",
     "IriCancelOperator": "tending",
     "IriCredentialOperator": "tending",
+    "IriOutlookOperator": "outlook",
+    "IriNotifier": "notifier",
     "IriPathOperator": "paths",
     "IriPathReleaseOperator": "paths",
     "IriTransferOperator": "transfers",
@@ -61,6 +65,8 @@ __all__ = [
     "IriArrayOperator",
     "IriCancelOperator",
     "IriCredentialOperator",
+    "IriOutlookOperator",
+    "IriNotifier",
     "IriPathOperator",
     "IriPathReleaseOperator",
     "IriTransferOperator",

@@ -15,9 +15,12 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Runs jobs at HPC facilities through the IRI Facility API.",
         "integrations": [{"integration-name": NAME, "tags": ["service"]}],
         "hooks": [_modules("hooks")],
-        "operators": [_modules("operators", "arrays", "tending", "paths", "transfers", "files", "flows")],
+        "operators": [
+            _modules("operators", "arrays", "tending", "outlook", "paths", "transfers", "files", "flows")
+        ],
         "sensors": [_modules("sensors")],
         "triggers": [_modules("triggers", "globus_triggers", "watchers")],
+        "notifications": ["airflow_provider_iri.notifier.IriNotifier"],
         "filesystems": ["airflow_provider_iri.filesystem"],
         "asset-uris": [
             {

@@ -12,6 +12,7 @@ from airflow_provider_iri import (
     IriFileSensor,
     IriJobOperator,
     IriJobSensor,
+    IriNotifier,
     IriPathOperator,
     IriPathReleaseOperator,
 )
@@ -39,7 +40,7 @@ dag("in_worker", deferrable=False, **again)
 dag("followed", follow=True)
 dag("limited", execution_timeout=timedelta(seconds=6))
 short = {**JOB, "attributes": {"duration": 2}}
-dag("too_short", job=short, **again)
+dag("too_short", job=short, on_failure_callback=IriNotifier(), **again)
 dag("escalated", job=short, deferrable=False, escalate={"duration": 60}, **again)
 dag("misspelt", job={**JOB, "environment": {"{{ params.name }} X": "1"}}, **again)
 

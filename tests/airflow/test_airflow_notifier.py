@@ -1,0 +1,133 @@
+"""What a person is told of a task that did not succeed, and of a facility that is about to go away."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseNotifier
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow_connections import connection_to
+
+from airflow_provider_iri import (
+    IriCredentialOperator,
+    IriHook,
+    IriJobOperator,
+    IriNotifier,
+    IriOutlookOperator,
+)
+
+
+class Letter(BaseNotifier):
+    """Another provider's notifier."""
+
+    template_fields = ("text",)
+
+    def __init__(self, sent: list[str], text: str = "{{ iri.subject }} | {{ iri.advice }}") -> None:
+        super().__init__()
+        self.sent, self.text = sent, text
+
+    def notify(self, context: Any) -> None:
+        self.sent.append(self.text)
+
+
+def failed(task, operator: Any, **more: Any) -> dict[str, Any]:
+    """The context in which Airflow calls back when this task has failed."""
+    with pytest.raises(AirflowException) as caught:
+        task.execute(operator)
+    task.ti.state = more.pop("state", "failed")
+    return {**task.context, "task": operator, "exception": caught.value, **more}
+
+
+def told(context: dict[str, Any]) -> dict[str, str]:
+    notices: list[dict[str, str]] = []
+    IriNotifier(to=[lambda each: notices.append(each["iri"])])(context)
+    (notice,) = notices
+    return notice
+
+
+def job(script: str) -> IriJobOperator:
+    return IriJobOperator(task_id="task", job={"executable": "/bin/sh", "arguments": ["-c", script]})
+
+
+def test_a_failed_job_is_told_with_its_cause_and_what_to_do(demo, task) -> None:
+    notice = told(failed(task, job("echo no beam >&2; exit 3")))
+    assert notice["subject"] == "dag.task failed (run run)"
+    assert "no beam" in notice["cause"]
+    assert notice["ref"] == task.ti.xcoms["iri_job"]
+    assert notice["job"].startswith("job ")
+    assert notice["connection"] == "iri_default"
+    assert "clear the task" in notice["advice"]
+    for word in ("subject", "cause", "ref", "advice"):
+        assert notice[word] in notice["text"]
+
+
+def test_a_retry_needs_nobody(demo, task) -> None:
+    notice = told(failed(task, job("exit 3"), state="up_for_retry"))
+    assert "is tried again" in notice["subject"]
+    assert notice["advice"] == "nothing, unless it comes again"
+
+
+def test_a_job_that_was_left_alive_is_told(demo, task) -> None:
+    """The token was refused while the job ran: it goes on."""
+    operator = job("sleep 60")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator)
+    event = {"ref": deferred.value.trigger.ref, "trouble": "AuthError", "message": "the token is refused"}
+    with pytest.raises(AirflowFailException) as caught:
+        operator.execute_complete(task.context, event)
+    notice = told({**task.context, "task": operator, "exception": caught.value})
+    assert "left alive" in notice["advice"]
+    assert notice["job"] in notice["advice"]
+    IriHook().facility.jobs.cancel(event["ref"])
+
+
+def test_other_notifiers_carry_it_on(demo, task) -> None:
+    sent: list[str] = []
+
+    def broken(context: Any) -> None:
+        raise ConnectionError("no mail today")
+
+    context = failed(
+        task, IriJobOperator(task_id="task", job={"executable": "/bin/true"}, resource="nowhere")
+    )
+    with pytest.raises(RuntimeError, match="no mail today"):
+        IriNotifier(to=[broken, Letter(sent)])(context)
+    assert sent == ["dag.task failed (run run) | no retry mends it: mend the cause, then clear the task"]
+
+
+def test_a_task_of_which_nothing_is_known_is_told_all_the_same(task) -> None:
+    task.store = None
+    notice = told({**task.context, "exception": None})
+    assert "its process died" in notice["cause"]
+    assert notice["job"] == ""
+
+
+def test_secrets_that_airflow_knows_are_masked(task) -> None:
+    from airflow.sdk.log import mask_secret
+
+    mask_secret("s3cr3t-of-the-test")
+    notice = told({**task.context, "exception": ValueError("refused: s3cr3t-of-the-test")})
+    assert "s3cr3t" not in json.dumps(notice)
+    assert "refused" in notice["cause"]
+
+
+def test_a_credential_that_needs_a_person_is_told(facility, task, connect) -> None:
+    connect("iri_test", connection_to(facility, password="worth-nothing"))
+    notice = told(failed(task, IriCredentialOperator(task_id="task", iri_conn_id="iri_test")))
+    assert "needs a person" in notice["cause"]
+    assert "clear the task" in notice["advice"]
+    assert notice["connection"] == "iri_test"
+    assert "worth-nothing" not in json.dumps(notice)
+
+
+def test_an_outage_is_told_before_anything_fails(demo, task) -> None:
+    fine = IriOutlookOperator(task_id="task", ahead=timedelta(hours=1))
+    try:
+        demo.order("maintenance", starts_in=1800.0, seconds=60.0)
+        assert "announced to be away" in told(failed(task, fine))["cause"]
+        assert task.execute(IriOutlookOperator(task_id="task", ahead=timedelta(minutes=5)))["status"] == "up"
+    finally:
+        demo.clear_faults()
