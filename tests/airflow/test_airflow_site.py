@@ -168,6 +168,7 @@ def test_what_a_retry_does_goes_by_the_cause(start) -> None:
     assert short.wait() == "failed"
     assert short.instance()["try_number"] == 1  # of three
     assert "ask for more time" in short.log()
+    assert "too_short.job failed (run " in short.log()  # so its callback
     assert escalated.wait() == "success", escalated.log()
     assert escalated.states() == ["failed", "completed"]
     assert [each["duration"] for each in escalated.jobs()] == [2, 120]
