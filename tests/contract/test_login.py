@@ -442,7 +442,7 @@ def test_an_endpoint_that_is_away_keeps_the_login_to_be_ended_later(
     ],
 )
 def test_what_is_pasted_is_judged_before_it_replaces_anything(
-    place: LocalFacility, home: Path, name: str, what: str, good: str
+    iri: Shell, place: LocalFacility, home: Path, name: str, what: str, good: str
 ) -> None:
     file, secret = home / f"{name}.{what}", getattr(place, good)
     for value, code in ((secret, 0), ("not-the-one", 8)):
@@ -453,6 +453,8 @@ def test_what_is_pasted_is_judged_before_it_replaces_anything(
         assert value not in terminal.seen
         assert file.read_text().strip() == secret
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for stays in (f"the {what} itself counts", f"nothing was there: no {what}"):
+        assert stays in iri("logout", name, "--yes").err
 
 
 def test_a_login_made_elsewhere_may_be_longer_than_a_line_of_a_terminal(iri: Shell, home, server) -> None:

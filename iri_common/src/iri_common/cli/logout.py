@@ -65,7 +65,9 @@ def _staying(login: ProfileLogin, *, revoked: bool | None, removed: bool) -> Seq
             return ["nothing was there: nobody was logged in"]
         alive = "the login itself: its endpoint offers no way to end one before its time"
         return [alive] if revoked is False else []
-    return [f"the {login.plan.what} itself counts until it is changed or has ended there"] if removed else []
+    if not removed:
+        return [f"nothing was there: no {login.plan.what}"]
+    return [f"the {login.plan.what} itself counts until it is changed or has ended there"]
 
 
 def _agreed(screen: Screen, name: str, login: ProfileLogin) -> bool:
