@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,34 @@ def test_nothing_comes_out_of_a_job_that_failed(demo, task, place, tmp_path) -> 
 def test_what_are_no_pairs_fails_the_parsing_of_the_dag(given: Any) -> None:
     with pytest.raises(UsageError, match="stage_in is a list of pairs"):
         IriJobOperator(task_id="task", job={"executable": "x"}, stage_in=given)
+
+
+class Given(Sequence[Any]):
+    """What Airflow hands over of a mapped task: a sequence, and no list."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def test_what_a_mapped_task_gives_is_staged(demo, task, place, inputs) -> None:
+    made = operator(place, "cat in > out")
+    made.stage_in = Given([str(inputs / "a"), "in"])
+    task.execute(made)
+    assert (place / "out").read_text() == "a" * 1000
+
+
+def test_what_cannot_be_staged_fails_the_task_and_is_not_left_out(demo, task, place, inputs) -> None:
+    with pytest.raises(AirflowFailException, match="stage_in is a list of pairs"):
+        task.execute(operator(place, "true", stage_in=[[inputs / "a", "in"]]))
+    with pytest.raises(AirflowFailException, match="stage_out is a list of pairs"):
+        task.execute(operator(place, "true", stage_out=[["in", inputs / "a"]]))
+    assert sent(demo, "launchJob") == 0
 
 
 def test_files_that_are_not_there_fail_the_task_for_good_before_a_job(demo, task, place, tmp_path) -> None:

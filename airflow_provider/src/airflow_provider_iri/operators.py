@@ -124,8 +124,9 @@ class IriJobOperator(JobLineage, BaseOperator):
         # A DAG with a typo in it fails when it is read.
         if final((job, self.script)):
             self._spec()
-        for way in ("in", "out"):
-            self._staged(way)
+        for way, given in (("in", stage_in), ("out", stage_out)):
+            if final(given):
+                self._staged(way)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find or submit the job; wait for it, here or in the triggerer."""
@@ -135,7 +136,8 @@ class IriJobOperator(JobLineage, BaseOperator):
         with told_to_airflow(self.iri_conn_id):
             spec, hook = self._asked(), self._hook()
             more = "".join(f" {word}*{factor:g}" for word, factor in sorted(self.escalate.items()))
-            more += f" {json.dumps(self.stage_in)}" if self.stage_in else ""
+            staged, _ = self._staged("in"), self._staged("out")  # the other is wanted when the job is over
+            more += f" {json.dumps(staged)}" if staged else ""
             before = partial(self._stage, context, hook.facility, "in")
             sent = with_parent(context, self._sent)
             attempt = Attempt(context, hook, spec, self.resource, sent, before, more)
@@ -223,7 +225,7 @@ class IriJobOperator(JobLineage, BaseOperator):
 
     def _staged(self, way: str) -> list[tuple[str, str]]:
         given = self.stage_in if way == "in" else self.stage_out
-        if not given or not final(given):
+        if not given:
             return []
         from airflow_provider_iri.staging import pairs_of
 

@@ -28,7 +28,8 @@ def pairs_of(word: str, given: Any) -> list[tuple[str, str]]:
     Raises:
         UsageError: if these are no pairs of texts.
     """
-    listed = given if isinstance(given, list | tuple) else None
+    # What a mapped task gives is a sequence of Airflow's own, each item of which costs a request.
+    listed = None if isinstance(given, str | bytes) or not isinstance(given, Sequence) else list(given)
     if listed is None or not all(_is_pair(each) for each in listed):
         raise UsageError(f"{word} is a list of pairs, [source, target] each, not {given!r}")
     return [(source, target) for source, target in listed]
