@@ -7,7 +7,9 @@ import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,9 +27,12 @@ from airflow_provider_iri import (
     IriMaintenanceWatcher,
     IriResourceWatcher,
 )
+from airflow_provider_iri.happenings import MaintenanceOver
 from airflow_provider_iri.watchers import IriWatcher, Look
+from iri_common import Availability, Incident, Resource
 
 OFTEN = 0.05  # seconds between two looks
+START = datetime(2026, 7, 1, tzinfo=UTC)
 RAW = {"3 raw.h5": {"path": "/raw"}}  # what a look shows
 
 
@@ -38,6 +43,7 @@ class Store:
         self.content: dict[str, str] = {}
         self.assets = assets
         self.failing = 0
+        self.writes = 0
 
     async def aget(self, key: str) -> Any:
         if self.assets != 1:
@@ -49,6 +55,7 @@ class Store:
             self.failing -= 1
             raise ConnectionError("the API server is away")
         self.content[key] = json.dumps(value)
+        self.writes += 1
 
 
 class Triggerer:
@@ -165,6 +172,8 @@ async def test_what_happens_while_no_triggerer_runs_is_told_and_what_was_told_is
     async with triggerer(watcher, store=store) as one:
         await until(lambda: one.told)
         await until(lambda: "before" in str(store.content))
+        await looked(demo, 6)
+    assert store.writes == 1  # what stays as it is, is not written again
     (place / "meanwhile").write_text("")
     async with triggerer(watcher, store=store) as one:
         await until(lambda: one.told)
@@ -211,6 +220,19 @@ async def test_a_triggerer_that_slept_tells_nothing_that_another_has_told() -> N
 
     assert await told(shown(RAW)) == [{"path": "/raw"}]
     assert await told(waking()) == []
+
+
+async def test_a_look_that_one_watcher_has_failed_is_told_again() -> None:
+    from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
+
+    from airflow_provider_iri.lookout import Lookout
+
+    kept: list[AdvanceOutcome] = []
+    for outcome in (AdvanceOutcome(acked=1, failed=1), AdvanceOutcome(acked=2, failed=0)):
+        look = Look(RAW, 1.0)
+        look.afterwards(partial(asyncio.to_thread, kept.append, outcome))
+        await Lookout(None).advance([AdvanceItem(look, outcome)])
+    assert kept == [AdvanceOutcome(acked=2, failed=0)]
 
 
 async def test_a_store_that_is_away_is_asked_again(demo, place) -> None:
@@ -275,6 +297,35 @@ async def test_a_maintenance_that_ends_while_no_triggerer_runs_is_told(orders) -
         await looked(orders)
         assert [each["resource"] for each in one.told] == ["cluster"]
         assert one.told[0]["start"] < one.told[0]["end"]
+
+
+def test_a_maintenance_is_not_over_while_the_resource_is_down() -> None:
+    happening, status = MaintenanceOver(), Availability.DOWN
+    planned = Incident("1", "summer", Availability.DOWN, "planned", "", START, START + timedelta(hours=1))
+    later = replace(planned, id="2", start=START + timedelta(days=9))
+    announced = [planned, later]
+    facility = SimpleNamespace(
+        status=SimpleNamespace(
+            maintenance=lambda resource, within: announced,
+            resource=lambda resource: Resource("id", "cluster", status=status),
+        )
+    )
+
+    def look(before: Any, hours: float) -> tuple[list[str], Any]:
+        now, seen = (START + timedelta(hours=hours)).timestamp(), happening.look(facility)
+        told = [each["start"] for each in happening.news(before, seen, now)]
+        return told, json.loads(json.dumps(happening.kept(before, seen, now)))
+
+    told, kept = look(None, -1)
+    assert (told, set(kept)) == ([], {"1", "2"})
+    announced = [later]
+    told, kept = look(kept, 2)
+    assert (told, set(kept)) == ([], {"1", "2"})
+    status = Availability.UP
+    told, kept = look(kept, 3)
+    assert (told, set(kept)) == ([START.isoformat()], {"2"})
+    announced = []  # the other one is called off
+    assert look(kept, 4) == ([], {})
 
 
 async def test_jobs_of_a_name_are_told_as_they_end(demo) -> None:
