@@ -47,16 +47,21 @@ class Errand:
     Args:
         context: Of the task.
         name: Under which it is remembered.
-        what: Is asked for, plain JSON; something else is another ask.
+        what: Is asked for, plain JSON; something else is another ask. None for what this try has asked for:
+            its fields are rendered anew after a deferral, and may say something else by then.
     """
 
-    def __init__(self, context: Context, name: str, what: object) -> None:
+    def __init__(self, context: Context, name: str, what: object = None) -> None:
         self._ti: Any = context["ti"]
         self._store: Any = context.get("task_state_store")
         self._name = name
         digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
         first = ErrandRecord(str(self._ti.id), 1, self._ti.max_tries, digest)
-        self.record = _next(self._kept(), first)
+        kept = self._kept()
+        if kept is not None and what is None:
+            self.record = kept
+            return
+        self.record = _next(kept, first)
         self.note()
 
     @property
@@ -97,5 +102,5 @@ def _next(kept: ErrandRecord | None, asked: ErrandRecord) -> ErrandRecord:
     step = generation_step(facts)
     if step is GenerationStep.ATTACH:
         return replace(kept, max_tries=asked.max_tries, left=False)
-    before = kept.ref if step is GenerationStep.REPLACE else None
+    before = (kept.ref or kept.before) if step is GenerationStep.REPLACE else None
     return replace(asked, nonce=kept.nonce, generation=kept.generation + 1, before=before)

@@ -63,12 +63,14 @@ class IriFlowOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Start it, or find what an earlier try has started; wait for its end."""
+        from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.globus_triggers import IriFlowTrigger
         from iri_common import Flows
 
         with told_to_airflow():
-            errand, flows = self._errand(context), Flows()
+            asked = [self.flow, self.body, self.run_label, self.run_tags]
+            errand, flows = Errand(context, STORE_KEY, asked), Flows()
             self._end_before(flows, errand)
             run_id = errand.record.ref or flows.start(
                 self.flow, self.body, key=errand.key, label=self.run_label, tags=self.run_tags
@@ -84,12 +86,13 @@ class IriFlowOperator(BaseOperator):
         """Tell how it went."""
         from airflow.sdk.exceptions import AirflowTaskTimeout
 
+        from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import tell_again, told_to_airflow
         from iri_common import FlowFailed, Flows, RunState
 
         run_id = event["run_id"]
         with told_to_airflow():
-            errand, flows = self._errand(context), Flows()
+            errand, flows = Errand(context, STORE_KEY), Flows()
             if event.get("trouble") == "WaitTimeout":
                 flows.cancel(run_id)
                 errand.note(ended=True)
@@ -104,11 +107,6 @@ class IriFlowOperator(BaseOperator):
                 why = ": ".join(each for each in (run.code, run.words) if each) or "no reason is told"
                 raise FlowFailed(f"run {run_id} of flow {self.flow} {run.state}: {why}", run=run)
         return {"run_id": run_id, "output": run.output}
-
-    def _errand(self, context: Context) -> Errand:
-        from airflow_provider_iri.errands import Errand
-
-        return Errand(context, STORE_KEY, [self.flow, self.body, self.run_label, self.run_tags])
 
     def _end_before(self, flows: Flows, errand: Errand) -> None:
         """A run that a clear left behind, unless the trigger of before has ended it."""

@@ -114,6 +114,10 @@ class IriTransferTrigger(IriTrigger):
             except IriError as error:
                 if not error.transient:
                     raise
+                if left_until(self.deadline) == 0.0:
+                    raise WaitTimeout(
+                        f"the transfer was not over in time, and cannot be seen: {error}"
+                    ) from None
                 self.log.info("the transfer cannot be seen now: %s", error)
                 await asyncio.sleep(PATIENCE)
             else:

@@ -92,6 +92,7 @@ class IriTransferOperator(TransferLineage, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Have Globus move it where that is the road, and wait in the triggerer; else move it here."""
+        from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import told_to_airflow
         from iri_common import UsageError
 
@@ -99,7 +100,7 @@ class IriTransferOperator(TransferLineage, BaseOperator):
             source, target = self._ends()
             if not (source.far or target.far):
                 raise UsageError(f"neither {source} nor {target} is at a facility or in a Globus collection")
-            errand = self._errand(context, source, target)
+            errand = Errand(context, STORE_KEY, [asdict(source), asdict(target), self.options])
             task = self._entrusted(errand, source, target) if source.far and target.far else None
             if task is None:
                 return self._carried(errand, source, target)
@@ -110,13 +111,14 @@ class IriTransferOperator(TransferLineage, BaseOperator):
         """Tell what came of it; called when the trigger has fired."""
         from airflow.sdk.exceptions import AirflowTaskTimeout
 
+        from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import tell_again, told_to_airflow
         from iri_common import EntrustedTransfers
 
         with told_to_airflow():
-            source, target = self._ends()
-            errand = self._errand(context, source, target)
+            errand = Errand(context, STORE_KEY)
             if event.get("trouble") == "WaitTimeout":
+                source, target = self._ends()
                 EntrustedTransfers().cancel(source.open(), target.open(), event["task"])
                 errand.note(ended=True)
                 raise AirflowTaskTimeout(event["message"])
@@ -130,11 +132,6 @@ class IriTransferOperator(TransferLineage, BaseOperator):
 
         source = End(self.source, self.source_conn_id, self.source_storage)
         return source, End(self.target, self.target_conn_id, self.target_storage)
-
-    def _errand(self, context: Context, source: End, target: End) -> Errand:
-        from airflow_provider_iri.errands import Errand
-
-        return Errand(context, STORE_KEY, [asdict(source), asdict(target), self.options])
 
     def _entrusted(self, errand: Errand, source: End, target: End) -> str | None:
         """The task of Globus that moves it, from this try or one before; None if it takes another road."""
