@@ -10,7 +10,7 @@ from slurm_wire import PING, Wire, dialect, errors
 from iri_common import Conflict, JobKey, NodesIntent, NotOffered, PermissionDenied, Refused, UsageError
 from iri_common.model.ledger import Stage
 from iri_common.model.reservation import ClusterNode, NodeReservation, ReservationState
-from iri_common.policy.reservations import Step, offered, step
+from iri_common.policy.reservations import Step, fits, offered, step
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -140,6 +140,21 @@ def test_what_a_look_says_of_nodes_that_are_wanted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("found", "may_be"),
+    [
+        (NodeReservation("n", 4, queue="gpu"), True),
+        (NodeReservation("n", 5), True),
+        (NodeReservation("n"), True),
+        (NodeReservation("n", 3), False),
+        (NodeReservation("n", 4, queue="cpu"), False),
+    ],
+)
+def test_what_was_found_may_be_what_is_wanted(found: NodeReservation, may_be: bool) -> None:
+    assert fits(NodesIntent(4, 60, queue="gpu"), found) is may_be
+    assert fits(NodesIntent(4, 60), found) is (may_be or found.queue == "cpu")
+
+
+@pytest.mark.parametrize(
     ("stage", "state", "then"),
     [
         (Stage.INTENT, ReservationState.MISSING, Step.ASK),
@@ -164,7 +179,8 @@ def test_how_it_stands_at_a_moment() -> None:
 
 
 def test_wishes() -> None:
-    for words in ({"nodes": 0}, {"seconds": 0}, {"start": datetime(2026, 1, 1)}):
+    strange = [{"name": name} for name in ("a/b", "a,b", "a b", "é", "a\n")]
+    for words in ({"nodes": 0}, {"seconds": 0}, {"start": datetime(2026, 1, 1)}, *strange):
         with pytest.raises(UsageError):
             NodesIntent(**{"nodes": 1, "seconds": 60, **words})
     elsewhere = NOW.astimezone(tz=None)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from iri_common import (
+    Conflict,
     Facility,
     FileLedger,
     JobAttributes,
@@ -30,6 +31,7 @@ from iri_common import (
     UsageError,
     WaitTimeout,
 )
+from iri_common.jobs.ledger import claim_owner
 from iri_common.model.pathandnodes import nodes_key, path_key
 from iri_local_facility import LocalFacility
 
@@ -127,6 +129,40 @@ def test_nodes_that_are_not_there_leave_the_network_alone(place, both, path, key
         both.set_up(PathAndNodesIntent(path, NodesIntent(NODES + 1, 60)), key=key)
     assert [each["operation"] for each in place.requests() if each["operation"].startswith("sense")] == []
     assert (nodes(place, key), both.mine()) == ([], [])
+
+
+def test_a_conflict_that_the_network_tells_gives_the_nodes_back(place, both, wanted, key) -> None:
+    place.order("status", "senseCompute", status=409)
+    with pytest.raises(Conflict):
+        both.set_up(wanted, key=key)
+    assert (nodes(place, key), both.mine()) == ([False], [])
+
+
+def test_no_nodes_are_kept_for_a_path_that_cannot_be_had(place, both, wanted, key) -> None:
+    """The end of the one before failed, and the key stands for what it may hold."""
+    both.set_up(wanted, key=key)
+    place.order("path_fails", "senseCancel")
+    with pytest.raises(PathFailed):
+        both.release(key)
+    wider = PathAndNodesIntent(replace(wanted.path, mbps=200), wanted.nodes)
+    with pytest.raises(SpecChanged):
+        both.set_up(wider, key=key)
+    assert (paths(place, key), nodes(place, key)) == ([True], [False])
+    asyncio.run(both._service._ledger.forget(path_key(key)))  # a person has freed it
+
+
+def test_what_another_process_is_setting_up_is_left_to_it(place, both, doors, wanted, key, tmp_path) -> None:
+    ledger, other = FileLedger(tmp_path), claim_owner()
+    doors()[1].reservations.provision(wanted.nodes, key=nodes_key(key))
+    assert asyncio.run(ledger.claim(path_key(key), other, 600))
+    with pytest.MonkeyPatch.context() as patience:
+        patience.setattr("iri_common.jobs.claim.CLAIM_SECONDS", 0.2)
+        with pytest.raises(WaitTimeout, match="another process"):
+            both.set_up(wanted, key=key)
+    asyncio.run(ledger.release(path_key(key), other))
+    assert nodes(place, key) == [True]
+    assert both.set_up(wanted, key=key).ready
+    assert nodes(place, key) == [True]
 
 
 def test_one_that_is_late_is_given_back(place, both, wanted, key) -> None:

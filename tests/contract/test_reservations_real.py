@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -148,6 +149,21 @@ def test_what_is_over_or_gone_is_told(place, cluster, key) -> None:
         cluster.reservations.wait(lease)
     assert cluster.reservations.provision(WANTED, key=key).active
     assert len(of(place, key)) == 2
+
+
+def test_one_that_was_asked_for_with_another_ledger(place, cluster, door, key, tmp_path) -> None:
+    """It is taken up as it stands, unless it is less than what is wanted."""
+    lease = cluster.reservations.provision(WANTED, key=key)
+    other = door("another ledger")
+    for wrong in (replace(WANTED, nodes=2), replace(WANTED, queue="debug")):
+        with pytest.raises(SpecChanged, match="is another one"):
+            other.reservations.provision(wrong, key=key)
+    assert other.reservations.provision(WANTED, key=key).reservation_id == lease.reservation_id
+    assert of(place, key) == [True]
+    record = asyncio.run(FileLedger(tmp_path / "another ledger").read(key))
+    assert record is not None
+    assert lease.reservation.end is not None
+    assert record.until == lease.reservation.end.timestamp()
 
 
 def test_one_for_later(place, cluster, key) -> None:

@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -114,6 +115,9 @@ class Paths(Asker):
     def give_back(self, key: JobKey) -> None:
         self.networks.give_back(key, timeout=PATIENCE)
 
+    def another(self, key: JobKey) -> AbstractContextManager[Any]:
+        return self.networks.lease(replace(self.path, mbps=2), key=key, timeout=PATIENCE)
+
 
 class Nodes(Asker):
     """Of a cluster."""
@@ -140,6 +144,9 @@ class Nodes(Asker):
 
     def give_back(self, key: JobKey) -> None:
         self.cluster.reservations.give_back(key, timeout=PATIENCE)
+
+    def another(self, key: JobKey) -> AbstractContextManager[Any]:
+        return self.cluster.reservations.lease(NodesIntent(2, 3600), key=key, timeout=PATIENCE)
 
 
 class Both(Asker):
@@ -219,6 +226,9 @@ class Streams(Asker):
 
     def give_back(self, key: JobKey) -> None:
         self.streams.give_back(key, timeout=PATIENCE)
+
+    def another(self, key: JobKey) -> AbstractContextManager[Any]:
+        return self.streams.lease(StreamIntent("redis", settings={"cpus": 2}), key=key, timeout=PATIENCE)
 
 
 class Runs(Asker):

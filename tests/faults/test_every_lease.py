@@ -18,7 +18,7 @@ from astray_world import ASKS, order, persisting, struck
 from lease_kit import a_flow, asker, facility, left, taken
 from lease_world import KINDS, Asker, Plan
 
-from iri_common import Conflict, IriError, JobKey, JobRef, SpecChanged, SubmitUncertain
+from iri_common import Conflict, IriError, JobKey, JobRef, SpecChanged, SubmitUncertain, WaitTimeout
 from iri_common.jobs.ledger import claim_owner
 from iri_common.model.ledger import Stage
 from iri_common.policy.retry import Limits
@@ -133,6 +133,8 @@ def test_asked_for_again_when_the_ledger_is_lost(place, kind, words, mine, key, 
     if kind == "stream":  # how it is reached was told once, to somebody who may be using it
         with pytest.raises(Conflict, match="told to whoever asked for it"):
             other.ask(key)
+        with pytest.raises(Conflict, match="told to whoever asked for it"), other.another(key):
+            raise AssertionError("it was given")
     else:
         other.ask(key)
     the_only_one(place, kind, key, mine)
@@ -156,7 +158,36 @@ def test_who_waits_for_another_process_only_looks(place, kind, mine, key) -> Non
     mine.give_back(key.next())
 
 
-@pytest.mark.parametrize("kind", ["path", "nodes", "stream"])
+leased = pytest.mark.parametrize("kind", ["path", "nodes", "stream"])
+
+
+@leased
+def test_another_lease_of_the_key_stays_when_one_is_asked_for_in_vain(place, kind, mine, key) -> None:
+    mine.ask(key)
+    with pytest.raises(SpecChanged), mine.another(key):
+        raise AssertionError("it was given")
+    assert left(place, kind, key) != []
+    the_only_one(place, kind, key, mine)
+
+
+@leased
+def test_what_another_process_is_at_stays_to_it(place, kind, mine, key) -> None:
+    mine.ask(key)
+    ledger, other = mine.ledger, claim_owner()
+    record = asyncio.run(ledger.read(key))
+    assert record is not None
+    asyncio.run(ledger.write(replace(record, stage=Stage.SENT)))
+    assert asyncio.run(ledger.claim(key, other, 600))
+    with pytest.MonkeyPatch.context() as patience:
+        patience.setattr("iri_common.jobs.claim.CLAIM_SECONDS", 0.2)
+        with pytest.raises(WaitTimeout, match="another process"), mine.another(key):
+            raise AssertionError("it was given")
+    assert left(place, kind, key) != []
+    asyncio.run(ledger.release(key, other))
+    the_only_one(place, kind, key, mine)
+
+
+@leased
 def test_a_lease_of_another_facility_is_left_to_it(place, kind, mine, key) -> None:
     """Not to be seen here does not mean that it is gone, and its record is all that finds it again."""
     mine.ask(key)

@@ -17,6 +17,7 @@ from iri_common.facility.facing import (
 from iri_common.facility.farreach import FacilityEnd
 from iri_common.facility.files import FileService
 from iri_common.facility.jobs import JobService
+from iri_common.facility.leasing import alent, lent
 from iri_common.facility.networks import LIMIT, NetworkService
 from iri_common.facility.services import (
     AccountService,
@@ -230,12 +231,12 @@ class Networks(Face[NetworkService]):
             timeout: Seconds until it must be up, and again until it must have ended.
         """
         asker = key or JobKey.random()
-        try:
-            yield self.wait(self.provision(intent, key=asker), timeout=timeout)
-        except BaseException as error:
-            self.give_back(asker, timeout=timeout, because=error)
-            raise
-        self.give_back(asker, timeout=timeout)
+
+        def path() -> NetworkPath:
+            return self.wait(self.provision(intent, key=asker), timeout=timeout)
+
+        with lent(path, lambda why: self.give_back(asker, timeout=timeout, because=why)) as had:
+            yield had
 
 
 class AsyncNetworks(Face[NetworkService]):
@@ -266,12 +267,12 @@ class AsyncNetworks(Face[NetworkService]):
             timeout: Seconds until it must be up, and again until it must have ended.
         """
         asker = key or JobKey.random()
-        try:
-            yield await self.wait(await self.provision(intent, key=asker), timeout=timeout)
-        except BaseException as error:
-            await self.give_back(asker, timeout=timeout, because=error)
-            raise
-        await self.give_back(asker, timeout=timeout)
+
+        async def path() -> NetworkPath:
+            return await self.wait(await self.provision(intent, key=asker), timeout=timeout)
+
+        async with alent(path, lambda why: self.give_back(asker, timeout=timeout, because=why)) as had:
+            yield had
 
 
 class AsyncTransfers(Face[TransferService]):

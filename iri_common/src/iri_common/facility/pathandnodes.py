@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager, contextmanager
 
 from iri_common.facility.facility import Facility
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
+from iri_common.facility.leasing import anothers
 from iri_common.facility.networks import LIMIT, NetworkService
 from iri_common.facility.profiles import load_profile
 from iri_common.facility.reservations import ReservationService
 from iri_common.facility.settings import FacilitySettings
 from iri_common.jobs.leases import OnChange
 from iri_common.jobs.ledger import FileLedger
-from iri_common.model.errors import Conflict, IriError, SpecChanged
+from iri_common.model.errors import IriError, SpecChanged
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.logfields import about
@@ -87,17 +88,20 @@ class PathAndNodesService:
             Refused: if one side has not what is wanted.
             PathFailed: if the path will not be up.
             ReservationLost: if the nodes' time is over, or somebody gave them back.
-            WaitTimeout: if they are not ready after so many seconds.
+            WaitTimeout: if they are not ready after so many seconds, or another process does not come to an
+                end of asking for them; what it has is left to it.
         """
         asker, deadline = key or JobKey.random(), time.monotonic() + timeout
         try:
+            # An end that failed may have left another path: no nodes for one that will not be had.
+            await self._networks.book.require_unused(path_key(asker), intent.bounded_path.digest)
             nodes = await self._reservations.provision(intent.nodes, key=nodes_key(asker))
             path = await self._networks.provision(intent.bounded_path, key=path_key(asker))
             path = await self._networks.wait(path, timeout=timeout, on_change=on_change)
             nodes = await self._reservations.wait(nodes, timeout=max(0.0, deadline - time.monotonic()))
-        except (SpecChanged, Conflict):  # what stands under this key is not this; or somebody else is at it
-            raise
         except IriError as error:
+            if anothers(error):
+                raise
             await self.release(asker, timeout=timeout, because=error)
             raise
         return PathAndNodesLease(asker, path, nodes)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.granted import speak_for
-from iri_common.facility.leasing import LeaseService
+from iri_common.facility.leasing import LeaseService, alent, lent
 from iri_common.jobs import reservations
 from iri_common.jobs.reservations import LIMIT, OnChange
 from iri_common.model.errors import NotOffered
@@ -165,12 +165,12 @@ class Reservations(Face[ReservationService]):
             timeout: Seconds until their time must have come, and again until nothing must run there.
         """
         asker = key or JobKey.random()
-        try:
-            yield self.wait(self.provision(intent, key=asker, resource=resource), timeout=timeout)
-        except BaseException as error:
-            self.give_back(asker, timeout=timeout, because=error)
-            raise
-        self.give_back(asker, timeout=timeout)
+
+        def nodes() -> NodesLease:
+            return self.wait(self.provision(intent, key=asker, resource=resource), timeout=timeout)
+
+        with lent(nodes, lambda why: self.give_back(asker, timeout=timeout, because=why)) as had:
+            yield had
 
 
 class AsyncReservations(Face[ReservationService]):
@@ -203,10 +203,10 @@ class AsyncReservations(Face[ReservationService]):
             timeout: Seconds until their time must have come, and again until nothing must run there.
         """
         asker = key or JobKey.random()
-        try:
+
+        async def nodes() -> NodesLease:
             asked = await self.provision(intent, key=asker, resource=resource)
-            yield await self.wait(asked, timeout=timeout)
-        except BaseException as error:
-            await self.give_back(asker, timeout=timeout, because=error)
-            raise
-        await self.give_back(asker, timeout=timeout)
+            return await self.wait(asked, timeout=timeout)
+
+        async with alent(nodes, lambda why: self.give_back(asker, timeout=timeout, because=why)) as had:
+            yield had

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from iri_common.auth.vault import FileVault
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.granted import speak_for
-from iri_common.facility.leasing import LeaseService
+from iri_common.facility.leasing import LeaseService, alent, lent
 from iri_common.jobs.streamleases import LIMIT, OnChange, StreamLeases
 from iri_common.model.errors import NotOffered
 from iri_common.model.key import JobKey
@@ -166,12 +166,12 @@ class Streams(Face[StreamService]):
             timeout: Seconds until it must be up, and again until it must be gone.
         """
         asker = key or JobKey.random()
-        try:
-            yield self.access(self.wait(self.provision(intent, key=asker), timeout=timeout))
-        except BaseException as error:
-            self.give_back(asker, timeout=timeout, because=error)
-            raise
-        self.give_back(asker, timeout=timeout)
+
+        def access() -> StreamAccess:
+            return self.access(self.wait(self.provision(intent, key=asker), timeout=timeout))
+
+        with lent(access, lambda why: self.give_back(asker, timeout=timeout, because=why)) as had:
+            yield had
 
 
 class AsyncStreams(Face[StreamService]):
@@ -200,10 +200,10 @@ class AsyncStreams(Face[StreamService]):
             timeout: Seconds until it must be up, and again until it must be gone.
         """
         asker = key or JobKey.random()
-        try:
+
+        async def access() -> StreamAccess:
             up = await self.wait(await self.provision(intent, key=asker), timeout=timeout)
-            yield await self.access(up)
-        except BaseException as error:
-            await self.give_back(asker, timeout=timeout, because=error)
-            raise
-        await self.give_back(asker, timeout=timeout)
+            return await self.access(up)
+
+        async with alent(access, lambda why: self.give_back(asker, timeout=timeout, because=why)) as had:
+            yield had

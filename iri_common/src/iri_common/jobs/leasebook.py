@@ -88,6 +88,16 @@ class LeaseBook:
             facility=self.label,
         )
 
+    async def require_unused(self, key: JobKey, digest: str) -> None:
+        """Let nobody begin what would end at a lease of this generation that is another one.
+
+        Raises:
+            SpecChanged: if the key was used for that.
+        """
+        record = self._here(await self.ledger.read(key), key)
+        if record is not None and record.generation == key.generation:
+            self.require_same(record, key, digest)
+
     def require_same(self, record: LedgerRecord, key: JobKey, digest: str) -> None:
         """Let nobody take something else under the same key.
 

@@ -17,6 +17,7 @@ from iri_common.model.errors import (
     Conflict,
     IriError,
     ReservationLost,
+    SpecChanged,
     SubmitUncertain,
     UsageError,
 )
@@ -34,7 +35,7 @@ from iri_common.model.reservation import (
 )
 from iri_common.model.reservationports import ReservationsApi
 from iri_common.policy.pace import Pace
-from iri_common.policy.reservations import Step, step
+from iri_common.policy.reservations import Step, fits, step
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +210,7 @@ class _Ask:
             lease, looks = await everything.look(self._ref), looks + 1
             following = step(self._record.stage, lease.state)
             if following is Step.TAKE:
-                await self._accept()
+                await self._accept(lease.reservation)
                 return lease
             unseen = lease.state is ReservationState.MISSING and self._record.stage is not Stage.INTENT
             if unseen and looks < LOOKS:
@@ -241,14 +242,23 @@ class _Ask:
                 raise
             self._error = error  # refused for being there: the one before has come
         else:
-            await self._accept()
-            return NodeReservation(name, self._intent.nodes, begins, ends, queue=self._intent.queue or "")
+            made = NodeReservation(name, self._intent.nodes, begins, ends, queue=self._intent.queue or "")
+            await self._accept(made)
+            return made
         log.info("reservation %s: %s; looking at it", name, self._error, extra=about(ref=self._ref))
         return None
 
-    async def _accept(self) -> None:
-        if self._record.stage is not Stage.ACCEPTED:
-            await self._note(replace(self._record, stage=Stage.ACCEPTED))
+    async def _accept(self, found: NodeReservation) -> None:
+        if self._record.stage is Stage.ACCEPTED:
+            return
+        if self._record.stage is Stage.INTENT and not fits(self._intent, found):
+            raise SpecChanged(
+                f"reservation {found.name} is there already, and is another one ({found.words}); give that "
+                "back first, or ask for the key's next generation",
+                facility=self._all.book.label,
+            )
+        until = found.end.timestamp() if found.end is not None else self._record.until
+        await self._note(replace(self._record, stage=Stage.ACCEPTED, until=until))
 
     async def _note(self, record: LedgerRecord) -> None:
         now = time.time()

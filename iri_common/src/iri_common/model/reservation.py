@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from iri_common.model.errors import UsageError
 from iri_common.model.key import JobKey
 from iri_common.model.ref import JobRef
 
+_NAME = re.compile(r"[A-Za-z0-9_.-]*")  # goes into a path, and where jobs name it a comma begins another
 _PREFIX = "reservations."  # of the resource in references: what they name is no job
 
 
@@ -53,6 +55,10 @@ class NodesIntent:
         if self.nodes < 1 or self.seconds < 1:
             raise UsageError(
                 f"nodes are reserved by number, for some seconds: not {self.nodes} for {self.seconds} s"
+            )
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(
+                f"the name of a reservation is in letters, digits, '.', '_' and '-', not {self.name!r}"
             )
         if self.start is not None and self.start.tzinfo is None:
             raise UsageError("the start of a reservation needs a time zone: another clock reads it")

@@ -38,6 +38,16 @@ def step(stage: Stage, state: ReservationState) -> Step:
     return Step.GONE if state is ReservationState.OVER else Step.TAKE
 
 
+def fits(intent: NodesIntent, found: NodeReservation) -> bool:
+    """Whether one that was found under the name of a key may be what is wanted, as far as it tells.
+
+    Somebody may have asked under this key for less, with another ledger. It may have more nodes than were
+    asked for, as those that are in use may be replaced.
+    """
+    fewer = 0 < found.nodes < intent.nodes
+    return not fewer and (not found.queue or intent.queue in {None, found.queue})
+
+
 def offered(
     intent: NodesIntent, nodes: Sequence[ClusterNode], reserved: Sequence[NodeReservation], now: datetime
 ) -> NodesOffer:
