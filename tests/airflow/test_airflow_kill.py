@@ -90,6 +90,21 @@ async def test_a_trigger_that_has_fired_does_nothing_more(demo, task, airflow_sa
     assert "cancelJob" not in sent(demo)
 
 
+async def test_a_trigger_does_not_fire_too_soon(task, demo, monkeypatch) -> None:
+    """The executor's late word of the process that deferred would be taken for the end of the next one."""
+    trigger, _ = _deferred(task, "true")
+    monkeypatch.setattr(type(trigger), "minimum_deferral", 1.5)
+    started = time.monotonic()
+    assert [event.payload["state"] async for event in trigger.run()] == ["completed"]
+    assert time.monotonic() - started >= 1.5
+
+
+def test_the_least_deferral_outlasts_the_executor_s_word() -> None:
+    from airflow_provider_iri.triggers import IriTrigger
+
+    assert IriTrigger.minimum_deferral > 5.0
+
+
 def _deferred(task, script: str = "sleep 60") -> tuple[Any, Any]:
     from airflow_provider_iri import IriHook
 

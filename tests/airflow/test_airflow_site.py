@@ -104,12 +104,20 @@ def test_clearing_a_running_task_replaces_its_job(start) -> None:
     assert run.states() == ["canceled", "completed"]
 
 
-def test_marking_a_deferred_task_cancels_its_job(start) -> None:
-    run = start("once", "sleep 60")
-    run.await_trigger()
-    run.site.mark(run.dag_id, run.run_id, "job", "failed")
-    run.await_job(0, "canceled")
-    run.await_log("because its task is failed")
+def test_a_person_who_ends_a_deferred_task_or_its_run_ends_its_job(start, site) -> None:
+    failed, succeeded, whole = runs = [start("once", "sleep 90; touch ran") for _ in range(3)]
+    for run in runs:
+        run.await_trigger()
+    site.mark(failed.dag_id, failed.run_id, "job", "failed")
+    site.mark(succeeded.dag_id, succeeded.run_id, "job", "success")
+    site.call("PATCH", f"/dags/{whole.dag_id}/dagRuns/{whole.run_id}", {"state": "failed"})
+    for run in runs:
+        run.await_job(0, "canceled")
+        assert len(run.jobs()) == 1
+        assert not (run.facility.scratch / run.name / "ran").exists()
+    assert [run.instance()["state"] for run in runs] == ["failed", "success", "failed"]
+    failed.await_log("because its task is failed")
+    succeeded.await_log("because its task is success")
 
 
 def test_clearing_a_deferred_task_cancels_and_asks_anew(start) -> None:

@@ -59,7 +59,10 @@ def test_files_go_in_before_and_come_out_after(demo, task, place, inputs, tmp_pa
     assert (out["target"], out["bytes"], len(out["sha256"])) == (str(tmp_path / "result"), 4000, 64)
 
 
-def test_what_is_whole_is_not_moved_again(demo, task, place, inputs) -> None:
+@pytest.mark.parametrize("worker", ["same", "another"])
+def test_what_is_whole_is_not_moved_again(
+    demo, task, place, inputs, tmp_path, monkeypatch, worker: str
+) -> None:
     """The first try dies of its third file, the second one moves that alone and submits the job."""
     first = operator(place, "cat in/*", stage_in=[[str(inputs), "in"]], transfer={"parallel": 1})
     demo.order("no_space", "upload", skip=2)
@@ -70,6 +73,8 @@ def test_what_is_whole_is_not_moved_again(demo, task, place, inputs) -> None:
     assert len(whole) == 2
     demo.clear_faults()
     demo.reset_requests()
+    if worker == "another":
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     assert task.execute(first)["state"] == "completed"
     assert sent(demo, "upload") == 1
     assert sorted(each.name for each in (place / "in").iterdir()) == ["a", "b", "c"]
