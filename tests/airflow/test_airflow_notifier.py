@@ -54,7 +54,7 @@ def job(script: str) -> IriJobOperator:
 
 def test_a_failed_job_is_told_with_its_cause_and_what_to_do(demo, task) -> None:
     notice = told(failed(task, job("echo no beam >&2; exit 3")))
-    assert notice["subject"] == "dag.task failed (run run)"
+    assert notice["subject"] == _subject(task)
     assert "no beam" in notice["cause"]
     assert notice["ref"] == task.ti.xcoms["iri_job"]
     assert notice["job"].startswith("job ")
@@ -95,7 +95,7 @@ def test_other_notifiers_carry_it_on(demo, task) -> None:
     )
     with pytest.raises(RuntimeError, match="no mail today"):
         IriNotifier(to=[broken, Letter(sent)])(context)
-    assert sent == ["dag.task failed (run run) | no retry mends it: mend the cause, then clear the task"]
+    assert sent == [f"{_subject(task)} | no retry mends it: mend the cause, then clear the task"]
 
 
 def test_a_task_of_which_nothing_is_known_is_told_all_the_same(task) -> None:
@@ -131,3 +131,7 @@ def test_an_outage_is_told_before_anything_fails(demo, task) -> None:
         assert task.execute(IriOutlookOperator(task_id="task", ahead=timedelta(minutes=5)))["status"] == "up"
     finally:
         demo.clear_faults()
+
+
+def _subject(task) -> str:
+    return f"dag.task failed (run {task.ti.run_id})"
