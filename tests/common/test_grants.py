@@ -194,6 +194,12 @@ def test_a_narrowed_grant_never_allows_what_either_refuses(wide, other, ask, spe
     assert narrow.narrowed(other) == narrow
 
 
+def test_the_less_of_two_limits_of_a_path_counts() -> None:
+    one = Grant(ends={"urn:a", "urn:b"}, mbps=5, path_hours=2)
+    other = Grant(ends={"urn:b", "urn:c"}, mbps=9, path_hours=1)
+    assert one.narrowed(other) == other.narrowed(one) == Grant(ends={"urn:b"}, mbps=5, path_hours=1)
+
+
 @given(grant=GRANTS, ask=ASKS, spent=st.floats(0, 4))
 def test_what_is_allowed_is_within_each_limit(grant, ask, spent) -> None:
     """The decision against limits that are read one by one, in another way than it does."""
