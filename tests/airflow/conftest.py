@@ -29,6 +29,7 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 from airflow_connections import EXAMPLES, connection_to  # noqa: E402
 from airflow_site import AirflowSite  # noqa: E402
+from airflow_versions import STORE  # noqa: E402
 from globus_places import globus_site, places  # noqa: E402, F401 - fixtures
 
 from iri_local_facility import LocalFacility  # noqa: E402
@@ -183,7 +184,7 @@ class Ti:
     """What our operator needs of a task instance."""
 
     dag_id: str = "dag"
-    run_id: str = "run"
+    run_id: str = field(default_factory=lambda: f"run {uuid.uuid4()}")
     task_id: str = "task"
     map_index: int = -1
     max_tries: int = 0
@@ -209,7 +210,7 @@ class Surroundings:
     """Runs an operator as Airflow's task runner does, try after try."""
 
     ti: Ti = field(default_factory=Ti)
-    store: Store | None = field(default_factory=Store)
+    store: Store | None = field(default_factory=Store if STORE else lambda: None)
 
     @property
     def context(self) -> dict[str, Any]:
@@ -225,13 +226,26 @@ class Surroundings:
             return self.resume(operator, deferred)
 
     def begin(self, operator: Any) -> Any:
+        """One try, until it is over or deferred."""
         from airflow.sdk.bases.operator import ExecutorSafeguard
 
+        self.ti.id = str(uuid.uuid4())  # each try has its own
         token = ExecutorSafeguard.tracker.set(operator)
         try:
             return operator.execute(self.context)
         finally:
             ExecutorSafeguard.tracker.reset(token)
+
+    def noted(self, **words: Any) -> bool:
+        """Whether the next try will know this of the job, where there is anything to know it from."""
+        from airflow_provider_iri.record import STORE_KEY
+
+        return self.store is None or words.items() <= self.store[STORE_KEY].items()
+
+    def forget(self) -> None:
+        """From now on it is another task instance."""
+        if self.store is not None:
+            self.store.clear()
 
     def resume(self, operator: Any, deferred: Any) -> Any:
         import asyncio

@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk import DAG, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow_connections import connection_to
+from airflow_versions import needs_store
 
 from airflow_provider_iri import IriArrayOperator, IriHook, IriJobOperator
 from airflow_provider_iri.elements import packed, spread, told_by
@@ -81,6 +82,7 @@ def test_every_input_is_an_element_of_one_job(demo, task, door, place: Path) -> 
     assert len(jobs(demo, place)) == 1
 
 
+@needs_store
 def test_what_failed_is_done_again_alone(demo, task, door, place: Path) -> None:
     array = operator(place, "a", "late", "b", "late too")
     with pytest.raises(TaskFailed):
@@ -92,6 +94,7 @@ def test_what_failed_is_done_again_alone(demo, task, door, place: Path) -> None:
     assert len(jobs(demo, place)) == 2
 
 
+@needs_store
 def test_a_clear_does_all_of_them_again(demo, task, door, place: Path) -> None:
     array = operator(place, "a", "bad")
     with pytest.raises(TaskFailed):
@@ -114,6 +117,7 @@ def test_elements_of_which_nothing_is_told_are_done_again(demo, task, connect, p
     assert task.execute(array)["exit_codes"] == [0, 0]
 
 
+@needs_store
 @pytest.mark.parametrize("door", ["array"], indirect=True)
 def test_what_succeeded_before_a_limit_is_not_done_again(demo, task, door, wait_until, place: Path) -> None:
     array = operator(place, "a", "b")
@@ -146,6 +150,7 @@ def test_a_pack_is_not_taken_at_the_word_of_one_before_it(demo, task, door, plac
     assert task.ti.xcoms["iri_elements"] == [None, None]
 
 
+@needs_store
 @pytest.mark.parametrize("door", ["pack"], indirect=True)
 def test_a_retry_finds_the_job_whose_id_was_never_stored(demo, task, door, place: Path) -> None:
     array = operator(place, "a", "late")

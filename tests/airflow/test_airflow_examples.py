@@ -37,6 +37,7 @@ print(json.dumps(told))
 def test_the_examples_are_read_without_a_connection(tmp_path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     env |= {"HOME": str(tmp_path), "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(EXAMPLES)}
+    env["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     done = subprocess.run(
         [sys.executable, "-c", READ, *map(str, FOLDERS)], capture_output=True, text=True, check=True, env=env
     )

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
 from airflow_connections import connection_to
+from airflow_versions import needs_store
 
 from airflow_provider_iri import IriHook, IriJobOperator, guard
 from airflow_provider_iri.record import STORE_KEY
@@ -133,6 +134,7 @@ def test_a_worker_that_is_stopped_is_no_reason_to_cancel(
     assert jobs(demo, words)[0]["state"] == ("canceled" if cancels else "completed")
 
 
+@needs_store
 @pytest.mark.parametrize(("state", "cancels"), [("failed", True), ("running", False)])
 def test_a_job_that_is_asked_for_while_its_task_is_ended(
     slow_facility, task, connect, airflow_says, wait_until, state: str, cancels: bool

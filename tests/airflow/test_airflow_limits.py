@@ -7,11 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk import RetryDecision
-from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferred
+from airflow_versions import needs_policies, needs_store
 
-from airflow_provider_iri import IriHook, IriJobOperator, RetryByCause
+from airflow_provider_iri import IriHook, IriJobOperator
 from airflow_provider_iri.errors import TaskFailed
 from airflow_provider_iri.escalation import grown
 from airflow_provider_iri.limits import AGAIN, Limits, Patience
@@ -31,9 +30,10 @@ def jobs(facility, words: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in facility.jobs() if each["name"].startswith(words["name"] + ".")]
 
 
-def decision(task: IriJobOperator, error: BaseException) -> RetryDecision:
+def decision(task: IriJobOperator, error: BaseException) -> tuple[str, timedelta | None]:
     """What Airflow's task runner gets told."""
-    return task.retry_policy.evaluate(error, 1, 3, {"task": task})
+    decided = task.retry_policy.evaluate(error, 1, 3, {"task": task})
+    return decided.action.value, decided.retry_delay
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_job_that_does_not_begin_in_time_is_cancelled(orders, task, deferrable
         task.execute(limited)
     (held,) = jobs(orders, words)
     assert (held["state"], held["started"]) == ("canceled", None)
-    assert task.store[STORE_KEY]["reported"] == "canceled"
+    assert task.noted(reported="canceled")
     assert task.execute(operator(words))["state"] == "completed"  # a retry is a job of its own, and not held
 
 
@@ -81,15 +81,15 @@ def test_a_job_that_ends_just_after_its_time_counts(demo, task, wait_until, scri
     else:
         with pytest.raises(TaskFailed, match="exit code 3"):
             limited.execute_complete(task.context, event)
-    assert task.store[STORE_KEY]["reported"] == ended
+    assert task.noted(reported=ended)
 
 
+@needs_store
 def test_the_time_in_the_queue_counts_from_the_submit_whichever_try_waits(orders, task) -> None:
     orders.order("hold")
     limited = operator(job(), queue_limit=timedelta(hours=1))
     with pytest.raises(TaskDeferred) as first:
         task.begin(limited)
-    task.ti.id = str(uuid.uuid4())
     with pytest.raises(TaskDeferred) as second:
         task.begin(limited)
     assert first.value.trigger.serialize() == second.value.trigger.serialize()
@@ -97,6 +97,7 @@ def test_the_time_in_the_queue_counts_from_the_submit_whichever_try_waits(orders
     IriHook().facility.jobs.cancel(task.ti.xcoms["iri_job"])
 
 
+@needs_store
 def test_a_job_that_could_not_be_cancelled_is_by_the_next_try(orders, task) -> None:
     words = job("sleep 60")
     limited = operator(words, run_limit=timedelta(seconds=1))
@@ -182,41 +183,44 @@ def test_no_limit_is_over_without_a_look(states: list[JobState | None], says: st
 # -- causes ---------------------------------------------------------------------------------------------
 
 
+@needs_policies
 def test_a_time_limit_is_no_reason_for_a_retry(demo, task) -> None:
     long = operator(job("sleep 60", attributes={"duration": 1}))
     with pytest.raises(TaskFailed, match="ask for more time") as caught:
         task.execute(long)
-    assert decision(long, caught.value).action is RetryAction.FAIL
+    assert decision(long, caught.value) == ("fail", None)
 
 
+@needs_policies
 def test_a_fault_of_the_machine_is_tried_again_soon(orders, task) -> None:
     orders.order("node_death", seconds=0.2)
     struck = operator(job("sleep 60"), retry_delay=timedelta(hours=1))
     with pytest.raises(TaskFailed) as caught:
         task.execute(struck)
-    decided = decision(struck, caught.value)
-    assert (decided.action, decided.retry_delay) == (RetryAction.RETRY, timedelta(seconds=30))
+    assert decision(struck, caught.value) == ("retry", timedelta(seconds=30))
 
 
+@needs_policies
 @pytest.mark.parametrize(
     ("sensible", "delay", "action"),
-    [(None, None, RetryAction.DEFAULT), (False, None, RetryAction.FAIL), (True, 5, RetryAction.RETRY)],
+    [(None, None, "default"), (False, None, "fail"), (True, 5, "retry")],
 )
-def test_the_policy(sensible: bool | None, delay: float | None, action: RetryAction) -> None:
+def test_the_policy(sensible: bool | None, delay: float | None, action: str) -> None:
     task = operator(job(), retry_delay=timedelta(seconds=5))
-    decided = decision(task, TaskFailed("it failed", retry_sensible=sensible))
-    assert decided.action is action
-    assert decided.retry_delay == (timedelta(seconds=delay) if delay else None)
-    assert RetryByCause().evaluate(ValueError(), 1, 3).action is RetryAction.DEFAULT
+    after = timedelta(seconds=delay) if delay else None
+    assert decision(task, TaskFailed("it failed", retry_sensible=sensible)) == (action, after)
+    assert task.retry_policy.evaluate(ValueError(), 1, 3).action.value == "default"
 
 
+@needs_policies
 def test_an_exit_code_says_nothing_of_a_retry(demo, task) -> None:
     failing = operator(job("exit 3"))
     with pytest.raises(TaskFailed, match="exit code 3") as caught:
         task.execute(failing)
-    assert decision(failing, caught.value).action is RetryAction.DEFAULT
+    assert decision(failing, caught.value) == ("default", None)
 
 
+@needs_policies
 def test_the_policy_of_the_author_counts() -> None:
     from airflow.sdk import ExceptionRetryPolicy
 
@@ -234,12 +238,13 @@ def once_for_long(**more: Any) -> dict[str, Any]:
     return words | {"arguments": ["-c", f"test -e {marker} || {{ touch {marker}; sleep 60; }}"]}
 
 
+@needs_store
 def test_the_next_try_gets_more_time_and_a_clear_begins_anew(demo, task) -> None:
     words = once_for_long(attributes={"duration": 2})
     growing = operator(words, escalate={"duration": 60})
     with pytest.raises(TaskFailed, match="the next try asks for 60 times the duration") as caught:
         task.execute(growing)
-    assert decision(growing, caught.value).action is RetryAction.RETRY
+    assert decision(growing, caught.value)[0] == "retry"
     with pytest.raises(TaskDeferred):
         task.begin(growing)
     task.store[STORE_KEY]["ref"] = None  # a crash: its id was never learned
@@ -249,6 +254,7 @@ def test_the_next_try_gets_more_time_and_a_clear_begins_anew(demo, task) -> None
     assert [each["duration"] for each in jobs(demo, words)] == [2, 120, 2]
 
 
+@needs_store
 def test_the_next_try_gets_more_memory(orders, task) -> None:
     orders.order("out_of_memory", seconds=1.5)
     words = once_for_long(resources={"memory": 1_000_001})

@@ -15,6 +15,7 @@ from airflow.providers.openlineage.extractors.base import DefaultExtractor
 from airflow.providers.openlineage.utils.utils import translate_airflow_asset
 from airflow.sdk.exceptions import AirflowException
 from airflow_connections import connection_to
+from airflow_versions import needs_store
 from openlineage.client.event_v2 import Dataset
 
 from airflow_provider_iri import IriHook, IriJobOperator, IriTransferOperator, iri_asset
@@ -96,6 +97,7 @@ def sends(task: Any, generation: int = 1, **environment: str) -> dict[str, str]:
     return dict(sent.environment)
 
 
+@needs_store
 def test_every_send_of_one_ask_names_the_same_parent(traced, listening) -> None:
     first = sends(traced)
     assert set(first) == {"OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID"}
@@ -118,7 +120,7 @@ def test_without_openlineage_nothing_is_sent_and_nothing_asked(
     result = traced.execute(operator)
     assert IriHook().facility.jobs.tail(result["ref"], "stdout", lines=5) == "parent=\n"
     assert operator._job_facts is None
-    assert "iri_lineage" not in traced.store
+    assert "iri_lineage" not in (traced.store or {})
 
 
 def test_what_is_moved_is_told_as_an_asset_names_it(demo, traced, listening, tmp_path) -> None:

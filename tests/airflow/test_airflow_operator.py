@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from airflow_versions import needs_store
 from doors import DOORS
 
 from airflow_provider_iri import IriHook, IriJobOperator
@@ -54,7 +55,7 @@ def test_success(demo, task, deferrable: bool, caplog) -> None:
     assert result["exit_code"] == 0
     assert task.ti.xcoms["iri_job"] == result["ref"]
     assert f"job={ran['id']}" in result["ref"]
-    assert task.store[STORE_KEY]["reported"] == "completed"
+    assert task.noted(reported="completed")
     assert demo.token not in repr((task.store, task.ti.xcoms))
 
 
@@ -70,7 +71,7 @@ def test_failure_tells_exit_code_and_the_end_of_stderr(demo, task, deferrable: b
         task.execute(operator(words, deferrable=deferrable))
     assert not isinstance(caught.value, AirflowFailException)
     assert "\n50\n" not in str(caught.value)
-    assert task.store[STORE_KEY]["reported"] == "failed"
+    assert task.noted(reported="failed")
 
 
 @pytest.mark.parametrize("name", ["superfacility", "firecrest", "slurm"])
@@ -95,7 +96,6 @@ def test_without_a_state_store_every_try_asks_anew(demo, task) -> None:
     task.store = None
     words = job()
     for _ in range(2):
-        task.ti.id = str(uuid.uuid4())
         task.execute(operator(words))
     assert len(jobs(demo, words)) == 2
 
@@ -125,7 +125,7 @@ def test_what_a_template_hides_fails_the_task_for_good(demo, task) -> None:
     with pytest.raises(AirflowFailException, match="executable"):
         task.execute(bad)
     assert sent(demo) == []
-    assert task.store == {}
+    assert not task.store
 
 
 def test_an_unknown_profile_fails_the_task_for_good(demo, task, connect, monkeypatch) -> None:
@@ -186,15 +186,16 @@ def test_an_unreachable_facility_is_worth_a_retry(task, connect) -> None:
 # -- retries and clears ---------------------------------------------------------------------------------
 
 
+@needs_store
 def test_a_retry_goes_on_with_a_job_that_runs(demo, task) -> None:
     words = job("sleep 2")
     with pytest.raises(TaskDeferred):
         task.begin(operator(words))
-    task.ti.id = str(uuid.uuid4())  # each try has its own
     assert task.execute(operator(words))["state"] == "completed"
     assert len(jobs(demo, words)) == 1
 
 
+@needs_store
 def test_a_retry_gets_the_result_of_a_job_that_ended_meanwhile(demo, task, wait_until) -> None:
     words = job("echo done")
     with pytest.raises(TaskDeferred):
@@ -204,6 +205,7 @@ def test_a_retry_gets_the_result_of_a_job_that_ended_meanwhile(demo, task, wait_
     assert len(jobs(demo, words)) == 1
 
 
+@needs_store
 def test_a_retry_after_a_failure_asks_anew(demo, task) -> None:
     words = job("exit 1")
     for _ in range(2):
@@ -213,6 +215,7 @@ def test_a_retry_after_a_failure_asks_anew(demo, task) -> None:
     assert (first["name"][-2:], second["name"][-2:]) == ("-1", "-2")
 
 
+@needs_store
 def test_a_retry_finds_the_job_whose_id_was_never_stored(demo, task) -> None:
     words = job("sleep 2")
 
@@ -228,6 +231,7 @@ def test_a_retry_finds_the_job_whose_id_was_never_stored(demo, task) -> None:
     assert len(jobs(demo, words)) == 1
 
 
+@needs_store
 def test_a_retry_on_another_host_finds_it_too(demo, task, monkeypatch, tmp_path) -> None:
     """Nothing but the intent in Airflow's store tells that a request may have been sent."""
     words = job("sleep 2")
@@ -239,6 +243,7 @@ def test_a_retry_on_another_host_finds_it_too(demo, task, monkeypatch, tmp_path)
     assert len(jobs(demo, words)) == 1
 
 
+@needs_store
 def test_a_clear_cancels_the_old_job_and_asks_anew(demo, task) -> None:
     words = job("sleep 60")
     with pytest.raises(TaskDeferred):
@@ -255,6 +260,7 @@ def test_a_clear_cancels_the_old_job_and_asks_anew(demo, task) -> None:
     assert len(jobs(demo, words)) == 2  # a further retry went on with the second
 
 
+@needs_store
 def test_a_clear_cancels_a_job_whose_id_was_never_stored(demo, task, monkeypatch, tmp_path) -> None:
     words = job("sleep 60")
     with pytest.raises(TaskDeferred):
@@ -276,6 +282,7 @@ def test_a_cleared_success_runs_again(demo, task) -> None:
     assert [each["state"] for each in jobs(demo, words)] == ["completed", "completed"]
 
 
+@needs_store
 def test_another_spec_replaces_the_job(demo, task) -> None:
     """A mapped task's index can come to mean another input."""
     words = job("sleep 60")
@@ -305,14 +312,14 @@ def test_a_new_run_of_the_same_name_is_another_ask(demo, task) -> None:
     """A run that was deleted and made again, or another deployment's, has the same ids."""
     words = job()
     first = task.execute(operator(words))
-    task.store.clear()
-    task.ti.id = str(uuid.uuid4())
+    task.forget()
     assert task.execute(operator(words))["ref"] != first["ref"]
 
 
 # -- troubles on the way --------------------------------------------------------------------------------
 
 
+@needs_store
 def test_a_credential_that_ends_leaves_the_job_and_a_clear_goes_on_with_it(demo, task, connect) -> None:
     words = job("sleep 4; echo still there")
     token = demo.new_token()
@@ -375,9 +382,10 @@ def test_execution_timeout_counts_in_a_worker_and_cancels(demo, task) -> None:
         task.begin(worker)
     worker.on_kill()  # as Airflow does after that; there is nothing left to kill
     assert [each["state"] for each in jobs(demo, words)] == ["canceled"]
-    assert task.store[STORE_KEY]["reported"] == "canceled"
+    assert task.noted(reported="canceled")
 
 
+@needs_store
 def test_a_credential_that_ends_between_two_tries_leaves_the_job_too(demo, task, connect) -> None:
     words = job("sleep 3")
     token = demo.new_token()
@@ -394,6 +402,7 @@ def test_a_credential_that_ends_between_two_tries_leaves_the_job_too(demo, task,
     assert len(jobs(demo, words)) == 1
 
 
+@needs_store
 def test_a_connection_that_breaks_while_the_job_ends_costs_no_second_job(demo, task, connect) -> None:
     words = job()
     with pytest.raises(TaskDeferred) as deferred:
@@ -407,6 +416,7 @@ def test_a_connection_that_breaks_while_the_job_ends_costs_no_second_job(demo, t
     assert len(jobs(demo, words)) == 1
 
 
+@needs_store
 def test_a_record_of_another_version_is_understood(demo, task) -> None:
     words = job()
     first = task.execute(operator(words))

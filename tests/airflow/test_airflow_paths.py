@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow_versions import needs_store
 
 from airflow_provider_iri import IriPathOperator, IriPathReleaseOperator
 from iri_local_facility import LocalFacility
@@ -69,13 +70,13 @@ def test_a_path_is_set_up_and_given_back(net, task, name: str, monkeypatch, tmp_
 def test_a_retry_takes_up_the_path_that_stands(net, task, name: str) -> None:
     with pytest.raises(TaskDeferred):
         task.begin(setup(net, name))
-    task.ti.id = str(uuid.uuid4())  # each try has its own
     up = task.execute(setup(net, name))
     assert asked(net, name) == [STANDS]
     task.execute(release(up["ref"]))
     assert asked(net, name) == [GIVEN_BACK]
 
 
+@needs_store
 def test_a_retry_asks_anew_where_another_host_has_given_back(
     net, task, name: str, monkeypatch, tmp_path
 ) -> None:
@@ -87,13 +88,13 @@ def test_a_retry_asks_anew_where_another_host_has_given_back(
         with pytest.raises(AirflowException, match="up"):
             task.resume(setup(net, name), deferred.value)
     assert asked(net, name) == [GIVEN_BACK]
-    task.ti.id = str(uuid.uuid4())
     net.clear_faults()
     up = task.execute(setup(net, name))
     assert asked(net, name) == [GIVEN_BACK, STANDS]
     task.execute(release(up["ref"]))
 
 
+@needs_store
 def test_a_path_is_given_back_however_often_its_task_is_cleared(
     net, task, name: str, monkeypatch, tmp_path
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_path_is_given_back_however_often_its_task_is_cleared(
     task.execute(release(second["ref"]))
 
 
+@needs_store
 def test_a_clear_gives_back_and_asks_anew(net, task, name: str, monkeypatch, tmp_path) -> None:
     first = task.execute(setup(net, name))
     task.ti.max_tries += 1

@@ -91,7 +91,9 @@ def test_the_operators_add_little_to_the_parsing_of_a_dag() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
     imported, made = json.loads(done.stdout.splitlines()[-1])
     own = ("lineage", "links", "operators", "sensors")
-    assert imported == [f"airflow_provider_iri.{each}" for each in own]
+    # Of itself, each version of Airflow loads something else.
+    others = [name for name in imported if not name.startswith("airflow.sdk.")]
+    assert others == [f"airflow_provider_iri.{each}" for each in own]
     # The first job is checked when it is made.
     ours = ("airflow_provider_iri.", "iri_common.model.")
     others = {name for name in made if not name.startswith(ours)}

@@ -73,7 +73,7 @@ def test_what_a_file_hides_fails_the_task_for_good(demo, task, tmp_path: Path) -
         operator = rendered(IriJobOperator(task_id="fit", script="fit.pbs"))
     with pytest.raises(AirflowFailException, match=r"fit.pbs, line 2: .*no field for vmem"):
         task.execute(operator)
-    assert task.store == {}
+    assert not task.store
 
 
 def test_a_script_in_place_of_a_spec_s_own_program_fails_the_task_for_good(demo, task) -> None:

@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 from airflow_connections import connection_to
+from airflow_versions import needs_on_kill, needs_policies, needs_store
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -49,6 +50,7 @@ def test_a_bad_spec_fails_once_before_anything_is_sent(start, facility) -> None:
     assert facility.requests() == []
 
 
+@needs_store
 def test_a_worker_killed_between_request_and_reply_costs_nothing(start, slow_facility, wait_until) -> None:
     """The facility takes its time to accept the job; its answer finds nobody."""
     slow_facility.reset_requests()
@@ -64,6 +66,7 @@ def test_a_worker_killed_between_request_and_reply_costs_nothing(start, slow_fac
     assert len(slow_facility.requests("launchJob")) == 1
 
 
+@needs_store
 def test_a_worker_killed_while_it_waits_is_followed_by_one_that_attaches(start) -> None:
     run = start("in_worker", "sleep 9; echo once")
     run.await_job(0, "active")
@@ -75,6 +78,7 @@ def test_a_worker_killed_while_it_waits_is_followed_by_one_that_attaches(start) 
     assert "going on with job" in run.log(2)
 
 
+@needs_store
 def test_a_worker_asked_to_end_leaves_its_job(start) -> None:
     run = start("in_worker", "sleep 8")
     run.await_job(0, "active")
@@ -104,6 +108,7 @@ def test_clearing_a_running_task_replaces_its_job(start) -> None:
     assert run.states() == ["canceled", "completed"]
 
 
+@needs_on_kill
 def test_a_person_who_ends_a_deferred_task_or_its_run_ends_its_job(start, site) -> None:
     failed, succeeded, whole = runs = [start("once", "sleep 90; touch ran") for _ in range(3)]
     for run in runs:
@@ -120,6 +125,7 @@ def test_a_person_who_ends_a_deferred_task_or_its_run_ends_its_job(start, site) 
     succeeded.await_log("because its task is success")
 
 
+@needs_on_kill
 def test_clearing_a_deferred_task_cancels_and_asks_anew(start) -> None:
     run = start("once", "if [ -e ran ]; then exit 0; fi; touch ran; sleep 60")
     run.await_trigger()
@@ -169,6 +175,7 @@ def test_execution_timeout_counts_while_deferred(start) -> None:
     assert "Timeout" in run.log()
 
 
+@needs_policies
 def test_what_a_retry_does_goes_by_the_cause(start) -> None:
     script = "test -e ran || { touch ran; sleep 60; }"
     short, escalated = start("too_short", script), start("escalated", script)
@@ -208,6 +215,7 @@ def test_what_else_is_waited_for_in_the_triggerer(site, facility, wait_until) ->
     assert (path["deleted"], path["left"]) == (True, False)
 
 
+@needs_store
 def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site, facility) -> None:
     token = facility.new_token()
     words = connection_to(facility, password=token)
@@ -298,15 +306,19 @@ def _remembered(run) -> dict | None:
 
 def _bookmark(run) -> dict[str, int] | None:
     """How far what the job writes has been told."""
-    path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/job/xcomEntries"
-    keys = [each["key"] for each in run.site.call("GET", path)["xcom_entries"]]
-    told = run.site.xcom(run.dag_id, run.run_id, "job", key="iri_told") if "iri_told" in keys else None
+    told = run.site.xcom(run.dag_id, run.run_id, "job", key="iri_told") if "iri_told" in _xcoms(run) else None
     return told and told["offsets"]
+
+
+def _xcoms(run) -> list[str]:
+    """What the task has told so far, by name."""
+    path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/job/xcomEntries"
+    return [each["key"] for each in run.site.call("GET", path)["xcom_entries"]]
 
 
 def wait_for_ref(run) -> None:
     deadline = time.monotonic() + 60
-    while not (_remembered(run) or {}).get("ref"):
+    while "iri_job" not in _xcoms(run):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 

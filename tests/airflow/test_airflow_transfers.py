@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.sdk.io.store import attach
+from airflow_versions import needs_store
 
 from airflow_provider_iri import IriTransferOperator
 
@@ -55,6 +55,7 @@ def test_globus_moves_a_directory_while_the_task_is_deferred(places, task, scan)
     assert not {"upload", "download", "collectionGet", "collectionPut"} & set(places.asked())
 
 
+@needs_store
 @pytest.mark.parametrize("noted", [True, False])
 def test_a_retry_goes_on_with_the_task_of_globus(
     places, task, scan, monkeypatch, tmp_path: Path, noted: bool
@@ -68,12 +69,12 @@ def test_a_retry_goes_on_with_the_task_of_globus(
         assert kept["submission"]
         dict.__setitem__(task.store, "iri_transfer", kept)
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
-    task.ti.id = str(uuid.uuid4())  # each try has its own
     task.execute(there(places))
     assert [each["id"] for each in places.tasks()] == [first]
     assert arrived(places) == scan
 
 
+@needs_store
 def test_a_worker_that_died_before_it_had_asked_leaves_a_submission(places, task, scan, monkeypatch) -> None:
     from iri_common import EntrustedTransfers
 
@@ -101,6 +102,7 @@ def test_a_transfer_that_failed_is_asked_for_again_by_a_retry(places, task, scan
     assert arrived(places) == scan
 
 
+@needs_store
 def test_a_clear_ends_the_task_of_before_and_asks_anew(places, task, scan) -> None:
     pause = places.site.order("transfer_inactive", "*")
     with pytest.raises(TaskDeferred):
@@ -143,7 +145,7 @@ def test_transfers_are_looked_at_together(places, task, scan) -> None:
     pause = places.site.order("transfer_inactive", "*")
     triggers = []
     for number in range(6):
-        task.store.clear()
+        task.forget()
         with pytest.raises(TaskDeferred) as deferred:
             task.begin(there(places, number))
         triggers.append(IriTransferTrigger(**deferred.value.trigger.serialize()[1]))

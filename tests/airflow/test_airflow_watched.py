@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from airflow_versions import needs_shared_looks
 
 pytestmark = pytest.mark.timeout(180)
 
 
+@needs_shared_looks
 def test_files_begin_runs_whether_a_triggerer_runs_or_not(site, slow_facility, wait_until) -> None:
     place = slow_facility.scratch / "watched"
 

@@ -1,0 +1,23 @@
+"""What a test needs of Airflow that the oldest supported one, 3.2, has not."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import airflow.sdk
+import pytest
+from airflow.triggers.base import BaseTrigger
+
+STORE = hasattr(airflow.sdk, "NEVER_EXPIRE")
+
+
+def _needs(there: bool, what: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not there, reason=f"Airflow 3.3 and newer: {what}")
+
+
+needs_store = _needs(STORE, "what a task remembers from one try to the next")
+needs_policies = _needs(hasattr(airflow.sdk, "RetryPolicy"), "retry policies")
+needs_on_kill = _needs(hasattr(BaseTrigger, "on_kill"), "triggers are told that a person ended their task")
+needs_shared_looks = _needs(
+    find_spec("airflow.triggers.shared_stream") is not None, "watchers share their looks, and remember"
+)
