@@ -200,6 +200,18 @@ def test_hours_are_given_until_they_are_spent_and_again_when_a_day_is_over(tmp_p
     assert hours(log, "k-7") is None
 
 
+def test_hours_that_a_clock_ahead_took_for_old_count_when_it_is_right_again(tmp_path: Path) -> None:
+    clock = Clock(NOW - 7 * DAY)  # all in the file of one month
+    log = AuditLog(tmp_path, clock)
+    assert hours(log, "k-1") is None
+    clock.now += DAY - 3600
+    assert hours(log, "k-2") is None
+    clock.now += 2 * 3600
+    assert hours(log, "k-3") is None
+    clock.now -= 2 * 3600
+    assert hours(log, "k-4") == "3 spent"
+
+
 def test_hours_are_counted_over_files(tmp_path: Path) -> None:
     log = AuditLog(tmp_path, Clock(), most=50)
     assert [hours(log, f"k-{number}") for number in range(4)] == [None, None, None, "3 spent"]

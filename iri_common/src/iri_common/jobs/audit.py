@@ -88,6 +88,7 @@ class AuditLog:
         self._clock = clock
         self._most = most
         self._new, self._spending = NewLines(), Spending()  # used by who holds the lock
+        self._counted_since = 0.0
 
     def add(self, entry: Entry) -> None:
         """Add a line; where that cannot be, work goes on, and a warning says so once in a process."""
@@ -152,6 +153,9 @@ class AuditLog:
 
     def _spent(self, who: str) -> Mapping[str, Spent]:
         since = self._clock() - DAY
+        if since < self._counted_since:  # the clock was ahead: what was too old then is not now
+            self._new, self._spending = NewLines(), Spending()
+        self._counted_since = since
         for line in self._new.of(self._files(), since):
             # Only lines that may count are understood: there may be many others.
             if b'"hours"' in line and (before := _understood(line)) is not None:
