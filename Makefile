@@ -6,8 +6,10 @@ UV     := .tools/bin/uv
 
 BENCH  := .venv-bench
 BENCH_READY := $(BENCH)/.ready
+LOAD   := .venv-bench-airflow
+LOAD_READY := $(LOAD)/.ready
 
-.PHONY: help setup demo test test-fast lint soak bench docs constraints clean
+.PHONY: help setup demo test test-fast lint soak bench bench-airflow docs constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## list what can be made
@@ -63,6 +65,15 @@ $(BENCH_READY): $(UV) pyproject.toml constraints.txt iri_common/pyproject.toml l
 bench: $(BENCH_READY)  ## ours against its peers, in minutes; make bench BENCH_OPTIONS=--quick in one
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
 
+$(LOAD_READY): $(UV) pyproject.toml constraints.txt $(MEMBERS:%=%/pyproject.toml)
+	@python="$$(.ci/find-python $(PYTHON))" && echo "setting up: $(LOAD) with Airflow, PostgreSQL and this project" && \
+	  { test -x $(LOAD)/bin/python || $(UV) venv --quiet --no-python-downloads --python "$$python" $(LOAD); } && \
+	  $(UV) pip install --quiet --python $(LOAD)/bin/python -c constraints.txt --group bench-airflow \
+	    -e ./iri_common -e ./local_facility -e ./airflow_provider && touch $@
+
+bench-airflow: $(LOAD_READY)  ## a thousand mapped jobs through one triggerer of Airflow (a quarter of an hour)
+	@$(LOAD)/bin/python benchmarks/airflow $(BENCH_OPTIONS)
+
 docs: $(READY)  ## the tables of docs/ that are made from the code
 	@$(VENV)/bin/python docs/make_facilities.py
 
@@ -70,4 +81,4 @@ constraints: $(UV)  ## pin anew the versions that CI installs
 	@.ci/pin
 
 clean:  ## remove the environment and everything generated
-	rm -rf $(VENV) $(BENCH) benchmarks/results .tools .tools.log demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(BENCH) $(LOAD) benchmarks/results .tools .tools.log demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
