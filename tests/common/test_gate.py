@@ -12,7 +12,17 @@ from fuzz_doors import DOORS, FuzzDoor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iri_common import AmbiguousReply, Grant, GrantExceeded, IriError, JobKey, NodesIntent, Refused
+from iri_common import (
+    AmbiguousReply,
+    Grant,
+    GrantExceeded,
+    IriError,
+    JobKey,
+    NodesIntent,
+    PathEnd,
+    PathIntent,
+    Refused,
+)
 from iri_common.facility.gateddialect import GrantedDialect
 from iri_common.facility.granted import PORTS, Gate, speak_for
 from iri_common.http.budget import Budget
@@ -60,6 +70,7 @@ SPEC = {
     "name": "n.0123456789abcdef-1",
     "attributes": {"duration": 9},
 }
+A_PATH = PathIntent([PathEnd("urn:one"), PathEnd("urn:other")], mbps=1)
 VALUES = {
     "spec": SPEC,
     "changes": {"attributes": {"duration": 9}},
@@ -73,7 +84,6 @@ VALUES = {
     "content": b"x",
     "etags": ("e",),
     "settings": {},
-    "intent": NodesIntent(1, 9),
     "historical": False,
     "names": True,
     "force": True,
@@ -83,8 +93,9 @@ VALUES = {
 
 def arguments(port: str, name: str) -> dict[str, Any]:
     wanted = list(inspect.signature(getattr(PORTS[port], name)).parameters.values())[1:]
+    values = {**VALUES, "intent": A_PATH if port == "networks" else NodesIntent(1, 9)}
     return {
-        each.name: VALUES.get(each.name, "/elsewhere/x")
+        each.name: values.get(each.name, "/elsewhere/x")
         for each in wanted
         if each.default is inspect.Parameter.empty
     }
