@@ -39,6 +39,9 @@ def test_where_nothing_is_said_there_is_no_button(demo, task, connect) -> None:
     connect("iri_default", connection_to(demo, extra=PAGES))
     begun(task)
     assert IriOutputLink.xcom_key not in task.ti.xcoms  # nobody knows the file yet
+    connect("iri_default", connection_to(demo, extra={**PAGES, "directory": ""}))
+    begun(task, stdout_path="somewhere.log")
+    assert IriOutputLink.xcom_key not in task.ti.xcoms
 
 
 def test_airflow_gets_what_was_written_down(task, monkeypatch) -> None:

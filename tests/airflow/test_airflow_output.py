@@ -171,6 +171,19 @@ def test_a_job_that_is_followed_has_its_time_as_well(demo, task, deferrable: boo
     assert ran["state"] == "canceled"
 
 
+async def test_the_end_of_a_worker_s_time_in_the_midst_of_telling_ends_the_wait(monkeypatch) -> None:
+    """Airflow raises it wherever the process is, be it in the other of the two tasks of its loop."""
+
+    async def over(*_: Any) -> None:
+        raise AirflowTaskTimeout
+
+    monkeypatch.setattr(JobOutput, "tell", over)
+    waiting = asyncio.create_task(asyncio.sleep(600))
+    with pytest.raises(AirflowTaskTimeout):
+        await JobOutput("", logging.getLogger("told")).beside(None, asyncio.wait_for(waiting, None))
+    assert waiting.cancelled()
+
+
 def test_the_end_of_a_worker_s_time_ends_the_telling(demo, task) -> None:
     from airflow.sdk.execution_time.timeout import timeout
 
