@@ -16,6 +16,7 @@ from iri_common import (
     Conflict,
     Facility,
     FileLedger,
+    GrantExceeded,
     JobAttributes,
     JobKey,
     JobRef,
@@ -87,6 +88,15 @@ def paths(place: LocalFacility, key: JobKey) -> list[bool]:
 def nodes(place: LocalFacility, key: JobKey) -> list[bool]:
     """Likewise of its reservations."""
     return [not each["deleted"] for each in place.reservations() if nodes_key(key).names(each["name"])]
+
+
+def test_no_nodes_for_a_path_that_its_grant_does_not_allow(place, doors, wanted, key, tmp_path) -> None:
+    _, cluster = doors()
+    words = {"dialect": "sense", "token": place.token, "grant": {"mbps": 99}}
+    both = PathAndNodes(Facility(place.sense_url, **words), cluster, ledger=FileLedger(tmp_path))
+    with pytest.raises(GrantExceeded, match="100 Mbit/s"):
+        both.set_up(wanted, key=key)
+    assert (paths(place, key), nodes(place, key)) == ([], [])
 
 
 def test_both_from_their_beginning_to_their_end(place, both, doors, wanted, key) -> None:

@@ -40,7 +40,7 @@ class NetworkService(LeaseService):
         Raises:
             Refused: if it finds no such path.
         """
-        await self._admit(intent)
+        await self.admit(intent)
         api = self._api
         lease_id = (await api.new()).value
         try:
@@ -48,6 +48,14 @@ class NetworkService(LeaseService):
         finally:
             with contextlib.suppress(IriError):  # it holds nothing
                 await api.delete(lease_id)
+
+    async def admit(self, intent: PathIntent) -> None:
+        """Refuse what the profile may not be used for before anything is begun for it.
+
+        Raises:
+            GrantExceeded: saying what would be allowed.
+        """
+        await self.door.gate.admit(ask_of("networks", "compute", {"intent": intent}))
 
     async def provision(self, intent: PathIntent, *, key: JobKey | None = None) -> NetworkPath:
         """Ask for a path, once for a key until it is given back; :meth:`wait` waits until it is up.
@@ -63,7 +71,7 @@ class NetworkService(LeaseService):
         """
         asker = key or JobKey.random()
         speak_for(asker)
-        await self._admit(_sensible(intent))
+        await self.admit(_sensible(intent))
         return await self._leases.provision(intent, asker, search=key is not None)
 
     async def status(self, path: NetworkPath | JobRef | str) -> NetworkPath:
@@ -104,7 +112,7 @@ class NetworkService(LeaseService):
             SubmitUncertain: if nothing tells whether it was taken; the same call settles it later.
         """
         ref = self.own(path)
-        await self._admit(_sensible(intent))
+        await self.admit(_sensible(intent))
         return await LeaseChange(self._leases, ref, intent, timeout).made()
 
     async def manifest(self, path: NetworkPath | JobRef | str) -> Sequence[PathPort]:
@@ -156,10 +164,6 @@ class NetworkService(LeaseService):
         speak_for(key)
         leases, search = self._leases, because is None
         await self.given_back("path", key, lambda: leases.give_back(key, timeout, search=search), because)
-
-    async def _admit(self, intent: PathIntent) -> None:
-        """Refuse what the profile may not be used for before anything is begun under its key."""
-        await self.door.gate.admit(ask_of("networks", "compute", {"intent": intent}))
 
     @property
     def _api(self) -> NetworksApi:

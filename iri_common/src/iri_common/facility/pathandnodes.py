@@ -85,6 +85,7 @@ class PathAndNodesService:
 
         Raises:
             SpecChanged: if the key was used for something else, which still stands.
+            GrantExceeded: if one of the profiles may not be used for it.
             Refused: if one side has not what is wanted.
             PathFailed: if the path will not be up.
             ReservationLost: if the nodes' time is over, or somebody gave them back.
@@ -92,6 +93,7 @@ class PathAndNodesService:
                 end of asking for them; what it has is left to it.
         """
         asker, deadline = key or JobKey.random(), time.monotonic() + timeout
+        await self._networks.admit(intent.bounded_path)
         try:
             # An end that failed may have left another path: no nodes for one that will not be had.
             await self._networks.book.require_unused(path_key(asker), intent.bounded_path.digest)
