@@ -9,7 +9,7 @@ BENCH_READY := $(BENCH)/.ready
 LOAD   := .venv-bench-airflow
 LOAD_READY := $(LOAD)/.ready
 
-.PHONY: help setup demo test test-fast lint soak bench bench-airflow docs constraints clean
+.PHONY: help setup demo test test-airflow test-fast lint soak bench bench-airflow docs constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## list what can be made
@@ -37,6 +37,11 @@ demo: $(READY)  ## the example workflow through Prefect, Airflow and Parsl; make
 
 test: $(READY)  ## what CI runs: lint, pure tests, contracts, one pytest process per engine
 	@.ci/test
+
+AIRFLOW :=
+
+test-airflow: $(UV)  ## tests/airflow with another Airflow, the newest or AIRFLOW=3.2.0, in an environment of its own
+	@PYTHON="$(PYTHON)" .ci/airflow $(AIRFLOW)
 
 lint: $(READY)  ## ruff, pyright (strict on the core), the floors of the core
 	@.ci/lint
@@ -81,4 +86,4 @@ constraints: $(UV)  ## pin anew the versions that CI installs
 	@.ci/pin
 
 clean:  ## remove the environment and everything generated
-	rm -rf $(VENV) $(BENCH) $(LOAD) benchmarks/results .tools .tools.log demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .venv-airflow-* $(BENCH) $(LOAD) benchmarks/results .tools .tools.log demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
