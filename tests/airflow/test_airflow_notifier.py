@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow_connections import connection_to
+from airflow_versions import needs_store
 
 from airflow_provider_iri import (
     IriCredentialOperator,
@@ -52,6 +53,7 @@ def job(script: str) -> IriJobOperator:
     return IriJobOperator(task_id="task", job={"executable": "/bin/sh", "arguments": ["-c", script]})
 
 
+@needs_store
 def test_a_failed_job_is_told_with_its_cause_and_what_to_do(demo, task) -> None:
     notice = told(failed(task, job("echo no beam >&2; exit 3")))
     assert notice["subject"] == _subject(task)
@@ -70,6 +72,7 @@ def test_a_retry_needs_nobody(demo, task) -> None:
     assert notice["advice"] == "nothing, unless it comes again"
 
 
+@needs_store
 def test_a_job_that_was_left_alive_is_told(demo, task) -> None:
     """The token was refused while the job ran: it goes on."""
     operator = job("sleep 60")
