@@ -184,7 +184,7 @@ class Ti:
     """What our operator needs of a task instance."""
 
     dag_id: str = "dag"
-    run_id: str = field(default_factory=lambda: f"run {uuid.uuid4()}")
+    run_id: str = field(default_factory=lambda: f"run-{uuid.uuid4()}")
     task_id: str = "task"
     map_index: int = -1
     max_tries: int = 0

@@ -261,6 +261,7 @@ async def test_a_look_that_one_watcher_has_failed_is_told_again() -> None:
     assert kept == [AdvanceOutcome(acked=2, failed=0)]
 
 
+@needs_shared_looks
 async def test_a_store_that_is_away_is_asked_again(demo, place) -> None:
     store, watcher = Store(), IriFileWatcher(path=f"{place}/*", every=OFTEN)
     store.failing = 2
@@ -329,7 +330,6 @@ async def test_a_maintenance_that_ends_while_no_triggerer_runs_is_told(orders) -
         assert one.told[0]["start"] < one.told[0]["end"]
 
 
-@needs_shared_looks
 def test_a_maintenance_is_not_over_while_the_resource_is_down() -> None:
     happening, status = MaintenanceOver(), Availability.DOWN
     planned = Incident("1", "summer", Availability.DOWN, "planned", "", START, START + timedelta(hours=1))
@@ -359,6 +359,7 @@ def test_a_maintenance_is_not_over_while_the_resource_is_down() -> None:
     assert look(kept, 4) == ([], {})
 
 
+@needs_shared_looks
 async def test_jobs_of_a_name_are_told_as_they_end(demo) -> None:
     name, jobs = f"t{uuid.uuid4().hex[:8]}", IriHook().facility.aio.jobs
 
