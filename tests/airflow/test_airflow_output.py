@@ -129,7 +129,7 @@ def test_whoever_goes_on_tells_what_is_new(demo, task, caplog, wait_until) -> No
 
 async def test_what_airflow_does_not_keep_is_told_all_the_same(demo, task, caplog) -> None:
     with pytest.raises(TaskDeferred) as deferred:
-        task.begin(operator(job("echo one; sleep 1; echo two")))
+        task.begin(operator(job("echo one; echo two")))
     caplog.set_level("INFO")
     facility, ref = (await IriHook().open()).aio, deferred.value.trigger.ref
     told = JobOutput(ref, logging.getLogger("told"), Broken())
@@ -152,19 +152,15 @@ def test_output_that_cannot_be_followed_is_no_trouble_of_the_job(demo, task, cap
 
 def test_a_log_is_no_place_for_megabytes(demo, task, capsys, monkeypatch) -> None:
     monkeypatch.setattr(output, "MOST", 1000)
-    script = "seq 1000; sleep 3; seq 1001 2000"
-    assert task.execute(operator(job(script), tail_lines=1))["state"] == "completed"
+    assert task.execute(operator(job("seq 1000"), tail_lines=1))["state"] == "completed"
     said = capsys.readouterr().out
-    assert "[stdout] 1000" in said
-    assert "[stdout] 1500" not in said
     assert "the job's stdout is longer than 1000 bytes" in said
-    assert "the last lines of the job's stdout:\n2000" in said
+    assert "the last lines of the job's stdout:\n1000" in said
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
-def test_a_job_that_is_followed_has_its_time_as_well(demo, task, deferrable: bool) -> None:
+def test_a_job_that_is_followed_has_its_time_as_well(demo, task) -> None:
     words = job("echo one; sleep 60")
-    followed = operator(words, deferrable=deferrable, run_limit=timedelta(seconds=1))
+    followed = operator(words, run_limit=timedelta(seconds=1))
     with pytest.raises(AirflowTaskTimeout):
         task.execute(followed)
     (ran,) = [each for each in demo.jobs() if each["name"].startswith(words["name"])]
@@ -182,13 +178,3 @@ async def test_the_end_of_a_worker_s_time_in_the_midst_of_telling_ends_the_wait(
     with pytest.raises(AirflowTaskTimeout):
         await JobOutput("", logging.getLogger("told")).beside(None, asyncio.wait_for(waiting, None))
     assert waiting.cancelled()
-
-
-def test_the_end_of_a_worker_s_time_ends_the_telling(demo, task) -> None:
-    from airflow.sdk.execution_time.timeout import timeout
-
-    words = job("echo one; sleep 60")
-    with pytest.raises(AirflowTaskTimeout), timeout(3):
-        task.begin(operator(words, deferrable=False))
-    (ran,) = [each for each in demo.jobs() if each["name"].startswith(words["name"])]
-    assert ran["state"] == "canceled"

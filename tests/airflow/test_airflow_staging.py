@@ -44,13 +44,12 @@ def sent(facility, operation: str) -> int:
     return len(facility.requests(operation))
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
-def test_files_go_in_before_and_come_out_after(demo, task, place, inputs, tmp_path, deferrable) -> None:
+def test_files_go_in_before_and_come_out_after(demo, task, place, inputs, tmp_path) -> None:
     staged = {
         "stage_in": [[str(inputs), "in"], [str(inputs / "a"), f"{place}/other"]],
         "stage_out": [["out", str(tmp_path / "result")]],
     }
-    result = task.execute(operator(place, "cat in/* other > out", deferrable=deferrable, **staged))
+    result = task.execute(operator(place, "cat in/* other > out", **staged))
     assert result["state"] == "completed"
     assert (tmp_path / "result").read_text() == "".join(each * 1000 for each in "abca")
     many, one = task.ti.xcoms["iri_staged_in"]
@@ -85,10 +84,10 @@ def test_what_is_whole_is_not_moved_again(
 def test_a_job_that_is_there_keeps_its_files(demo, task, place, inputs) -> None:
     words = {"stage_in": [[str(inputs / "a"), "in"]]}
     with pytest.raises(TaskDeferred):
-        task.begin(operator(place, "sleep 2; cat in > out", **words))
+        task.begin(operator(place, "sleep 0.5; cat in > out", **words))
     (inputs / "a").write_text("something else")
     demo.reset_requests()
-    assert task.execute(operator(place, "sleep 2; cat in > out", **words))["state"] == "completed"
+    assert task.execute(operator(place, "sleep 0.5; cat in > out", **words))["state"] == "completed"
     assert sent(demo, "upload") == 0
     assert (place / "out").read_text() == "a" * 1000
 
