@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk import RetryDecision, RetryPolicy
-
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, RetryDecision, RetryPolicy
+else:
+    try:
+        from airflow.sdk import RetryPolicy
+    except ImportError:  # Airflow 3.2 asks nobody
+        RetryPolicy = object
 
 SOON = timedelta(seconds=30)
 
@@ -35,6 +38,8 @@ class RetryByCause(RetryPolicy):
         context: Context | None = None,
     ) -> RetryDecision:
         """Airflow asks this in the worker, before it looks at ``retries``."""
+        from airflow.sdk import RetryDecision
+
         sensible = getattr(exception, "retry_sensible", None)
         if sensible is None:
             return RetryDecision.default()
