@@ -23,6 +23,7 @@ from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import elapsed, size
 from iri_common.cli.spread import spread
 from iri_common.facility.settings import FacilitySettings
+from iri_common.model.credential import Renewal, SourceFacts
 from iri_common.model.facility import ApiClient
 from iri_common.model.grades import Grades
 from iri_common.model.ports import Token, WireReply
@@ -84,20 +85,26 @@ def test_a_facility_that_does_not_tell_the_time(headers: dict[str, str]) -> None
 
 def test_how_long_a_token_lasts() -> None:
     now = NOW.timestamp()
-    table = {
-        Token("opaque"): (Mark.OK, "when it expires is not told"),
-        Token("opaque", now + 60): (Mark.OK, "in 1m 00s, and is renewed by itself"),
-        Token(jwt(exp=now + 7200)): (Mark.OK, "expires 2026-11-22 14:00 UTC, in 2h 00m"),
-        Token(jwt(exp=now + 60)): (Mark.WARN, "in 1m 00s"),
-        Token(jwt(exp="never")): (Mark.OK, "not told"),
-        Token(jwt()): (Mark.OK, "not told"),
-        Token("a.%%%.c"): (Mark.OK, "not told"),
-        Token("a.bnVsbA.c"): (Mark.OK, "not told"),
-    }
-    for token, (mark, words) in table.items():
-        found = checks.token(token, "the token file x", "alice", now)
+    by_itself = SourceFacts("the source x", Renewal.ITSELF, "mend x")
+    by_a_person = SourceFacts("the source x", Renewal.REPLACED, "mend x")
+    table = (
+        (Token("opaque"), by_itself, Mark.OK, "when it expires is not told"),
+        (Token("opaque", now + 60), by_itself, Mark.OK, "in 1m 00s, and is renewed by itself"),
+        (Token("opaque", now + 60), by_a_person, Mark.WARN, "expires 2026-11-22 12:01 UTC, in 1m 00s"),
+        (Token(jwt(exp=now + 7200), now + 7200), by_a_person, Mark.OK, "22 14:00 UTC, in 2h 00m"),
+        (Token(jwt(exp=now + 7200)), by_a_person, Mark.OK, "expires 2026-11-22 14:00 UTC, in 2h 00m"),
+        (Token(jwt(exp=now + 60)), by_a_person, Mark.WARN, "in 1m 00s"),
+        (Token(jwt(exp="never")), by_a_person, Mark.OK, "not told"),
+        (Token(jwt()), by_a_person, Mark.OK, "not told"),
+        (Token("a.%%%.c"), by_a_person, Mark.OK, "not told"),
+        (Token("a.bnVsbA.c"), by_a_person, Mark.OK, "not told"),
+    )
+    for token, facts, mark, words in table:
+        found = checks.token(token, facts, "alice", now)
         assert (found.mark, words in found.says) == (mark, True), found
-        assert "the token file x is accepted, speaks for alice" in found.says
+        assert "the source x is accepted, speaks for alice" in found.says
+        assert ("renewed by itself" in found.says) == (facts is by_itself and token.expires_at is not None)
+        assert found.remedy == ("mend x" if mark is Mark.WARN else "")
         assert token.value not in found.says
 
 

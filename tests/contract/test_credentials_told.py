@@ -309,6 +309,31 @@ def test_doctor_takes_one_token(iri: Shell, place: LocalFacility) -> None:
     assert len(place.requests("sfToken")) == 1
 
 
+def test_doctor_says_of_a_slurm_token_what_whoami_says(
+    iri: Shell, place: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "slurm.token"
+    file.touch(mode=0o600)
+    words = {"URL": place.slurm_url, "DIALECT": "slurm", "USER": "alice", "TOKEN_FILE": str(file)}
+    for name, value in words.items():
+        monkeypatch.setenv(f"IRI_FACILITY_HEAD_{name}", value)
+
+    def told() -> list[dict[str, str]]:
+        return iri.apart("doctor", "-f", "head", "--json").document["findings"]
+
+    mend = f"put a new token into the token file {file}; it is read again by itself. iri login head"
+    file.write_text(place.new_slurm_token(lifetime=600))
+    [token] = [each for each in told() if each["topic"] == "token"]
+    assert token["mark"] == "warn"
+    assert "renewed" not in token["says"]
+    assert token["remedy"].startswith(mend)
+    file.write_text(place.new_slurm_token(lifetime=-600))
+    token, *others = [each for each in told() if each["mark"] == "fail"]
+    assert token["says"].startswith("it ended on ")
+    assert token["remedy"].startswith(mend)
+    assert [each["remedy"] for each in others if "--resource" in each["remedy"]] == []
+
+
 def test_whoami_without_a_profile_says_how_to_make_one(monkeypatch, tmp_path: Path, capsys) -> None:
     for name in [each for each in os.environ if each.startswith("IRI_")]:
         monkeypatch.delenv(name)

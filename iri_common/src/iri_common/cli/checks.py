@@ -18,7 +18,7 @@ from iri_common.cli.door import Choice, home_of, short
 from iri_common.cli.exits import Exit, exit_of_error
 from iri_common.cli.speak import elapsed, size
 from iri_common.facility.standing import CLIENT_ENDS_SOON
-from iri_common.model.credential import Principal
+from iri_common.model.credential import Credential, CredentialState, Principal, Renewal, SourceFacts
 from iri_common.model.errors import AuthError, IriError
 from iri_common.model.facility import AllocationEntry, ApiClient, Availability, Incident, Resource
 
@@ -132,23 +132,26 @@ def clock(reply: WireReply, now: float) -> Finding | None:
     )
 
 
-def token(token: Token, identity: str, principal: str, now: float) -> Finding:
+def token(token: Token, source: SourceFacts, principal: str, now: float) -> Finding:
     """Whose token it is, and for how long."""
     expires = token.expires_at or jwt_expiry(token.value)
-    says = f"{identity} is accepted, speaks for {principal}"
+    says = f"{source.identity} is accepted, speaks for {principal}"
     if expires is None:
         return Finding("token", Mark.OK, f"{says}; when it expires is not told")
     left = expires - now
-    until = f"{datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC, in {elapsed(left)}"
-    if left < EXPIRES_SOON and token.expires_at is None:
-        return Finding(
-            "token",
-            Mark.WARN,
-            f"{says}; it expires {until}",
-            "get a new one and put it where the profile points; waits go on with it",
-        )
-    renewed = ", and is renewed by itself" if token.expires_at is not None else ""
-    return Finding("token", Mark.OK, f"{says}; expires {until}{renewed}")
+    says += f"; expires {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC, in {elapsed(left)}"
+    if source.renewal is Renewal.ITSELF:
+        return Finding("token", Mark.OK, f"{says}, and is renewed by itself")
+    if left < EXPIRES_SOON:
+        return Finding("token", Mark.WARN, says, source.mend)
+    return Finding("token", Mark.OK, says)
+
+
+def refused(error: AuthError, credential: Credential) -> Finding:
+    """Since when a credential works no more, and what mends it."""
+    if credential.state.works or credential.state is CredentialState.UNKNOWN:
+        return failed("token", error)
+    return Finding("token", Mark.FAIL, credential.why, credential.mend, exit_of_error(error))
 
 
 def owner(principal: Principal) -> Iterator[Finding]:
@@ -195,7 +198,7 @@ def projects(facility: Facility) -> Iterator[Finding]:
     try:
         found = facility.accounts.projects()
     except AuthError as error:  # where the API cannot be asked whose a token is, this is what tells
-        yield failed("token", error)
+        yield refused(error, facility.accounts.credential())
         return
     except IriError as error:
         yield Finding("projects", Mark.WARN, f"not told: {error}")

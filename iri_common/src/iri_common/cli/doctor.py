@@ -18,10 +18,19 @@ from iri_common.cli.speak import Screen, plain
 from iri_common.facility.collections import open_globus
 from iri_common.facility.doors import open_door
 from iri_common.facility.loop import run_blocking
+from iri_common.facility.standing import facts_of
 from iri_common.http.transport import HttpxTransport
 from iri_common.jobs.ledger import default_directory
 from iri_common.jobside.amounts import seconds_of
-from iri_common.model.errors import IriError, JobFailed, NotOffered, Unreachable, WaitTimeout
+from iri_common.model.errors import (
+    AuthError,
+    IriError,
+    JobFailed,
+    NotOffered,
+    Unreachable,
+    UsageError,
+    WaitTimeout,
+)
 from iri_common.model.ports import Token, WireReply, WireRequest
 from iri_common.model.spec import JobAttributes, JobSpec
 from iri_common.policy.classify import NotSent, ReplyLost
@@ -91,7 +100,8 @@ def findings(
     try:
         chosen = facility.status.resource(resource)
     except IriError as error:
-        yield failed("resource", error, "name it with --resource, or as resource in the profile")
+        named = "name it with --resource, or as resource in the profile"
+        yield failed("resource", error, named if isinstance(error, UsageError) else "")
     yield from _resources(facility, chosen)
     yield from checks.grades(facility.grades)
     if settings.globus is not None:
@@ -148,11 +158,14 @@ def _principal(settings: FacilitySettings, facility: Facility) -> Iterator[Findi
         yield Finding(
             "token", Mark.WARN, f"from {settings.token.identity}; this API does not tell whose it is"
         )
+    except AuthError as error:
+        yield checks.refused(error, facility.accounts.credential())
+        return
     except IriError as error:
         yield failed("token", error)
         return
     else:
-        yield checks.token(token, settings.token.identity, principal.name, time.time())
+        yield checks.token(token, facts_of(settings.token), principal.name, time.time())
         yield from checks.owner(principal)
         if client_id is not None:
             yield from _client(client_id, facility)
