@@ -18,6 +18,9 @@ def _needs(there: bool, what: str) -> pytest.MarkDecorator:
 needs_store = _needs(STORE, "what a task remembers from one try to the next")
 needs_policies = _needs(hasattr(airflow.sdk, "RetryPolicy"), "retry policies")
 needs_on_kill = _needs(hasattr(BaseTrigger, "on_kill"), "triggers are told that a person ended their task")
+needs_bookmarks = _needs(
+    hasattr(BaseTrigger, "on_kill"), "a trigger keeps how far it has told what a job writes"
+)
 needs_shared_looks = _needs(
     find_spec("airflow.triggers.shared_stream") is not None, "watchers share their looks, and remember"
 )

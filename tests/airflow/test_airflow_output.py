@@ -127,6 +127,21 @@ def test_whoever_goes_on_tells_what_is_new(demo, task, caplog, wait_until) -> No
     ]
 
 
+def test_a_triggerer_that_would_die_of_it_is_not_asked_to_keep_anything(
+    demo, task, capsys, monkeypatch
+) -> None:
+    """Airflow 3.2.0: "Response read out of order", and all of its triggers are gone."""
+    from airflow.triggers.base import BaseTrigger
+
+    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
+    monkeypatch.setattr(output, "TriggerBookmark", None)  # not to be called
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(job("echo one")))
+    monkeypatch.setattr(type(deferred.value.trigger), "task_instance", task.ti, raising=False)
+    assert task.resume(operator(job("echo one")), deferred.value)["state"] == "completed"
+    assert "[stdout] one" in capsys.readouterr().out
+
+
 async def test_what_airflow_does_not_keep_is_told_all_the_same(demo, task, caplog) -> None:
     with pytest.raises(TaskDeferred) as deferred:
         task.begin(operator(job("echo one; echo two")))

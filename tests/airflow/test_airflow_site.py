@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 from airflow_connections import connection_to
-from airflow_versions import needs_on_kill, needs_policies, needs_store
+from airflow_versions import needs_bookmarks, needs_on_kill, needs_policies, needs_store
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -135,6 +135,7 @@ def test_clearing_a_deferred_task_cancels_and_asks_anew(start) -> None:
     assert run.states() == ["canceled", "completed"]
 
 
+@needs_bookmarks
 def test_jobs_and_what_they_write_survive_a_restart_of_the_triggerer(start, site, wait_until) -> None:
     run = start("followed", "echo early; sleep 12; echo through it all")
     run.await_trigger()
