@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_iri.errands import Errand
     from iri_common import FileStat
 
 STORE_KEY = "iri_file"
@@ -86,9 +87,8 @@ class IriFileOperator(BaseOperator):
         with told_to_airflow(self.iri_conn_id):
             files = IriHook(self.iri_conn_id).facility.files
             if self.operation in {"cp", "mv"}:
-                if self._done_before(context, files):
-                    return None
-            elif self.operation == "rm" and self._seen(files, self.path) is None:
+                return self._do_once(context, files)
+            if self.operation == "rm" and self._seen(files, self.path) is None:
                 self.log.info("%s is not there", self.path)
                 return None
             return _plain(self._call(files))
@@ -104,12 +104,21 @@ class IriFileOperator(BaseOperator):
             raise UsageError(f"{self.operation} of {self.path} makes no sense: {error}") from None
         return call(*paths, **words)
 
-    def _done_before(self, context: Context, files: Any) -> bool:
-        """Whether an earlier try has copied or moved it; what it has copied in part is taken away."""
+    def _do_once(self, context: Context, files: Any) -> None:
+        """Copy or move it, unless an earlier try has done it."""
         from airflow_provider_iri.errands import Errand
-        from iri_common import UsageError
 
         errand = Errand(context, STORE_KEY, [self.operation, self.path, self.target, self.storage])
+        if not self._done_before(errand, files):
+            # Left until it is done: a clear after a try that failed goes on where that was, as a retry does.
+            errand.note(ref=self.operation, left=True)
+            self._call(files)
+        errand.note(left=False)
+
+    def _done_before(self, errand: Errand, files: Any) -> bool:
+        """Whether an earlier try has moved it; what it has copied in part is taken away."""
+        from iri_common import UsageError
+
         there = self._seen(files, str(self.target))
         if errand.record.ref is None:
             # cp would put it into that directory, under its name there: the next try could not tell this
@@ -118,7 +127,6 @@ class IriFileOperator(BaseOperator):
                 raise UsageError(
                     f"{self.target} is a directory that is there already: name the new path itself"
                 )
-            errand.note(ref=self.operation)
             return False
         if there is None:
             return False
