@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -96,6 +97,18 @@ def test_a_run_is_cancelled_when_the_time_of_its_task_is_over(places, task, made
     assert "ACTIVE" not in runs(places, flow)
 
 
+@needs_store
+def test_a_run_that_is_over_counts_though_nobody_looked_in_time(places, task, made) -> None:
+    """Its triggerer was away until the time of the task was over."""
+    flow = made(QUIET)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(flow, execution_timeout=timedelta(microseconds=1)))
+    _until_over(places, flow)
+    told = task.resume(operator(flow), deferred.value)
+    assert told["run_id"] == task.ti.xcoms["iri_flow_run"]
+    assert not task.store["iri_flow"]["ended"]
+
+
 @pytest.mark.parametrize(("state", "ended"), [("failed", True), ("deferred", False)])
 async def test_a_run_is_cancelled_if_a_person_ends_its_task(
     places, task, made, monkeypatch, state: str, ended: bool
@@ -147,6 +160,13 @@ def _never() -> Any:
     from airflow.sdk import NEVER_EXPIRE
 
     return NEVER_EXPIRE
+
+
+def _until_over(places, flow: str) -> None:
+    deadline = time.monotonic() + 60
+    while "ACTIVE" in runs(places, flow):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def _end(trigger: Any) -> None:

@@ -114,6 +114,35 @@ def test_a_clear_ends_the_task_of_before_and_asks_anew(places, task, scan) -> No
     assert task.ti.xcoms["iri_transfer"] == task.store["iri_transfer"]["ref"]
 
 
+@needs_store
+def test_a_clear_does_not_forget_the_task_of_before_while_globus_is_away(places, task, scan) -> None:
+    pause = places.site.order("transfer_inactive", "*")
+    with pytest.raises(TaskDeferred):
+        task.begin(there(places))
+    first = task.store["iri_transfer"]["ref"]
+    task.ti.max_tries += 1
+    away = places.site.order("status", "globusCancelTask", status=401, times=None)
+    with pytest.raises(AirflowException):
+        task.begin(there(places))
+    assert task.store["iri_transfer"]["before"] == first
+    for fault in (away, pause):
+        places.site.clear_faults(fault)
+    task.execute(there(places))
+    assert [each["status"] for each in places.tasks() if each["id"] == first] == ["FAILED"]
+
+
+def test_a_transfer_that_is_over_counts_though_nobody_looked_in_time(places, task, scan) -> None:
+    """Its triggerer was away until the time of the task was over."""
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(there(places, execution_timeout=timedelta(microseconds=1)))
+    deadline = time.monotonic() + 60
+    while places.tasks()[-1]["status"] == "ACTIVE":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert task.resume(there(places), deferred.value)["bytes"] == 5010
+    assert arrived(places) == scan
+
+
 def test_a_transfer_is_ended_when_the_time_of_its_task_is_over(places, task, scan) -> None:
     places.site.order("transfer_inactive", "*")
     with pytest.raises(AirflowTaskTimeout, match="not over"):

@@ -94,10 +94,13 @@ class IriFlowOperator(BaseOperator):
         with told_to_airflow():
             errand, flows = Errand(context, STORE_KEY), Flows()
             if event.get("trouble") == "WaitTimeout":
-                flows.cancel(run_id)
-                errand.note(ended=True)
-                raise AirflowTaskTimeout(event["message"])
-            if "trouble" in event:
+                # A triggerer that was away cannot tell whether the run was: how it ended is what counts.
+                if not flows.status(run_id).state.over:
+                    flows.cancel(run_id)
+                    errand.note(ended=True)
+                    raise AirflowTaskTimeout(event["message"])
+                self.log.info("run %s has ended after all, by the end of its time", run_id)
+            elif "trouble" in event:
                 # Of one that is not known any more nobody tells the end; all else can be waited for again.
                 errand.note(**{"ended" if event["trouble"] == "NotFound" else "left": True})
                 tell_again(event["trouble"], event["message"])

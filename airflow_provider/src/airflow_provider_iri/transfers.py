@@ -109,23 +109,38 @@ class IriTransferOperator(TransferLineage, BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Tell what came of it; called when the trigger has fired."""
-        from airflow.sdk.exceptions import AirflowTaskTimeout
-
         from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import tell_again, told_to_airflow
-        from iri_common import EntrustedTransfers
 
         with told_to_airflow():
             errand = Errand(context, STORE_KEY)
             if event.get("trouble") == "WaitTimeout":
-                source, target = self._ends()
-                EntrustedTransfers().cancel(source.open(), target.open(), event["task"])
-                errand.note(ended=True)
-                raise AirflowTaskTimeout(event["message"])
+                return self._give_up(errand, event["task"], event["message"])
             if "trouble" in event:
                 errand.note(left=event["trouble"] in {"AuthError", "PermissionDenied"})
                 tell_again(event["trouble"], event["message"])
         return self._told("globus", event["files"], event["bytes"], task=event["task"])
+
+    def _give_up(self, errand: Errand, task: str, why: str) -> dict[str, Any]:
+        """End it, unless it is over by now: then that counts, and this is what came of it.
+
+        Raises:
+            AirflowTaskTimeout: if it was not over.
+        """
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
+        from iri_common import EntrustedTransfers
+
+        source, target = self._ends()
+        transfers, ends = EntrustedTransfers(), (source.open(), target.open())
+        seen = transfers.status(*ends, task)
+        if seen is None or not seen.state.over:
+            transfers.cancel(*ends, task)
+            errand.note(ended=True)
+            raise AirflowTaskTimeout(why)
+        self.log.info("task %s of Globus has ended after all, by the end of its time", task)
+        done = transfers.wait(*ends, task)
+        return self._told("globus", done.files_done, done.bytes_done, task=task)
 
     def _ends(self) -> tuple[End, End]:
         from airflow_provider_iri.ends import End
@@ -160,7 +175,7 @@ class IriTransferOperator(TransferLineage, BaseOperator):
 
     def _end_before(self, errand: Errand, transfers: EntrustedTransfers, ends: tuple[Any, Any]) -> None:
         """A task that a clear left behind; its trigger may have ended it already."""
-        from iri_common import IriError, NotFound, TransferError
+        from iri_common import NotFound, PermissionDenied, Refused, TransferError, UsageError, WaitTimeout
 
         if (before := errand.record.before) is None:
             return
@@ -169,7 +184,7 @@ class IriTransferOperator(TransferLineage, BaseOperator):
             transfers.wait(*ends, before, timeout=CANCEL_PATIENCE)
         except (TransferError, NotFound):
             pass  # it is over, which is what was wanted
-        except IriError as error:
+        except (UsageError, PermissionDenied, Refused, WaitTimeout) as error:
             self.log.warning("task %s of Globus, asked for before: %s", before, error)
         errand.note(before=None)
 
