@@ -74,6 +74,7 @@ def test_an_asset_is_made_from_its_parts() -> None:
         ({"path": "raw.h5"}, "absolute"),
         ({"path": "/raw.h5?1"}, "cannot hold"),
         ({"path": "/raw#1.h5"}, "cannot hold"),
+        ({"path": "/raw\t1.h5"}, "cannot hold"),
         ({"path": "/raw.h5", "storage": "a/b"}, "no name"),
         ({"path": "/raw.h5", "facility": "conn@nersc"}, "no name"),
         ({"path": "/"}, "names no file"),

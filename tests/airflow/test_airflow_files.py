@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow_versions import needs_store
 
@@ -125,6 +126,16 @@ def test_what_is_not_there_fails_for_good(own: Path, task, operation: str) -> No
 def test_a_task_that_makes_no_sense_fails_when_its_dag_is_read(words: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         IriFileOperator(task_id="task", **words)
+
+
+def test_options_may_come_from_another_task(own: Path, task) -> None:
+    with DAG("options", schedule=None):
+        before = operator("ls", own).output
+        made = IriFileOperator(task_id="after", operation="chmod", path=str(own / "in"), options=before)
+    assert made.upstream_task_ids == {"task"}
+    made.options = {"mode": 0o640}  # rendered
+    task.execute(made)
+    assert (own / "in").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_word_that_an_operation_does_not_know_fails_for_good(own: Path, task) -> None:

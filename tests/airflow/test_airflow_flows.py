@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import UserList
 from datetime import timedelta
 from typing import Any
 
@@ -50,6 +51,12 @@ def test_the_output_of_a_flow_is_the_tasks(places, task, made) -> None:
     told = task.execute(operator(flow, {"scan": 12}))
     assert told == {"run_id": task.ti.xcoms["iri_flow_run"], "output": {"scan": 12}}
     assert runs(places, flow) == ["SUCCEEDED"]
+
+
+def test_a_flow_takes_what_mapped_tasks_give(places, task, made) -> None:
+    """A sequence, and neither list nor JSON."""
+    told = task.execute(operator(made(QUIET), {"scans": UserList(["a", "b"])}))
+    assert told["output"] == {"scans": ["a", "b"]}
 
 
 @needs_store

@@ -246,7 +246,9 @@ def test_from_an_object_store_to_a_facility_and_back(places, task, bucket: str) 
 
     with ObjectStoragePath(f"{bucket}/a/in.dat").open("wb") as file:
         file.write(b"stored" * 100)
-    whole = operator(f"{bucket}/a", places.own / "a", target_conn_id="iri_default")
+    # As Airflow's own paths, too.
+    whole = operator("", places.own / "a", target_conn_id="iri_default")
+    whole.source = ObjectStoragePath(f"{bucket}/a")
     assert task.execute(whole)["bytes"] == 600
     assert (places.own / "a" / "in.dat").read_bytes() == b"stored" * 100
     back = operator(places.own / "a", f"{bucket}/b", source_conn_id="iri_default")
@@ -261,9 +263,11 @@ def test_from_an_object_store_to_a_facility_and_back(places, task, bucket: str) 
         ({"source": "/a", "target": "s3://bucket/a"}, "neither"),
         ({"source": "iri://x//a", "target": "/b", "source_conn_id": "iri_default"}, "path at its facility"),
         ({"source": "/a", "target": "/b", "source_conn_id": "iri_default", "options": {"no": 1}}, "no"),
+        ({"source": "", "target": "/b", "target_conn_id": "iri_default"}, "the source of a transfer"),
+        ({"source": "/a", "target": None, "source_conn_id": "iri_default"}, "the target of a transfer"),
         ({"source": "/a", "target": "globus://x/b", "source_conn_id": "iri_default"}, "Permission denied"),
     ],
 )
 def test_what_makes_no_sense_fails_for_good(places, task, words: dict[str, Any], says: str) -> None:
     with pytest.raises(AirflowFailException, match=says):
-        task.execute(operator(**words))
+        task.execute(IriTransferOperator(task_id="task", **words))

@@ -46,8 +46,8 @@ def iri_asset(
         raise ValueError(f"the path of an asset is absolute, not {path!r}")
     for part in (facility, storage or "", path):
         # Airflow takes what follows for a query, or drops it: two files would be one asset.
-        if any(mark in part for mark in "?#"):
-            raise ValueError(f"the URI of an asset cannot hold the ? or # of {part!r}")
+        if any(mark in part for mark in "?#\t\r\n"):
+            raise ValueError(f"the URI of an asset cannot hold the ?, #, tab or line end of {part!r}")
     for part in (facility, storage or ""):
         if "/" in part or "@" in part:
             raise ValueError(f"{part!r} is no name of a facility or a file system")

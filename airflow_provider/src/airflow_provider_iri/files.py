@@ -75,7 +75,7 @@ class IriFileOperator(BaseOperator):
         self.operation = operation
         self.path = path
         self.target = target
-        self.options = dict(options or {})
+        self.options = options  # maybe what another task gives: there is nothing in it yet
         self.storage = storage
         self.iri_conn_id = iri_conn_id
 
@@ -97,7 +97,7 @@ class IriFileOperator(BaseOperator):
         from iri_common import UsageError
 
         paths = [each for each in (self.path, self.target) if each is not None]
-        call, words = getattr(files, self.operation), {**self.options, "storage": self.storage}
+        call, words = getattr(files, self.operation), {**(self.options or {}), "storage": self.storage}
         try:
             inspect.signature(call).bind(*paths, **words)
         except TypeError as error:

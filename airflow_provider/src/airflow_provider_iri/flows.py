@@ -69,11 +69,12 @@ class IriFlowOperator(BaseOperator):
         from iri_common import Flows
 
         with told_to_airflow():
-            asked = [self.flow, self.body, self.run_label, self.run_tags]
+            body = _plain(self.body)
+            asked = [self.flow, body, self.run_label, self.run_tags]
             errand, flows = Errand(context, STORE_KEY, asked), Flows()
             self._end_before(flows, errand)
             run_id = errand.record.ref or flows.start(
-                self.flow, self.body, key=errand.key, label=self.run_label, tags=self.run_tags
+                self.flow, body, key=errand.key, label=self.run_label, tags=self.run_tags
             )
             errand.note(ref=run_id)
         context["ti"].xcom_push(key="iri_flow_run", value=run_id)
@@ -122,3 +123,12 @@ class IriFlowOperator(BaseOperator):
         except NotFound as error:
             self.log.info("the run of before is left as it is: %s", error)
         errand.note(before=None)
+
+
+def _plain(value: Any) -> Any:
+    """With lists for what mapped tasks give: that is a sequence of Airflow's own, and no JSON."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(each) for each in value]
+    return value

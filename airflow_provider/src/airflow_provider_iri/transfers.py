@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_iri.lineage import TransferLineage
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider_iri.ends import End
     from airflow_provider_iri.errands import Errand
@@ -72,8 +72,8 @@ class IriTransferOperator(TransferLineage, BaseOperator):
     def __init__(
         self,
         *,
-        source: str,
-        target: str,
+        source: str | Path | ObjectStoragePath,
+        target: str | Path | ObjectStoragePath,
         source_conn_id: str | None = None,
         target_conn_id: str | None = None,
         source_storage: str | None = None,
@@ -145,8 +145,8 @@ class IriTransferOperator(TransferLineage, BaseOperator):
     def _ends(self) -> tuple[End, End]:
         from airflow_provider_iri.ends import End
 
-        source = End(self.source, self.source_conn_id, self.source_storage)
-        return source, End(self.target, self.target_conn_id, self.target_storage)
+        source = End(_path("source", self.source), self.source_conn_id, self.source_storage)
+        return source, End(_path("target", self.target), self.target_conn_id, self.target_storage)
 
     def _entrusted(self, errand: Errand, source: End, target: End) -> str | None:
         """The task of Globus that moves it, from this try or one before; None if it takes another road."""
@@ -232,6 +232,15 @@ class _Teller:
         self._again = time.monotonic() + SAY_EVERY
         files = f"{now.files_done} of {now.files_total} files"
         self._log.info("%s, %d of %s bytes", files, now.bytes_done, now.bytes_total)
+
+
+def _path(word: str, given: Any) -> str:
+    from iri_common import UsageError
+
+    # A template may come to nothing, which would be the worker's own directory.
+    if given is None or not str(given):
+        raise UsageError(f"the {word} of a transfer is a path, not {given!r}")
+    return str(given)
 
 
 def _fetched(end: End, stage: Path) -> Path:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
+from iri_common.model.logfields import about
+
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=StrEnum)
@@ -60,5 +62,6 @@ def state_of(states: type[S], word: str, what: str) -> S:
     except ValueError:
         if (states, word) not in _strange:
             _strange.add((states, word))
-            log.warning("%s of Globus has a status that we do not know: %r; waiting on", what, word)
+            words = "%s of Globus has a status that we do not know: %r; waiting on"
+            log.warning(words, what, word, extra=about(facility="Globus"))
         return states("UNKNOWN")
