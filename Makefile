@@ -9,7 +9,7 @@ BENCH_READY := $(BENCH)/.ready
 LOAD   := .venv-bench-airflow
 LOAD_READY := $(LOAD)/.ready
 
-.PHONY: help setup demo test test-airflow test-fast lint soak bench bench-airflow docs constraints clean
+.PHONY: help setup demo test test-airflow lint soak bench bench-airflow docs constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## list what can be made
