@@ -97,6 +97,19 @@ def test_a_clear_or_another_input_ends_the_run_and_starts_anew(places, task, mad
     _end(deferred.value.trigger)
 
 
+@needs_store
+def test_another_input_ends_a_run_that_nobody_was_told_of(places, task, made) -> None:
+    """The worker was killed after it had asked, and a clock in the input says something else by now."""
+    flow = made(RESTS)
+    with pytest.raises(TaskDeferred):
+        task.begin(operator(flow, {"at": "12:00"}))
+    task.store.set("iri_flow", {**task.store["iri_flow"], "ref": None}, retention=_never())
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(flow, {"at": "12:01"}))
+    assert runs(places, flow).count("ACTIVE") == 1
+    _end(deferred.value.trigger)
+
+
 def test_a_run_is_cancelled_when_the_time_of_its_task_is_over(places, task, made) -> None:
     flow = made(RESTS)
     with pytest.raises(AirflowTaskTimeout, match="not over"):

@@ -26,6 +26,7 @@ class ErrandRecord:
         submission: Under which a service is asked that wants to name an ask by itself.
         ref: What came of it, in the words of who was asked; None while that is not known.
         before: The same of the ask before a clear.
+        unsettled: The generation of an ask before, of which nobody knows whether it came to anything.
         ended: Airflow was told that it ended without success.
         left: The last try ended with a trouble of its own, and left it alive.
     """
@@ -37,6 +38,7 @@ class ErrandRecord:
     submission: str | None = None
     ref: str | None = None
     before: str | None = None
+    unsettled: int | None = None
     ended: bool = False
     left: bool = False
 
@@ -67,9 +69,13 @@ class Errand:
     @property
     def key(self) -> JobKey:
         """Who asks."""
-        ti, record = self._ti, self.record
+        return self.key_of(self.record.generation)
+
+    def key_of(self, generation: int) -> JobKey:
+        """Who asked at that time."""
+        ti = self._ti
         who = ("airflow", ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        return JobKey.of(*who, record.nonce, generation=record.generation)
+        return JobKey.of(*who, self.record.nonce, generation=generation)
 
     def again(self) -> None:
         """What came of it has ended, and not as it should have: ask another time."""
@@ -102,5 +108,9 @@ def _next(kept: ErrandRecord | None, asked: ErrandRecord) -> ErrandRecord:
     step = generation_step(facts)
     if step is GenerationStep.ATTACH:
         return replace(kept, max_tries=asked.max_tries, left=False)
-    before = (kept.ref or kept.before) if step is GenerationStep.REPLACE else None
-    return replace(asked, nonce=kept.nonce, generation=kept.generation + 1, before=before)
+    following = replace(asked, nonce=kept.nonce, generation=kept.generation + 1)
+    if step is not GenerationStep.REPLACE:
+        return following
+    # While one before it is unsettled, nothing was asked under the generation after it.
+    unsettled = kept.unsettled or (kept.generation if kept.ref is None else None)
+    return replace(following, before=kept.ref or kept.before, unsettled=unsettled)

@@ -113,9 +113,12 @@ class IriFlowOperator(BaseOperator):
         return {"run_id": run_id, "output": run.output}
 
     def _end_before(self, flows: Flows, errand: Errand) -> None:
-        """A run that a clear left behind, unless the trigger of before has ended it."""
+        """A run that a clear or another input left behind, unless the trigger of before has ended it."""
         from iri_common import NotFound
 
+        if (asked := errand.record.unsettled) is not None:
+            found = flows.find(self.flow, errand.key_of(asked), label=self.run_label)
+            errand.note(unsettled=None, before=found.run_id if found else errand.record.before)
         if (before := errand.record.before) is None:
             return
         try:
