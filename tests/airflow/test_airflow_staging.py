@@ -85,6 +85,7 @@ def test_a_job_that_is_there_keeps_its_files(demo, task, place, inputs) -> None:
     words = {"stage_in": [[str(inputs / "a"), "in"]]}
     with pytest.raises(TaskDeferred):
         task.begin(operator(place, "sleep 0.5; cat in > out", **words))
+    assert str(inputs) not in str(task.store), "thousands of files are no state of a task"
     (inputs / "a").write_text("something else")
     demo.reset_requests()
     assert task.execute(operator(place, "sleep 0.5; cat in > out", **words))["state"] == "completed"

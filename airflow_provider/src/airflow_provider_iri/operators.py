@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import posixpath
 import time
@@ -137,7 +138,8 @@ class IriJobOperator(JobLineage, BaseOperator):
             spec, hook = self._asked(), self._hook()
             more = "".join(f" {word}*{factor:g}" for word, factor in sorted(self.escalate.items()))
             staged, _ = self._staged("in"), self._staged("out")  # the other is wanted when the job is over
-            more += f" {json.dumps(staged)}" if staged else ""
+            if staged:  # maybe thousands of files, which Airflow's store is not made for
+                more += f" {hashlib.sha256(json.dumps(staged).encode()).hexdigest()}"
             before = partial(self._stage, context, hook.facility, "in")
             sent = with_parent(context, self._sent)
             attempt = Attempt(context, hook, spec, self.resource, sent, before, more)
