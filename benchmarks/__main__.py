@@ -43,7 +43,7 @@ FULL: dict[str, Benchmark] = {
     "notice": lambda: notice.rows(short=2_000, long=1_000, many=10_000),
     "tokens": tokens.rows,
     "memory": lambda: memory.rows(10_000),
-    "store": lambda: data.store_rows(1_024, turns=3),
+    "store": lambda: data.store_rows(1_024, turns=5),
     "api": lambda: data.api_rows(200, 10_000, (8, 60)),
     "between": lambda: data.between_rows(512),
     "log": lambda: data.log_rows(20, seconds=10),

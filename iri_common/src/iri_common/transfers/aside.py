@@ -20,7 +20,7 @@ T = TypeVar("T")
 _ZEROS = bytes(local.PIECE)
 # Bytes in one write. For more, Linux takes pages of memory together that nobody has used yet; a virtual
 # machine has to ask its host for those, which takes three times as long as the writing.
-_AT_ONCE = 256 * 1024
+_AT_ONCE = 512 * 1024
 _sync_content = getattr(os, "fdatasync", os.fsync)  # macOS knows only the one that syncs times, too
 
 
