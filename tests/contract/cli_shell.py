@@ -84,3 +84,14 @@ def job_of(place: LocalFacility, ref: str) -> dict:
     """What really ran."""
     (job,) = [each for each in place.jobs() if each["id"] == JobRef.parse(ref).job_id]
     return job
+
+
+def await_text(process: subprocess.Popen[str], words: str) -> str:
+    """Read words until these come."""
+    seen = ""
+    assert process.stderr is not None
+    while words not in seen:
+        line = process.stderr.readline()
+        assert line, seen
+        seen += line
+    return seen

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_shell import Shell
+from cli_shell import Shell, await_text
 
 from iri_local_facility import LocalFacility
 
@@ -84,12 +84,7 @@ def test_what_cannot_be_has_its_exit_code(iri: Shell, place: LocalFacility) -> N
 
 def stopped(process: subprocess.Popen[str], words: str) -> tuple[str, str]:
     """What a command says that is interrupted when it has said these words."""
-    seen = ""
-    assert process.stderr is not None
-    while words not in seen:
-        line = process.stderr.readline()
-        assert line, seen
-        seen += line
+    await_text(process, words)
     process.send_signal(signal.SIGINT)
     return process.communicate(timeout=60)
 

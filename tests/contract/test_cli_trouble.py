@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_shell import COMMAND, Shell, job_of, launched
+from cli_shell import COMMAND, Shell, await_text, job_of, launched
 
 from iri_local_facility import LocalFacility
 
@@ -201,17 +201,6 @@ def test_doctor_leaves_no_hello_behind_that_did_not_come(iri: Shell, place: Loca
 
 
 # -------------------------------------------------------------------------------- interrupts, real process
-
-
-def await_text(process: subprocess.Popen[str], words: str) -> str:
-    """Read words until these come."""
-    seen = ""
-    assert process.stderr is not None
-    while words not in seen:
-        line = process.stderr.readline()
-        assert line, seen
-        seen += line
-    return seen
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
