@@ -78,7 +78,8 @@ async def test_what_is_told_instead_is_not_asked_for_twice(reply, kind):
         ({"globus_status": "SUCCEEDED", "bytes_transferred": 7}, TaskState.SUCCEEDED, ""),
         ({"globus_status": "FAILED", "reason": "why"}, TaskState.FAILED, ""),
         ({"globus_status": "CANCELED"}, TaskState.FAILED, "CANCELED"),
-        ({"globus_status": "PONDERING"}, TaskState.ACTIVE, ""),
+        ({"globus_status": "PONDERING"}, TaskState.UNKNOWN, ""),
+        ({"globus_status": "PONDERING", "reason": "why"}, TaskState.UNKNOWN, ""),
         ({"globus_status": None}, TaskState.ACTIVE, ""),
         ({}, TaskState.ACTIVE, ""),
     ],
@@ -87,6 +88,13 @@ async def test_each_word_for_how_it_stands(told, state, code):
     task = (await dialect(Wire(ok({"status": "OK", **told}))).behalf.look("t1")).value
     done = int(told.get("bytes_transferred") or 0)
     assert task == TransferTask("t1", state, code, told.get("reason") or "", bytes_done=done)
+
+
+async def test_a_word_that_we_do_not_know_is_logged_once(caplog, monkeypatch):
+    monkeypatch.setattr("iri_common.apis.globus.answers._strange", set())
+    for task_id in ("t1", "t2", "t1"):
+        await dialect(Wire(ok({"status": "OK", "globus_status": "MUSING"}))).behalf.look(task_id)
+    assert caplog.text.count("a status that we do not know: 'MUSING'") == 1
 
 
 @pytest.mark.parametrize(
@@ -125,9 +133,11 @@ def wait(looks, timeout=None):
 
 
 def test_a_wait_lasts_over_outages_and_ends_with_the_transfer():
-    looks = Looks(at("ACTIVE"), TransientError("away"), at("INACTIVE"), at("SUCCEEDED", bytes_done=9))
+    looks = Looks(
+        at("ACTIVE"), TransientError("away"), at("INACTIVE"), at("UNKNOWN"), at("SUCCEEDED", bytes_done=9)
+    )
     done, asked, _ = wait(looks)
-    assert (done, asked) == (9, 4)
+    assert (done, asked) == (9, 5)
 
 
 def test_what_stands_still_is_looked_at_once_a_minute():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from iri_common.apis.globus.answers import state_of
 from iri_common.apis.reading import Reading, segment
 from iri_common.apis.superfacility.rules import REPLAYS
 from iri_common.apis.superfacility.wire import TransferBegunReply, TransferReply, unreadable
@@ -12,8 +11,7 @@ from iri_common.model.errors import ReplyError
 from iri_common.model.outcome import Done
 from iri_common.model.transfer import TaskState, TransferTask
 
-# Globus' words, and the one that the API has for a task that was ended by somebody.
-_STATES: Mapping[str, TaskState] = {**{str(each): each for each in TaskState}, "CANCELED": TaskState.FAILED}
+_CANCELED = "CANCELED"  # no word of Globus': this API's own for a task that was ended by somebody
 
 
 class SuperfacilityTransfers:
@@ -47,12 +45,13 @@ class SuperfacilityTransfers:
             raise unreadable(reading, error.message) from None
 
     async def look(self, task_id: str) -> Done[TransferTask]:
-        """Look at one; just after its begin no state is told, and a word of no table ends no wait."""
+        """Look at one; just after its begin no state is told, and a word that we do not know ends no wait."""
         path = f"/storage/globus/transfer/{segment(task_id, 'transfer')}"
         reply = await self._session.send(Request(operation="read_transfer", method="GET", path=path))
         told = Reading(self._session.label, "read_transfer").one(TransferReply, reply.value)
-        state = _STATES.get(told.globus_status or "", TaskState.ACTIVE)
-        code = "CANCELED" if told.globus_status == "CANCELED" else ""
+        word = told.globus_status or str(TaskState.ACTIVE)
+        state = TaskState.FAILED if word == _CANCELED else state_of(TaskState, word, "a transfer")
+        code = word if word == _CANCELED else ""
         return Done(
             TransferTask(task_id, state, code, told.reason or "", bytes_done=told.bytes_transferred or 0)
         )
