@@ -128,6 +128,11 @@ def test_what_are_no_pairs_fails_the_parsing_of_the_dag(given: Any) -> None:
         IriJobOperator(task_id="task", job={"executable": "x"}, stage_in=given)
 
 
+def test_what_the_task_itself_says_of_a_move_fails_the_parsing_of_the_dag() -> None:
+    with pytest.raises(UsageError, match="transfer cannot say key: the task itself"):
+        IriJobOperator(task_id="task", job={"executable": "x"}, transfer={"key": "mine"})
+
+
 class Given(Sequence[Any]):
     """What Airflow hands over of a mapped task: a sequence, and no list."""
 

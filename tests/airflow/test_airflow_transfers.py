@@ -15,6 +15,7 @@ from airflow.sdk.io.store import attach
 from airflow_versions import needs_store
 
 from airflow_provider_iri import IriTransferOperator
+from iri_common import UsageError
 
 BY_GLOBUS = {"options": {"road": "globus"}}
 
@@ -271,3 +272,9 @@ def test_from_an_object_store_to_a_facility_and_back(places, task, bucket: str) 
 def test_what_makes_no_sense_fails_for_good(places, task, words: dict[str, Any], says: str) -> None:
     with pytest.raises(AirflowFailException, match=says):
         task.execute(IriTransferOperator(task_id="task", **words))
+
+
+@pytest.mark.parametrize("word", ["key", "on_progress"])
+def test_what_the_task_itself_says_fails_the_parsing_of_the_dag(word: str) -> None:
+    with pytest.raises(UsageError, match=f"options cannot say {word}: the task itself"):
+        operator("/a", "/b", options={"road": "globus", word: "me"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 OF_THE_CORE = frozenset({"", "file", "iri", "globus"})
+OF_THE_TASK = frozenset({"key", "on_progress"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,24 @@ class End:
         if self.scheme:
             raise UsageError(f"{self.path}: with the connection {self.conn_id!r} goes a path at its facility")
         return True
+
+
+def moving_words(word: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What an author says of a move, in the core's words.
+
+    Args:
+        word: Of the operator, for messages.
+        given: As the author wrote it.
+
+    Raises:
+        UsageError: if it says what the task itself does.
+    """
+    words = dict(given or {})
+    if own := sorted(OF_THE_TASK & words.keys()):
+        from iri_common import UsageError
+
+        raise UsageError(
+            f"{word} cannot say {' or '.join(own)}: the task itself says who asks (key), and tells its log "
+            "how far it is (on_progress)"
+        )
+    return words

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_iri.ends import moving_words
 from airflow_provider_iri.lineage import JobLineage, with_parent
 from airflow_provider_iri.links import LINKS, write_down
 
@@ -108,7 +109,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         self.resource = resource
         self.stage_in = stage_in
         self.stage_out = stage_out
-        self.transfer = dict(transfer or {})
+        self.transfer = moving_words("transfer", transfer)
         self.iri_conn_id = iri_conn_id
         self.deferrable = deferrable
         self.follow = follow

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_iri.ends import moving_words
 from airflow_provider_iri.lineage import TransferLineage
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class IriTransferOperator(TransferLineage, BaseOperator):
         self.target_conn_id = target_conn_id
         self.source_storage = source_storage
         self.target_storage = target_storage
-        self.options = dict(options or {})
+        self.options = moving_words("options", options)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Have Globus move it where that is the road, and wait in the triggerer; else move it here."""
