@@ -225,26 +225,35 @@ async def test_nothing_is_lost_by_a_triggerer_that_is_killed_before_its_events_a
 
 async def test_a_triggerer_that_slept_tells_nothing_that_another_has_told() -> None:
     """It goes on for a moment, before it learns that its triggers were taken over."""
-    store = Store()
-    looks: list[Look] = []
+    store, look = Store(), Look(RAW, 0.0)
 
     async def waking() -> AsyncIterator[Look]:
         yield Look({}, 1.0)
-        await looks[0].settle()
+        await look.settle()
         yield Look(RAW, 3.0)
 
-    async def shown(*seen: dict) -> AsyncIterator[Look]:
-        for number, each in enumerate(seen):
-            looks.append(Look(each, float(number)))
-            yield looks[-1]
+    assert await told_of(_shown(look), store) == [{"path": "/raw"}]
+    assert await told_of(waking(), store) == []
 
-    async def told(stream: AsyncIterator[Look]) -> list[Any]:
-        watcher = IriFileWatcher(path="/raw")
-        watcher.asset_state_store = store
-        return [event.payload async for event in watcher.filter_shared_stream(stream)]
 
-    assert await told(shown(RAW)) == [{"path": "/raw"}]
-    assert await told(waking()) == []
+async def test_one_asset_of_two_facilities_is_told_of_both() -> None:
+    """The same file may be at each, and what was told of the one says nothing of the other."""
+    store = Store()
+    for conn_id in ("nersc", "olcf"):
+        look = Look(RAW, 0.0)
+        assert await told_of(_shown(look), store, iri_conn_id=conn_id) == [{"path": "/raw"}]
+        await look.settle()
+
+
+async def _shown(look: Look) -> AsyncIterator[Look]:
+    yield look
+
+
+async def told_of(looks: AsyncIterator[Look], store: Store, **words: Any) -> list[Any]:
+    """What a watcher tells of these looks."""
+    watcher = IriFileWatcher(path="/raw", **words)
+    watcher.asset_state_store = store
+    return [event.payload async for event in watcher.filter_shared_stream(looks)]
 
 
 @needs_shared_looks

@@ -147,7 +147,7 @@ class IriWatcher(BaseEventTrigger):
         from airflow_provider_iri.recollection import Recollection
 
         happening = self.happening
-        about = f"{self.kind} {json.dumps(self.words(), sort_keys=True)}"
+        about = f"{self.kind} {self.iri_conn_id} {json.dumps(self.words(), sort_keys=True)}"
         memory = Recollection(self.asset_state_store, about)
         async for look in shared_stream:
             try:
