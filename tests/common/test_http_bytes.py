@@ -15,7 +15,7 @@ import pytest
 
 from iri_common.http import bytes as bytes_module
 from iri_common.http.bytes import LONGEST_ANSWER, PIECE, HttpBytes
-from iri_common.http.streams import WideStream
+from iri_common.http.streams import MOST_AT_ONCE, WideStream
 from iri_common.http.transport import WireSettings
 from iri_common.model.errors import TransferError
 from iri_common.policy.classify import NotSent, ReplyLost
@@ -446,22 +446,42 @@ class Flow:
         self.told.append("resume")
 
 
-async def test_a_connection_pauses_only_while_nobody_reads() -> None:
+def connected() -> tuple[WideStream, Flow]:
     stream, flow = WideStream(), Flow()
     stream.connection_made(flow)  # type: ignore[arg-type]
+    return stream, flow
 
-    def comes(turn: int) -> bytes:
-        into = stream.get_buffer(-1)
-        into[:] = bytes([turn]) * len(into)
-        stream.buffer_updated(len(into))
-        return bytes(into)
 
+def comes(stream: WideStream, turn: int, count: int | None = None) -> bytes:
+    into = stream.get_buffer(-1)[:count]
+    into[:] = bytes([turn]) * len(into)
+    stream.buffer_updated(len(into))
+    return bytes(into)
+
+
+async def test_a_connection_pauses_only_while_nobody_reads() -> None:
+    stream, flow = connected()
     for turn in range(5):
-        assert comes(turn) == await stream.read(PIECE)
+        assert comes(stream, turn) == await stream.read(PIECE)
     assert "pause" not in flow.told
-    waiting = comes(1)
+    waiting = comes(stream, 1)
     assert "pause" not in flow.told
-    waiting += comes(2)
+    waiting += comes(stream, 2)
     assert flow.told[-1] == "pause"
-    assert await stream.read(PIECE) == waiting
+    assert await stream.read(PIECE) + await stream.read(PIECE) == waiting
     assert flow.told[-1] == "resume"
+
+
+@pytest.mark.parametrize("count", [1_000, 100_000, MOST_AT_ONCE])
+async def test_what_was_taken_is_never_written_to_again(count: int) -> None:
+    stream, _ = connected()
+    came, taken = b"", list[memoryview]()
+    for turn in range(64):
+        came += comes(stream, turn, count)
+        if turn % 3 == 2 or count == MOST_AT_ONCE:  # several arrivals lie together until they are taken
+            taken.append(await stream.take())
+    while len(came) > sum(map(len, taken)):
+        taken.append(await stream.take())
+    assert b"".join(taken) == came
+    assert max(map(len, taken)) <= PIECE
+    assert len(taken) <= 64

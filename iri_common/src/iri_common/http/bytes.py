@@ -15,8 +15,9 @@ import httpcore
 import httpx
 
 from iri_common.http.hushed import hushed
-from iri_common.http.streams import WideBackend
+from iri_common.http.streams import WideBackend, WideStream
 from iri_common.http.transport import WireSettings
+from iri_common.model.dataports import Piece
 from iri_common.model.ports import ByteReply, WireReply
 from iri_common.policy.classify import NotSent, ReplyLost
 
@@ -108,7 +109,7 @@ class HttpBytes:
                 reply = await stack.enter_async_context(request)
             yield reply
 
-    async def _pieces(self, reply: httpcore.Response, most: int | None = None) -> AsyncGenerator[bytes]:
+    async def _pieces(self, reply: httpcore.Response, most: int | None = None) -> AsyncGenerator[Piece]:
         left = _length(_read(reply.headers))
         taken = 0
         with _errors():
@@ -180,11 +181,11 @@ def _read(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode("ascii").lower(): value.decode("latin-1") for name, value in headers}
 
 
-async def _rest(reply: httpcore.Response, count: int, silence: float) -> AsyncIterator[bytes]:
+async def _rest(reply: httpcore.Response, count: int, silence: float) -> AsyncIterator[memoryview]:
     extensions = cast("Mapping[str, Any]", reply.extensions)  # pyright: ignore[reportUnknownMemberType]
-    stream: httpcore.AsyncNetworkStream = extensions["network_stream"]
+    stream: WideStream = extensions["network_stream"]
     while count:
-        piece = (await stream.read(PIECE, silence))[:count]
+        piece = (await stream.take(silence))[:count]
         if not piece:
             raise httpcore.RemoteProtocolError(f"the connection was closed {count} bytes before its end")
         count -= len(piece)

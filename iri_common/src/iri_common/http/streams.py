@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections import deque
 from collections.abc import Generator, Iterable
 from typing import Any, cast
 
 import httpcore
 
 MOST_AT_ONCE = 512 * 1024  # bytes that come, or wait to be sent, in one turn of the loop
+_LEAST_AT_ONCE = MOST_AT_ONCE // 8  # for less room than that nothing is received
+_UNREAD = 2 * MOST_AT_ONCE  # whoever reads takes the first half before the second has come
 
 
 class WideStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
@@ -21,10 +24,10 @@ class WideStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
     """
 
     def __init__(self) -> None:
-        # Room for two turns: whoever reads takes the first before the second has filled it up, so that the
-        # transport need not be told to pause and to go on for each.
-        self._buffer = memoryview(bytearray(2 * MOST_AT_ONCE))
-        self._filled = 0
+        self._buffer = memoryview(bytearray(2 * MOST_AT_ONCE))  # from now on it is only added to
+        self._taken = self._filled = 0
+        self._before = deque[memoryview]()  # what nobody took of the buffers before
+        self._unread = 0
         self._transport: asyncio.Transport | None = None
         self._over = False
         self._error: Exception | None = None
@@ -34,14 +37,25 @@ class WideStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Whatever is there, at least a byte; b"" at the end."""
+        return bytes(await self.take(timeout))
+
+    async def take(self, timeout: float | None = None) -> memoryview:
+        """The same where it arrived, never written to again, at most a MiB.
+
+        To copy it once more would cost as much as to receive it.
+        """
         with _told_as(httpcore.ReadTimeout, httpcore.ReadError):
-            if not self._filled and not self._over:
+            if not self._unread and not self._over:
                 self._changed.clear()
                 async with asyncio.timeout(timeout):
                     await self._changed.wait()
-            if not self._filled and self._error is not None:
+            if not self._unread and self._error is not None:
                 raise self._error
-        taken, self._filled = bytes(self._buffer[: self._filled]), 0
+        if self._before:
+            taken = self._before.popleft()
+        else:
+            taken, self._taken = self._buffer[self._taken : self._filled], self._filled
+        self._unread -= len(taken)
         if taken and not self._over:
             self._open.resume_reading()
         return taken
@@ -82,7 +96,7 @@ class WideStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
     def get_extra_info(self, info: str) -> Any:
         """``is_readable`` of an idle connection means that the other side has closed it."""
         if info == "is_readable":
-            return self._over or self._filled > 0 or self._open.is_closing()
+            return self._over or self._unread > 0 or self._open.is_closing()
         return self._open.get_extra_info(info)
 
     @property
@@ -98,12 +112,18 @@ class WideStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
+        if len(self._buffer) - self._filled < _LEAST_AT_ONCE:
+            if self._taken < self._filled:
+                self._before.append(self._buffer[self._taken : self._filled])
+            self._buffer = memoryview(bytearray(len(self._buffer)))
+            self._taken = self._filled = 0
         return self._buffer[self._filled : self._filled + MOST_AT_ONCE]
 
     def buffer_updated(self, nbytes: int) -> None:
         """They have come."""
         self._filled += nbytes
-        if self._filled == len(self._buffer):
+        self._unread += nbytes
+        if self._unread >= _UNREAD:
             self._open.pause_reading()
         self._changed.set()
 

@@ -14,6 +14,9 @@ from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, F
 from iri_common.model.outcome import Answer, Done
 from iri_common.model.transfer import DownloadLink, PartsUpload, TransferRequest, TransferTask
 
+Piece = bytes | memoryview
+"""Some bytes of a file as they came; nobody writes to them again."""
+
 
 class FilesApi(Protocol):
     """Files at one facility. Paths are the facility's, ``resource_id`` the file system's."""
@@ -139,7 +142,7 @@ class RangesApi(Protocol):
 
     def read(
         self, resource_id: str, path: str, *, start: int = 0, end: int | None = None
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
         """The bytes from ``start`` up to, not including, ``end``."""
         ...
 

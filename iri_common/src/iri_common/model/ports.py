@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from iri_common.model.credential import Principal, SourceFacts, Term
-from iri_common.model.dataports import FilesApi, PartsApi, RangesApi, StorageApi
+from iri_common.model.dataports import FilesApi, PartsApi, Piece, RangesApi, StorageApi
 from iri_common.model.facility import (
     Allocation,
     ApiClient,
@@ -356,7 +356,7 @@ class ByteReply:
 
     status: int
     headers: Mapping[str, str]
-    pieces: AsyncIterator[bytes] = field(repr=False)
+    pieces: AsyncIterator[Piece] = field(repr=False)
 
 
 class ByteWire(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from iri_common.model.dataports import RangesApi
+from iri_common.model.dataports import Piece, RangesApi
 from iri_common.model.errors import AmbiguousReply, IriError, NotOffered
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
@@ -182,7 +182,7 @@ class HttpsRoad:
         async def note(words: Mapping[str, Any]) -> None:
             await _take_down(trip, name, move, seen, words)
 
-        def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        def open_at(start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
             return self._ranges.read(self._id, move.source, start=start, end=end)
 
         async def read(digest: Digest | None) -> None:

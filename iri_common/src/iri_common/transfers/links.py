@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from typing import Generic, TypeVar
 
+from iri_common.model.dataports import Piece
 from iri_common.model.errors import NotFound, PermissionDenied, Refused, TransientError, Unreachable
 from iri_common.model.transfer import DownloadLink, PartsUpload
 from iri_common.policy.classify import NotSent, ReplyLost
@@ -78,7 +79,7 @@ def require_fine(status: int, body: bytes) -> None:
         raise Refused(f"the object store refused: {verdict.detail}", status=status)
 
 
-async def words_of(pieces: AsyncIterator[bytes]) -> bytes:
+async def words_of(pieces: AsyncIterator[Piece]) -> bytes:
     """The beginning of a body that explains something."""
     said = b""
     async for piece in pieces:
@@ -88,7 +89,7 @@ async def words_of(pieces: AsyncIterator[bytes]) -> bytes:
     return said[:_LONGEST_WORDS]
 
 
-async def from_byte(start: int, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+async def from_byte(start: int, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece]:
     """What comes without its beginning."""
     async for piece in pieces:
         if start < len(piece):

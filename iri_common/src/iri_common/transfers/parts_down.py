@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from iri_common.jobs.operations import settled
+from iri_common.model.dataports import Piece
 from iri_common.model.errors import TransferError
 from iri_common.model.transfer import DownloadLink
 from iri_common.transfers import local
@@ -142,7 +143,7 @@ class Download(Leg):
 
     def _opener(self, links: Links[DownloadLink], spans: Spans) -> OpenAt:
         @contextlib.asynccontextmanager
-        async def open_at(start: int, end: int) -> AsyncGenerator[AsyncIterator[bytes]]:
+        async def open_at(start: int, end: int) -> AsyncGenerator[AsyncIterator[Piece]]:
             link = await links.good()
             try:
                 with wire_errors():

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import dataclass
 from typing import Any
 
+from iri_common.model.dataports import Piece
 from iri_common.model.errors import IriError, TransferError
 from iri_common.model.transfer import Move
 from iri_common.policy.classify import ReplyLost
@@ -28,14 +29,14 @@ _NEXT_READER = 2.0  # seconds after which one more connection may help
 _WORTH_HELPING = 4.0  # seconds that are left without it: a store may read all of an object for a range
 _NOTED_EVERY = 4 * MIB  # so that it is done before readers have to wait for it
 _UNNOTED = 16 * MIB  # less than this comes again after a kill
-_SYNCED_EVERY = 64 * MIB  # so that the disk has little left to do at the end
+_SYNCED_EVERY = 16 * MIB  # so that the disk is never idle, and has little left to do at the end
 _BLOCK = 4 * MIB
 _HASHED = MIB // 2  # read again at once: whichever thread reads keeps as much for its next reading
 
 Block = Sequence[memoryview]
 """Bytes that follow one another, as they came: to join them would cost as much as to receive them."""
 
-OpenAt = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+OpenAt = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[Piece]]]
 """The bytes from an offset up to, not including, another."""
 
 Note = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -301,7 +302,7 @@ async def _read(
         await asyncio.sleep(backoff(attempt, random.random(), TRIES))
 
 
-async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[Block]:
+async def _blocks(pieces: AsyncIterator[Piece]) -> AsyncIterator[Block]:
     """The same bytes, so many at a time: each block costs a turn of two threads."""
     kept, wanted = list[memoryview](), _BLOCK
     try:

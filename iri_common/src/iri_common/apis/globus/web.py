@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from iri_common.apis.globus.client import LABEL, GlobusClient
+from iri_common.model.dataports import Piece
 from iri_common.model.errors import (
     AmbiguousReply,
     AuthError,
@@ -46,7 +47,7 @@ class CollectionRanges:
     @contextlib.asynccontextmanager
     async def read(
         self, resource_id: str, path: str, *, start: int = 0, end: int | None = None
-    ) -> AsyncGenerator[AsyncIterator[bytes]]:
+    ) -> AsyncGenerator[AsyncIterator[Piece]]:
         """The bytes from ``start`` up to, not including, ``end``; none beyond the end of the file."""
         collection, url = await self._url(resource_id, path)
         for last in (False, True):
@@ -127,12 +128,12 @@ def _bearer(token: str) -> Mapping[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-async def _none() -> AsyncGenerator[bytes]:
+async def _none() -> AsyncGenerator[Piece]:
     for piece in ():
         yield piece
 
 
-async def _translated(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+async def _translated(pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece]:
     try:
         async for piece in pieces:
             yield piece
