@@ -17,6 +17,7 @@ from iri_common import (
     PermissionDenied,
     StaticToken,
     TransientError,
+    token_from_file,
 )
 from iri_common.auth.client_key import key_from_env
 from iri_common.auth.endpoint import Granted
@@ -266,6 +267,19 @@ async def test_what_is_not_told_stops_nobody(caplog) -> None:
     source.error = AuthError("gone")
     assert not await said_of(stands(source, Accounts()), 7200, caplog)
     assert not await said_of(Standing("lab"), 7200, caplog)
+
+
+@pytest.mark.parametrize("name", ["token", "a token's"])
+async def test_a_file_that_others_may_read_is_mended_by_its_mode_alone(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text("t")
+    file.chmod(0o640)
+    lab = stands(token_from_file(file), Accounts())
+    told = await lab.credential()
+    assert (told.state, told.why) == (S.NEEDS_PERSON, f"others may read the token file {file}")
+    mended = await asyncio.create_subprocess_shell(told.mend.removeprefix("run: "))
+    assert await mended.wait() == 0
+    assert (await lab.credential()).state is S.OK
 
 
 # ------------------------------------------------------------------------------------- in whose name

@@ -105,6 +105,19 @@ def test_since_when_and_until_when() -> None:
     assert state(FILE, REFUSED).why == "its words"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "token", "mend"),
+    [
+        (REFUSED, Term(), "run: chmod"),
+        (REFUSED, Term(ends=PAST), FILE.mend),  # that alone would not make it count again
+        (UNASKED, Term(), "ask again later"),
+        (TAKEN, Term(), ""),
+    ],
+)
+def test_a_refusal_that_has_a_mend_of_its_own_tells_that_one(accepted, token, mend) -> None:
+    assert judge(CredentialFacts(FILE, token, accepted=accepted, mend="run: chmod"), NOW).mend == mend
+
+
 def test_where_nobody_can_be_asked_there_is_nothing_to_do() -> None:
     told = judge(CredentialFacts(FILE, words="it never tells", silent=True), NOW)
     assert (told.state, told.why, told.mend) == (S.UNKNOWN, "it never tells", "")

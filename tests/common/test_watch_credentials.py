@@ -53,6 +53,15 @@ def test_a_credential_that_dies_in_mid_wait_leaves_every_wait_intact(jobs: int, 
     assert machine.between(100, 4000) <= 4000 / 30, "and with one question each time"
 
 
+def test_a_refusal_that_has_a_mend_of_its_own_tells_that_one(caplog) -> None:
+    machine = Machine(a={0: "active", 500: "completed"})
+    machine.trouble[30, 400] = AuthError("others may read it", mend="run: chmod")
+    ((end, _),) = watch(machine, "a")
+    assert end.succeeded
+    assert "run: chmod: the jobs run on" in caplog.text
+    assert "renew it" not in caplog.text
+
+
 def test_who_joins_while_it_is_dead_waits_too() -> None:
     machine = Machine(a={0: "active", 50: "completed"}, b={0: "active", 60: "failed"})
     machine.trouble[10, 300] = AuthError("refused")

@@ -296,6 +296,32 @@ def test_whoami_tells_of_globus_beside_the_facilities(iri: Shell, monkeypatch, p
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["firecrest", "slurm", "iri-v2", "s3m"])
+def test_doctor_tells_a_refusal_once(
+    iri: Shell, place: LocalFacility, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each, value in DOORS[name].variables(place, tmp_path).items():
+        monkeypatch.setenv(each.replace("_PLACE_", "_SHUT_"), value)
+    monkeypatch.setenv("IRI_FACILITY_SHUT_TOKEN", f"no-token-of-{name}")
+    said = iri("doctor", "-f", "shut", "--json")
+    assert said.code == 8
+    assert [each["topic"] for each in said.document["findings"] if each["mark"] == "fail"] == ["token"]
+
+
+def test_whoami_and_doctor_mend_a_readable_file_by_its_mode(iri: Shell, monkeypatch, place, tmp_path) -> None:
+    file = tmp_path / "my token"
+    file.write_text(place.new_token())
+    file.chmod(0o644)
+    monkeypatch.setenv("IRI_FACILITY_OPEN_URL", place.base_url)
+    monkeypatch.setenv("IRI_FACILITY_OPEN_TOKEN_FILE", str(file))
+    words = unfolded(iri("whoami", "open").out)
+    assert words.endswith(f"others may read the token file {file} -> run: chmod 600 '{file}'")
+    [token] = [each for each in iri("doctor", "-f", "open", "--json").document["findings"] if each["remedy"]]
+    assert token["remedy"] == f"run: chmod 600 '{file}'"
+    file.chmod(0o600)
+    assert iri("whoami", "open").code == 0
+
+
 def test_doctor_tells_who_owns_jobs_and_why_that_is_another(iri: Shell) -> None:
     told = {each["topic"]: each for each in iri("doctor", "-f", "s3m", "--json").document["findings"]}
     assert "speaks for project BEAMLINE" in told["token"]["says"]

@@ -49,12 +49,8 @@ def test_a_key_is_tried_and_stays(iri: Shell, key: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "why"),
-    [
-        (lambda key: key.chmod(0o640), "chmod 600"),
-        (Path.unlink, "cannot be read"),
-        (lambda key: key.write_text("nothing"), "holds no private key"),
-    ],
-    ids=["others may read it", "none", "another file"],
+    [(Path.unlink, "cannot be read"), (lambda key: key.write_text("nothing"), "holds no private key")],
+    ids=["none", "another file"],
 )
 def test_a_key_that_cannot_be_used_leads_to_the_page_that_makes_one(iri: Shell, key, wrong, why) -> None:
     wrong(key)
@@ -63,6 +59,14 @@ def test_a_key_that_cannot_be_used_leads_to_the_page_that_makes_one(iri: Shell, 
     assert (said.code, "needs a person" in told) == (8, True)
     assert why in told
     assert "-> make a new client (at NERSC: in Iris, Superfacility API Clients)" in told
+
+
+def test_a_key_that_others_may_read_needs_no_new_client(iri: Shell, key: Path) -> None:
+    key.chmod(0o640)
+    said = iri("login", "nersc")
+    told = " ".join(said.out.split())
+    assert (said.code, "needs a person" in told) == (8, True)
+    assert told.endswith(f"-> run: chmod 600 {key}")
 
 
 def test_a_command_is_run_and_stays(iri: Shell, place: LocalFacility, monkeypatch) -> None:

@@ -123,7 +123,8 @@ def private_text(file: Path, what: str) -> str:
     """
     try:
         if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise AuthError(f"others may read the {what} file {file}; run: chmod 600 {file}")
+            mend = f"run: chmod 600 {shlex.quote(str(file))}"
+            raise AuthError(f"others may read the {what} file {file}", mend=mend)
         return file.read_text()
     except OSError as error:
         raise AuthError(f"the {what} file {file} cannot be read: {error.strerror}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -89,20 +89,24 @@ def findings(
         reachable = reachable and finding.mark is not Mark.FAIL
     if not reachable:
         return
-    known = True
+    known, refused = True, False
     for finding in _principal(settings, facility):
         yield finding
         known = known and finding.mark is not Mark.FAIL
+        refused = refused or finding.exit is Exit.AUTH
     if not settings.kind.runs_jobs:
-        yield from _network(facility)
+        yield from _network(facility, refused=refused)
         return
+    offered: Sequence[Resource] | None = None
     chosen: Resource | None = None
     try:
+        offered = facility.status.resources()
         chosen = facility.status.resource(resource)
     except IriError as error:
         named = "name it with --resource, or as resource in the profile"
-        yield failed("resource", error, named if isinstance(error, UsageError) else "")
-    yield from _resources(facility, chosen)
+        yield from _told(refused, "resource", error, named if isinstance(error, UsageError) else "")
+    if offered is not None:
+        yield from _resources(facility, offered, chosen)
     yield from checks.grades(facility.grades)
     if settings.globus is not None:
         yield _globus(settings.globus)
@@ -225,22 +229,23 @@ async def _at_globus(credential: GlobusCredential, collection: str | None) -> st
     return (await client.collection(collection)).name or collection
 
 
-def _network(facility: Facility) -> Iterator[Finding]:
+def _told(refused: bool, topic: str, error: IriError, remedy: str = "") -> Iterator[Finding]:
+    """The finding that an error makes; none of a credential that was told to be refused before."""
+    if not (refused and isinstance(error, AuthError)):
+        yield failed(topic, error, remedy)
+
+
+def _network(facility: Facility, *, refused: bool) -> Iterator[Finding]:
     """What paths go through, and what is described of them."""
     try:
         domains, profiles = facility.status.resources(), facility.networks.profiles()
     except IriError as error:
-        yield failed("network", error)
+        yield from _told(refused, "network", error)
         return
     yield from checks.network(domains, profiles)
 
 
-def _resources(facility: Facility, chosen: Resource | None) -> Iterator[Finding]:
-    try:
-        offered = facility.status.resources()
-    except IriError as error:
-        yield failed("resource", error)
-        return
+def _resources(facility: Facility, offered: Sequence[Resource], chosen: Resource | None) -> Iterator[Finding]:
     try:
         incidents = facility.status.incidents()
     except IriError as error:

@@ -220,20 +220,20 @@ class Standing:
 
     async def _facts(self, source: TokenSource, tokens: TokenKeeper, dialect: Dialect) -> CredentialFacts:
         known, term = facts_of(source), Term()
-        accepted, words, silent = None, "", False
+        accepted, words, mend, silent = None, "", "", False
         try:
             token = await tokens.token()
             term = _term(token)
             await self._judged(dialect)
         except (AuthError, PermissionDenied) as error:
-            accepted, words = False, str(error)
+            accepted, (words, mend) = False, _said(error)
         except NotOffered:
             words, silent = "this API judges no token before it is used", True
         except IriError as error:
             words = str(error)
         else:
             accepted = True
-        return CredentialFacts(known, term, self._lasting, accepted, words, silent)
+        return CredentialFacts(known, term, self._lasting, accepted, words, mend, silent)
 
     async def _judged(self, dialect: Dialect) -> None:
         accounts = dialect.accounts
@@ -246,16 +246,17 @@ class Standing:
 
 async def at_globus(credential: GlobusCredential) -> Credential:
     """What a credential is worth at Globus, by one request; only on the I/O loop."""
-    accepted, words = None, ""
+    accepted, words, mend = None, "", ""
     try:
         await open_globus(credential).dialect.client.check()
     except (AuthError, PermissionDenied) as error:
-        accepted, words = False, str(error)
+        accepted, (words, mend) = False, _said(error)
     except IriError as error:
         words = str(error)
     else:
         accepted = True
-    return judge(CredentialFacts(credential.facts(), accepted=accepted, words=words), datetime.now(UTC))
+    facts = CredentialFacts(credential.facts(), accepted=accepted, words=words, mend=mend)
+    return judge(facts, datetime.now(UTC))
 
 
 def facts_of(source: TokenSource) -> SourceFacts:
@@ -265,6 +266,13 @@ def facts_of(source: TokenSource) -> SourceFacts:
     renewal = Renewal.ITSELF if source.renewable else Renewal.NEVER
     mend = f"see to {source.identity}"
     return SourceFacts(source.identity, renewal, mend, given=not source.renewable)
+
+
+def _said(error: AuthError | PermissionDenied) -> tuple[str, str]:
+    """Why, and what to do where that is not what the source tells of itself."""
+    if isinstance(error, AuthError) and error.mend:
+        return error.why, error.mend
+    return str(error), ""
 
 
 def _term(token: Token) -> Term:

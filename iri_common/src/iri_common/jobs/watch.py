@@ -312,7 +312,8 @@ class Poller:
                 self._reject(watched, error, patient=False)
         if self._watched and not self._refused:
             self._refused_at = now
-            then, mend = (RENEWED, [self._mend]) if self._mendable else (DYING, [])
+            own = error.mend if isinstance(error, AuthError) else ""
+            then, mend = (RENEWED, [own or self._mend]) if self._mendable else (DYING, [])
             fields = about(facility=self._label, error=error)
             log.warning(REFUSED + then, self._label, error, *mend, len(self._watched), extra=fields)
             self._refused = True

@@ -66,6 +66,7 @@ class CredentialFacts:
         lasting: The term of what a person made, as the facility tells: of a client, of a project's token.
         accepted: What the facility says of the token; None if it could not be asked.
         words: Those of its refusal, or why it could not be asked.
+        mend: What a person does about just that refusal; "" for what the source tells of itself.
         silent: It has no answer to that, and never will.
     """
 
@@ -74,6 +75,7 @@ class CredentialFacts:
     lasting: Term = field(default_factory=Term)
     accepted: bool | None = None
     words: str = ""
+    mend: str = ""
     silent: bool = False
 
 

@@ -142,7 +142,17 @@ class NotOffered(UsageError):
 
 
 class AuthError(IriError):
-    """The facility refused the credential, or the token service gave none."""
+    """The facility refused the credential, or the token service gave none.
+
+    Attributes:
+        why: The message without what to do.
+        mend: What to do, where that is not to give another credential; "" where it is.
+    """
+
+    def __init__(self, message: str, *, mend: str = "", **context: str | int | None) -> None:
+        super().__init__(f"{message}; {mend}" if mend else message, **context)  # type: ignore[arg-type]
+        self.why = message
+        self.mend = mend
 
 
 class PermissionDenied(IriError):

@@ -56,6 +56,8 @@ def _told(
         mend = ""
     elif state is CredentialState.NOT_YET_VALID:
         mend = "wait until then: it works by itself; if it should by now, set the clock of this machine (NTP)"
+    elif state is CredentialState.NEEDS_PERSON:
+        mend = facts.mend or mend
     elif state is CredentialState.UNKNOWN:
         mend = "" if facts.silent else "ask again later"
     return Credential(state, facts.source.identity, since, until, why, mend)
