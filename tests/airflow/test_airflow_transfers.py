@@ -215,6 +215,7 @@ def test_from_the_workers_disk_to_a_facility_and_back(places, task, tmp_path: Pa
     assert (tmp_path / "out.dat").read_bytes() == b"in" * 2000
 
 
+@needs_store
 def test_a_retry_sends_no_file_again_that_is_there(places, task, tmp_path: Path) -> None:
     """Its worker was killed between the files of a directory."""
     source, sent = tmp_path / "run", 6
