@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import BaseNotifier
+from airflow.sdk import DAG, BaseNotifier
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow_connections import connection_to
 from airflow_versions import needs_store
@@ -106,6 +107,54 @@ def test_a_task_of_which_nothing_is_known_is_told_all_the_same(task) -> None:
     notice = told({**task.context, "exception": None})
     assert "its process died" in notice["cause"]
     assert notice["job"] == ""
+
+
+@pytest.fixture
+def asked_for(task, monkeypatch) -> str:
+    """What a task whose process died has asked for, where only its XComs are told.
+
+    The DAG processor, in which Airflow calls back then, leaves a question about the store without an answer.
+    """
+
+    class Unanswered:
+        def get(self, key: str) -> Any:
+            pytest.fail(f"{key}: who asks waits for ever")
+
+    ref = "iri+job://api.example.org/iri/cluster/key.1?job=7"
+    task.store, task.ti.map_index, kept = Unanswered(), 3, {("iri_job", 3): ref}
+    pull = lambda *, key, map_indexes: kept.get((key, map_indexes))  # noqa: E731
+    monkeypatch.setattr(type(task.ti), "xcom_pull", staticmethod(pull), raising=False)
+    return ref
+
+
+def test_a_task_whose_process_died_is_told_with_its_job(task, asked_for: str) -> None:
+    unfilled = SimpleNamespace(iri_conn_id="{{ params.connection }}")
+    notice = told({**task.context, "task": unfilled})
+    assert notice["subject"] == f"dag.task[3] failed (run {task.ti.run_id})"
+    assert "its process died" in notice["cause"]
+    assert (notice["ref"], notice["job"]) == (asked_for, "job 7 at api.example.org")
+    assert notice["connection"] == ""
+
+
+RUN = {"dag": DAG("dag", schedule=None), "run_id": "r"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("task_failure", "a task failed"),
+        ("timed_out", "it took longer than its dagrun_timeout"),
+        ("all_tasks_deadlocked", "none of its tasks can go on"),
+        ("another", "another"),
+    ],
+)
+def test_a_run_that_failed_is_told(task, asked_for: str, reason: str, cause: str) -> None:
+    """As Airflow calls back for a DAG: with one of the tasks, or with none."""
+    notice = told({**RUN, "reason": reason})
+    assert (notice["subject"], notice["cause"]) == ("dag failed (run r)", cause)
+    notice = told({**RUN, "reason": reason, **task.context})
+    assert (notice["subject"], notice["cause"]) == ("dag failed (run r)", f"{cause} (task[3]): see its log")
+    assert notice["ref"] == asked_for
 
 
 def test_secrets_that_airflow_knows_are_masked(task) -> None:

@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 
 LONGEST = 2000  # characters of a cause: a failed job's stderr may be long
 
-# What a task asked for, by the names under which its tries remember it.
-_ASKED: Mapping[str, str] = {
-    "iri_job": "job",
-    "iri_flow": "run",
-    "iri_transfer": "task of Globus",
-    "iri_path": "path",
+# What a task asked for, by the names under which its tries remember it, and those of its XComs.
+_ASKED: Mapping[str, tuple[str, str]] = {
+    "iri_job": ("iri_job", "job"),
+    "iri_flow": ("iri_flow_run", "run"),
+    "iri_transfer": ("iri_transfer", "task of Globus"),
+    "iri_path": ("iri_path", "path"),
+}
+
+# Why a run failed, in Airflow's words and in others.
+_REASONS: Mapping[str, str] = {
+    "task_failure": "a task failed",
+    "timed_out": "it took longer than its dagrun_timeout",
+    "all_tasks_deadlocked": "none of its tasks can go on",
 }
 
 
@@ -60,10 +67,11 @@ class Notice:
 
 
 class IriNotifier(BaseNotifier):
-    """Tells what a task ran into, for ``on_failure_callback`` and ``on_retry_callback`` of a task.
+    """Tells what a task ran into, for ``on_failure_callback`` and ``on_retry_callback``.
 
-    It goes to the log and, in their own ways, to other notifiers, whose templates find it as ``iri``:
-    ``{{ iri.text }}``, or one of the words of :class:`Notice`. Airflow masks the secrets that it knows in it.
+    Of a DAG, it tells why a run failed, and by which task. It goes to the log and, in their own ways, to
+    other notifiers, whose templates find it as ``iri``: ``{{ iri.text }}``, or one of the words of
+    :class:`Notice`. Airflow masks the secrets that it knows in it.
 
     Example:
         >>> tell = IriNotifier(
@@ -95,37 +103,64 @@ class IriNotifier(BaseNotifier):
 
 
 def notice_of(context: Context) -> Notice:
-    """What there is to tell of a task that did not succeed."""
-    ti: Any = context["ti"]
-    task: Any = context.get("task")
+    """What there is to tell of a task, or a run, that did not succeed."""
+    ti: Any = context.get("ti")
     error: Any = context.get("exception")
+    retried = not _of_a_run(context) and _state(ti) == "up_for_retry"
     ref, job, left = _asked(context)
-    name = f"{ti.dag_id}.{ti.task_id}{f'[{ti.map_index}]' if ti.map_index >= 0 else ''}"
-    retried = _state(ti) == "up_for_retry"
-    verb = "failed, and is tried again" if retried else "failed"
-    cause = (
-        str(error).strip() or type(error).__name__ if error is not None else "its process died: see the log"
-    )
+    cause = _cause(context)
     words = {
-        "subject": f"{name} {verb} (run {ti.run_id})",
+        "subject": _subject(context, "failed, and is tried again" if retried else "failed"),
         "cause": cause if len(cause) <= LONGEST else f"{cause[:LONGEST]} …",
         "job": job,
         "ref": ref,
-        "connection": str(getattr(task, "iri_conn_id", None) or ""),
+        "connection": _connection(context),
         "advice": _advice(error, retried=retried, left=job if left else ""),
         "log_url": str(getattr(ti, "log_url", None) or ""),
     }
     return Notice(**_masked(words))
 
 
+def _of_a_run(context: Context) -> bool:
+    """Whether Airflow calls back for a DAG, with one of its tasks or with none."""
+    return "reason" in context
+
+
+def _subject(context: Context, verb: str) -> str:
+    known: Any = context
+    if _of_a_run(context):
+        return f"{known['dag'].dag_id} {verb} (run {known['run_id']})"
+    ti = known["ti"]
+    return f"{ti.dag_id}.{_name(ti)} {verb} (run {ti.run_id})"
+
+
+def _cause(context: Context) -> str:
+    known: Any = context
+    if _of_a_run(context):
+        why = _REASONS.get(known["reason"], known["reason"])
+        return f"{why} ({_name(known['ti'])}): see its log" if "ti" in known else str(why)
+    if (error := known.get("exception")) is None:
+        return "its process died: see the log"
+    return str(error).strip() or type(error).__name__
+
+
+def _name(ti: Any) -> str:
+    return f"{ti.task_id}{f'[{ti.map_index}]' if ti.map_index >= 0 else ''}"
+
+
+def _connection(context: Context) -> str:
+    """As the task names it; nothing where that is a template, which only a worker fills in."""
+    name = str(getattr(context.get("task"), "iri_conn_id", None) or "")
+    return "" if "{{" in name else name
+
+
 def _asked(context: Context) -> tuple[str, str, bool]:
     """What the task has at the facility: its reference, in words, and whether it was left alive."""
     from iri_common import JobRef, UsageError
 
-    store: Any = context.get("task_state_store")
-    for key, what in _ASKED.items():
+    for key, (xcom_key, what) in _ASKED.items():
         try:
-            kept: Mapping[str, Any] = (store.get(key) if store is not None else None) or {}
+            kept = _kept(context, key, xcom_key)
             ref = kept.get("ref")
             if ref and "://" in ref:
                 return ref, JobRef.parse(ref).describe().replace("job", what, 1), bool(kept.get("left"))
@@ -136,6 +171,19 @@ def _asked(context: Context) -> tuple[str, str, bool]:
         except Exception:  # Airflow does not tell: then what is known is told all the same
             break
     return "", "", False
+
+
+def _kept(context: Context, key: str, xcom_key: str) -> Mapping[str, Any]:
+    """What the task remembers, of which an XCom holds the reference."""
+    ti: Any = context.get("ti")
+    if ti is None:
+        return {}
+    # Of a run, and of a task whose process died, Airflow calls back in its DAG processor. That has no answer
+    # to a question about the store: who asks it there waits until he is killed.
+    if context.get("exception") is None:
+        return {"ref": ti.xcom_pull(key=xcom_key, map_indexes=ti.map_index)}
+    store: Any = context.get("task_state_store")
+    return (store.get(key) if store is not None else None) or {}
 
 
 def _advice(error: Any, *, retried: bool, left: str) -> str:
