@@ -71,10 +71,12 @@ def test_what_ended_otherwise_than_it_should_is_asked_for_another_time(task) -> 
     assert (then.record.generation, then.record.ref, then.record.submission) == (2, None, None)
 
 
-def test_without_a_store_every_try_asks_anew(task) -> None:
+@pytest.mark.parametrize("lasting", [False, True])
+def test_without_a_store_every_try_asks_anew_but_for_what_lasts(task, lasting: bool) -> None:
     task.store = None
-    first = asked(task, ref="r")
+    first = Errand(task.context, "errand", "a", lasting=lasting)
+    first.note(ref="r")
     task.ti.id = str(uuid.uuid4())
-    then = Errand(task.context, "errand", "a")
-    assert then.key != first.key
+    then = Errand(task.context, "errand", "a", lasting=lasting)
+    assert (then.key == first.key) is lasting
     assert then.record.ref is None

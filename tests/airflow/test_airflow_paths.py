@@ -11,7 +11,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow_versions import needs_store
 
-from airflow_provider_iri import IriPathOperator, IriPathReleaseOperator
+from airflow_provider_iri import IriPathOperator, IriPathReleaseOperator, errands
+from airflow_provider_iri.record import remember
 from iri_local_facility import LocalFacility
 
 
@@ -108,6 +109,25 @@ def test_a_path_is_given_back_however_often_its_task_is_cleared(
     second = task.execute(setup(net, name))
     assert asked(net, name) == [GIVEN_BACK, STANDS]
     task.execute(release(second["ref"]))
+
+
+@needs_store
+def test_a_worker_that_dies_before_it_knows_its_path_leaves_none_behind(
+    net, task, name: str, monkeypatch
+) -> None:
+    def dies(store: Any, key: str, value: dict[str, Any]) -> None:
+        if value["ref"]:
+            raise KeyboardInterrupt
+        remember(store, key, value)
+
+    with monkeypatch.context() as worker:
+        worker.setattr(errands, "remember", dies)
+        with pytest.raises(KeyboardInterrupt):
+            task.begin(setup(net, name))
+    task.ti.max_tries += 1  # cleared
+    up = task.execute(setup(net, name))
+    assert asked(net, name) == [STANDS]
+    task.execute(release(up["ref"]))
 
 
 @needs_store

@@ -21,7 +21,7 @@ class ErrandRecord:
     Attributes:
         nonce: Makes it unique: the id of the task instance's first try.
         generation: Of the key.
-        max_tries: Airflow's at the latest try. A clear raises it, a retry does not.
+        max_tries: Airflow's at the latest try. A clear sets it anew, a retry does not.
         digest: Of what is asked.
         submission: Under which a service is asked that wants to name an ask by itself.
         ref: What came of it, in the words of who was asked; None while that is not known.
@@ -51,14 +51,16 @@ class Errand:
         name: Under which it is remembered.
         what: Is asked for, plain JSON; something else is another ask. None for what this try has asked for:
             its fields are rendered anew after a deferral, and may say something else by then.
+        lasting: Without a store (Airflow 3.2), all tries are about the same ask; else each asks anew.
     """
 
-    def __init__(self, context: Context, name: str, what: object = None) -> None:
+    def __init__(self, context: Context, name: str, what: object = None, *, lasting: bool = False) -> None:
         self._ti: Any = context["ti"]
         self._store: Any = context.get("task_state_store")
         self._name = name
         digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
-        first = ErrandRecord(str(self._ti.id), 1, self._ti.max_tries, digest)
+        nonce = "lasting" if lasting and self._store is None else str(self._ti.id)
+        first = ErrandRecord(nonce, 1, self._ti.max_tries, digest)
         kept = self._kept()
         if kept is not None and what is None:
             self.record = kept
@@ -83,7 +85,7 @@ class Errand:
         self.note(generation=record.generation + 1, submission=None, ref=None, ended=False, left=False)
 
     def note(self, **changes: Any) -> None:
-        """Remember it; without a store (Airflow 3.2), every try asks anew."""
+        """Remember it, where there is a store."""
         self.record = replace(self.record, **changes)
         if self._store is not None:
             remember(self._store, self._name, asdict(self.record))
@@ -102,7 +104,7 @@ def _next(kept: ErrandRecord | None, asked: ErrandRecord) -> ErrandRecord:
         reported=JobState.FAILED if kept.ended else None,
         # Nothing can be ended whose fate is not known: the same key settles that. And clearing is also how a
         # person says "go on" after a try that left it alive.
-        cleared=asked.max_tries > kept.max_tries and kept.ref is not None and not kept.left,
+        cleared=asked.max_tries != kept.max_tries and kept.ref is not None and not kept.left,
         spec_changed=asked.digest != kept.digest,
     )
     step = generation_step(facts)

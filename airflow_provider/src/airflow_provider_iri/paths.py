@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_iri.errands import Errand
     from iri_common import PathIntent
 
 STORE_KEY = "iri_path"
@@ -69,12 +70,14 @@ class IriPathOperator(BaseOperator):
 
         with told_to_airflow(self.iri_conn_id):
             intent, networks = self._intent(), IriHook(self.iri_conn_id).facility.networks
-            ask = _Ask(context)
-            if ask.before is not None:
-                networks.cancel(ask.before)
-                networks.delete(ask.before)
-            path = networks.provision(intent, key=ask.key)
-            ask.note(str(path.ref))
+            errand = _errand(context)
+            # The trigger of before a clear gives its path back, too, maybe after this try has begun.
+            if (before := errand.record.before) is not None:
+                networks.cancel(before)
+                networks.delete(before)
+                errand.note(before=None)
+            path = networks.provision(intent, key=errand.key)
+            errand.note(ref=str(path.ref))
         context["ti"].xcom_push(key="iri_path", value=str(path.ref))
         self.log.info("asked for %s", path.ref)
         deadline = time.time() + self.limit.total_seconds()
@@ -87,7 +90,7 @@ class IriPathOperator(BaseOperator):
 
         if "trouble" in event:
             if event["trouble"] in {"PathFailed", "WaitTimeout"}:
-                _Ask(context).over()
+                _errand(context).again()  # given back, which may be on no record of this host
             tell_again(event["trouble"], event["message"], self.iri_conn_id)
         return {"ref": event["ref"]}
 
@@ -141,49 +144,8 @@ class IriPathReleaseOperator(BaseOperator):
             tell_again(event["trouble"], event["message"], self.iri_conn_id)
 
 
-class _Ask:
-    """Who asks: the same in every try, another one once the path of before is to go.
+def _errand(context: Context) -> Errand:
+    """Which path a try is about. An ``end`` that counts from now makes no other one of it."""
+    from airflow_provider_iri.errands import Errand
 
-    Attributes:
-        key: For the network.
-        before: The path of before, where one is known.
-    """
-
-    def __init__(self, context: Context) -> None:
-        from iri_common import JobKey
-
-        ti: Any = context["ti"]
-        who = ("airflow", ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        self._store: Any = context.get("task_state_store")
-        self.before: str | None = None
-        if self._store is None:  # Airflow 3.2 tells no clear from a retry
-            self.key = JobKey.of(*who)
-            return
-        first = {"nonce": str(ti.id), "generation": 1, "max_tries": ti.max_tries, "ref": None, "before": None}
-        asked = self._store.get(STORE_KEY) or first
-        # A clear raises max_tries. The trigger of before gives its path back, maybe after this try has begun.
-        if ti.max_tries > asked["max_tries"]:
-            asked = {**_next(asked), "max_tries": ti.max_tries}
-        self._asked = asked
-        self.note(asked["ref"])
-        self.before = asked["before"]
-        self.key = JobKey.of(*who, asked["nonce"], generation=asked["generation"])
-
-    def over(self) -> None:
-        """Have the next try ask anew: the path was given back, which may be on no record of this host."""
-        if self._store is not None:
-            self._asked = _next(self._asked)
-            self.note(None)
-
-    def note(self, ref: str | None) -> None:
-        """Remember which path it is."""
-        from airflow_provider_iri.record import remember
-
-        if self._store is not None:
-            remember(self._store, STORE_KEY, {**self._asked, "ref": ref})
-
-
-def _next(asked: dict[str, Any]) -> dict[str, Any]:
-    """The next ask. Of two asks before it one may have come to nothing that is known; the other counts."""
-    before = asked["ref"] or asked["before"]
-    return {**asked, "generation": asked["generation"] + 1, "ref": None, "before": before}
+    return Errand(context, STORE_KEY, "path", lasting=True)
