@@ -82,12 +82,22 @@ def test_every_place_is_explained() -> None:
         (
             "far (two): open; the machine is up; announced to be away from 2026-11-24 08:00 UTC until "
             "2026-11-24 14:00 UTC; the credential ends at 2026-11-24 08:00 UTC; the job lives on; "
-            "12.25 node hours are left; 3 of my jobs wait and 1 run there; "
+            "12.25 node hours are left; 3 of my jobs wait and 1 runs there; "
             "of all users 40 jobs wait and 12 run"
         ),
         "near (one): closed; the machine is down; 1.5 node hours are left, and up to 4 are asked for",
         "mute: closed; no answer from far.example",
     ]
+
+
+def test_one_is_told_otherwise_than_several() -> None:
+    one = Prospect("a", node_hours_left=1.0, waiting=1, queue=QueueLength(1, 1))
+    [told] = ranked(Requirements(), [one])
+    assert told.reasons[1:] == (
+        "1 node hour is left",
+        "1 of my jobs waits and 0 run there",
+        "of all users 1 job waits and 1 runs",
+    )
 
 
 def test_without_a_time_limit_anything_that_is_left_is_enough() -> None:

@@ -279,6 +279,15 @@ def test_a_refusal_says_what_was_asked_and_what_would_be_allowed(ask, asked, all
 
 
 @pytest.mark.parametrize(
+    ("spent", "left"),
+    [(0.0, "1 node hour is left"), (0.25, "0.75 node hours are left"), (0.001, "1 node hour is left")],
+)
+def test_what_is_left_of_a_day_is_told_in_words(spent, left) -> None:
+    refused = refusal(Grant(node_hours_a_day=1), Ask(Verb.SUBMIT, "x", job=JobAsk(1, 2)), spent)
+    assert str(refused) == f"2 node hours; allowed: 1 node hour a day, of which {left}"
+
+
+@pytest.mark.parametrize(
     ("path", "plain"),
     [
         ("/a//b/./c/", "/a/b/c"),
@@ -468,7 +477,7 @@ def test_an_argument_that_was_cut_is_masked_to_where_it_was_cut(before) -> None:
     ("grant", "words", "asked"),
     [
         ({"nodes": 2}, {"nodes": 3}, "3 nodes"),
-        ({"node_hours": 1}, {"seconds": 3601}, "1 node hours"),
+        ({"node_hours": 1}, {"seconds": 3601}, "more than 1 node hour; allowed: 1 node hour a job"),
         ({"accounts": ["m1"]}, {}, "names no account"),
         ({"accounts": ["m1"]}, {"accounts": ["m1", "m2"]}, "names no account"),
         ({"queues": ["day"]}, {"queue": "night"}, "the queue 'night'"),

@@ -87,7 +87,7 @@ def test_a_reservation_from_its_beginning_to_its_end(place, cluster, key) -> Non
     offer = cluster.reservations.negotiate(WANTED)
     assert (offer.usable, offer.free) == (NODES, NODES)
     lease = cluster.reservations.provision(WANTED, key=key)
-    assert (lease.active, lease.reservation.words[:7]) == (True, "1 nodes")
+    assert (lease.active, lease.reservation.words[:7]) == (True, "1 node,")
     assert cluster.reservations.provision(WANTED, key=key).ref == lease.ref
     assert cluster.reservations.negotiate(WANTED).free == NODES - 1
     with pytest.raises(SpecChanged, match="give that back first"):

@@ -12,6 +12,7 @@ from iri_common.cli.asking import key_of
 from iri_common.cli.exits import Exit
 from iri_common.cli.speak import Screen, elapsed, plain, size
 from iri_common.jobs.audit import AuditLog
+from iri_common.model.counts import agreed, many
 from iri_common.model.errors import UsageError
 from iri_common.model.grant import Verb
 from iri_common.policy.spending import Fate, acts
@@ -42,7 +43,7 @@ def show(screen: Screen, since: str, profile: str | None, verb: str | None, key:
         # At 80 columns each one counts: a door that is always the same is told once, below.
         columns = ("TIME", *(("PROFILE",) if len(doors) > 1 else ()), "VERB", "CAME TO", "WHAT")
         screen.table(columns, [_row(each, len(doors) > 1) for each in found], states=("CAME TO",))
-    acted = "1 act" if len(found) == 1 else f"{len(found) or 'No'} acts"
+    acted = many(len(found) or "No", "act")
     where = f" at {doors.pop()}" if len(doors) == 1 else ""
     screen.say(f"{acted}{where} since {_when(_moment(since, time.time()))}, in {log.directory}.", "dim")
     return Exit.OK
@@ -64,8 +65,7 @@ def _what(act: Act) -> str:
         return str(act.get("why", ""))
     about = _job(act) if "spec" in act else " ".join(map(str, act.get("paths", ()))) or _named(act)
     if "bytes" in act:
-        files = "1 file" if act.get("files") == 1 else f"{act.get('files', 0)} files"
-        about += f" ({files}, {size(float(act['bytes']))}, {act.get('road', '')})"
+        about += f" ({many(act.get('files', 0), 'file')}, {size(float(act['bytes']))}, {act.get('road', '')})"
     return f"{about}: {act['why']}" if act.get("why") else about
 
 
@@ -90,10 +90,11 @@ def _whose(act: Act) -> str:
 def _job(act: Act) -> str:
     spec: Mapping[str, Any] = act["spec"]
     words = [str(spec.get("name") or spec.get("executable", ""))]
-    words += [f"{spec[name]} {name}" for name in ("nodes", "processes") if name in spec]
+    for one, more in (("node", "nodes"), ("process", "processes")):
+        words += [f"{spec[more]} {agreed(spec[more], one, more)}"] if more in spec else []
     words += [elapsed(float(spec["seconds"]))] if "seconds" in spec else []
     words += [f"array {spec['array']}"] if "array" in spec else []
-    words += [f"= {act['hours']:.3g} node hours"] if "hours" in act else []
+    words += [f"= {many(format(act['hours'], '.3g'), 'node hour')}"] if "hours" in act else []
     words += [f"as job {act['job']}"] if "job" in act else []
     return " ".join(words)
 

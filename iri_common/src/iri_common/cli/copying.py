@@ -16,6 +16,7 @@ from iri_common.cli.speak import Screen, elapsed, size
 from iri_common.cli.where import far_end
 from iri_common.facility.faces import Transfers
 from iri_common.jobside.amounts import bytes_of
+from iri_common.model.counts import many
 from iri_common.model.errors import IriError, UsageError
 from iri_common.policy import globs
 from iri_common.transfers.ends import LocalEnd, parse_end
@@ -182,7 +183,7 @@ def plan_words(plan: Plan) -> dict[str, Any]:
 
 def words_of(result: TransferResult) -> str:
     """What came of it: ``12 files, 1.5 GiB in 14s (110 MiB/s) by direct; 3 unchanged``."""
-    files = f"{result.files} file{'' if result.files == 1 else 's'}"
+    files = many(result.files, "file")
     rate = f" ({size(result.bytes / result.seconds)}/s)" if result.bytes and result.seconds else ""
     words = [
         f"{result.target}: {files}, {size(result.bytes)} in {elapsed(result.seconds)}{rate} by {result.road}"

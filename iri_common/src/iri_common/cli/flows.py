@@ -16,6 +16,7 @@ from iri_common.cli.leasing import told
 from iri_common.cli.speak import Screen
 from iri_common.facility.flows import Flows
 from iri_common.jobside.amounts import seconds_of
+from iri_common.model.counts import many
 from iri_common.model.errors import UsageError
 from iri_common.model.flows import FlowRun, RunState
 from iri_common.model.key import JobKey
@@ -111,12 +112,8 @@ def listed(screen: Screen) -> int:
     hidden = len(refs) - len(rows)
     if hidden or not rows:
         rest = f" ({hidden} more that Globus has forgotten)" if hidden else ""
-        screen.say(f"{_many(len(rows))} on record here{rest}.", "dim")
+        screen.say(f"{many(len(rows) or 'No', 'run')} of flows on record here{rest}.", "dim")
     return Exit.OK
-
-
-def _many(count: int) -> str:
-    return f"{count or 'No'} run{'' if count == 1 else 's'} of flows"
 
 
 def log(screen: Screen, run_id: str, lines: int) -> int:

@@ -20,6 +20,7 @@ from iri_common.cli.speak import Screen
 from iri_common.facility.networks import LIMIT
 from iri_common.facility.pathandnodes import PathAndNodes
 from iri_common.jobside.amounts import seconds_of
+from iri_common.model.counts import agreed, many
 from iri_common.model.network import LeaseStatus
 from iri_common.model.pathandnodes import PathAndNodesIntent, PathAndNodesLease
 from iri_common.model.reservation import NodesIntent
@@ -38,11 +39,15 @@ def plan(
     most = "it does not say how much" if offer.path.mbps is None else f"up to {offer.path.mbps} Mbit/s"
     screen.result(f"{network} finds such a path: {most}.")
     screen.result(
-        f"Of {there['usable']} nodes {there['free']} are reserved by nobody then, and {there['idle']} are "
-        f"idle now; {intent.nodes.nodes} are wanted."
+        f"Of {many(there['usable'], 'node')} {_are(there['free'])} reserved by nobody then, and "
+        f"{_are(there['idle'])} idle now; {_are(intent.nodes.nodes)} wanted."
     )
     screen.say("Nothing was reserved.", "dim")
     return Exit.OK
+
+
+def _are(count: int) -> str:
+    return f"{count} {agreed(count, 'is', 'are')}"
 
 
 def set_up(

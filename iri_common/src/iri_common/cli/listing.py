@@ -10,6 +10,7 @@ from iri_common.cli.door import Choice, home_of, open_facility, settings_of
 from iri_common.cli.exits import Exit
 from iri_common.cli.options import DoorWords
 from iri_common.cli.speak import Screen, elapsed
+from iri_common.model.counts import many
 from iri_common.model.errors import IriError
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def jobs(screen: Screen, door: DoorWords, resource: str | None, *, every: bool) 
     hidden = len(mine) - len(shown)
     if not shown or hidden:
         rest = f" ({hidden} that ended; --all shows them)" if hidden else ""
-        screen.say(
-            f"{len(shown) or 'No'} live job{'' if len(shown) == 1 else 's'} at {facility.name}{rest}.", "dim"
-        )
+        screen.say(f"{many(len(shown) or 'No', 'live job')} at {facility.name}{rest}.", "dim")
     return Exit.OK
 
 

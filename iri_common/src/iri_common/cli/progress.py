@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from iri_common.cli.speak import Screen, elapsed, plain, size
+from iri_common.model.counts import many
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -121,7 +122,7 @@ def words_of(progress: Progress) -> str:
     words.append(f"{size(progress.bytes_done)}{total}")
     if progress.files_total != 1:
         total = f" of {progress.files_total}" if progress.files_total is not None else ""
-        words.append(f"{progress.files_done}{total} files")
+        words.append(many(f"{progress.files_done}{total}", "file"))
     words += _speed(progress)
     return ", ".join(words)
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from iri_common.model.counts import many
 from iri_common.model.errors import UsageError
 from iri_common.model.key import JobKey
 from iri_common.model.ref import JobRef
@@ -113,7 +114,7 @@ class NodeReservation:
             return str(ReservationState.MISSING)
         told = (self.start, self.end)
         begins, ends = (each.isoformat(" ", "seconds") if each else "?" for each in told)
-        return f"{self.nodes} nodes, {begins} to {ends}"
+        return f"{many(self.nodes, 'node')}, {begins} to {ends}"
 
     def state_at(self, now: datetime) -> ReservationState:
         """How it stands at a moment."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from iri_common.model.array import indices_of, parted
+from iri_common.model.counts import many
 from iri_common.model.job import JobStatus
 from iri_common.model.state import JobState
 
@@ -56,7 +57,7 @@ def _state(told: Counter[JobState]) -> JobState:
 def _failures(tasks: Mapping[int, JobStatus], count: int) -> str:
     failed = [index for index in sorted(tasks) if tasks[index].reported is JobState.FAILED]
     first = f", the first is {failed[0]}: {tasks[failed[0]].describe()}" if failed else ""
-    return f"{len(failed)} of {count} tasks failed{first}"
+    return f"{len(failed)} of {many(count, 'task')} failed{first}"
 
 
 def gathered(rows: Iterable[tuple[str, JobStatus]]) -> dict[str, JobStatus]:
@@ -115,5 +116,5 @@ def accounted(status: JobStatus, array: str) -> JobStatus:
     rest = untold(status, array) if status.state.terminal else ()
     if not rest:
         return status
-    words = f"of {len(rest)} tasks of the array nothing is told, the first is {rest[0]}"
+    words = f"of {many(len(rest), 'task')} of the array nothing is told, the first is {rest[0]}"
     return JobStatus(JobState.MISSING, message=words, tasks=status.tasks)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from iri_common.model.counts import agreed, many
 from iri_common.model.errors import (
     AuthError,
     GrantExceeded,
@@ -139,7 +140,7 @@ def _too_poor(requirements: Requirements, prospect: Prospect) -> str:
     if left is None or (left > 0 and (wanted is None or wanted <= left)):
         return ""
     asked = "" if wanted is None else f", and up to {wanted:.4g} are asked for"
-    return f"{max(left, 0.0):.4g} node hours are left{asked}"
+    return f"{_left(max(left, 0.0))}{asked}"
 
 
 _CLOSES: Sequence[Callable[[Requirements, Prospect], str]] = (_says_so, _down, _too_poor)
@@ -153,12 +154,27 @@ def _facts(prospect: Prospect) -> Iterable[str]:
     if prospect.credential_ends is not None:
         yield f"the credential ends at {prospect.credential_ends:%Y-%m-%d %H:%M %Z}; the job lives on"
     if prospect.node_hours_left is not None:
-        yield f"{prospect.node_hours_left:.4g} node hours are left"
+        yield _left(prospect.node_hours_left)
     if prospect.waiting is not None:
-        yield f"{prospect.waiting} of my jobs wait and {prospect.running or 0} run there"
+        mine = prospect.waiting
+        yield f"{mine} of my jobs {_wait(mine)} and {_run(prospect.running or 0)} there"
     if prospect.queue is not None:
-        yield f"of all users {prospect.queue.waiting} jobs wait and {prospect.queue.running} run"
+        waiting = prospect.queue.waiting
+        yield f"of all users {many(waiting, 'job')} {_wait(waiting)} and {_run(prospect.queue.running)}"
     yield from prospect.unknown
+
+
+def _left(hours: float) -> str:
+    shown = f"{hours:.4g}"
+    return f"{many(shown, 'node hour')} {agreed(shown, 'is', 'are')} left"
+
+
+def _wait(count: int) -> str:
+    return agreed(count, "waits", "wait")
+
+
+def _run(count: int) -> str:
+    return f"{count} {agreed(count, 'runs', 'run')}"
 
 
 _STATUS = {Availability.UP: 0, Availability.UNKNOWN: 0, Availability.DEGRADED: 1, Availability.DOWN: 2}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from iri_common.model.counts import agreed, many
 from iri_common.model.grant import Grant, Verb, within
 
 # What a scheduler is told by a custom attribute and that adds no node, no time, no account and no queue.
@@ -202,11 +203,13 @@ def _hours_refusal(one: float | None, day: float | None, job: JobAsk, spent: flo
     told += [f"{_amount(day, 'node hour')} a day"] if day is not None else []
     if job.hours is None:
         return Refusal(job.unclear, " and ".join(told))
+    asked = _amount(job.hours, "node hour")
     if one is not None and job.hours > one:
-        return Refusal(_amount(job.hours, "node hour"), told[0])
+        return Refusal(f"more than {asked}" if told[0].startswith(f"{asked} a") else asked, told[0])
     if day is not None and spent + job.hours > day:
-        left = _amount(max(0.0, day - spent), "node hour")
-        return Refusal(_amount(job.hours, "node hour"), f"{told[-1]}, of which {left} are left")
+        left = _shown(max(0.0, day - spent))
+        words = f"{many(left, 'node hour')} {agreed(left, 'is', 'are')} left"
+        return Refusal(asked, f"{told[-1]}, of which {words}")
     return None
 
 
@@ -215,4 +218,8 @@ def _listed(words: Iterable[str], between: str = ", ") -> str:
 
 
 def _amount(count: float, what: str) -> str:
-    return f"{round(count, 2):g} {what}{'' if count == 1 else 's'}"
+    return many(_shown(count), what)
+
+
+def _shown(count: float) -> str:
+    return f"{round(count, 2):g}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from iri_common.model.counts import many
 from iri_common.model.transfer import Road
 from iri_common.policy.sizes import amount, duration
 
@@ -108,7 +109,7 @@ class Load:
 
     def describe(self) -> str:
         """For people."""
-        return f"{self.files:,} file{'s' if self.files != 1 else ''}, {amount(self.bytes)}"
+        return f"{many(f'{self.files:,}', 'file')}, {amount(self.bytes)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,6 @@ class Quote:
         jobs = "a short job" if self.jobs == 1 else f"{self.jobs} short jobs"
         spends = f", {jobs} of your allocation" if self.jobs else ""
         return (
-            f"{self.road}{via}: about {duration(self.seconds)}, {self.requests:,} requests, "
+            f"{self.road}{via}: about {duration(self.seconds)}, {many(f'{self.requests:,}', 'request')}, "
             f"{amount(self.bytes_here)} through this machine{spends}"
         )

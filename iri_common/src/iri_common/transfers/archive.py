@@ -7,6 +7,7 @@ import posixpath
 import secrets
 from collections.abc import Sequence
 
+from iri_common.model.counts import agreed, many
 from iri_common.model.errors import (
     AmbiguousReply,
     NotFound,
@@ -155,7 +156,8 @@ class _Packed:
                 trip.notes.put(_unpacked(group), None)
             some = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
             raise TransferError(
-                f"{len(missing)} files are not whole after unpacking into {place}: {some}; ask again"
+                f"{many(len(missing), 'file')} {agreed(len(missing), 'is', 'are')} not whole after unpacking "
+                f"into {place}: {some}; ask again"
             )
 
     async def _unpack(self, group: Group, place: str, work: str) -> None:

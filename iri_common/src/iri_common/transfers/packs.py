@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iri_common.jobside.joining import SplitFile, listable, name_list, pack_script, part_name, whole_path
+from iri_common.model.counts import many
 from iri_common.model.errors import ReplyError, TransferError
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
@@ -125,7 +126,7 @@ class _Pack(Download):
 
     @property
     def _what(self) -> str:
-        return f"pack {len(self._wanted)} files of {self._root}"
+        return f"pack {many(len(self._wanted), 'file')} of {self._root}"
 
     def _asked(self) -> Mapping[str, Any]:
         return {"facts": self._facts, "part_size": self._road.part_size}
