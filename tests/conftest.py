@@ -152,5 +152,6 @@ def calm_loop(monkeypatch: pytest.MonkeyPatch):
     with blockbuster_ctx("iri_common") as watch:
         for each in watch.functions.values():
             each.can_block_in("logging/__init__.py", "handle")  # where a log goes is its owner's affair
+            each.can_block_in("coverage/collector.py", "lock_data")  # lines are counted around us, not by us
         yield
     assert not met, "a blocking call on an event loop:\n" + met[0]
