@@ -80,9 +80,12 @@ def facility(nothing_left: None) -> Iterator[LocalFacility]:
 
 
 @pytest.fixture(scope="session")
-def slow_facility(nothing_left: None) -> Iterator[LocalFacility]:
-    """Takes seconds to accept a job: time for a worker to die between request and reply."""
-    with LocalFacility(nodes=4, kill_grace=0.5, submit_delay=2.5) as running:
+def slow_facility(facility: LocalFacility) -> Iterator[LocalFacility]:
+    """Takes seconds to accept a job: time for a worker to die between request and reply.
+
+    The other one's Globus serves its files, too.
+    """
+    with LocalFacility(nodes=4, kill_grace=0.5, submit_delay=2.5, name="slow", globus=facility) as running:
         yield running
 
 
@@ -101,6 +104,9 @@ def site(
     env = {
         "PYTHONPATH": str(EXAMPLES),
         "IRI_TESTS_WATCHED": str(slow_facility.scratch / "watched"),
+        **facility.globus_env,
+        "IRI_GLOBUS_CLIENT_ID": facility.globus_client_id,
+        "IRI_GLOBUS_CLIENT_SECRET": facility.globus_client_secret,
         # A triggerer counts as dead after 6 s of silence, so that a test can have one declared so.
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
