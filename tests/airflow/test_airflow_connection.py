@@ -49,9 +49,20 @@ def test_survives_airflows_own_uri(facility, connect) -> None:
     assert facility_of(second).accounts.whoami() == facility.user
 
 
-def test_a_host_alone_means_https(connect) -> None:
-    connect("iri_test", {"conn_type": "iri", "host": "api.example.org", "schema": "api/v2"})
-    assert opened().url == "https://api.example.org/api/v2"
+@pytest.mark.parametrize(
+    ("words", "url"),
+    [
+        ({"host": "api.example.org", "schema": "api/v2"}, "https://api.example.org/api/v2"),
+        ({"host": " https://api.example.org/v2/ \n"}, "https://api.example.org/v2"),
+        ({"host": "https://api.example.org/v2", "port": 8443}, "https://api.example.org:8443/v2"),
+        ({"host": "http://[::1]", "port": 8000, "schema": "v2"}, "http://[::1]:8000/v2"),
+        ({"host": "http://[::1]:8000/v2", "port": 8000}, "http://[::1]:8000/v2"),
+        ({"host": "api.example.org", "port": 0}, "https://api.example.org"),
+    ],
+)
+def test_a_base_url_may_be_given_in_parts_and_with_blanks(connect, words: dict[str, Any], url: str) -> None:
+    connect("iri_test", {"conn_type": "iri", **words, "extra": {"account": " m1 "}})
+    assert (opened().url, opened().account) == (url, "m1")
 
 
 def test_another_api_than_iris(facility, connect) -> None:
@@ -167,6 +178,7 @@ def test_a_profile_that_does_not_exist_names_those_that_do(facility, connect, mo
         ),
         ({"host": "example.org", "extra": {"token_url": "https://t", "share": "often"}}, "true or false"),
         ({"host": "example.org", "extra": {"credential": "person"}, "login": "me"}, "belong together"),
+        ({"host": "example.org", "login": "me", "password": "hunter2"}, "a token has no login.*person"),
     ],
 )
 def test_what_makes_no_sense_is_said(connect, words: dict[str, Any], says: str) -> None:
@@ -174,6 +186,7 @@ def test_what_makes_no_sense_is_said(connect, words: dict[str, Any], says: str) 
     with pytest.raises(UsageError, match=says) as caught:
         opened()
     assert "iri_test" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_password_that_cannot_be_a_token_is_not_repeated(connect) -> None:

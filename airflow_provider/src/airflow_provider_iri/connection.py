@@ -59,7 +59,7 @@ def pages_of(connection: Connection) -> tuple[str | None, str | None]:
 
 
 def _extra(connection: Connection) -> dict[str, Any]:
-    """The extras that say something; a form sends its empty fields as "" or null."""
+    """The extras that say something; a form sends its empty fields as "" or null, and blanks as pasted."""
     # Connection.extra_dejson would talk to Airflow's supervisor to mask what is in it, which blocks the
     # event loop of a triggerer. There is no secret among our extras: token and secret are the password.
     try:
@@ -73,6 +73,7 @@ def _extra(connection: Connection) -> dict[str, Any]:
             f"the connection {connection.conn_id!r} has unknown extras: {', '.join(unknown)} "
             f"(known: {', '.join(KNOWN_EXTRAS)})"
         )
+    extra = {name: value.strip() if isinstance(value, str) else value for name, value in extra.items()}
     for name in _PAGES:
         if not str(extra.get(name) or "https://").startswith(("https://", "http://")):
             raise UsageError(f"the connection {connection.conn_id!r}: {name} is a URL, not {extra[name]!r}")
@@ -82,16 +83,24 @@ def _extra(connection: Connection) -> dict[str, Any]:
 def _url(connection: Connection) -> str:
     # As a URI (AIRFLOW_CONN_…) a connection splits the address: iri://https://host:8000/api/v2 arrives as
     # host "https://host", port 8000, schema "api/v2".
-    host = (connection.host or "").rstrip("/")
+    host = (connection.host or "").strip().rstrip("/")
     url = host if "://" in host else f"https://{host}"
-    if connection.port:
-        url = f"{url}:{connection.port}"
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    if connection.port and ":" not in place.rpartition("]")[2]:
+        url = f"{scheme}://{place}:{connection.port}{slash}{path}"
     return f"{url}/{connection.schema.strip('/')}" if connection.schema else url
 
 
 def _token(connection: Connection, extra: dict[str, Any]) -> str | TokenSource | None:
     kind = extra.get("credential") or ("client" if "token_url" in extra else "token")
     if kind == "token":
+        if connection.login and connection.password:
+            # Whoever gives both means something else: it is not to be sent as a token.
+            raise UsageError(
+                f"the connection {connection.conn_id!r}: a token has no login; if the password is none, "
+                f"credential says what the two are: {', '.join(_CREDENTIALS)}"
+            )
         return connection.password or None
     if kind not in _CREDENTIALS:
         raise UsageError(

@@ -102,7 +102,7 @@ def _connection_type() -> dict[str, Any]:
                 "url",
             ),
             "ca_file": _text("CA file", "Certificate authorities in PEM, where the facility has its own."),
-            "dialect": _text("API", "iri (if empty), superfacility, firecrest or slurm."),
+            "dialect": _text("API", "iri (if empty), superfacility, firecrest, slurm or sense."),
             "user": _text("User", "Whose jobs they are, where the API wants to be told: slurmrestd."),
             "site": _text("Site", "Whose oddities the API has, where its address does not tell."),
             "api_version": _text("API version", "Where it shall not be asked for."),
