@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from iri_common.auth.answers import answered, refused, words_of
 from iri_common.auth.secret import SecretReader
 from iri_common.model.credential import Renewal, SourceFacts
+from iri_common.model.errors import UsageError
 from iri_common.model.ports import Token, TokenExchange, WireReply, WireRequest
 
 ReadSecret = SecretReader | Callable[[], str]
+
+EXPOSED = "others could read the secrets that go there; use https:// (plain http is for this machine only)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,9 @@ class EndpointSource(ABC):
         scope: Blank-separated, where it wants any.
         clock: Seconds since the epoch.
         secrets: What it has, or reads, to ask with.
+
+    Raises:
+        UsageError: if the secrets could be read on their way there.
     """
 
     renewable = True
@@ -69,6 +76,8 @@ class EndpointSource(ABC):
         clock: Callable[[], float] = time.time,
         secrets: Sequence[str | ReadSecret | None] = (),
     ) -> None:
+        if exposed(token_url):
+            raise UsageError(f"the token endpoint is reached over plain http: {EXPOSED}")
         self._token_url = token_url
         self._scope = scope
         self._clock = clock
@@ -198,6 +207,23 @@ class PersonsSource(EndpointSource):
             application["client_secret"] = self._secret()
         secrets = (held, application.get("client_secret", ""))
         return Ask(client, advice, {**form, **application}, secrets)
+
+
+def exposed(url: str) -> bool:
+    """Whether others could read what goes there; what is no URL leads nowhere."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "http" and not _here(parts.hostname or "")
+
+
+def _here(host: str) -> bool:
+    """Whether that is this machine, by what it is called."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
 
 
 def basic(client_id: str, secret: str) -> str:

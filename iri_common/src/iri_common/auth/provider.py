@@ -8,7 +8,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from iri_common.auth.answers import answered, words_of
-from iri_common.auth.endpoint import ReadSecret
+from iri_common.auth.endpoint import ReadSecret, exposed
 from iri_common.model.errors import NotOffered, Unreachable
 from iri_common.model.ports import TokenExchange, WireRequest
 
@@ -117,10 +117,9 @@ def safe(url: object) -> str:
         return ""
     try:
         parts = urlsplit(url)
-        here = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        fit = parts.scheme in {"http", "https"} and not exposed(url)
     except ValueError:
         return ""
-    fit = parts.scheme == "https" or (parts.scheme == "http" and here)
     return url if fit and parts.hostname and url.isprintable() and " " not in url else ""
 
 

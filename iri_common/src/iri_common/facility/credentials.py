@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from iri_common.auth.client_credentials import ClientCredentials
 from iri_common.auth.client_key import KeyReader, key_from, key_from_file
-from iri_common.auth.endpoint import EndpointSource
+from iri_common.auth.endpoint import EXPOSED, EndpointSource, exposed
 from iri_common.auth.exchange import ExchangedTokens, ExchangeGrant, GithubToken
 from iri_common.auth.keychain import secret_from_keyring
 from iri_common.auth.password import PasswordGrant
@@ -225,6 +225,8 @@ def _problem_of_urls(token_url: str, issuer: str = "") -> str | None:
         try:
             if url and origin_of(str(url)) and "@" in urlsplit(url).netloc:
                 return f"has a name or password in its {name}"
+            if url and exposed(str(url)):
+                return f"has plain http in its {name}: {EXPOSED}"
         except UsageError:
             return f"has no http(s) URL as its {name}"
     return None
