@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import threading
@@ -72,6 +73,26 @@ async def test_a_trigger_cancels_only_for_a_person(demo, task, airflow_says, sta
     cancelled = "cancelJob" in sent(demo)
     await running.jobs.cancel(trigger.ref)
     assert cancelled is cancels
+
+
+async def test_a_trigger_that_is_cancelled_again_and_again_ends_its_job(demo, task, airflow_says) -> None:
+    """So Airflow does at each turn of its loop until the trigger is gone."""
+    trigger, running = _deferred(task)
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        asked.set()
+        may_answer.wait(60)
+
+    airflow_says(slowly)
+    ending = asyncio.create_task(asyncio.wait_for(trigger.on_kill(), 30))
+    await asyncio.to_thread(asked.wait, 60)
+    for _ in range(5):
+        ending.cancel()
+        await asyncio.sleep(0.01)
+    may_answer.set()
+    assert (await running.jobs.wait(trigger.ref, timeout=60)).state == "canceled"
+    await asyncio.wait([ending])
 
 
 async def test_a_mapped_task_is_known_by_its_index(demo, task, airflow_says) -> None:

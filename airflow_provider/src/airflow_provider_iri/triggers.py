@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -81,8 +82,10 @@ class IriTrigger(BaseTrigger):
         (apache/airflow thread 73454). A job that is wrongly left alone ends with its time limit; one that
         is wrongly cancelled has lost its place in the queue.
         """
-        if self._fired or not self.owned or self.task_instance is None:
-            return
+        if not self._fired and self.owned and self.task_instance is not None:
+            await _see_through(self._end_unless_wanted())
+
+    async def _end_unless_wanted(self) -> None:
         try:
             state = await asyncio.to_thread(task_state, self.task_instance)
         except Exception as error:
@@ -93,8 +96,12 @@ class IriTrigger(BaseTrigger):
         if state in self.wanted:
             self.log.info("%s is left alone: its task is %s", self.what, state)
             return
-        await self.end()
-        self.log.info("ended %s, because its task is %s", self.what, state or "cleared")
+        try:
+            await self.end()
+        except Exception as error:
+            self.log.warning("%s could not be ended: %s", self.what, error)
+        else:
+            self.log.info("ended %s, because its task is %s", self.what, state or "cleared")
 
     async def end(self) -> None:
         """End what the task has at the facility."""
@@ -293,6 +300,24 @@ class IriSightTrigger(IriTrigger):
                 self.log.info("%s; looking again every %g s", found.why, self.seconds)
                 said = found.why
             await asyncio.sleep(self.seconds)
+
+
+_unfinished: set[asyncio.Task[None]] = set()  # an event loop does not keep its tasks
+
+
+async def _see_through(work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end, however often whoever waits for that is cancelled; only the end of the loop stops it.
+
+    Airflow 3.3.2 cancels a trigger that is being ended anew at each turn of its loop, a second or so apart,
+    and its ``on_kill`` with it: what is slow, or one of hundreds, would never be ended.
+    """
+    task = asyncio.create_task(work)
+    _unfinished.add(task)
+    task.add_done_callback(_unfinished.discard)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
 
 
 def _told(status: JobStatus, began: float | None) -> dict[str, Any]:
