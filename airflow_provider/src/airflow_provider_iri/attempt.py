@@ -5,22 +5,28 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_iri.hooks import IriHook
 from airflow_provider_iri.record import JobRecord, Memory, new_ask
 from iri_common import (
+    AuthError,
     Facility,
     GenerationFacts,
     GenerationStep,
     IriError,
+    JobKey,
     JobLost,
     JobRef,
     JobSpec,
     JobState,
     JobStatus,
+    NotOffered,
+    PermissionDenied,
     Refused,
+    SubmitUncertain,
     UsageError,
     WaitTimeout,
     generation_step,
@@ -45,6 +51,9 @@ class Attempt:
         sent: What is sent, by what the tries of before remember.
         before: Called with that right before a new job is asked for, and not for one that may be there.
         more: What else makes this ask another one.
+
+    Attributes:
+        submitted_at: When its job was asked for, in seconds since the epoch.
     """
 
     def __init__(
@@ -63,7 +72,13 @@ class Attempt:
         self._sent = sent
         self._before = before
         self._ask = new_ask(self._ti, spec, resource, hook.iri_conn_id, more)
+        self._asked: JobKey | None = None
         self.submitted_at = time.time()
+
+    @property
+    def on_its_way(self) -> tuple[Any, Facility, JobKey] | None:
+        """What a signal's handler has to know of a job that is just being asked for."""
+        return None if self._asked is None else (self._ti, self._hook.facility, self._asked)
 
     def settle(self) -> tuple[JobRef, JobStatus | None]:
         """The job of this try, and its status where that had to be asked for.
@@ -75,13 +90,19 @@ class Attempt:
         step = generation_step(self._facts(record))
         status = None
         if record is not None and record.job is not None and step is GenerationStep.ATTACH:
-            status = self._look(record, record.job)
-            if status is not None and status.state is JobState.CANCELED and not record.left:
-                # Nobody was told, and yet the task is to run: it was cleared while a worker held it (which
-                # cancels the job, and is not to be told from a retry), or its job was cancelled by hand.
-                log.info("%s was canceled before this try", record.job.describe())
-                step = generation_step(replace(self._facts(record), reported=status.state))
+            step, status = self._look(record, record.job)
         return self._act(step, record, status)
+
+    def abandon(self) -> None:
+        """End what came of this try, or comes yet, where its time was over before that was known."""
+        record = self._memory.read()
+        if record is None or record.reported is not None:
+            return  # nothing was asked for, or that is over
+        self._memory.write(replace(record, unwanted=True))
+        try:
+            self._end(record)
+        except Exception as error:
+            log.warning("what was asked for could not be cancelled; the next try does: %s", error)
 
     def _facts(self, record: JobRecord | None) -> GenerationFacts:
         if record is None:
@@ -90,10 +111,13 @@ class Attempt:
             asked_before=True,
             reported=record.reported_state,
             # Clearing is also how a person says "go on" after a try that left its job alive.
-            cleared=self._ti.max_tries > record.max_tries and not record.left,
+            cleared=self._cleared(record) and not record.left,
             spec_changed=record.digest != self._ask.digest,
             again=record.unwanted,
         )
+
+    def _cleared(self, record: JobRecord) -> bool:
+        return self._ti.max_tries != record.max_tries
 
     def _act(
         self, step: GenerationStep, record: JobRecord | None, status: JobStatus | None
@@ -101,7 +125,9 @@ class Attempt:
         if record is None or step is GenerationStep.SUBMIT:
             return self._submit(self._ask, seen_before=False), None
         if step is GenerationStep.ATTACH:
-            record = self._memory.write(replace(record, max_tries=self._ti.max_tries, left=False))
+            record = self._memory.write(
+                replace(record, max_tries=self._ti.max_tries, left=False, astray=False)
+            )
             if record.job is None:
                 log.info("an earlier try may have asked for this job: looking for it")
                 return self._submit(record, seen_before=True), None
@@ -118,8 +144,9 @@ class Attempt:
         if not seen_before:
             self._before(spec)
         self._memory.write(record)  # the intent, before anything is sent
+        self._asked = record.key(self._ti)
         ref = self._hook.facility.jobs.submit(
-            spec, resource=record.resource, key=record.key(self._ti), seen_before=seen_before
+            spec, resource=record.resource, key=self._asked, seen_before=seen_before
         )
         self.submitted_at = time.time()
         self._memory.write(replace(record, ref=str(ref), submitted_at=self.submitted_at))
@@ -127,42 +154,79 @@ class Attempt:
         log.info("submitted %s (%s)", ref.describe(), ref)
         return ref
 
-    def _look(self, record: JobRecord, ref: JobRef) -> JobStatus | None:
+    def _look(self, record: JobRecord, ref: JobRef) -> tuple[GenerationStep, JobStatus | None]:
+        """Whether to go on with the job of before."""
         try:
-            return self._hook.facility.jobs.status(ref)
+            status = self._hook.facility.jobs.status(ref)
+        except UsageError as error:  # the connection leads elsewhere now, by mistake or to stay
+            if record.astray and self._cleared(record):
+                return GenerationStep.REPLACE, None
+            self._memory.write(replace(record, max_tries=self._ti.max_tries, left=True, astray=True))
+            raise UsageError(
+                f"{error}. {ref.describe()} is left alone. Have the connection lead there again and clear "
+                "this task, to go on with that job; clear it as it is, to have another one here"
+            ) from None
         except IriError as error:
             if not error.transient:
                 self._memory.write(replace(record, left=True))
                 raise
             log.warning("%s cannot be looked at now (%s); waiting for it all the same", ref.describe(), error)
-            return None
+            return GenerationStep.ATTACH, None
+        if status.state is not JobState.CANCELED or record.left:
+            return GenerationStep.ATTACH, status
+        # Nobody was told, and yet the task is to run: it was cleared while a worker held it (which cancels
+        # the job, and is not to be told from a retry), or its job was cancelled by hand.
+        log.info("%s was canceled before this try", ref.describe())
+        return generation_step(replace(self._facts(record), reported=status.state)), status
 
     def _end(self, record: JobRecord) -> None:
         """Cancel the job of the time before if it lives, and see it end: it may write to the same files."""
         try:
-            facility = self._facility(record)
-            ref = record.job or facility.jobs.find(record.key(self._ti), resource=record.resource)
-            if ref is not None:
-                end_job(facility, ref)
-        except (UsageError, Refused, JobLost, WaitTimeout) as error:
+            end_asked(self._facility(record), record.key(self._ti), record.job, record.resource)
+        except self._passed_over(record) as error:
             log.warning("the job of the time before is left as it is: %s", error)
+
+    def _passed_over(self, record: JobRecord) -> tuple[type[Exception], ...]:
+        """What keeps a job of before from being ended, and is no reason to go without one for ever."""
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        always = (UsageError, Refused, JobLost, WaitTimeout, SubmitUncertain)
+        if record.iri_conn_id == self._hook.iri_conn_id:
+            return always
+        return (*always, AuthError, PermissionDenied, AirflowNotFoundException)
 
     def _facility(self, record: JobRecord) -> Facility:
         same = record.iri_conn_id == self._hook.iri_conn_id
         return self._hook.facility if same else IriHook(record.iri_conn_id).facility
 
 
-def end_job(facility: Facility, ref: JobRef) -> JobStatus | None:
-    """Cancel a job if it lives and wait, not for ever, for its end; gives the end of one that was over.
+def end_asked(
+    facility: Facility, key: JobKey, ref: JobRef | None, resource: str | None = None
+) -> JobStatus | None:
+    """End what came of an ask, or comes of it yet; gives what was found of it, None for nothing.
+
+    Raises:
+        IriError: if that cannot be done.
+    """
+    if ref is None:
+        with suppress(NotOffered):
+            ref = facility.jobs.find(key, resource=resource)
+    found = end_job(facility, ref) if ref is not None else None
+    if found is None or found.state is JobState.MISSING:
+        # Where the request, or the list, is late, a job finds its key taken when it begins.
+        facility.jobs.cancel(key, resource=resource)
+    return found
+
+
+def end_job(facility: Facility, ref: JobRef) -> JobStatus:
+    """Cancel a job if it lives and wait, not for ever, for its end; gives what it was found as.
 
     Raises:
         IriError: if that cannot be done.
     """
     status = facility.jobs.status(ref)
-    if status.state.terminal:
-        return status
-    if status.state is not JobState.MISSING:
+    if not status.state.terminal and status.state is not JobState.MISSING:
         log.info("cancelling %s", ref.describe())
         facility.jobs.cancel(ref)
         facility.jobs.wait(ref, timeout=CANCEL_PATIENCE)
-    return None
+    return status

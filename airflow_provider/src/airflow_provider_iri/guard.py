@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iri_common import Facility, JobRef
+    from iri_common import Facility, JobKey, JobRef
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +44,17 @@ class JobKiller(threading.Thread):
     Args:
         ti: The task instance.
         facility: Where the job is; open already.
-        ref: The job.
+        job: The job, or the key under which it is being asked for: that of one that comes later is taken.
     """
 
-    def __init__(self, ti: Any, facility: Facility, ref: JobRef) -> None:
+    def __init__(self, ti: Any, facility: Facility, job: JobRef | JobKey) -> None:
+        from iri_common import JobRef
+
         super().__init__(name="iri-kill", daemon=True)
         self._ti = ti
         self._facility = facility
-        self._ref = ref
+        self._job = job
+        self._what = job.describe() if isinstance(job, JobRef) else f"the job of {job}"
         self._may_act = threading.Lock()
         self._looked = threading.Event()
 
@@ -60,14 +63,12 @@ class JobKiller(threading.Thread):
         try:
             state = task_state(self._ti)
         except Exception as error:
-            log.warning(
-                "%s is left alone: the state of its task is not told (%s)", self._ref.describe(), error
-            )
+            log.warning("%s is left alone: the state of its task is not told (%s)", self._what, error)
             return
         finally:
             self._looked.set()
         if state in HELD_BY_A_WORKER:
-            log.info("%s is left alone: its task is %s", self._ref.describe(), state)
+            log.info("%s is left alone: its task is %s", self._what, state)
         elif self._may_act.acquire(blocking=False):
             self._cancel(state)
 
@@ -80,8 +81,8 @@ class JobKiller(threading.Thread):
 
     def _cancel(self, state: str | None) -> None:
         try:
-            self._facility.jobs.cancel(self._ref)
+            self._facility.jobs.cancel(self._job)
         except Exception as error:
-            log.warning("%s could not be cancelled: %s", self._ref.describe(), error)
+            log.warning("%s could not be cancelled: %s", self._what, error)
         else:
-            log.info("cancelled %s, because its task is %s", self._ref.describe(), state or "cleared")
+            log.info("cancelled %s, because its task is %s", self._what, state or "cleared")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context, RetryPolicy
 
+    from airflow_provider_iri.attempt import Attempt
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.limits import Limits, Patience
     from airflow_provider_iri.record import JobRecord
@@ -119,6 +120,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         self.escalate = dict(escalate or {})
         if getattr(self, "retry_policy", False) is None:  # Airflow 3.2 has none
             self.retry_policy = _by_cause()
+        self._attempt: Attempt | None = None
         self._running: tuple[Any, Facility, JobRef] | None = None
         self._killed = False
         self._told = False
@@ -144,7 +146,7 @@ class IriJobOperator(JobLineage, BaseOperator):
             before = partial(self._stage, context, hook.facility, "in")
             sent = with_parent(context, self._sent)
             attempt = Attempt(context, hook, spec, self.resource, sent, before, more)
-            ref, status = attempt.settle()
+            ref, status = self._settled(attempt)
             write_down(context["ti"], hook, ref, spec)
             self._running = (context["ti"], hook.facility, ref)
             if self._killed:
@@ -182,12 +184,27 @@ class IriJobOperator(JobLineage, BaseOperator):
         """Cancel the job, but only if a person ended the task: a worker that goes away is no reason."""
         from airflow_provider_iri.guard import JobKiller
 
-        if self._running is None:
+        job = self._running
+        if job is None:
             self._killed = True  # its job may be on its way: then it is looked at as soon as it is there
+            job = self._attempt.on_its_way if self._attempt else None
+        if job is None:
             return
-        killer = JobKiller(*self._running)
+        killer = JobKiller(*job)
         killer.start()
         killer.finish(KILL_SECONDS)
+
+    def _settled(self, attempt: Attempt) -> tuple[JobRef, JobStatus | None]:
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
+        self._attempt = attempt
+        try:
+            return attempt.settle()
+        except AirflowTaskTimeout:
+            attempt.abandon()
+            raise
+        finally:
+            self._attempt = None
 
     def _spec(self) -> JobSpec:
         from airflow_provider_iri.escalation import grown
@@ -325,20 +342,20 @@ class IriJobOperator(JobLineage, BaseOperator):
         """
         from airflow.sdk.exceptions import AirflowTaskTimeout
 
-        from airflow_provider_iri.attempt import end_job
+        from airflow_provider_iri.attempt import end_asked
         from airflow_provider_iri.record import Memory
         from iri_common import IriError, JobState
 
         self._running = None
         try:
-            ended = end_job(facility, ref)
+            found = end_asked(facility, ref.key, ref)
         except IriError as error:
             self.log.warning("%s could not be cancelled; the next try does: %s", ref.describe(), error)
             Memory(context).note(unwanted=True)
         else:
-            if ended is not None:
+            if found is not None and found.state.terminal:
                 self.log.info("%s has ended after all, just after its time: %s", ref.describe(), why)
-                return ended
+                return found
             Memory(context).note(reported=str(JobState.CANCELED))
         raise AirflowTaskTimeout(why) from None
 

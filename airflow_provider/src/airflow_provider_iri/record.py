@@ -25,7 +25,7 @@ class JobRecord:
         nonce: Makes the ask unique: the id of the task instance's first try. Run ids are not enough, since
             two deployments, or a run that was deleted and made again, have the same ones.
         generation: Of the key.
-        max_tries: Airflow's at the latest try. A clear raises it, a retry does not.
+        max_tries: Airflow's at the latest try. A clear sets it anew, a retry does not.
         digest: Of what is asked: spec, resource and connection. A mapped task's index can come to mean
             another input.
         iri_conn_id: Through which connection it was asked.
@@ -34,6 +34,7 @@ class JobRecord:
         ref: The job's reference, once there is one.
         reported: The end of the job that a try ended on.
         left: The last try ended with a trouble of its own and left its job alive.
+        astray: That trouble was that the connection leads elsewhere now, and somebody was told so.
         unwanted: The job was to be cancelled when its limit had passed, and may live all the same.
         submitted_at: When the job was asked for, in seconds since the epoch.
         grown: How often jobs of before ended for want of more, by the word of the spec.
@@ -50,6 +51,7 @@ class JobRecord:
     ref: str | None = None
     reported: str | None = None
     left: bool = False
+    astray: bool = False
     unwanted: bool = False
     submitted_at: float | None = None
     grown: Mapping[str, int] = field(default_factory=dict[str, int])

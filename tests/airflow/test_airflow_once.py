@@ -1,0 +1,166 @@
+"""What may make a job run twice, or leave one that nobody knows of."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
+from airflow_connections import connection_to
+from airflow_versions import needs_store
+
+from airflow_provider_iri import IriHook, IriJobOperator, guard
+from airflow_provider_iri.record import STORE_KEY
+
+
+def job(script: str = "true", **words: Any) -> dict[str, Any]:
+    return {"executable": "/bin/sh", "arguments": ["-c", script], "name": f"t{uuid.uuid4().hex[:8]}", **words}
+
+
+def operator(words: Any, **more: Any) -> IriJobOperator:
+    return IriJobOperator(task_id="task", job=words, **more)
+
+
+def jobs(facility, words: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in facility.jobs() if each["name"].startswith(words["name"] + ".")]
+
+
+def place(facility) -> str:
+    """A directory of the facility's, for one job."""
+    own = facility.scratch / uuid.uuid4().hex
+    own.mkdir()
+    return str(own)
+
+
+def begun(words: dict[str, Any]) -> list[str]:
+    """What its jobs wrote when they began."""
+    told = Path(words["directory"], "begun")
+    return told.read_text().splitlines() if told.exists() else []
+
+
+class Crash(BaseException):
+    """The worker is gone."""
+
+
+def crash(key: str, value: str) -> None:
+    raise Crash
+
+
+def crashing(task, worker: IriJobOperator) -> None:
+    with contextlib.suppress(Crash):
+        task.begin(worker)
+
+
+@pytest.fixture
+def orders(demo):
+    """The facility, which carries out no orders of this test after it."""
+    yield demo
+    demo.clear_faults()
+
+
+@needs_store
+def test_a_clear_after_retries_were_lowered_is_one(demo, task) -> None:
+    task.ti.max_tries = 3
+    words = job()
+    task.execute(operator(words))
+    task.ti.max_tries = 1  # Airflow: try_number + retries, as the DAG says now
+    task.execute(operator(words))
+    assert len(jobs(demo, words)) == 2
+
+
+@needs_store
+@pytest.mark.parametrize("known", [True, False])
+def test_a_clear_ends_a_job_that_is_not_shown_yet(
+    orders, task, wait_until, monkeypatch, tmp_path, known: bool
+) -> None:
+    """It cannot be cancelled by its id either; when it begins at last, it finds its key taken."""
+    words = job("echo begun >> begun; exec sleep 60", directory=place(orders))
+    orders.order("late", seconds=600)
+    orders.order("hold")
+    with pytest.raises(TaskDeferred):
+        task.begin(operator(words))
+    if not known:  # the worker died of it, and the next one has another home
+        task.store[STORE_KEY]["ref"] = None
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    task.ti.max_tries += 1
+    with pytest.raises(TaskDeferred):
+        task.begin(operator(words))
+    orders.clear_faults()
+    wait_until(lambda: jobs(orders, words)[0]["ended"] and begun(words))
+    assert begun(words) == ["begun"]
+    IriHook().facility.jobs.cancel(task.ti.xcoms["iri_job"])
+
+
+@needs_store
+@pytest.mark.parametrize("ending", ["time", "person"])
+def test_a_job_that_is_on_its_way_when_its_task_ends_does_no_work(
+    slow_facility, task, connect, wait_until, monkeypatch, ending: str
+) -> None:
+    """Its worker is killed before the facility has answered, and no other try comes."""
+    from airflow.sdk.execution_time.timeout import timeout
+
+    connect("iri_default", connection_to(slow_facility))
+    words = job("echo begun >> begun", directory=place(slow_facility))
+    worker = operator(words)
+    if ending == "time":
+        with pytest.raises(AirflowTaskTimeout), timeout(1.5):
+            task.begin(worker)
+        assert task.store[STORE_KEY]["unwanted"]
+        worker.on_kill()  # as Airflow does
+    else:
+        monkeypatch.setattr(guard, "task_state", lambda _: "failed")
+        monkeypatch.setattr(task.ti, "xcom_push", crash)
+        asking = threading.Thread(target=lambda: crashing(task, worker))
+        asking.start()
+        wait_until(lambda: STORE_KEY in task.store)
+        worker.on_kill()
+        asking.join()
+    wait_until(lambda: jobs(slow_facility, words) and jobs(slow_facility, words)[0]["ended"])
+    assert begun(words) == []
+
+
+@needs_store
+def test_a_job_of_a_place_where_the_connection_does_not_lead_any_more(
+    demo, slow_facility, task, connect
+) -> None:
+    """Left alone once, with what to do; who clears the task again means another job."""
+    words = job("exec sleep 60")
+    connect("iri_test", connection_to(demo))
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(words, iri_conn_id="iri_test"))
+    connect("iri_test", connection_to(slow_facility))
+    with pytest.raises(AirflowFailException, match="belongs to iri at"):
+        task.resume(operator(words, iri_conn_id="iri_test"), deferred.value)
+    task.ti.max_tries += 1
+    with pytest.raises(AirflowFailException, match="clear it as it is, to have another one here"):
+        task.begin(operator(words, iri_conn_id="iri_test"))
+    assert (len(jobs(demo, words)), len(jobs(slow_facility, words))) == (1, 0)
+    before = dict(task.store)
+    task.ti.max_tries += 1
+    with pytest.raises(TaskDeferred):
+        task.begin(operator(words, iri_conn_id="iri_test"))
+    assert (len(jobs(demo, words)), len(jobs(slow_facility, words))) == (1, 1)
+    IriHook("iri_test").facility.jobs.cancel(task.ti.xcoms["iri_job"])
+    # Had it been led back, the task would have gone on with its job.
+    task.store.update(before)
+    connect("iri_test", connection_to(demo))
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(words, iri_conn_id="iri_test"))
+    assert [each["state"] for each in jobs(demo, words)] == ["active"]
+    IriHook("iri_test").facility.jobs.cancel(deferred.value.trigger.ref)
+
+
+@needs_store
+def test_a_connection_that_is_gone_does_not_keep_a_task_from_its_next_job(demo, task, connect) -> None:
+    words = job("exec sleep 60")
+    connect("iri_test", connection_to(demo))
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(words, iri_conn_id="iri_test"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AIRFLOW_CONN_IRI_TEST")
+        assert task.execute(operator(words | {"arguments": ["-c", "true"]}))["state"] == "completed"
+    IriHook("iri_test").facility.jobs.cancel(deferred.value.trigger.ref)
