@@ -15,6 +15,7 @@ from iri_common import (
     CredentialState,
     NotOffered,
     PermissionDenied,
+    ReplyError,
     StaticToken,
     TransientError,
     token_from_file,
@@ -353,12 +354,43 @@ async def test_another_login_may_be_another_persons(tmp_path: Path) -> None:
         assert (lab.known, lab.dialect.accounts.asked) == (Principal("alice", "alice"), asked)
 
 
-@pytest.mark.parametrize("error", [NotOffered("no word for it"), TransientError("away"), AuthError("no")])
+@pytest.mark.parametrize("error", [NotOffered("no word for it"), PermissionDenied("no"), AuthError("no")])
 async def test_where_nobody_tells_nobody_is_asked_again(error) -> None:
     lab = stands(Source(), Named(error))
     await lab.tokens.token()
     assert [await lab.whose() for _ in range(3)] == [None] * 3
     assert lab.dialect.accounts.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "renewable"),
+    [
+        (TransientError("away"), False),
+        (ReplyError("a page of a gateway"), False),
+        (TransientError("away"), True),
+        (AuthError("its key was being replaced"), True),
+    ],
+)
+async def test_what_passes_is_asked_again(error, renewable) -> None:
+    lab = stands(Source(1, renewable=renewable), Named(error))
+    await lab.tokens.token()
+    assert [await lab.whose() for _ in range(2)] == [None] * 2
+    lab.dialect.accounts.error = None
+    assert [await lab.whose() for _ in range(2)] == [Principal("alice", "alice")] * 2
+    assert lab.dialect.accounts.asked == 3
+
+
+async def test_a_wait_asks_again_when_an_outage_is_over(monkeypatch) -> None:
+    monkeypatch.setattr(standing, "WAIT_LASTS", 0.001)
+    lab = stands(Source(), Named(TransientError("away")))
+    await lab.tokens.token()
+    async with lab.learned_beside():
+        while lab.dialect.accounts.asked < 3:  # noqa: ASYNC110 - its task gives no sign
+            await asyncio.sleep(0.001)
+        lab.dialect.accounts.error = None
+        while lab.known is None:  # noqa: ASYNC110 - its task gives no sign
+            await asyncio.sleep(0.001)
+    assert lab.known == Principal("alice", "alice")
 
 
 async def test_a_judgement_that_tells_the_name_is_remembered() -> None:

@@ -25,7 +25,7 @@ from iri_common.model.credential import (
     SourceFacts,
     Term,
 )
-from iri_common.model.errors import AuthError, IriError, NotOffered, PermissionDenied
+from iri_common.model.errors import AuthError, IriError, NotOffered, PermissionDenied, ReplyError
 from iri_common.model.logfields import about
 from iri_common.model.ports import (
     Dialect,
@@ -149,14 +149,15 @@ class Standing:
         return found
 
     async def whose(self) -> Principal | None:
-        """The same, asked for once a token; None where nobody tells."""
+        """The same, asked for once a token; None where nobody tells, or nobody can be asked now."""
         async with self._learning:
             if self._answered or self.known is not None:
                 return self.known
             try:
                 return await self.principal()
-            except IriError:
-                self._whose = (self._basis, None)
+            except IriError as error:
+                if not self._passes(error):
+                    self._whose = (self._basis, None)
                 return None
 
     @property
@@ -181,8 +182,17 @@ class Standing:
             learning.cancel()
 
     async def _learn_later(self) -> None:
-        await asyncio.sleep(WAIT_LASTS)
-        await self.whose()
+        pause = WAIT_LASTS
+        while self.known is None and not self._answered:
+            await asyncio.sleep(pause)
+            await self.whose()
+            pause *= 2  # what cannot be asked for so long is asked less often
+
+    def _passes(self, error: IriError) -> bool:
+        """Whether the same question may be answered later, with the same token or login."""
+        if isinstance(error, AuthError):  # a token that is refused stays so; a login's next one may do
+            return not isinstance(self._basis, Token)
+        return error.transient or isinstance(error, ReplyError)
 
     @property
     def _answered(self) -> bool:
