@@ -146,6 +146,34 @@ async def test_a_run_is_cancelled_if_a_person_ends_its_task(
     await trigger.end()
 
 
+@needs_store
+@pytest.mark.parametrize(("state", "ended"), [("restarting", True), ("running", False)])
+def test_a_run_is_cancelled_if_a_person_ends_its_task_while_it_is_started(
+    places, task, made, monkeypatch, state: str, ended: bool
+) -> None:
+    """No trigger has it yet; whoever cleared the task gets another one."""
+    from airflow_provider_iri import guard
+    from iri_common import Flows
+
+    flow, start = made(RESTS), Flows.start
+    first = operator(flow)
+
+    def starting(*words: Any, **more: Any) -> str:
+        first.on_kill()
+        return start(*words, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guard, "task_state", lambda ti: state)
+        patch.setattr(Flows, "start", starting)
+        with pytest.raises(AirflowFailException if ended else TaskDeferred):
+            task.begin(first)
+    assert ("ACTIVE" not in runs(places, flow)) is ended
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(flow))
+    assert len(runs(places, flow)) == 1 + ended
+    _end(deferred.value.trigger)
+
+
 async def test_runs_are_looked_at_together(places, task, made) -> None:
     """However many wait in a triggerer, one list tells of several."""
     from airflow_provider_iri.globus_triggers import IriFlowTrigger

@@ -170,6 +170,32 @@ async def test_a_transfer_is_ended_if_a_person_ends_its_task(
     await trigger.end()
 
 
+@pytest.mark.parametrize(("state", "left"), [("failed", "FAILED"), ("running", "INACTIVE")])
+def test_a_transfer_is_ended_if_a_person_ends_its_task_while_it_is_asked_for(
+    places, task, scan, monkeypatch, state: str, left: str
+) -> None:
+    """No trigger has it yet; a worker that goes away meanwhile is no reason."""
+    from airflow_provider_iri import guard
+    from iri_common import EntrustedTransfers
+
+    places.site.order("transfer_inactive", "*")
+    monkeypatch.setattr(guard, "task_state", lambda ti: state)
+    made, submit = there(places), EntrustedTransfers.submit
+
+    def submitting(*words: Any) -> str:
+        made.on_kill()
+        return submit(*words)
+
+    monkeypatch.setattr(EntrustedTransfers, "submit", submitting)
+    with pytest.raises(AirflowFailException if left == "FAILED" else TaskDeferred) as ended:
+        task.begin(made)
+    _until_all_are(places, left)
+    if left == "FAILED":
+        assert "ended what was asked for, because the task is failed" in str(ended.value)
+    else:
+        asyncio.run(ended.value.trigger.end())
+
+
 def test_transfers_are_looked_at_together(places, task, scan) -> None:
     """However many wait in a triggerer, one request tells of several."""
     from airflow_provider_iri.globus_triggers import IriTransferTrigger
@@ -194,6 +220,13 @@ def test_transfers_are_looked_at_together(places, task, scan) -> None:
 
     assert asyncio.run(all_of_them()) == [[5010]] * 6
     assert "globusGetTask" not in places.asked()
+
+
+def _until_all_are(places, status: str) -> None:
+    deadline = time.monotonic() + 60
+    while {each["status"] for each in places.tasks()} != {status}:
+        assert time.monotonic() < deadline, places.tasks()
+        time.sleep(0.02)
 
 
 def _until_one_tells_of_several(places) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
+
+from airflow_provider_iri.guard import HandsOver
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 STORE_KEY = "iri_flow"
 
 
-class IriFlowOperator(BaseOperator):
+class IriFlowOperator(HandsOver, BaseOperator):
     """Starts a flow that Globus runs, once, and waits for its end in the triggerer.
 
     A retry goes on with the run of the try before while that is not over, a clear cancels it and starts a new
@@ -77,6 +80,7 @@ class IriFlowOperator(BaseOperator):
                 self.flow, body, key=errand.key, label=self.run_label, tags=self.run_tags
             )
             errand.note(ref=run_id)
+            self._require_wanted(context["ti"], partial(self._end, flows, errand, run_id))
         context["ti"].xcom_push(key="iri_flow_run", value=run_id)
         self.log.info("run %s of flow %s", run_id, self.flow)
         limit = self.execution_timeout
@@ -97,8 +101,7 @@ class IriFlowOperator(BaseOperator):
             if event.get("trouble") == "WaitTimeout":
                 # A triggerer that was away cannot tell whether the run was: how it ended is what counts.
                 if not flows.status(run_id).state.over:
-                    flows.cancel(run_id)
-                    errand.note(ended=True)
+                    self._end(flows, errand, run_id)
                     raise AirflowTaskTimeout(event["message"])
                 self.log.info("run %s has ended after all, by the end of its time", run_id)
             elif "trouble" in event:
@@ -111,6 +114,10 @@ class IriFlowOperator(BaseOperator):
                 why = ": ".join(each for each in (run.code, run.words) if each) or "no reason is told"
                 raise FlowFailed(f"run {run_id} of flow {self.flow} {run.state}: {why}", run=run)
         return {"run_id": run_id, "output": run.output}
+
+    def _end(self, flows: Flows, errand: Errand, run_id: str) -> None:
+        flows.cancel(run_id)
+        errand.note(ended=True)
 
     def _end_before(self, flows: Flows, errand: Errand) -> None:
         """A run that a clear or another input left behind, unless the trigger of before has ended it."""

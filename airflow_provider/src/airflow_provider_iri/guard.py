@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,3 +87,37 @@ class JobKiller(threading.Thread):
             log.warning("%s could not be cancelled: %s", self._what, error)
         else:
             log.info("cancelled %s, because its task is %s", self._what, state or "cleared")
+
+
+class HandsOver:
+    """An operator that hands to a trigger what it has asked for; until then, it alone can end that."""
+
+    _told_to_end = False
+
+    def on_kill(self) -> None:
+        """Remember it: this may have interrupted a message to Airflow's supervisor, and asks it nothing."""
+        self._told_to_end = True
+
+    def _require_wanted(self, ti: Any, end: Callable[[], object]) -> None:
+        """Go on, unless a person has ended the task meanwhile: then what it asked for is ended as well.
+
+        Args:
+            ti: The task instance.
+            end: Ends that.
+
+        Raises:
+            AirflowFailException: if a person has; nobody waits for this try any more.
+        """
+        from airflow.sdk.exceptions import AirflowFailException
+
+        if not self._told_to_end:
+            return
+        try:
+            state = task_state(ti)
+        except Exception as error:
+            log.warning("the state of the task is not told (%s): going on", error)
+            return
+        if state in HELD_BY_A_WORKER:
+            return
+        end()
+        raise AirflowFailException(f"ended what was asked for, because the task is {state or 'cleared'}")

@@ -6,12 +6,14 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_iri.ends import moving_words
+from airflow_provider_iri.guard import HandsOver
 from airflow_provider_iri.lineage import TransferLineage
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ SAY_EVERY = 30.0  # seconds between two lines of the log about bytes that run th
 CANCEL_PATIENCE = 60.0  # for a transfer of before to end, which writes to the same paths
 
 
-class IriTransferOperator(TransferLineage, BaseOperator):
+class IriTransferOperator(HandsOver, TransferLineage, BaseOperator):
     """Moves a file, a directory with all that is in it, or what a pattern names; the core picks the road.
 
     What Globus moves by itself, from one collection to the other, is waited for in the triggerer: it is asked
@@ -105,6 +107,7 @@ class IriTransferOperator(TransferLineage, BaseOperator):
             task = self._entrusted(errand, source, target) if source.far and target.far else None
             if task is None:
                 return self._carried(errand, source, target)
+            self._require_wanted(context["ti"], partial(self._end, errand, task))
         context["ti"].xcom_push(key="iri_transfer", value=task)
         return self._wait(source, target, task)
 
@@ -136,12 +139,18 @@ class IriTransferOperator(TransferLineage, BaseOperator):
         transfers, ends = EntrustedTransfers(), (source.open(), target.open())
         seen = transfers.status(*ends, task)
         if seen is None or not seen.state.over:
-            transfers.cancel(*ends, task)
-            errand.note(ended=True)
+            self._end(errand, task)
             raise AirflowTaskTimeout(why)
         self.log.info("task %s of Globus has ended after all, by the end of its time", task)
         done = transfers.wait(*ends, task)
         return self._told("globus", done.files_done, done.bytes_done, task=task)
+
+    def _end(self, errand: Errand, task: str) -> None:
+        from iri_common import EntrustedTransfers
+
+        source, target = self._ends()
+        EntrustedTransfers().cancel(source.open(), target.open(), task)
+        errand.note(ended=True)
 
     def _ends(self) -> tuple[End, End]:
         from airflow_provider_iri.ends import End
