@@ -9,6 +9,7 @@ import pytest
 from airflow.triggers.base import BaseTrigger
 
 STORE = hasattr(airflow.sdk, "NEVER_EXPIRE")
+ON_KILL = hasattr(BaseTrigger, "on_kill")
 
 
 def _needs(there: bool, what: str) -> pytest.MarkDecorator:
@@ -17,10 +18,8 @@ def _needs(there: bool, what: str) -> pytest.MarkDecorator:
 
 needs_store = _needs(STORE, "what a task remembers from one try to the next")
 needs_policies = _needs(hasattr(airflow.sdk, "RetryPolicy"), "retry policies")
-needs_on_kill = _needs(hasattr(BaseTrigger, "on_kill"), "triggers are told that a person ended their task")
-needs_bookmarks = _needs(
-    hasattr(BaseTrigger, "on_kill"), "a trigger keeps how far it has told what a job writes"
-)
+needs_on_kill = _needs(ON_KILL, "triggers are told that a person ended their task")
+needs_bookmarks = _needs(ON_KILL, "a trigger keeps how far it has told what a job writes")
 needs_shared_looks = _needs(
     find_spec("airflow.triggers.shared_stream") is not None, "watchers share their looks, and remember"
 )

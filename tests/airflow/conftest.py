@@ -99,6 +99,7 @@ def site(
     connections = {
         "iri_default": connection_to(facility),
         "iri_slow": connection_to(slow_facility),
+        "iri_bob": connection_to(facility, password=facility.new_token("bob")),
         "iri_net": connection_to(facility, host=facility.sense_url, extra={"dialect": "sense"}),
     }
     env = {
@@ -142,7 +143,11 @@ class Run:
 
     def await_log(self, words: str, seconds: float = 90.0) -> None:
         """Wait until the task's log says so."""
-        until(lambda: words in self.log(), seconds, f"the log of {self.dag_id} saying {words!r}")
+        try:
+            until(lambda: words in self.log(), seconds)
+        except AssertionError:
+            said = self.log()[-4000:]
+            pytest.fail(f"the log of {self.dag_id} did not say {words!r} within {seconds} s:\n{said}")
 
     def await_trigger(self) -> None:
         """Wait until the task is deferred, its trigger at work and its job running.
@@ -151,7 +156,11 @@ class Run:
         trigger (a second or so) is ended without anybody being called.
         """
         self.await_task("deferred")
-        until(lambda: "the job is active" in self.log(), 40, "the first look of the trigger")
+        self.await_log("the job is active")
+
+    def await_reference(self) -> None:
+        """Wait until the worker knows its job, and so what to cancel."""
+        until(lambda: "iri_job" in self.xcoms(), 60, f"the job of {self.dag_id} being known")
 
     def await_task(self, *states: str, seconds: float = 150.0) -> str:
         return self.site.await_task(self.dag_id, self.run_id, "job", *states, timeout=seconds)
@@ -162,13 +171,23 @@ class Run:
     def log(self, try_number: int = 1) -> str:
         return self.site.log(self.dag_id, self.run_id, "job", try_number=try_number)
 
+    def remembered(self) -> dict[str, Any] | None:
+        """What the task's state store holds."""
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/job/state-store"
+        entries = self.site.call("GET", path)["task_state_store"]
+        return next((each["value"] for each in entries if each["key"] == "iri_job"), None)
+
+    def xcoms(self) -> list[str]:
+        """What the task has told so far, by name."""
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/job/xcomEntries"
+        return [each["key"] for each in self.site.call("GET", path)["xcom_entries"]]
+
     def instance(self) -> dict[str, Any]:
         return next(t for t in self.site.tasks(self.dag_id, self.run_id) if t["task_id"] == "job")
 
 
-@pytest.fixture
-def start(site: AirflowSite, facility: LocalFacility) -> Iterator[Callable[..., Run]]:
-    """Starts runs; whatever they leave is ended after the test."""
+@contextlib.contextmanager
+def starting(site: AirflowSite, facility: LocalFacility) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
     def begin(dag_id: str, script: str, at: LocalFacility = facility, **conf: Any) -> Run:
@@ -183,6 +202,20 @@ def start(site: AirflowSite, facility: LocalFacility) -> Iterator[Callable[..., 
         if site.call("GET", f"/dags/{run.dag_id}/dagRuns/{run.run_id}")["state"] == "running":
             site.call("PATCH", f"/dags/{run.dag_id}/dagRuns/{run.run_id}", {"state": "failed"})
     until(lambda: not any(state in LIVE for run in runs for state in run.states()), 30, "the end of all jobs")
+
+
+@pytest.fixture
+def start(site: AirflowSite, facility: LocalFacility) -> Iterator[Callable[..., Run]]:
+    """Starts runs; whatever they leave is ended after the test."""
+    with starting(site, facility) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def start_early(site: AirflowSite, facility: LocalFacility) -> Iterator[Callable[..., Run]]:
+    """Likewise, for runs that the tests of a file find begun; they are ended after the last one."""
+    with starting(site, facility) as begin:
+        yield begin
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param
@@ -28,9 +29,34 @@ SHELL = {"executable": "/bin/sh", "name": "{{ params.name }}", "directory": "{{ 
 JOB = {**SHELL, "arguments": ["-c", "{{ params.script }}"]}
 
 
-def dag(dag_id: str, *, job: dict[str, Any] = JOB, **words: Any) -> None:
-    with DAG(dag_id, schedule=None, params=PARAMS, render_template_as_native_obj=False):
-        IriJobOperator(task_id="job", job=job, iri_conn_id="{{ params.connection }}", **words)
+class TidyingOperator(IriJobOperator):
+    """Has something of its own to do when it is killed."""
+
+    def on_kill(self) -> None:
+        Path(self.job["directory"], "tidied").touch()
+        super().on_kill()
+
+
+def dag(
+    dag_id: str,
+    *,
+    job: dict[str, Any] = JOB,
+    operator: type[IriJobOperator] = IriJobOperator,
+    dagrun_timeout: timedelta | None = None,
+    **words: Any,
+) -> None:
+    with DAG(dag_id, schedule=None, params=PARAMS, dagrun_timeout=dagrun_timeout):
+        operator(task_id="job", job=job, iri_conn_id="{{ params.connection }}", **words)
+
+
+def mapped(dag_id: str, scripts: list[str], **words: Any) -> None:
+    with DAG(dag_id, schedule=None, params=PARAMS):
+        IriJobOperator.partial(task_id="job", **words).expand(
+            job=[
+                {**SHELL, "name": f"{{{{ params.name }}}}.{index}", "arguments": ["-c", script]}
+                for index, script in enumerate(scripts)
+            ]
+        )
 
 
 again = {"retries": 2, "retry_delay": timedelta(seconds=1)}
@@ -38,16 +64,20 @@ dag("once")
 dag("retried", **again)
 dag("in_worker", deferrable=False, **again)
 dag("followed", follow=True)
+dag("tidied", operator=TidyingOperator, deferrable=False)
 dag("limited", execution_timeout=timedelta(seconds=6))
+dag("impatient", queue_limit=timedelta(seconds=6))
+dag("too_long", run_limit=timedelta(seconds=6))
+dag("overdue", dagrun_timeout=timedelta(seconds=40))
 short = {**JOB, "attributes": {"duration": 2}}
 dag("too_short", job=short, on_failure_callback=IriNotifier(), **again)
 dag("escalated", job=short, deferrable=False, escalate={"duration": 60}, **again)
 dag("misspelt", job={**JOB, "environment": {"{{ params.name }} X": "1"}}, **again)
 
-with DAG("mapped", schedule=None, params=PARAMS):
-    IriJobOperator.partial(task_id="job").expand(
-        job=[{**SHELL, "arguments": ["-c", f"sleep 10; exit {index // 11}"]} for index in range(12)]
-    )
+mapped("mapped", [f"sleep 10; exit {index // 11}" for index in range(12)])
+mapped("pair", ["{{ params.script }}"] * 2)
+brief = [*["sleep 1"] * 6, "test -e came || { touch came; exit 4; }"]
+mapped("brief", [f"echo {index} >> ran; {script}" for index, script in enumerate(brief)], **again)
 
 with DAG("elements", schedule=None, params=PARAMS):
     IriArrayOperator(
