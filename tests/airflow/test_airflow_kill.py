@@ -112,6 +112,19 @@ async def test_a_trigger_that_has_fired_does_nothing_more(demo, task, airflow_sa
     assert "cancelJob" not in sent(demo)
 
 
+async def test_a_trigger_that_lingers_does_not_end_a_job_that_is_over(
+    demo, task, airflow_says, monkeypatch, wait_until
+) -> None:
+    trigger, _ = _deferred(task, "true")
+    monkeypatch.setattr(type(trigger), "minimum_deferral", 600.0)
+    lingering = asyncio.create_task(anext(trigger.run()))
+    await asyncio.to_thread(wait_until, lambda: trigger._fired, 60)
+    airflow_says("success")
+    await trigger.on_kill()
+    lingering.cancel()
+    assert "cancelJob" not in sent(demo)
+
+
 async def test_a_trigger_does_not_fire_too_soon(task, demo, monkeypatch) -> None:
     """The executor's late word of the process that deferred would be taken for the end of the next one."""
     trigger, _ = _deferred(task, "true")

@@ -193,6 +193,7 @@ class IriJobTrigger(IriTrigger):
         await (await self.open()).aio.jobs.cancel(self.ref)
 
     def _say(self, status: JobStatus) -> None:
+        self._fired = self._fired or status.state.terminal  # from now on there is nothing to end
         self.log.info("the job is %s", status.describe())
 
 
