@@ -38,7 +38,7 @@ def test_the_page_of_grants_tells_each_limit_and_each_verb_and_its_profile_can_b
     (tmp_path / "facilities.toml").write_text(_profiles(DOCS / "grants.md"))
     monkeypatch.setenv("IRI_CONFIG", str(tmp_path / "facilities.toml"))
     monkeypatch.setenv("GLOBUS_SECRET", "s3cr3t")
-    grants = [load_profile(each).grant.words() for each in ("portal", "esnet")]
+    grants = [load_profile(each).grant.words() for each in ("portal", "esnet", "defiant")]
     assert {limit for grant in grants for limit in grant} == set(limits)
     speaker = load_speaker()
     assert speaker is not None

@@ -44,7 +44,7 @@ def test_what_a_row_names_are_arguments_of_its_operation() -> None:
         for name, row in rows.items():
             arguments = inspect.signature(getattr(granted.PORTS[port], name)).parameters
             resource = row.resource.partition(".")[0] if row.verb else ""
-            named = {*row.paths, *filter(None, (row.spec, row.nodes, row.link, resource))}
+            named = {*row.paths, *filter(None, (row.spec, row.nodes, row.link, row.stream, resource))}
             assert named <= set(arguments), (port, name)
 
 
@@ -97,6 +97,8 @@ def test_what_changes_something_needs_more_than_a_look() -> None:
             {"ends": "urn:a, urn:b", "mbps": "500", "path_hours": 2},
             Grant(ends={"urn:a", "urn:b"}, mbps=500, path_hours=2.0),
         ),
+        ({"stream_settings": "cpus=2, ram-gbs = 4"}, Grant(stream_settings={"cpus=2", "ram-gbs=4"})),
+        ({"stream_settings": {"cpus": 2}}, Grant(stream_settings={"cpus=2"})),
         (None, None),
         ({}, Grant()),
     ],
@@ -119,6 +121,12 @@ def test_a_grant_is_read_from_whatever_words_a_form_has(words, read) -> None:
         ({"path_hours": "long"}, "path_hours of a grant is a number"),
         ({"paths": ["a/b"]}, "paths of a grant are absolute"),
         ({"paths": ["/a/../b"]}, "without '..'"),
+        (
+            {"stream_settings": "cpus"},
+            "stream_settings of a grant are whole numbers such as cpus=2, not 'cpus'",
+        ),
+        ({"stream_settings": {"cpus": 0.5}}, "not 'cpus=0.5'"),
+        ({"stream_settings": ["cpus=1", "cpus=2"]}, "name each setting once"),
         ({"accounts": 7}, "accounts of a grant is a list of texts"),
         ({"accounts": [7]}, "a list of texts, not of 7"),
         ("look", "a grant is a table of limits"),

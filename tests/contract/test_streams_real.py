@@ -17,6 +17,7 @@ from iri_common import (
     Conflict,
     Facility,
     FileLedger,
+    GrantExceeded,
     JobKey,
     NotFound,
     NotOffered,
@@ -264,3 +265,14 @@ def test_a_record_that_has_left_for_the_facility_tells_no_secret(mesh, key, tmp_
     assert Stage.ACCEPTED in kept.read_text()
     assert password not in kept.read_text()
     mesh.streams.give_back(key)
+
+
+def test_a_grant_limits_what_a_cluster_is_made_of(door: Callable[..., Facility], key: JobKey, place) -> None:
+    streams = door(grant={"stream_settings": ["cpus=2"]}).streams
+    for wanted in (StreamIntent("rabbitmq", settings={"cpus": 3}), StreamIntent("rabbitmq")):
+        with pytest.raises(GrantExceeded, match="allowed: cpus up to 2"):
+            streams.provision(wanted, key=key)
+    assert place.requests("s3mProvision") == []
+    streams.provision(WANTED, key=key)
+    streams.give_back(key)
+    assert len(place.requests("s3mProvision")) == 1

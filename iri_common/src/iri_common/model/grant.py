@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -14,6 +15,8 @@ from iri_common.model.errors import UsageError
 
 T = TypeVar("T")
 W = TypeVar("W", bound=str)
+
+_SETTING = re.compile(r"[^\s=,]+=\d{1,15}")
 
 
 class Verb(StrEnum):
@@ -52,6 +55,7 @@ class Grant:
         ends: Ports of a network that its paths may end at, by their URIs.
         mbps: Megabits a second of one path.
         path_hours: From the beginning of one path to its end.
+        stream_settings: The most of each setting that a cluster of message brokers may have, as ``cpus=2``.
     """
 
     verbs: frozenset[Verb] | None = None
@@ -65,6 +69,7 @@ class Grant:
     ends: frozenset[str] | None = None
     mbps: int | None = None
     path_hours: float | None = None
+    stream_settings: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         for name, read in _READERS.items():
@@ -114,7 +119,12 @@ class Grant:
             _both(self.ends, other.ends, _common),
             _both(self.mbps, other.mbps, min),
             _both(self.path_hours, other.path_hours, min),
+            _both(self.stream_settings, other.stream_settings, _common_settings),
         )
+
+    def most_of_stream(self) -> Mapping[str, int] | None:
+        """The most of each setting that a cluster of message brokers may have; None for no limit."""
+        return None if self.stream_settings is None else _settings(self.stream_settings)
 
     def words(self) -> dict[str, Any]:
         """The limits there are, as they are written down."""
@@ -157,6 +167,36 @@ def _same_names(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
 def _common_paths(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
     inner = {each for each in one if any(within(each, outer) for outer in other)}
     return frozenset(inner | {each for each in other if any(within(each, outer) for outer in one)})
+
+
+def _common_settings(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """The lesser of what both limit, and what only one of them does; without any, no cluster is allowed."""
+    if not one or not other:
+        return frozenset()
+    mine, theirs = _settings(one), _settings(other)
+    least = {
+        **mine,
+        **theirs,
+        **{each: min(mine[each], theirs[each]) for each in mine.keys() & theirs.keys()},
+    }
+    return frozenset(f"{each}={most}" for each, most in least.items())
+
+
+def _settings(written: Iterable[str]) -> Mapping[str, int]:
+    return {name: int(most) for name, _, most in (each.partition("=") for each in written)}
+
+
+def _most_of_each(name: str, value: object) -> frozenset[str]:
+    """Settings with the most of each: a table, a list of ``cpus=2``, or one text of such words."""
+    if isinstance(value, Mapping):
+        table = cast("Mapping[object, object]", value)
+        value = [f"{each}={most}" for each, most in table.items()]
+    found = {each.replace(" ", "") for each in _texts(name, value)}
+    if wrong := [each for each in sorted(found) if not _SETTING.fullmatch(each)]:
+        raise UsageError(f"{name} of a grant are whole numbers such as cpus=2, not {wrong[0]!r}")
+    if len({each.partition("=")[0] for each in found}) < len(found):
+        raise UsageError(f"{name} of a grant name each setting once")
+    return frozenset(found)
 
 
 def _paths(name: str, value: object) -> frozenset[str]:
@@ -213,5 +253,6 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "ends": _texts,
     "mbps": _whole,
     "path_hours": _hours,
+    "stream_settings": _most_of_each,
 }
 _KNOWN = ", ".join(_READERS)

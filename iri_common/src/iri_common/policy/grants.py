@@ -83,6 +83,7 @@ class Ask:
         job: What of a job.
         beside: Likewise of other resources, which are needed as well.
         link: What of a path through a network.
+        stream: What is chosen of a cluster of message brokers.
     """
 
     verb: Verb
@@ -92,6 +93,7 @@ class Ask:
     job: JobAsk | None = None
     beside: tuple[tuple[str, ...], ...] = ()
     link: LinkAsk | None = None
+    stream: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ def refusal(grant: Grant, ask: Ask, spent_today: float = 0.0) -> Refusal | None:
         return refused
     if ask.link is not None and (refused := _link_refusal(grant, ask.link)):
         return refused
+    if ask.stream is not None and (refused := _stream_refusal(grant.most_of_stream(), ask.stream)):
+        return refused
     return _job_refusal(grant, ask.job, spent_today) if ask.job is not None else None
 
 
@@ -156,6 +160,20 @@ def _link_refusal(grant: Grant, link: LinkAsk) -> Refusal | None:
     if grant.path_hours is not None and (link.hours is None or link.hours > grant.path_hours):
         asked = "a path whose time nobody can tell" if link.hours is None else _amount(link.hours, "hour")
         return Refusal(asked, f"{_amount(grant.path_hours, 'hour')} a path")
+    return None
+
+
+def _stream_refusal(limits: Mapping[str, int] | None, chosen: Mapping[str, int]) -> Refusal | None:
+    if limits is None:
+        return None
+    if not limits:
+        return Refusal("a stream", "nothing")
+    allowed = _listed(f"{name} up to {most}" for name, most in limits.items())
+    for name, most in sorted(limits.items()):
+        if name not in chosen:
+            return Refusal(f"a stream that names no {name}, and would get some by default", allowed)
+        if chosen[name] > most:
+            return Refusal(f"a stream with {name}={chosen[name]}", allowed)
     return None
 
 

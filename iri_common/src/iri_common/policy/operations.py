@@ -30,6 +30,7 @@ class Row:
         of: What is named there, where it is no resource and only the facility knows which one it belongs to.
         nodes: The argument that says which nodes are reserved, and for how long.
         link: The argument that describes a path through a network.
+        stream: The argument that tells what is chosen of a cluster of message brokers.
     """
 
     verb: Verb | None
@@ -39,6 +40,7 @@ class Row:
     of: str = ""
     nodes: str = ""
     link: str = ""
+    stream: str = ""
 
     @property
     def acts(self) -> bool:
@@ -110,7 +112,8 @@ OPERATIONS: Mapping[str, Mapping[str, Row]] = {
         **dict.fromkeys(("endpoints", "tasks"), _LOOK_ROUND),
     },
     "streaming": {
-        **dict.fromkeys(("provision", "access", "extend", "release"), _LEASE),
+        "provision": Row(Verb.LEASE, resource="", stream="settings"),
+        **dict.fromkeys(("access", "extend", "release"), _LEASE),
         **dict.fromkeys(("backends", "clusters", "cluster"), _LOOK_ROUND),
     },
     "reservations": {
@@ -149,7 +152,9 @@ def ask_of(port: str, operation: str, arguments: Mapping[str, Any]) -> Ask:
         job = _reserved(arguments[row.nodes])
     resource = where[0] if where else ()
     link = link_ask(arguments[row.link]) if row.link else None
-    return Ask(row.verb, f"{port} {operation}", resource, tuple(paths), job, beside=where[1:], link=link)
+    stream = arguments[row.stream] if row.stream else None
+    what = f"{port} {operation}"
+    return Ask(row.verb, what, resource, tuple(paths), job, beside=where[1:], link=link, stream=stream)
 
 
 def _named(row: Row, arguments: Mapping[str, Any]) -> Iterable[str]:
