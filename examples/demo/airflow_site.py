@@ -280,9 +280,18 @@ class AirflowSite:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.call("GET", path, map_index=map_index, deserialize=True)["value"]
 
-    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
-        """Have tasks done afresh, as a person would."""
+    def clear(self, dag_id: str, run_id: str, *task_ids: str, keep: bool = False) -> None:
+        """Have tasks done afresh, as a person would.
+
+        Args:
+            dag_id: The DAG.
+            run_id: Its run.
+            task_ids: The tasks.
+            keep: What they remember, too; before Airflow 3.4, which asks, they always do.
+        """
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False}
+        if keep and "keep_task_state" in self._client.get("/openapi.json").text:
+            body["keep_task_state"] = True
         self.call("POST", f"/dags/{dag_id}/clearTaskInstances", body)
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1) -> None:
