@@ -6,9 +6,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iri_common import Grant
+from iri_common import Grant, UsageError
 from iri_common.policy.grants import Ask, refusal
 from iri_common.policy.operations import ask_of
+
+
+@pytest.mark.parametrize("words", ["cpus=2, ram-gbs = 4", {"cpus": 2, "ram-gbs": 4}, ["ram-gbs=4", "cpus=2"]])
+def test_the_limits_are_read_from_whatever_words_a_form_has(words) -> None:
+    read = Grant.of({"stream_settings": words})
+    assert read is not None
+    assert read.words() == {"stream_settings": ["cpus=2", "ram-gbs=4"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("cpus", "stream_settings of a grant are whole numbers such as cpus=2, not 'cpus'"),
+        ({"cpus": 0.5}, "not 'cpus=0.5'"),
+        (["cpus=-1"], "not 'cpus=-1'"),
+        (["cpus=1", "cpus=2"], "name each setting once"),
+        (2, "a list of texts"),
+    ],
+)
+def test_what_makes_no_sense_is_named(words, told) -> None:
+    with pytest.raises(UsageError, match=told):
+        Grant.of({"stream_settings": words})
 
 
 def streaming(settings: dict[str, int]) -> Ask:
