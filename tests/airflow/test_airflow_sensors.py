@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
     TaskDeferred,
 )
+from airflow_connections import connection_to
 
 from airflow_provider_iri import (
     IriCancelOperator,
@@ -165,6 +167,43 @@ def test_a_refused_token_fails_a_sensor_for_good(demo, task, connect) -> None:
     deferred = TaskDeferred(trigger=trigger, method_name="execute_complete")
     with pytest.raises(AirflowFailException, match="'iri_test'"):
         task.resume(IriFileSensor(task_id="task", path="/scratch", iri_conn_id="iri_test"), deferred)
+
+
+def renewing(demo, connect) -> Callable[[], None]:
+    """Has the token of a connection be refused from now on, and puts another one into its place."""
+    token = demo.new_token()
+    connect("iri_test", connection_to(demo, password=token))
+
+    def renew() -> None:
+        demo.revoke(token)
+        connect("iri_test", connection_to(demo))
+
+    return renew
+
+
+async def test_a_token_that_was_renewed_while_a_task_waits_is_used(demo, connect, monkeypatch) -> None:
+    """By a store of secrets, say, in which somebody keeps it fresh."""
+    there, renew = demo.scratch / uuid.uuid4().hex, renewing(demo, connect)
+    monkeypatch.setattr(IriSightTrigger, "minimum_deferral", 0.0)
+    trigger = IriSightTrigger("iri_test", "file", {"path": str(there), "storage": None}, 0.05)
+    await trigger.open()
+    renew()
+    there.write_text("12345")
+    assert [event.payload["size"] async for event in trigger.run()] == [5]
+
+
+async def test_a_job_is_cancelled_though_the_token_was_renewed_while_it_ran(
+    demo, task, connect, monkeypatch
+) -> None:
+    renew, jobs = renewing(demo, connect), IriHook().facility.aio.jobs
+    ref = await jobs.submit({"executable": "/bin/sleep", "arguments": ["60"]})
+    trigger = IriJobTrigger("iri_test", str(ref))
+    await trigger.open()
+    renew()
+    trigger.task_instance = task.ti
+    monkeypatch.setattr(triggers, "task_state", lambda ti: "failed")
+    await trigger.on_kill()
+    assert (await jobs.wait(ref)).state == "canceled"
 
 
 # -- resources ------------------------------------------------------------------------------------------

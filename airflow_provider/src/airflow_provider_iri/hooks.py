@@ -35,6 +35,7 @@ class IriHook(BaseHook):
     def __init__(self, iri_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.iri_conn_id = iri_conn_id
+        self._read: Connection | None = None
 
     @cached_property
     def facility(self) -> Facility:
@@ -51,10 +52,18 @@ class IriHook(BaseHook):
     async def open(self) -> Facility:
         """Like :attr:`facility`, for event loops: a triggerer must not block on its connections."""
         if "facility" not in self.__dict__:
-            connection = await self.aget_connection(self.iri_conn_id)
-            # In a thread: the first time, this imports the whole core.
-            self.__dict__["facility"] = await asyncio.to_thread(_opened, connection)
+            await self.reopen()
         return self.facility
+
+    async def reopen(self) -> bool:
+        """Like :meth:`open`, by what the connection says now; False if that is what it said before."""
+        connection = await self.aget_connection(self.iri_conn_id)
+        if connection == self._read:
+            return False
+        # In a thread: the first time, this imports the whole core.
+        self.__dict__["facility"] = await asyncio.to_thread(_opened, connection)
+        self._read = connection
+        return True
 
     def get_conn(self) -> Facility:
         """Airflow's name for :attr:`facility`."""

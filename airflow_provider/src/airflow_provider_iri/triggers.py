@@ -7,16 +7,19 @@ import contextlib
 import contextvars
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_iri.guard import HELD_BY_A_WORKER, STILL_WANTED, task_state
 
 if TYPE_CHECKING:
+    from airflow_provider_iri.hooks import IriHook
     from iri_common import Facility, JobStatus
+
+T = TypeVar("T")
 
 
 class IriTrigger(BaseTrigger):
@@ -43,7 +46,7 @@ class IriTrigger(BaseTrigger):
     def __init__(self, iri_conn_id: str) -> None:
         super().__init__()
         self.iri_conn_id = iri_conn_id
-        self._facility: Facility | None = None
+        self._hook: IriHook | None = None
         self._fired = False
 
     def words(self) -> dict[str, Any]:
@@ -58,7 +61,7 @@ class IriTrigger(BaseTrigger):
         """Wait; an outage of the facility is waited out."""
         started = time.monotonic()
         try:
-            payload = await self.come_about()
+            payload = await self._believed(self.come_about)
         except Exception as error:
             # An exception that left here would fail the task without a word to its operator.
             payload = {"trouble": type(error).__name__, "message": str(error)}
@@ -97,7 +100,7 @@ class IriTrigger(BaseTrigger):
             self.log.info("%s is left alone: its task is %s", self.what, state)
             return
         try:
-            await self.end()
+            await self._believed(self.end)
         except Exception as error:
             self.log.warning("%s could not be ended: %s", self.what, error)
         else:
@@ -108,11 +111,26 @@ class IriTrigger(BaseTrigger):
 
     async def open(self) -> Facility:
         """The facility of the connection."""
-        if self._facility is None:
+        if self._hook is None:
             from airflow_provider_iri.hooks import IriHook
 
-            self._facility = await IriHook(self.iri_conn_id).open()
-        return self._facility
+            self._hook = IriHook(self.iri_conn_id)
+        return await self._hook.open()
+
+    async def _believed(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Take a step; again if its credential was refused and the connection holds another one by now.
+
+        A task may be deferred for days, in which who keeps the connection renews its token many times.
+        """
+        from iri_common import AuthError
+
+        while True:
+            try:
+                return await step()
+            except AuthError:
+                if self._hook is None or not await self._hook.reopen():
+                    raise
+                self.log.info("the credential is refused: going on with what the connection holds by now")
 
 
 class IriJobTrigger(IriTrigger):
