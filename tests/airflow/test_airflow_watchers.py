@@ -428,6 +428,20 @@ async def test_without_shared_looks_a_watcher_looks_alone(demo, place, monkeypat
     await events.aclose()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"path": "raw/*.h5"}, "absolute path.*'raw/"),
+        ({"path": "/scratch/*/raw.h5"}, "last part may be a pattern"),
+        ({"path": "/raw", "every": 0}, "some time, not 0"),
+        ({"path": "/raw", "every": timedelta(seconds=-1)}, "some time"),
+    ],
+)
+def test_what_could_never_be_told_is_refused_when_its_dag_is_read(words: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        IriFileWatcher(**words)
+
+
 def test_a_watcher_is_made_again_from_its_words_and_holds_no_secret(demo) -> None:
     words = {"every": timedelta(minutes=5), "name": "mine"}
     for trigger in (

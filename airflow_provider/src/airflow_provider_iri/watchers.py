@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import posixpath
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class IriWatcher(BaseEventTrigger):
 
     Args:
         iri_conn_id: The connection; its secrets are read in the triggerer, none is stored with the trigger.
-        every: Between two looks.
+        every: Between two looks; seconds, where it is a number.
         name: Where several assets are watched for the same, tells one watcher from another: Airflow makes
             one trigger of equal ones, which has no memory then.
     """
@@ -68,6 +69,8 @@ class IriWatcher(BaseEventTrigger):
         super().__init__()
         self.iri_conn_id = iri_conn_id
         self.seconds = every.total_seconds() if isinstance(every, timedelta) else float(every)
+        if not 0 < self.seconds < float("inf"):
+            raise ValueError(f"between two looks is some time, not {every!r}")
         self.name = name
         self.asset_state_store: Any = None  # Airflow gives it before the trigger runs; 3.2 does not
         self._facility: Facility | None = None
@@ -184,6 +187,9 @@ class IriFileWatcher(IriWatcher):
 
     def __init__(self, path: str, storage: str | None = None, **words: Any) -> None:
         super().__init__(**words)
+        # No task could fail of it later: the watcher would look for ever, and never find anything.
+        if not path.startswith("/") or set("*?") & set(posixpath.dirname(path)):
+            raise ValueError(f"watched is an absolute path, whose last part may be a pattern, not {path!r}")
         self.path = path
         self.storage = storage
 
