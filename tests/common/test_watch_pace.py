@@ -9,8 +9,9 @@ import tracemalloc
 
 import pytest
 from jobs_world import ref, seconds, timeless
-from watch_world import Machine, percentile, watcher
+from watch_world import PACE, Machine, percentile, watcher
 
+from iri_common import Unreachable
 from iri_common.policy.pace import Pace
 
 LATENCY = 0.1  # seconds for an answer
@@ -110,6 +111,42 @@ def test_the_young_are_looked_at_quickly_among_thousands_of_old_ones() -> None:
     timeless(both)
     assert max(late) <= 20
     assert machine.between(3600, 3690) <= 20 * 1.5 + 20
+
+
+def test_a_wait_on_an_ended_job_is_answered_at_once_whatever_else_is_watched() -> None:
+    others = {f"o{n}": {0: "active"} for n in range(9_500)}
+    machine = Machine(**others, done={0: "completed"})
+
+    async def wait():
+        poller = watcher(machine)
+        waits = [asyncio.create_task(poller.wait(ref(job_id))) for job_id in others]
+        await asyncio.sleep(900)
+        for _ in range(3):
+            began = seconds()
+            assert (await poller.wait(ref("done"))).succeeded
+            assert seconds() - began <= 3
+            await asyncio.sleep(57)
+        for each in waits:
+            each.cancel()
+
+    timeless(wait)
+
+
+def test_where_no_list_works_many_jobs_cost_no_more_requests_than_with_one() -> None:
+    machine = Machine(**{f"j{n}": {0: "active", 1800: "completed"} for n in range(10_000)})
+    machine.list_trouble = Unreachable("the list timed out")
+
+    async def wait():
+        poller = watcher(machine)
+        waits = [asyncio.create_task(poller.wait(ref(job_id), pace=PACE)) for job_id in machine.timetable]
+        await asyncio.sleep(1500)
+        for each in waits:
+            each.cancel()
+
+    timeless(wait)
+    assert machine.between(0, 1500) <= 20 * 25 + 20
+    assert machine.between(60, 1500) >= 20 * 20, "and yet they are asked for"
+    assert max(machine.asked.values()) == 1, "in turn"
 
 
 def test_a_known_time_limit_makes_the_looks_quick_near_it() -> None:

@@ -121,23 +121,6 @@ def test_a_list_that_leaves_out_living_jobs_is_no_end_and_not_trusted(rows, arch
     assert len(lists) <= 12, "it is left alone, each time for longer"
 
 
-def test_where_no_list_works_many_jobs_cost_no_more_requests_than_with_one() -> None:
-    machine = Machine(**{f"j{n}": {0: "active", 1800: "completed"} for n in range(10_000)})
-    machine.list_trouble = Unreachable("the list timed out")
-
-    async def wait():
-        poller = watcher(machine)
-        waits = [asyncio.create_task(poller.wait(ref(job_id), pace=PACE)) for job_id in machine.timetable]
-        await asyncio.sleep(1500)
-        for each in waits:
-            each.cancel()
-
-    timeless(wait)
-    assert machine.between(0, 1500) <= 20 * 25 + 20
-    assert machine.between(60, 1500) >= 20 * 20, "and yet they are asked for"
-    assert max(machine.asked.values()) == 1, "in turn"
-
-
 def test_one_job_that_cannot_be_looked_at_is_told_once_and_slows_nobody(caplog) -> None:
     machine = Machine(**{name: {0: "active", 60: "completed"} for name in "abc"}, odd={0: "completed"})
     machine.job_trouble["odd"] = ReplyError("an answer that cannot be read")

@@ -274,22 +274,3 @@ def test_whoever_stops_the_poller_stops_no_wait(caplog) -> None:
 
     assert all(end.succeeded for end in timeless(wait))
     assert caplog.text.count("was stopped and goes on") == 3
-
-
-def test_a_wait_on_an_ended_job_is_answered_at_once_whatever_else_is_watched() -> None:
-    others = {f"o{n}": {0: "active"} for n in range(9_500)}
-    machine = Machine(**others, done={0: "completed"})
-
-    async def wait():
-        poller = watcher(machine)
-        waits = [asyncio.create_task(poller.wait(ref(job_id))) for job_id in others]
-        await asyncio.sleep(900)
-        for _ in range(3):
-            began = seconds()
-            assert (await poller.wait(ref("done"))).succeeded
-            assert seconds() - began <= 3
-            await asyncio.sleep(57)
-        for each in waits:
-            each.cancel()
-
-    timeless(wait)
