@@ -70,7 +70,6 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     patch.undo()
     until(lambda: not left(), 15.0, f"the end of {left()}")
-    shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -331,7 +330,12 @@ def demo(facility: LocalFacility, connect: Callable[..., None]) -> LocalFacility
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One site for all, also under xdist: its start costs more than most tests."""
+    """One site for all who need it, also under xdist: its start costs more than most tests."""
     for item in items:
-        if HERE in item.path.parents:
+        if HERE in item.path.parents and "site" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("airflow"))
+
+
+def pytest_unconfigure() -> None:
+    """Also of the process that has others run the tests."""
+    shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
