@@ -20,10 +20,10 @@ from iri_common.facility.dialects import DIALECTS, api_kind
 from iri_common.http.budget import Budget
 from iri_common.http.session import Session
 from iri_common.jobs.operations import Patience, settled
-from iri_common.jobs.submit import outcome_of_ask, outcome_of_wait
 from iri_common.model.errors import IriError
 from iri_common.model.grades import Grades
 from iri_common.model.ports import WireReply
+from iri_common.policy.asking import outcome_of_ask, outcome_of_wait
 from iri_common.policy.classify import NotSent, Outcome, ReplyLost
 from iri_common.policy.retry import Limits
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from iri_common.jobs.claim import claimed
 from iri_common.jobs.ledger import claim_owner
-from iri_common.jobs.submit import outcome_of_ask
 from iri_common.model.errors import IriError, SpecChanged, SubmitUncertain, UsageError
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
@@ -19,7 +18,7 @@ from iri_common.model.logfields import about
 from iri_common.model.ports import Ledger
 from iri_common.model.ref import JobRef
 from iri_common.policy import asking
-from iri_common.policy.asking import End, Seen, Sent, Verdict
+from iri_common.policy.asking import End, Seen, Sent, Verdict, outcome_of_ask
 from iri_common.policy.classify import Outcome
 from iri_common.policy.onrecord import DoorFacts, known_of, noted
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from iri_common.http import telemetry
@@ -15,29 +15,24 @@ from iri_common.jobs.claim import claimed
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.ledger import claim_owner
 from iri_common.jobs.operations import settled
-from iri_common.jobs.search import find_jobs, ids_before, job_ids, the_array, the_one
-from iri_common.jobs.testimony import owner_of
+from iri_common.jobs.sighting import Sighting
 from iri_common.jobside.guard import Guard
 from iri_common.jobside.wrap import mounted, wrap_spec
 from iri_common.model.errors import (
-    AmbiguousReply,
     Conflict,
     IriError,
-    NotOffered,
     SpecChanged,
     SubmitUncertain,
     UsageError,
 )
-from iri_common.model.job import Accepted
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.model.logfields import about
-from iri_common.model.outcome import Answer, Pending
 from iri_common.model.ports import Dialect, Ledger, WireRequest
 from iri_common.model.ref import JobRef
 from iri_common.model.submission import Submission
 from iri_common.policy import asking
-from iri_common.policy.asking import End, Known, Seen, Sent, Verdict
+from iri_common.policy.asking import End, Known, Seen, Sent, Verdict, outcome_of_ask, outcome_of_wait
 from iri_common.policy.classify import Outcome
 from iri_common.policy.onrecord import DoorFacts, known_of, noted
 
@@ -131,7 +126,7 @@ class _Run:
         self._begun = time.time()
         self._record: LedgerRecord | None = None
         self._error: IriError | None = None  # of the last send
-        self._unseen: IriError | None = None  # of the last look
+        self._sight = Sighting(submitter.dialect, submission, submitter.guards, submitter.label)
 
     async def accepted_before(self) -> JobRef | None:
         """The job, if the ledger has it."""
@@ -218,7 +213,7 @@ class _Run:
             case asking.Look():
                 return await self._look()
             case asking.Snapshot():
-                return await self._ids()
+                return await self._sight.ids()
         return None
 
     def _age(self) -> float:
@@ -255,54 +250,11 @@ class _Run:
         return Sent(Outcome.OK, accepted.job_id, accepted.replayed)
 
     async def _look(self) -> Seen:
-        """Look by name, or by ids where no names are shown; at the owner file where that shows nothing."""
-        submission, dialect = self._submission, self._submitter.dialect
-        seen = Seen()
-        self._unseen = None
-        try:
-            if dialect.grades.settle == "snapshot":
-                seen = Seen(ids=await job_ids(dialect.jobs, submission.resource_id))
-            else:
-                found, complete = await find_jobs(dialect.jobs, submission.resource_id, self._key)
-                best = (the_array if submission.array else the_one)(found)
-                # Where names are not shown, only an owner file can tell; without one looking is no use.
-                seen = Seen(best.job_id if best else None, offered=complete or self._owned())
-        except NotOffered:
-            seen = Seen(offered=self._owned())
-        except IriError as error:
-            self._unseen = error
-            seen = Seen(failure=outcome_of_ask(error))
-        if seen.job_id is None:
-            seen = await self._look_at_owner(seen)
+        seen = await self._sight.look()
         if seen.job_id is not None:
             fields, label = about(ref=self._ref(seen.job_id)), self._submitter.label
             log.info("%s found at %s as job %s", self._key, label, seen.job_id, extra=fields)
         return seen
-
-    def _owned(self) -> bool:
-        """Whether an owner file can tell whose the key is."""
-        return self._submission.guarded and self._submitter.guards is not None
-
-    async def _look_at_owner(self, seen: Seen) -> Seen:
-        guards = self._submitter.guards
-        if guards is None or not self._owned():
-            return seen
-        try:
-            jobs, resource_id = self._submitter.dialect.jobs, self._submission.resource_id
-            owner = await owner_of(self._key, resource_id, jobs, guards)
-        except IriError as error:
-            fields = self._submitter.about(self._key, error)
-            log.info("the owner file of %s cannot be read now: %s", self._key, error, extra=fields)
-            return seen
-        return replace(seen, job_id=owner, failure=None) if owner else seen
-
-    async def _ids(self) -> frozenset[str] | None:
-        try:
-            return await ids_before(self._submitter.dialect.jobs, self._submission.resource_id)
-        except IriError as error:
-            label, fields = self._submitter.label, self._submitter.about(self._key, error)
-            log.info("the jobs of %s cannot be listed before the submit: %s", label, error, extra=fields)
-            return None
 
     def _conclude(self, verdict: Verdict) -> JobRef | None:
         match verdict.end:
@@ -312,17 +264,17 @@ class _Run:
                 return None
             case End.REFUSED if self._error is not None:
                 raise self._error
-            case End.UNSEEN if self._unseen is not None:
-                raise self._unseen
+            case End.UNSEEN if self._sight.unseen is not None:
+                raise self._sight.unseen
             case _:
-                raise self._uncertain(verdict) from self._unseen
+                raise self._uncertain(verdict) from self._sight.unseen
 
     def _uncertain(self, verdict: Verdict) -> SubmitUncertain:
         key, error = self._key, self._error
         cause = error.message if error else "an earlier attempt may have reached the facility"
         seen = f"No job {self._submission.name!r} was seen there"
-        if self._unseen is not None:
-            seen = f"Its jobs cannot be seen now: {self._unseen.message}"
+        if self._sight.unseen is not None:
+            seen = f"Its jobs cannot be seen now: {self._sight.unseen.message}"
         elif verdict.candidates:
             ids = ", ".join(sorted(verdict.candidates))
             seen = f"New jobs there that may be it: {ids}; if one is, adopt it under this key"
@@ -380,21 +332,3 @@ def _asked(submission: Submission, *, keyed: bool) -> tuple[str, Mapping[str, An
         guard = Guard(key, submission.guard_root, submission.digest, counted=submission.counted)
         spec = wrap_spec(mounted(spec, guard), guard, container_has_shell=True)
     return submission.resource_id, spec, key.idempotency_key(submission.resource_id) if keyed else None
-
-
-def outcome_of_ask(error: IriError) -> Outcome:
-    """What became of a request that raised."""
-    if error.outcome:
-        return Outcome(error.outcome)
-    # Whatever is asked of the facility has an operation; an error without one was there before: no token.
-    ambiguous = isinstance(error, AmbiguousReply) or error.operation is not None
-    return Outcome.LOST if ambiguous else Outcome.NOT_SENT
-
-
-def outcome_of_wait(error: IriError, answer: Answer[Accepted]) -> Outcome:
-    """What became of a submit that the facility took as a task, when waiting for the task raised.
-
-    What a look at the task met (no network, no token) says nothing of the submit itself.
-    """
-    own = isinstance(answer, Pending) and error.operation == answer.operation
-    return Outcome(error.outcome) if own and error.outcome else Outcome.LOST

@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from iri_common.model.errors import AmbiguousReply, IriError
+from iri_common.model.job import Accepted
 from iri_common.model.ledger import Stage
+from iri_common.model.outcome import Answer, Pending
 from iri_common.policy.classify import Outcome
 from iri_common.policy.submission import (
     LOOKS_BEFORE_VERDICT,
@@ -242,3 +245,21 @@ def _pause_before_look(evidence: Evidence) -> Pause:
     if evidence.sends or evidence.looks < LOOKS_BEFORE_VERDICT - 1:
         return Pause(look_pause(evidence.looks))
     return Pause(look_pause(evidence.looks), GRACE if evidence.guarded else LISTED_WITHIN)
+
+
+def outcome_of_ask(error: IriError) -> Outcome:
+    """What became of a request that raised."""
+    if error.outcome:
+        return Outcome(error.outcome)
+    # Whatever is asked of the facility has an operation; an error without one was there before: no token.
+    ambiguous = isinstance(error, AmbiguousReply) or error.operation is not None
+    return Outcome.LOST if ambiguous else Outcome.NOT_SENT
+
+
+def outcome_of_wait(error: IriError, answer: Answer[Accepted]) -> Outcome:
+    """What became of a submit that the facility took as a task, when waiting for the task raised.
+
+    What a look at the task met (no network, no token) says nothing of the submit itself.
+    """
+    own = isinstance(answer, Pending) and error.operation == answer.operation
+    return Outcome(error.outcome) if own and error.outcome else Outcome.LOST
