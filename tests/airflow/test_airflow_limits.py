@@ -67,6 +67,19 @@ def test_a_job_that_runs_for_too_long_is_cancelled(demo, task, deferrable: bool)
     assert [each["state"] for each in jobs(demo, words)] == ["canceled"]
 
 
+async def test_a_job_over_its_limit_is_cancelled_before_a_worker_is_free(demo, task, wait_until) -> None:
+    words = job("sleep 60")
+    limited = operator(words, run_limit=timedelta(seconds=1))
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(limited)
+    (event,) = [each.payload async for each in deferred.value.trigger.run()]
+    assert event["trouble"] == "WaitTimeout"
+    wait_until(lambda: jobs(demo, words)[0]["state"] == "canceled")
+    with pytest.raises(AirflowTaskTimeout, match="run_limit of 1 s"):
+        limited.execute_complete(task.context, event)
+    assert task.noted(reported="canceled")
+
+
 @pytest.mark.parametrize(("script", "ended"), [("sleep 2", "completed"), ("sleep 2; exit 3", "failed")])
 def test_a_job_that_ends_just_after_its_time_counts(demo, task, wait_until, script: str, ended: str) -> None:
     """Seconds pass between the trigger, which finds its time over, and the worker, which cancels."""
@@ -101,7 +114,7 @@ def test_the_time_in_the_queue_counts_from_the_submit_whichever_try_waits(orders
 def test_a_job_that_could_not_be_cancelled_is_by_the_next_try(orders, task) -> None:
     words = job("sleep 60")
     limited = operator(words, run_limit=timedelta(seconds=1))
-    orders.order("status", "cancelJob", status=403)
+    orders.order("status", "cancelJob", status=403, times=2)  # in the triggerer, and in the worker
     with pytest.raises(AirflowTaskTimeout, match="run_limit"):
         task.execute(limited)
     assert [each["state"] for each in jobs(orders, words)] == ["active"]

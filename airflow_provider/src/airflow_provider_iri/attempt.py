@@ -230,3 +230,25 @@ def end_job(facility: Facility, ref: JobRef) -> JobStatus:
         facility.jobs.cancel(ref)
         facility.jobs.wait(ref, timeout=CANCEL_PATIENCE)
     return status
+
+
+def give_up(memory: Memory, facility: Facility, ref: JobRef, why: str) -> JobStatus:
+    """Cancel the job of a try, unless it is over by now: then that counts, and this is how it ended.
+
+    Raises:
+        AirflowTaskTimeout: if it was not over.
+    """
+    from airflow.sdk.exceptions import AirflowTaskTimeout
+
+    try:
+        found = end_asked(facility, ref.key, ref)
+    except IriError as error:
+        log.warning("%s could not be cancelled; the next try does: %s", ref.describe(), error)
+        memory.note(unwanted=True)
+    else:
+        # A trigger that finds the time over cancels the job before a worker comes to this.
+        if found is not None and found.state.terminal and found.state is not JobState.CANCELED:
+            log.info("%s has ended after all, just after its time: %s", ref.describe(), why)
+            return found
+        memory.note(reported=str(JobState.CANCELED))
+    raise AirflowTaskTimeout(why) from None

@@ -17,6 +17,7 @@ from airflow_provider_iri.guard import HELD_BY_A_WORKER, STILL_WANTED, task_stat
 
 if TYPE_CHECKING:
     from airflow_provider_iri.hooks import IriHook
+    from airflow_provider_iri.limits import Patience
     from iri_common import Facility, JobStatus
 
 T = TypeVar("T")
@@ -188,11 +189,20 @@ class IriJobTrigger(IriTrigger):
     async def come_about(self) -> dict[str, Any]:
         """Wait for the end of the job."""
         from airflow_provider_iri.limits import Limits, Patience
+        from iri_common import WaitTimeout
 
         facility = await self.open()
         limits = Limits(self.deadline, self.queue_deadline, self.run_seconds)
         # The core calls back outside of this trigger's context, by which Airflow finds the task's log.
         patience = Patience(limits, partial(contextvars.copy_context().run, self._say))
+        try:
+            return await self._waited(facility, patience)
+        except WaitTimeout:
+            if self.owned:
+                await self._cancel_in_time()
+            raise
+
+    async def _waited(self, facility: Facility, patience: Patience) -> dict[str, Any]:
         waiting = patience.wait_awaited(facility.aio, self.ref)
         if not self.follow:
             return _told(await waiting, patience.began)
@@ -205,6 +215,13 @@ class IriJobTrigger(IriTrigger):
         output = JobOutput(self.ref, self.log, bookmark)
         status = await output.beside(facility.aio, waiting)
         return {**_told(status, patience.began), "told": output.complete}
+
+    async def _cancel_in_time(self) -> None:
+        """Cancel it here: it may be long until a worker is free, who sees to the rest."""
+        try:
+            await self._believed(self.end)
+        except Exception as error:
+            self.log.warning("the job cannot be cancelled now; its task does: %s", error)
 
     async def end(self) -> None:
         """Cancel the job."""
