@@ -115,6 +115,25 @@ def test_a_result_that_did_not_arrive_is_fetched_by_the_retry(demo, task, place,
     assert sent(demo, "launchJob") == 1
 
 
+@needs_store
+def test_a_clear_fetches_what_did_not_arrive_and_runs_no_other_job(demo, task, place, tmp_path) -> None:
+    (tmp_path / "gone").touch()  # no directory
+
+    def again() -> IriJobOperator:
+        return operator(place, "echo once >> out", stage_out=[["out", str(tmp_path / "gone" / "out")]])
+
+    with pytest.raises(AirflowException):
+        task.execute(again())
+    (tmp_path / "gone").unlink()
+    (tmp_path / "gone").mkdir()
+    task.ti.max_tries += 1
+    assert task.execute(again())["state"] == "completed"
+    assert (tmp_path / "gone" / "out").read_text() == "once\n"
+    task.ti.max_tries += 1  # and one more means all of it
+    task.execute(again())
+    assert (tmp_path / "gone" / "out").read_text() == "once\nonce\n"
+
+
 def test_nothing_comes_out_of_a_job_that_failed(demo, task, place, tmp_path) -> None:
     with pytest.raises(AirflowException, match="exit code 3"):
         task.execute(operator(place, "touch out; exit 3", stage_out=[["out", str(tmp_path / "out")]]))

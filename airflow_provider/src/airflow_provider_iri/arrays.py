@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_iri.operators import IriJobOperator, final
+from airflow_provider_iri.arguments import final
+from airflow_provider_iri.operators import IriJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

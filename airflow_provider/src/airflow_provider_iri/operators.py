@@ -7,13 +7,14 @@ import hashlib
 import json
 import posixpath
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_iri.arguments import final, given, included, require_sense
 from airflow_provider_iri.ends import moving_words
 from airflow_provider_iri.lineage import JobLineage, with_parent
 from airflow_provider_iri.links import LINKS, write_down
@@ -21,7 +22,7 @@ from airflow_provider_iri.links import LINKS, write_down
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from airflow.sdk import Context, RetryPolicy
+    from airflow.sdk import Context
 
     from airflow_provider_iri.attempt import Attempt
     from airflow_provider_iri.hooks import IriHook
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from airflow_provider_iri.record import JobRecord
     from iri_common import Facility, JobRef, JobSpec, JobStatus
 
-SCRIPTS = (".sh", ".sbatch", ".pbs")
 KILL_SECONDS = 2.0  # to learn the state, and again to cancel: Airflow kills 5 s after its first signal
 
 
@@ -66,13 +66,17 @@ class IriJobOperator(JobLineage, BaseOperator):
         run_limit: Likewise one that has run for so long, where that is less than the job's own duration.
         escalate: After a job that ended for want of ``duration`` or ``memory``, the next try asks for so many
             times as much: ``{"duration": 2}``. Without it, such a job fails the task for good.
+        skip_on_exit_code: A job that ends with this exit code, or with one of these, skips its task.
+        wait_for_completion: False ends the task as soon as there is its job, a server, say, for the tasks
+            after it; :class:`~airflow_provider_iri.tending.IriCancelOperator`, as a teardown, ends that.
         kwargs: Of every operator. Without a ``retry_policy`` of its own,
             :class:`~airflow_provider_iri.retries.RetryByCause` decides.
 
     Returns:
         How the job went, as XCom: ``ref``, ``state``, ``exit_code``, ``reason``, ``submitted_at``,
         ``began_at``, ``ended_at``, ``node_hours``, ``owner``; None for what nobody tells. ``iri_end`` holds
-        it after a failure too, without the owner, and ``iri_job`` the reference from the start.
+        it after a failure too, without the owner, and ``iri_job`` the reference from the start. Of a job
+        that is not waited for, ``ref`` alone.
     """
 
     template_fields: Sequence[str] = ("job", "script", "stage_in", "stage_out", "resource", "iri_conn_id")
@@ -101,11 +105,13 @@ class IriJobOperator(JobLineage, BaseOperator):
         queue_limit: timedelta | None = None,
         run_limit: timedelta | None = None,
         escalate: Mapping[str, float] | None = None,
+        skip_on_exit_code: int | Collection[int] | None = None,
+        wait_for_completion: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.job = job
-        self.script = _included(script)
+        self.script = included(script)
         self.script_name = posixpath.basename(script) if self.script != script else "script"
         self.resource = resource
         self.stage_in = stage_in
@@ -118,18 +124,24 @@ class IriJobOperator(JobLineage, BaseOperator):
         self.queue_limit = queue_limit
         self.run_limit = run_limit
         self.escalate = dict(escalate or {})
+        codes = skip_on_exit_code
+        self.skip_on_exit_code = {codes} if isinstance(codes, int) else set(codes or ())
+        self.wait_for_completion = wait_for_completion
         if getattr(self, "retry_policy", False) is None:  # Airflow 3.2 has none
-            self.retry_policy = _by_cause()
+            from airflow_provider_iri.retries import RetryByCause
+
+            self.retry_policy = RetryByCause()
         self._attempt: Attempt | None = None
         self._running: tuple[Any, Facility, JobRef] | None = None
         self._killed = False
         self._told = False
         self._began: float | None = None
         # A DAG with a typo in it fails when it is read.
+        require_sense(self)
         if final((job, self.script)):
             self._spec()
-        for way, given in (("in", stage_in), ("out", stage_out)):
-            if final(given):
+        for way, pairs in (("in", stage_in), ("out", stage_out)):
+            if final(pairs):
                 self._staged(way)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -137,6 +149,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         from airflow_provider_iri.attempt import Attempt
         from airflow_provider_iri.errors import told_to_airflow
 
+        self._take_given()
         with told_to_airflow(self.iri_conn_id):
             spec, hook = self._asked(), self._hook()
             more = "".join(f" {word}*{factor:g}" for word, factor in sorted(self.escalate.items()))
@@ -152,6 +165,8 @@ class IriJobOperator(JobLineage, BaseOperator):
             if self._killed:
                 self.on_kill()
             if status is None or not status.state.terminal:
+                if not self.wait_for_completion:
+                    return {"ref": str(ref)}
                 if self.deferrable:
                     self._defer(ref, attempt.submitted_at)
                 status = self._wait(context, hook.facility, ref, attempt.submitted_at)
@@ -163,6 +178,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         from airflow_provider_iri.triggers import status_of
         from iri_common import JobRef
 
+        self._take_given()
         self._told, self._began = event.get("told", False), event.get("began")
         with told_to_airflow(self.iri_conn_id):
             ref = JobRef.parse(event["ref"])
@@ -193,6 +209,10 @@ class IriJobOperator(JobLineage, BaseOperator):
         killer = JobKiller(*job)
         killer.start()
         killer.finish(KILL_SECONDS)
+
+    def _take_given(self) -> None:
+        for name in self.template_fields:
+            setattr(self, name, given(getattr(self, name)))
 
     def _settled(self, attempt: Attempt) -> tuple[JobRef, JobStatus | None]:
         from airflow.sdk.exceptions import AirflowTaskTimeout
@@ -239,6 +259,8 @@ class IriJobOperator(JobLineage, BaseOperator):
             return
         from airflow_provider_iri.staging import Staging
 
+        if way == "in":  # a job that would be refused takes no files along
+            facility.jobs.preview(spec, resource=self.resource)
         staging = Staging(context["ti"], facility, spec.directory, self.transfer)
         told = staging.put(pairs) if way == "in" else staging.fetch(pairs)
         context["ti"].xcom_push(key=f"iri_staged_{way}", value=told)
@@ -302,15 +324,15 @@ class IriJobOperator(JobLineage, BaseOperator):
         return status
 
     def _finish(self, context: Context, facility: Facility, ref: JobRef, status: JobStatus) -> dict[str, Any]:
+        from airflow.sdk.exceptions import AirflowSkipException
+
         from airflow_provider_iri.errors import TaskFailed
         from airflow_provider_iri.escalation import ENDED_BY
         from airflow_provider_iri.record import Memory
         from iri_common import JobFailed
 
         self._running = None
-        said = "" if self._told else facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
-        if said.strip():
-            self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
+        self._tell_last(facility, ref)
         memory = Memory(context)
         memory.note(reported=str(status.reported))
         told = self._outcome(memory.read(), ref, status)
@@ -319,14 +341,36 @@ class IriJobOperator(JobLineage, BaseOperator):
         try:
             principal = facility.jobs.require_success(ref, status).principal
         except JobFailed as failed:
+            if status.exit_code in self.skip_on_exit_code:
+                raise AirflowSkipException(f"{ref.describe()} ended as {status.describe()}") from None
             word = ENDED_BY.get(failed.reason)
             if word not in self.escalate or not memory.grow(word):
                 raise
             more = f"{failed}\nthe next try asks for {self.escalate[word]:g} times the {word}"
             raise TaskFailed(more, retry_sensible=True) from None
         self.log.info("%s: %s", ref.describe(), status.describe())
-        self._stage(context, facility, "out", self._spec())
+        self._fetch(context, facility)
         return {**told, "owner": principal.owner if principal else None}
+
+    def _tell_last(self, facility: Facility, ref: JobRef) -> None:
+        if self._told or not self.tail_lines:
+            return
+        said = facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
+        if said.strip():
+            self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
+
+    def _fetch(self, context: Context, facility: Facility) -> None:
+        from airflow_provider_iri.record import Memory
+
+        try:
+            self._stage(context, facility, "out", self._spec())
+        except BaseException:
+            Memory(context).note(left=True)
+            self.log.warning(
+                "the job has succeeded, and not all of its files have come: a retry, or a clear, fetches "
+                "them and runs no other job"
+            )
+            raise
 
     def _outcome(self, record: JobRecord | None, ref: JobRef, status: JobStatus) -> dict[str, Any]:
         from airflow_provider_iri.outcome import began_at, outcome
@@ -335,29 +379,11 @@ class IriJobOperator(JobLineage, BaseOperator):
         return outcome(ref, status, self._spec(), submitted, began_at(status, self._began))
 
     def _give_up(self, context: Context, facility: Facility, ref: JobRef, why: str) -> JobStatus:
-        """Cancel the job, unless it is over by now: then that counts, and this is how it ended.
-
-        Raises:
-            AirflowTaskTimeout: if it was not over.
-        """
-        from airflow.sdk.exceptions import AirflowTaskTimeout
-
-        from airflow_provider_iri.attempt import end_asked
+        from airflow_provider_iri.attempt import give_up
         from airflow_provider_iri.record import Memory
-        from iri_common import IriError, JobState
 
         self._running = None
-        try:
-            found = end_asked(facility, ref.key, ref)
-        except IriError as error:
-            self.log.warning("%s could not be cancelled; the next try does: %s", ref.describe(), error)
-            Memory(context).note(unwanted=True)
-        else:
-            if found is not None and found.state.terminal:
-                self.log.info("%s has ended after all, just after its time: %s", ref.describe(), why)
-                return found
-            Memory(context).note(reported=str(JobState.CANCELED))
-        raise AirflowTaskTimeout(why) from None
+        return give_up(Memory(context), facility, ref, why)
 
     def _leave(self, context: Context, ref: JobRef) -> None:
         from airflow_provider_iri.record import Memory
@@ -371,28 +397,3 @@ class IriJobOperator(JobLineage, BaseOperator):
 
     def _say(self, status: JobStatus) -> None:
         self.log.info("the job is %s", status.describe())
-
-
-def _by_cause() -> RetryPolicy:
-    from airflow_provider_iri.retries import RetryByCause
-
-    return RetryByCause()
-
-
-def _included(script: str | None) -> str | None:
-    """The name of a file as what Jinja puts in its place."""
-    # Not by template_ext: for Airflow, any text with such an end is a file to read, in `job` as well, where
-    # it is an argument, or a path at the facility.
-    named = isinstance(script, str) and script.endswith(SCRIPTS) and "\n" not in script
-    return f"{{% include {script!r} %}}" if named else script
-
-
-def final(value: object) -> bool:
-    """Whether nothing in it waits to be rendered: no template, no other task's result."""
-    if isinstance(value, str):
-        return not any(mark in value for mark in ("{{", "{%", "{#"))
-    if isinstance(value, Mapping):
-        return all(final(each) for pair in value.items() for each in pair)
-    if isinstance(value, list | tuple):
-        return all(final(each) for each in value)
-    return value is None or isinstance(value, bool | int | float)
