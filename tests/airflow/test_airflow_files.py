@@ -138,6 +138,27 @@ def test_options_may_come_from_another_task(own: Path, task) -> None:
     assert (own / "in").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_word_that_an_operation_does_not_know_fails_for_good(own: Path, task) -> None:
-    with pytest.raises(AirflowFailException, match="colour"):
-        task.execute(operator("stat", own / "in", options={"colour": "red"}))
+@pytest.mark.parametrize(
+    ("operation", "options", "says"),
+    [
+        ("stat", {"colour": "red"}, "colour"),
+        ("stat", {"dereference": "maybe"}, "dereference is true or false, not 'maybe'"),
+        ("head", {"lines": "few"}, "lines is a number, not 'few'"),
+        ("chmod", {"mode": "rwx"}, "mode is a number"),
+        ("stat", {"storage": "scratch"}, "storage"),
+    ],
+)
+def test_an_option_that_makes_no_sense_fails_for_good(
+    own: Path, task, demo, operation: str, options: dict[str, str], says: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=says):
+        task.execute(operator(operation, own / "in", options=options))
+    assert demo.requests() == []
+
+
+def test_an_option_that_was_a_template_is_what_its_text_says(own: Path, task) -> None:
+    task.execute(operator("chmod", own / "in", options={"mode": "640"}))
+    assert (own / "in").stat().st_mode & 0o777 == 0o640
+    assert task.execute(operator("tail", own / "in", options={"lines": "1"}))["content"] == "last\n"
+    listed = task.execute(operator("ls", own, options={"recursive": "False"}))
+    assert {each["name"] for each in listed} == {"in", "run"}

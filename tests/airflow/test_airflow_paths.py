@@ -188,6 +188,9 @@ async def test_a_path_is_given_back_if_a_person_ends_its_task(
         ({"ends": [{"uri": "a"}]}, "two ends"),
         ({"ends": [{"uri": "a"}, {"port": "b"}]}, "'port'"),
         ({"ends": [{"uri": "a"}, {"uri": "b"}], "gbps": 1}, "'gbps'"),
+        ({"ends": [{"uri": "a"}, {"uri": "b"}], "mbps": "100"}, "'mbps': '100'"),
+        ({"mbps": 100}, "'ends'"),
+        (None, "It is None"),
     ],
 )
 def test_a_path_that_makes_no_sense_fails_for_good(net, task, path: dict[str, Any], says: str) -> None:
@@ -197,6 +200,7 @@ def test_a_path_that_makes_no_sense_fails_for_good(net, task, path: dict[str, An
     assert net.requests() == []
 
 
-def test_no_reference_of_a_path_fails_for_good(net, task) -> None:
-    with pytest.raises(AirflowFailException, match="None"):
-        task.execute(release("None"))
+@pytest.mark.parametrize("path", ["None", None])
+def test_no_reference_of_a_path_fails_for_good(net, task, path: str | None) -> None:
+    with pytest.raises(AirflowFailException, match="'None' is not a job reference"):
+        task.execute(release(path))

@@ -97,9 +97,10 @@ async def test_a_sensor_that_is_ended_leaves_the_job_of_others_alone(demo, task,
     await facility.jobs.cancel(ref)
 
 
-def test_no_reference_of_a_job_fails_for_good(demo, task) -> None:
-    with pytest.raises(AirflowFailException, match="42"):
-        task.execute(IriJobSensor(task_id="task", job="42 "))
+@pytest.mark.parametrize("job", ["42 ", "None", None])
+def test_no_reference_of_a_job_fails_for_good(demo, task, job: str | None) -> None:
+    with pytest.raises(AirflowFailException, match=f"{job}.* is not a job reference"):
+        task.execute(IriJobSensor(task_id="task", job=job))
     assert sent(demo) == []
 
 

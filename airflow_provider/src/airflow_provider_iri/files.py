@@ -42,7 +42,7 @@ class IriFileOperator(BaseOperator):
         target: Of cp, mv, compress and extract. For the first two the new path itself, no directory to put
             it into. Templated.
         options: More words of the operation: ``{"mode": 0o750}``, ``{"lines": 20}``, ``{"recursive": True}``.
-            Templated.
+            Templated; a text means the same: ``"750"``, ``"20"``, ``"true"``.
         storage: Name or id of the file system; the connection's if None. Templated.
         iri_conn_id: The connection. Templated.
         kwargs: Of every operator.
@@ -97,12 +97,14 @@ class IriFileOperator(BaseOperator):
         from iri_common import UsageError
 
         paths = [each for each in (self.path, self.target) if each is not None]
-        call, words = getattr(files, self.operation), {**(self.options or {}), "storage": self.storage}
+        call = getattr(files, self.operation)
+        taken = inspect.signature(call)
         try:
-            inspect.signature(call).bind(*paths, **words)
-        except TypeError as error:
+            words = {name: _meant(name, each, taken) for name, each in (self.options or {}).items()}
+            asked = taken.bind(*paths, **words, storage=self.storage)
+        except (TypeError, ValueError) as error:
             raise UsageError(f"{self.operation} of {self.path} makes no sense: {error}") from None
-        return call(*paths, **words)
+        return call(*asked.args, **asked.kwargs)
 
     def _do_once(self, context: Context, files: Any) -> None:
         """Copy or move it, unless an earlier try has done it."""
@@ -144,6 +146,24 @@ class IriFileOperator(BaseOperator):
             return files.stat(path, storage=self.storage)
         except NotFound:
             return None
+
+
+def _meant(name: str, value: Any, taken: inspect.Signature) -> Any:
+    """The value of an option; what was a template is a text, whatever is meant by it."""
+    known = taken.parameters.get(name)
+    if not isinstance(value, str) or known is None:
+        return value
+    kind = str(known.annotation)
+    if kind.startswith("bool"):
+        if value.lower() not in {"true", "false"}:
+            raise ValueError(f"{name} is true or false, not {value!r}")
+        return value.lower() == "true"
+    if kind.startswith("int"):
+        try:
+            return int(value, 8 if name == "mode" else 10)
+        except ValueError:
+            raise ValueError(f"{name} is a number, not {value!r}") from None
+    return value
 
 
 def _plain(told: Any) -> Any:

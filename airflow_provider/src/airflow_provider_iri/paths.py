@@ -98,10 +98,10 @@ class IriPathOperator(BaseOperator):
         from iri_common import PathEnd, PathIntent, UsageError
 
         try:
-            ends = [PathEnd(**each) for each in self.path.get("ends", ())]
+            ends = [PathEnd(**each) for each in self.path["ends"]]
             return PathIntent(**{**self.path, "ends": ends})
-        except TypeError as error:
-            raise UsageError(f"this path cannot be asked for: {error}") from None
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"this path cannot be asked for: {error}. It is {self.path!r}") from None
 
 
 class IriPathReleaseOperator(BaseOperator):
@@ -132,7 +132,7 @@ class IriPathReleaseOperator(BaseOperator):
         from iri_common import JobRef
 
         with told_to_airflow(self.iri_conn_id):
-            ref = str(JobRef.parse(self.path))
+            ref = str(JobRef.parse(str(self.path)))
         trigger = IriPathReleaseTrigger(self.iri_conn_id, ref, self.limit.total_seconds())
         self.defer(trigger=trigger, method_name="execute_complete")
 

@@ -200,10 +200,10 @@ class IriJobSensor(IriSensor):
             return self._ended(IriHook(self.iri_conn_id).facility, status_of(event))
 
     def _look(self, facility: Facility) -> PokeReturnValue:
-        from iri_common import IriError
+        from iri_common import IriError, JobRef
 
         try:
-            status = facility.jobs.status(self.job)
+            status = facility.jobs.status(JobRef.parse(str(self.job)))
         except IriError as error:
             if not error.transient:
                 raise
