@@ -164,3 +164,14 @@ def test_a_connection_that_is_gone_does_not_keep_a_task_from_its_next_job(demo, 
         patch.delenv("AIRFLOW_CONN_IRI_TEST")
         assert task.execute(operator(words | {"arguments": ["-c", "true"]}))["state"] == "completed"
     IriHook("iri_test").facility.jobs.cancel(deferred.value.trigger.ref)
+
+
+def test_a_task_that_is_ended_while_its_files_move_asks_for_no_job(demo, task, monkeypatch, tmp_path) -> None:
+    (tmp_path / "in").touch()
+    words = job(directory=place(demo))
+    worker = operator(words, stage_in=[[str(tmp_path / "in"), "in"]])
+    monkeypatch.setattr(guard, "task_state", lambda _: "failed")
+    monkeypatch.setattr(task.ti, "xcom_push", lambda key, value: worker.on_kill())  # of what was moved
+    with pytest.raises(AirflowFailException, match="the task is failed"):
+        task.begin(worker)
+    assert jobs(demo, words) == []

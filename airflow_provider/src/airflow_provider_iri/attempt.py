@@ -85,7 +85,19 @@ class Attempt:
 
         Raises:
             IriError: if there is none; what was asked is remembered, the next try looks for it.
+            AirflowTaskTimeout: if the task's time is over before that is known; what came of it is ended.
         """
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
+        try:
+            return self._settled()
+        except AirflowTaskTimeout:
+            self._abandon()
+            raise
+        finally:
+            self._asked = None
+
+    def _settled(self) -> tuple[JobRef, JobStatus | None]:
         record = self._memory.read()
         step = generation_step(self._facts(record))
         status = None
@@ -93,8 +105,7 @@ class Attempt:
             step, status = self._look(record, record.job)
         return self._act(step, record, status)
 
-    def abandon(self) -> None:
-        """End what came of this try, or comes yet, where its time was over before that was known."""
+    def _abandon(self) -> None:
         record = self._memory.read()
         if record is None or record.reported is not None:
             return  # nothing was asked for, or that is over

@@ -36,6 +36,31 @@ def task_state(ti: Any) -> str | None:
     return states.get(ti.run_id, {}).get(name)
 
 
+def require_wanted(ti: Any, done: str, end: Callable[[], object] | None = None) -> None:
+    """Go on with a task whose worker was told to stop, unless a person has ended it.
+
+    Args:
+        ti: The task instance.
+        done: What is done about that, in words.
+        end: Does it.
+
+    Raises:
+        AirflowFailException: if a person has; nobody waits for this try any more.
+    """
+    from airflow.sdk.exceptions import AirflowFailException
+
+    try:
+        state = task_state(ti)
+    except Exception as error:
+        log.warning("the state of the task is not told (%s): going on", error)
+        return
+    if state in HELD_BY_A_WORKER:
+        return
+    if end is not None:
+        end()
+    raise AirflowFailException(f"{done}, because the task is {state or 'cleared'}")
+
+
 class JobKiller(threading.Thread):
     """Cancels a job from a signal handler if its task was ended by a person.
 
@@ -106,18 +131,7 @@ class HandsOver:
             end: Ends that.
 
         Raises:
-            AirflowFailException: if a person has; nobody waits for this try any more.
+            AirflowFailException: if a person has.
         """
-        from airflow.sdk.exceptions import AirflowFailException
-
-        if not self._told_to_end:
-            return
-        try:
-            state = task_state(ti)
-        except Exception as error:
-            log.warning("the state of the task is not told (%s): going on", error)
-            return
-        if state in HELD_BY_A_WORKER:
-            return
-        end()
-        raise AirflowFailException(f"ended what was asked for, because the task is {state or 'cleared'}")
+        if self._told_to_end:
+            require_wanted(ti, "ended what was asked for", end)

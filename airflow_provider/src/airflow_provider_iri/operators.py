@@ -156,10 +156,10 @@ class IriJobOperator(JobLineage, BaseOperator):
             staged, _ = self._staged("in"), self._staged("out")  # the other is wanted when the job is over
             if staged:  # maybe thousands of files, which Airflow's store is not made for
                 more += f" {hashlib.sha256(json.dumps(staged).encode()).hexdigest()}"
-            before = partial(self._stage, context, hook.facility, "in")
+            before = partial(self._prepare, context, hook.facility)
             sent = with_parent(context, self._sent)
-            attempt = Attempt(context, hook, spec, self.resource, sent, before, more)
-            ref, status = self._settled(attempt)
+            attempt = self._attempt = Attempt(context, hook, spec, self.resource, sent, before, more)
+            ref, status = attempt.settle()
             write_down(context["ti"], hook, ref, spec)
             self._running = (context["ti"], hook.facility, ref)
             if self._killed:
@@ -214,18 +214,6 @@ class IriJobOperator(JobLineage, BaseOperator):
         for name in self.template_fields:
             setattr(self, name, given(getattr(self, name)))
 
-    def _settled(self, attempt: Attempt) -> tuple[JobRef, JobStatus | None]:
-        from airflow.sdk.exceptions import AirflowTaskTimeout
-
-        self._attempt = attempt
-        try:
-            return attempt.settle()
-        except AirflowTaskTimeout:
-            attempt.abandon()
-            raise
-        finally:
-            self._attempt = None
-
     def _spec(self) -> JobSpec:
         from airflow_provider_iri.escalation import grown
         from iri_common import JobSpec, UsageError
@@ -251,6 +239,13 @@ class IriJobOperator(JobLineage, BaseOperator):
         from airflow_provider_iri.escalation import grown
 
         return grown(self._spec(), self.escalate, record.grown)
+
+    def _prepare(self, context: Context, facility: Facility, spec: JobSpec) -> None:
+        from airflow_provider_iri.guard import require_wanted
+
+        self._stage(context, facility, "in", spec)
+        if self._killed:
+            require_wanted(context["ti"], "no job is asked for")
 
     def _stage(self, context: Context, facility: Facility, way: str, spec: JobSpec) -> None:
         """Move the files that go in, or come out; the XCom ``iri_staged_in`` or ``_out`` tells of them."""
