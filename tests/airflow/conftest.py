@@ -125,6 +125,10 @@ class Run:
     name: str
     run_id: str
 
+    def place(self, name: str) -> Path:
+        """A file in the directory of its jobs."""
+        return self.facility.scratch / self.name / name
+
     def jobs(self) -> list[dict[str, Any]]:
         """Its jobs at the facility, in the order of their submission."""
         return [job for job in self.facility.jobs() if job["name"].startswith(f"{self.name}.")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +34,7 @@ def rows(
         "kept": start_early("once", STAY),
         "ended in worker": start_early("tidied", STAY),
         "succeeded": start_early("once", "echo >> ran"),
+        "away": start_early("once", STAY, at=slow_facility, connection="iri_slow"),
         "failed": start_early("once", "test -e ran || { touch ran; exit 3; }"),
     }
     if STORE:  # its worker knows what to ask for, and waits for an answer before it does
@@ -53,7 +53,7 @@ def test_a_worker_killed_before_it_sends_anything_is_followed_by_one_that_does(r
     assert run.instance()["try_number"] == 2
     assert "looking for it" in run.log(2)
     assert run.states() == ["completed"]
-    assert len(place(run, "ran").read_text().splitlines()) == 1
+    assert len(run.place("ran").read_text().splitlines()) == 1
 
 
 def test_a_job_that_waits_for_too_long_is_cancelled(rows) -> None:
@@ -88,7 +88,7 @@ def test_jobs_of_a_second_are_taken_for_what_they_are(rows) -> None:
     assert run.wait() == "success"
     tries = [each["try_number"] for each in elements(run)]
     assert tries == [1, 1, 1, 1, 1, 1, 2]
-    assert sorted(place(run, "ran").read_text().split()) == [*"0123456", "6"]
+    assert sorted(run.place("ran").read_text().split()) == [*"0123456", "6"]
     assert sorted(run.states()) == ["completed"] * 7 + ["failed"]
 
 
@@ -101,7 +101,7 @@ def test_an_element_that_a_person_ends_takes_no_other_along(rows, wait_until) ->
     run.site.mark(run.dag_id, run.run_id, "job", "failed", map_index=1)
     wait_until(lambda: element_states(run, 1) == ["canceled"], 60, "the end of its job")
     assert element_states(run, 0) == ["active"]
-    place(run, "go").touch()
+    run.place("go").touch()
     assert run.wait() == "failed"
     assert [each["state"] for each in elements(run)] == ["success", "failed"]
     assert (element_states(run, 0), element_states(run, 1)) == (["completed"], ["canceled"])
@@ -112,7 +112,20 @@ def test_a_run_that_goes_on_is_not_deleted(rows) -> None:
     run.await_trigger()
     with pytest.raises(RuntimeError, match="HTTP 409"):
         run.site.call("DELETE", f"/dags/{run.dag_id}/dagRuns/{run.run_id}")
-    place(run, "go").touch()
+    run.place("go").touch()
+    assert run.wait() == "success"
+    assert run.states() == ["completed"]
+
+
+def test_a_facility_that_tells_nothing_fails_no_job(rows, slow_facility, wait_until) -> None:
+    run = rows["away"]
+    run.await_trigger()
+    outage = slow_facility.order("status", ["getJobs", "getJob"], status=503, times=None)
+    run.place("go").touch()
+    run.await_job(0, "completed")
+    wait_until(lambda: any(each["struck"] > 1 for each in slow_facility.faults()), 60, "two looks in vain")
+    assert run.instance()["state"] == "deferred"
+    slow_facility.clear_faults(outage)
     assert run.wait() == "success"
     assert run.states() == ["completed"]
 
@@ -125,7 +138,7 @@ def test_marking_a_running_task_as_successful_ends_its_job_and_what_the_author_a
     assert run.wait() == "success"
     assert run.instance()["state"] == "success"
     assert len(run.jobs()) == 1
-    assert place(run, "tidied").exists()
+    assert run.place("tidied").exists()
 
 
 def test_clearing_what_has_succeeded_asks_anew(rows) -> None:
@@ -135,7 +148,7 @@ def test_clearing_what_has_succeeded_asks_anew(rows) -> None:
     run.await_job(1, "completed")
     assert run.wait() == "success"
     assert run.states() == ["completed", "completed"]
-    assert len(place(run, "ran").read_text().splitlines()) == 2
+    assert len(run.place("ran").read_text().splitlines()) == 2
 
 
 def test_clearing_what_has_failed_asks_anew(rows) -> None:
@@ -146,11 +159,6 @@ def test_clearing_what_has_failed_asks_anew(rows) -> None:
     run.await_job(1, "completed")
     assert run.wait() == "success"
     assert run.states() == ["failed", "completed"]
-
-
-def place(run: Any, name: str) -> Path:
-    """A file in the directory of a run's jobs."""
-    return run.facility.scratch / run.name / name
 
 
 def elements(run: Any) -> list[dict[str, Any]]:

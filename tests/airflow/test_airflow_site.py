@@ -89,13 +89,17 @@ def test_a_worker_asked_to_end_leaves_its_job(start) -> None:
     assert "left alone: its task is running" in run.log(1)
 
 
-def test_marking_a_running_task_failed_cancels_its_job(start) -> None:
-    run = start("in_worker", "sleep 60")
-    run.await_job(0, "active")
-    run.await_reference()
-    run.site.mark(run.dag_id, run.run_id, "job", "failed")
-    run.await_job(0, "canceled")
-    assert len(run.jobs()) == 1
+def test_a_person_who_ends_a_running_task_or_its_run_ends_its_job(start, site) -> None:
+    failed, whole = runs = [start("in_worker", "sleep 90") for _ in range(2)]
+    for run in runs:
+        run.await_job(0, "active")
+        run.await_reference()
+    site.mark(failed.dag_id, failed.run_id, "job", "failed")
+    site.call("PATCH", f"/dags/{whole.dag_id}/dagRuns/{whole.run_id}", {"state": "failed"})
+    for run in runs:
+        run.await_job(0, "canceled")
+        assert run.wait() == "failed"
+        assert len(run.jobs()) == 1
 
 
 def test_clearing_a_running_task_replaces_its_job(start) -> None:
@@ -119,7 +123,7 @@ def test_a_person_who_ends_a_deferred_task_or_its_run_ends_its_job(start, site) 
     for run in runs:
         run.await_job(0, "canceled")
         assert len(run.jobs()) == 1
-        assert not (run.facility.scratch / run.name / "ran").exists()
+        assert not run.place("ran").exists()
     assert [run.instance()["state"] for run in runs] == ["failed", "success", "failed"]
     failed.await_log("because its task is failed")
     succeeded.await_log("because its task is success")
@@ -136,17 +140,21 @@ def test_clearing_a_deferred_task_cancels_and_asks_anew(start) -> None:
 
 
 @needs_bookmarks
-def test_jobs_and_what_they_write_survive_triggerers_that_end_or_are_killed(start, site, wait_until) -> None:
-    steps = (
-        "for step in 1 2; do echo step $step; until [ -e go$step ]; do sleep 0.1; done; done; echo the end"
-    )
-    run = start("followed", steps)
+def test_jobs_and_what_they_write_survive_components_that_end_or_are_killed(start, site, wait_until) -> None:
+    wait = "until [ -e go$step ]; do sleep 0.1; done"
+    run = start("followed", f"for step in 1 2; do echo step $step; {wait}; done; echo the end")
     run.await_trigger()
-    for step, leave in ((1, site.stop_component), (2, site.kill_component)):
-        wait_until(lambda step=step: _bookmark(run) == {"stdout": len("step 1\n") * step}, 60, f"step {step}")
-        leave("triggerer")
-        (run.facility.scratch / run.name / f"go{step}").touch()  # it writes on while nobody looks
-        site.start_component("triggerer")
+    wait_until(lambda: _bookmark(run) == {"stdout": len("step 1\n")}, 60, "the first line")
+    site.stop_component("triggerer")
+    run.place("go1").touch()  # it writes on while nobody looks
+    site.start_component("triggerer")
+    wait_until(lambda: _bookmark(run) == {"stdout": len("step 1\nstep 2\n")}, 60, "the second line")
+    for component in ("triggerer", "scheduler"):
+        site.kill_component(component)
+    run.place("go2").touch()
+    run.await_job(0, "completed")
+    for component in ("triggerer", "scheduler"):
+        site.start_component(component)
     assert run.wait() == "success"
     assert run.states() == ["completed"]
     log = run.log()
@@ -156,7 +164,7 @@ def test_jobs_and_what_they_write_survive_triggerers_that_end_or_are_killed(star
 
 def test_a_triggerer_that_slept_while_another_took_over_cancels_nothing(start, site, wait_until) -> None:
     """Airflow 3.3 calls on_kill for every trigger of such a triggerer, 3.4 does not (thread 73454)."""
-    run = start("once", "sleep 24")
+    run = start("once", "until [ -e go ]; do sleep 0.1; done")
     run.await_trigger()
     (supervisor,) = psutil.Process(site.keeper_pid("triggerer")).children()
     supervisor.suspend()
@@ -166,6 +174,7 @@ def test_a_triggerer_that_slept_while_another_took_over_cancels_nothing(start, s
         supervisor.resume()
         if ON_KILL:
             wait_until(lambda: _noticed(run), 60, "the end of its sleep")
+        run.place("go").touch()
         assert run.wait() == "success"
     finally:
         supervisor.resume()
@@ -194,7 +203,7 @@ def test_what_a_retry_does_goes_by_the_cause(start) -> None:
     assert [each["duration"] for each in escalated.jobs()] == [2, 120]
     assert elements.wait() == "success", elements.log()
     assert elements.states() == ["failed", "completed"]
-    ran = (elements.facility.scratch / elements.name / "ran").read_text().split()
+    ran = elements.place("ran").read_text().split()
     assert sorted(ran) == sorted([elements.name, "late", "late"])
     assert elements.site.xcom(elements.dag_id, elements.run_id, "job")["exit_codes"] == [0, 0]
 
