@@ -14,7 +14,7 @@ from iri_common.model.outcome import Done
 from iri_common.policy.pace import Pace
 
 PACE = Pace(quickest=2.0, slowest=30.0)
-LOG = "iri_common.jobs.watch"
+LOG = "iri_common.jobs"
 ENDED = {"completed", "failed", "canceled"}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from iri_common.http import telemetry
 from iri_common.jobs.looking import FEW, Look, Looker
+from iri_common.jobs.trouble import Trouble
 from iri_common.jobs.watched import OnChange, Waiter, Watched, Witness
 from iri_common.jobs.witness import Witnesses
 from iri_common.model.errors import AuthError, JobLost, PermissionDenied
@@ -29,9 +30,6 @@ log = logging.getLogger(__name__)
 
 NORMAL = Pace()
 HOPELESS = 30.0  # seconds that a credential which cannot be another one is refused before that is told
-REFUSED = "%s does not take the credential any more (%s); "
-RENEWED = "%s: the jobs run on, and the waits for %d of them go on by themselves once it is accepted"
-DYING = "the jobs run on; the waits for %d of them try it a little longer"
 NEWS = 8  # single questions at most about jobs that nobody has looked at yet
 TOGETHER = 0.25  # of the quickest pace: jobs that are due so soon after another are looked at with it
 
@@ -68,8 +66,7 @@ class Poller:
         mend: str = "renew it",
         began: Callable[[str, float], None] | None = None,
     ) -> None:
-        self._mendable = mendable
-        self._mend = mend
+        self._trouble = Trouble(label, mend if mendable else None)
         self._began = began
         self._label = label
         self._resource_id = resource_id
@@ -85,10 +82,6 @@ class Poller:
         self._wake_at = -math.inf
         self._last_look = -math.inf
         self._quickest = NORMAL
-        self._failures = 0
-        self._worked = False
-        self._refused = False
-        self._refused_at = -math.inf
         self._strange: set[str] = set()
 
     async def wait(
@@ -123,9 +116,9 @@ class Poller:
         soon = max(now, self._last_look + pace.quickest)  # together with the others that join now
         if watched is None:
             watched = self._watched[job_id] = Watched(ref, pace, changed_at=now, due=soon)
-            if not self._failures and not self._refused:
+            if not self._trouble:
                 self._wake(soon)
-        if self._refused and not self._worked and not patient:
+        if self._trouble.refused and not self._trouble.worked and not patient:
             self._wake(soon)  # to be told
         watched.joined(waiter, pace, limit, witness or self._witness)
         self._keep_running()
@@ -193,7 +186,7 @@ class Poller:
         everyone = self._watched.values()
         self._quickest = min((each.pace for each in everyone), key=lambda pace: pace.quickest, default=NORMAL)
         self._allowance.set_rate(per_minute(self._quickest, len(everyone)), now)
-        if self._refused or self._failures:
+        if self._trouble:
             return self._try_again(now)
         first = min((each.due for each in everyone), default=now)
         if first > now + 1e-6:
@@ -221,13 +214,12 @@ class Poller:
 
     def _try_again(self, now: float) -> tuple[Way, list[str], int, float]:
         """One question while nothing is answered; the list as well, where it is cheap."""
-        pause = (
-            while_refused(self._quickest) if self._refused else after_failures(self._quickest, self._failures)
-        )
-        if self._refused and not self._worked and self._impatient():
-            pause = min(pause, self._quickest.quickest)  # they wait to be told that it is refused
+        refused, quickest = self._trouble.refused, self._quickest
+        pause = while_refused(quickest) if refused else after_failures(quickest, self._trouble.failures)
+        if refused and not self._trouble.worked and self._impatient():
+            pause = min(pause, quickest.quickest)  # they wait to be told that it is refused
         way, limit = Way.ONE_BY_ONE, 1
-        if not self._refused:
+        if not refused:
             way, limit = choose(self._looker.memory, due=10**6, watched=len(self._watched), now=now), FEW
         return way, list(self._watched), limit, max(0.0, self._last_look + pause - now)
 
@@ -247,7 +239,7 @@ class Poller:
             except Exception as error:
                 ending.outcome = "failed"
                 self._allowance.spend(1)
-                self._count_failure(error)
+                self._trouble.unanswered(error)
             else:
                 troubled = look.denied or look.errors or look.list_error
                 ending.outcome = "failed" if troubled and not look.learned else "ok"
@@ -265,7 +257,7 @@ class Poller:
             self._credential_refused(next(iter(denied.values())))
             return
         elif look.errors or look.list_error:
-            self._count_failure(next(iter(look.errors.values()), None) or look.list_error)
+            self._trouble.unanswered(next(iter(look.errors.values()), None) or look.list_error)
             return
         now = self._clock()
         for job_id, error in {**look.errors, **denied}.items():
@@ -293,41 +285,17 @@ class Poller:
         return seen
 
     def _answered(self) -> None:
-        if self._failures:
-            log.info("%s answers again", self._label, extra=about(facility=self._label))
-        if self._refused:
-            log.info("the credential for %s works again", self._label, extra=about(facility=self._label))
-        if self._failures or self._refused:
+        if self._trouble.over():
             now = self._clock()
             for watched in self._watched.values():
                 watched.due = min(watched.due, now + self._quickest.quickest)
-        self._failures, self._refused, self._worked = 0, False, True
 
     def _credential_refused(self, error: Exception) -> None:
-        now = self._clock()
-        since = self._refused_at if self._refused else now
-        hopeless = not self._mendable and now - since >= HOPELESS
-        if hopeless or not self._worked:
+        now, trouble = self._clock(), self._trouble
+        if trouble.hopeless(now, HOPELESS) or not trouble.worked:
             for watched in list(self._watched.values()):
                 self._reject(watched, error, patient=False)
-        if self._watched and not self._refused:
-            self._refused_at = now
-            own = error.mend if isinstance(error, AuthError) else ""
-            then, mend = (RENEWED, [own or self._mend]) if self._mendable else (DYING, [])
-            fields = about(facility=self._label, error=error)
-            log.warning(REFUSED + then, self._label, error, *mend, len(self._watched), extra=fields)
-            self._refused = True
-        self._refused = bool(self._watched)
-
-    def _count_failure(self, error: BaseException | None) -> None:
-        self._failures += 1
-        if self._failures == 1:
-            log.warning(
-                "%s does not tell how its jobs are (%s); they are left alone and asked for again",
-                self._label,
-                error,
-                extra=about(facility=self._label, error=error),
-            )
+        trouble.refuse(error, len(self._watched), now)
 
     # -------------------------------------------------------------------------------------- one job
 
