@@ -34,7 +34,7 @@ class Shelf(dict[str, int]):
     async def read(self) -> Mapping[str, int]:
         return self
 
-    async def write(self, offsets: Mapping[str, int]) -> None:
+    async def write(self, offsets: Mapping[str, int], told: int) -> None:
         self.update(offsets)
 
 
@@ -44,7 +44,7 @@ class Broken:
     async def read(self) -> Mapping[str, int]:
         raise RuntimeError("no answer")
 
-    async def write(self, offsets: Mapping[str, int]) -> None:
+    async def write(self, offsets: Mapping[str, int], told: int) -> None:
         raise RuntimeError("no answer")
 
 
@@ -140,6 +140,23 @@ def test_a_triggerer_that_would_die_of_it_is_not_asked_to_keep_anything(
     monkeypatch.setattr(type(deferred.value.trigger), "task_instance", task.ti, raising=False)
     assert task.resume(operator(job("echo one")), deferred.value)["state"] == "completed"
     assert "[stdout] one" in capsys.readouterr().out
+
+
+async def test_how_far_it_was_told_is_kept_when_the_log_has_it(demo, task, monkeypatch) -> None:
+    """A triggerer takes some KiB of a log and one request at a turn: killed in between, it has told less."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    asked: list[str] = []
+    monkeypatch.setattr(XCom, "get_one", lambda **_: asked.append("get"))
+    monkeypatch.setattr(XCom, "set", lambda *_, **__: asked.append("set"))
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(job("seq 100")))
+    facility, ref = (await IriHook().open()).aio, deferred.value.trigger.ref
+    await facility.jobs.wait(ref)
+    told = JobOutput(ref, logging.getLogger("told"), output.TriggerBookmark(task.ti, ref))
+    await told.tell(facility)
+    assert asked[-1] == "set"
+    assert asked.count("get") > 1 + 100 * output.AROUND // output.TURN
 
 
 async def test_what_airflow_does_not_keep_is_told_all_the_same(demo, task, caplog) -> None:

@@ -21,6 +21,8 @@ LONGEST = 2**14  # characters of a line; a longer one is told in pieces
 AT_ONCE = 200  # lines, before others on the loop have their turn
 BAD = "\ufffd"  # stands for one to three bytes
 REST = 60.0  # seconds after the end of the job for what it wrote last
+TURN = 2**12  # bytes of its triggers' logs that a triggerer takes between two of their requests
+AROUND = 2**9  # bytes, at most, that Airflow puts around a line of a log
 
 
 class Lines:
@@ -61,8 +63,8 @@ class Bookmark(Protocol):
         """The offset of each stream."""
         ...
 
-    async def write(self, offsets: Mapping[str, int]) -> None:
-        """Keep them."""
+    async def write(self, offsets: Mapping[str, int], told: int) -> None:
+        """Keep them, when the lines before them are in the log; those are new by so many bytes of it."""
         ...
 
 
@@ -92,10 +94,14 @@ class TriggerBookmark:
         kept: Any = await asyncio.to_thread(XCom.get_one, key=TOLD_KEY, **self._where)
         return kept["offsets"] if kept and kept["ref"] == self._ref else {}
 
-    async def write(self, offsets: Mapping[str, int]) -> None:
+    async def write(self, offsets: Mapping[str, int], told: int) -> None:
         """For the triggerer after this one."""
         from airflow.sdk.execution_time.xcom import XCom
 
+        # Lines and requests take two ways to the process that writes the log, which looks at both by turns.
+        # What overtook its lines would have the next triggerer leave them out, if this one was killed then.
+        for _ in range(1 + told // TURN):
+            await self.read()
         kept = {"ref": self._ref, "offsets": dict(offsets)}
         await asyncio.to_thread(XCom.set, TOLD_KEY, kept, **self._where)
 
@@ -118,6 +124,7 @@ class JobOutput:
         self._log = log
         self._bookmark = bookmark
         self._lines: dict[str, Lines] = {}
+        self._unkept = 0
 
     async def beside(self, facility: AsyncFacility, waiting: Coroutine[Any, Any, JobStatus]) -> JobStatus:
         """Tell it while somebody waits for the job, whatever goes wrong with telling."""
@@ -157,6 +164,7 @@ class JobOutput:
     async def _say(self, stream: str, lines: list[str]) -> None:
         for number, line in enumerate(lines, start=1):
             self._log.info("[%s] %s", stream, line)
+            self._unkept += AROUND + len(line.encode("utf-8", "replace"))
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         if lines:
@@ -175,7 +183,9 @@ class JobOutput:
         if self._bookmark is None:
             return
         try:
-            await self._bookmark.write({stream: lines.offset for stream, lines in self._lines.items()})
+            offsets = {stream: lines.offset for stream, lines in self._lines.items()}
+            await self._bookmark.write(offsets, self._unkept)
+            self._unkept = 0
         except Exception as error:
             self._log.warning("how far the job's output was told cannot be kept: %s", error)
             self._bookmark = None
