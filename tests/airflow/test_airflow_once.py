@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from airflow_versions import needs_store
 
 from airflow_provider_iri import IriHook, IriJobOperator, guard
 from airflow_provider_iri.record import STORE_KEY
+from iri_common import Conflict, IriError, JobKey
+from iri_common.facility.faces import Jobs
 
 
 def job(script: str = "true", **words: Any) -> dict[str, Any]:
@@ -50,9 +53,9 @@ def crash(key: str, value: str) -> None:
     raise Crash
 
 
-def crashing(task, worker: IriJobOperator) -> None:
-    with contextlib.suppress(Crash):
-        task.begin(worker)
+def quietly(does: Callable[..., object], *given: Any, **more: Any) -> None:
+    with contextlib.suppress(Crash, IriError):
+        does(*given, **more)
 
 
 @pytest.fixture
@@ -97,30 +100,58 @@ def test_a_clear_ends_a_job_that_is_not_shown_yet(
 
 @needs_store
 @pytest.mark.parametrize("ending", ["time", "person"])
-def test_a_job_that_is_on_its_way_when_its_task_ends_does_no_work(
+def test_a_job_that_is_on_its_way_when_its_task_ends_is_ended(
     slow_facility, task, connect, wait_until, monkeypatch, ending: str
 ) -> None:
-    """Its worker is killed before the facility has answered, and no other try comes."""
-    from airflow.sdk.execution_time.timeout import timeout
-
+    """Its worker is gone before the facility has answered, and maybe no other try comes."""
     connect("iri_default", connection_to(slow_facility))
-    words = job("echo begun >> begun", directory=place(slow_facility))
+    words = job("exec sleep 600")
     worker = operator(words)
     if ending == "time":
-        with pytest.raises(AirflowTaskTimeout), timeout(1.5):
+        submit, sending = Jobs.submit, list[threading.Thread]()
+
+        def too_long(face: Jobs, *given: Any, **more: Any) -> None:
+            sending.append(threading.Thread(target=lambda: quietly(submit, face, *given, **more)))
+            sending[0].start()
+            raise AirflowTaskTimeout
+
+        monkeypatch.setattr(Jobs, "submit", too_long)
+        with pytest.raises(AirflowTaskTimeout):
             task.begin(worker)
         assert task.store[STORE_KEY]["unwanted"]
-        worker.on_kill()  # as Airflow does
     else:
         monkeypatch.setattr(guard, "task_state", lambda _: "failed")
         monkeypatch.setattr(task.ti, "xcom_push", crash)
-        asking = threading.Thread(target=lambda: crashing(task, worker))
-        asking.start()
-        wait_until(lambda: STORE_KEY in task.store)
-        worker.on_kill()
-        asking.join()
+        sending = [threading.Thread(target=lambda: quietly(task.begin, worker))]
+        sending[0].start()
+        wait_until(lambda: worker._attempt is not None and worker._attempt.on_its_way)
+    worker.on_kill()  # as Airflow does
+    sending[0].join()
     wait_until(lambda: jobs(slow_facility, words) and jobs(slow_facility, words)[0]["ended"])
-    assert begun(words) == []
+
+
+@needs_store
+def test_a_task_that_was_cleared_while_its_job_was_asked_for_has_another_one(demo, task, monkeypatch) -> None:
+    """Its worker, which was stopped for that, has taken the key."""
+    words = job("exec sleep 600")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(words))
+    IriHook().facility.jobs.cancel(deferred.value.trigger.ref)
+    task.store[STORE_KEY]["ref"] = None
+    submit = Jobs.submit
+
+    def taken(face: Jobs, spec: Any, *, key: JobKey, **more: Any) -> Any:
+        if more["seen_before"]:
+            raise Conflict(
+                f"{key} was canceled while it was not known whether the facility had taken the job"
+            )
+        return submit(face, spec, key=key, **more)
+
+    monkeypatch.setattr(Jobs, "submit", taken)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(words))
+    assert len(jobs(demo, words)) == 2
+    IriHook().facility.jobs.cancel(deferred.value.trigger.ref)
 
 
 @needs_store
@@ -150,7 +181,7 @@ def test_a_job_of_a_place_where_the_connection_does_not_lead_any_more(
     connect("iri_test", connection_to(demo))
     with pytest.raises(TaskDeferred) as deferred:
         task.begin(operator(words, iri_conn_id="iri_test"))
-    assert [each["state"] for each in jobs(demo, words)] == ["active"]
+    assert [each["ended"] for each in jobs(demo, words)] == [None]
     IriHook("iri_test").facility.jobs.cancel(deferred.value.trigger.ref)
 
 

@@ -13,6 +13,7 @@ from airflow_provider_iri.hooks import IriHook
 from airflow_provider_iri.record import JobRecord, Memory, new_ask
 from iri_common import (
     AuthError,
+    Conflict,
     Facility,
     GenerationFacts,
     GenerationStep,
@@ -106,11 +107,11 @@ class Attempt:
         return self._act(step, record, status)
 
     def _abandon(self) -> None:
-        record = self._memory.read()
-        if record is None or record.reported is not None:
-            return  # nothing was asked for, or that is over
-        self._memory.write(replace(record, unwanted=True))
         try:
+            record = self._memory.read()
+            if record is None or record.reported is not None:
+                return  # nothing was asked for, or that is over
+            self._memory.write(replace(record, unwanted=True))
             self._end(record)
         except Exception as error:
             log.warning("what was asked for could not be cancelled; the next try does: %s", error)
@@ -141,7 +142,7 @@ class Attempt:
             )
             if record.job is None:
                 log.info("an earlier try may have asked for this job: looking for it")
-                return self._submit(record, seen_before=True), None
+                return self._found(record), None
             log.info("going on with %s", record.job.describe())
             self.submitted_at = record.submitted_at or self.submitted_at
             self._ti.xcom_push(key="iri_job", value=record.ref)
@@ -149,6 +150,16 @@ class Attempt:
         if step is GenerationStep.REPLACE:
             self._end(record)
         return self._submit(record.asks_for(self._ask), seen_before=False), None
+
+    def _found(self, record: JobRecord) -> JobRef:
+        try:
+            return self._submit(record, seen_before=True)
+        except Conflict as error:
+            if error.operation is not None:  # the facility's own
+                raise
+            # The task was cleared while its worker asked for the job, and the worker has taken its key.
+            log.info("%s", error)
+            return self._submit(record.asks_for(self._ask), seen_before=False)
 
     def _submit(self, record: JobRecord, *, seen_before: bool) -> JobRef:
         spec = self._sent(self._hook.facility, record)
