@@ -180,7 +180,15 @@ def test_a_time_for_people(seconds: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(12, "12 bytes"), (5 * 2**20, "5 MiB"), (3.5 * 2**40, "3.5 TiB"), (2**60, "1.049e+06 TiB")],
+    [
+        (12, "12 bytes"),
+        (1, "1 byte"),
+        (3.44, "3 bytes"),
+        (1536, "1.5 KiB"),
+        (5 * 2**20, "5 MiB"),
+        (3.5 * 2**40, "3.5 TiB"),
+        (2**60, "1.049e+06 TiB"),
+    ],
 )
 def test_a_size_for_people(count: float, words: str) -> None:
     assert size(count) == words

@@ -55,7 +55,7 @@ def test_both_are_planned_set_up_shown_and_released(iri: Shell, place: LocalFaci
     assert (iri("lease", "list", *doors).code, kept(place)) == (0, [])
     ready = iri("lease", "set-up", *doors, *key, *wanted)
     assert (ready.code, ready.out.split()) == (0, kept(place))
-    assert "path up, CREATE - READY, STABLE" in ready.err
+    assert "  up, path CREATE - READY, STABLE" in ready.err
     again = iri("lease", "set-up", *doors, *key, *wanted, "--json").document
     assert (again["ready"], again["reservation"], len(kept(place))) == (True, kept(place)[0], 1)
     shown = iri("lease", "show", *doors, *key).out

@@ -308,6 +308,21 @@ def test_doctor_tells_a_refusal_once(
     assert [each["topic"] for each in said.document["findings"] if each["mark"] == "fail"] == ["token"]
 
 
+def test_doctor_sends_nobody_to_another_resource_where_the_url_is_wrong(
+    iri: Shell, place, monkeypatch
+) -> None:
+    words = {
+        "URL": f"{place.slurm_url}/astray",
+        "DIALECT": "slurm",
+        "USER": "alice",
+        "TOKEN": place.slurm_token,
+    }
+    for name, value in words.items():
+        monkeypatch.setenv(f"IRI_FACILITY_ASTRAY_{name}", value)
+    findings = iri("doctor", "-f", "astray", "--json").document["findings"]
+    assert [each for each in findings if "--resource" in each["remedy"]] == []
+
+
 def test_whoami_and_doctor_mend_a_readable_file_by_its_mode(iri: Shell, monkeypatch, place, tmp_path) -> None:
     file = tmp_path / "my token"
     file.write_text(place.new_token())

@@ -256,6 +256,7 @@ A profile to paste into ~/.config/iri/facilities.toml:
   token = {{ file = {json.dumps(listening.token_file)} }}
   resource = "cluster"
   storage = "scratch"
+  directory = {json.dumps(str(Path(listening.root) / "scratch" / listening.user))}
 
 For tokens that expire and are renewed (OAuth 2 client credentials), in place of token:
 

@@ -104,7 +104,8 @@ def findings(
         chosen = facility.status.resource(resource)
     except IriError as error:
         named = "name it with --resource, or as resource in the profile"
-        yield from _told(refused, "resource", error, named if isinstance(error, UsageError) else "")
+        unnamed = isinstance(error, UsageError) and not isinstance(error, NotOffered)
+        yield from _told(refused, "resource", error, named if unnamed else "")
     if offered is not None:
         yield from _resources(facility, offered, chosen)
     yield from checks.grades(facility.grades)

@@ -64,7 +64,7 @@ def set_up(
     intent, limit = _intent(nodes, path, ends), limit_of(timeout, LIMIT)
 
     def tell(status: LeaseStatus) -> None:
-        screen.change(str(status.state), f"path {status.state}, {status.words}")
+        screen.change(str(status.state), f"{status.state}, path {status.words}")
 
     def work() -> int:
         lease = _both(door, network).set_up(intent, key=key_of(key), timeout=limit, on_change=tell)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from iri_common.model.counts import many
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -209,8 +211,11 @@ def elapsed(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes for a person: ``5 MiB``."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
+    if abs(count) < 1024:
+        return many(f"{count:.0f}", "byte")
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
         if abs(count) < 1024:
             return f"{count:.4g} {unit}"
-        count /= 1024
+    count /= 1024
     return f"{count:,.4g} TiB"
