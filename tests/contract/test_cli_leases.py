@@ -174,6 +174,7 @@ def test_a_flow_is_started_watched_and_released(iri: Shell, world: World, tmp_pa
     assert [(each["key"], each["run_id"]) for each in of(iri("flow", "list", "--json"), "runs")] == [
         (key, run)
     ]
+    assert f"run {run}: it had succeeded before" in iri("flow", "cancel", run).err
     assert iri("flow", "release", run).code == 0
     assert "No runs of flows on record here (1 more" in iri("flow", "list").err
     assert iri("flow", "show", run).code == 10

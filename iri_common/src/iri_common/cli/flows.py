@@ -136,6 +136,10 @@ def act(screen: Screen, what: str, runs: Sequence[str]) -> int:
     flows = Flows()
     acts = {"resume": flows.resume, "cancel": flows.cancel, "release": flows.release}
     for each in runs:
+        seen = flows.status(each) if what == "cancel" else None
+        if seen is not None and seen.state.over:  # Globus takes it all the same, and nothing comes of it
+            screen.say(f"run {each}: it had {seen.state.lower()} before.")
+            continue
         acts[what](each)
         screen.say(f"run {each}: {DONE[what]}.")
     if screen.as_json:
