@@ -144,22 +144,23 @@ class Run:
             f"job {number} of {self.dag_id} becoming {states}",
         )
 
-    def await_log(self, words: str, seconds: float = 90.0) -> None:
+    def await_log(self, words: str, seconds: float = 90.0, map_index: int = -1) -> None:
         """Wait until the task's log says so."""
         try:
-            until(lambda: words in self.log(), seconds)
+            until(lambda: words in self.log(map_index=map_index), seconds)
         except AssertionError:
-            said = self.log()[-4000:]
+            said = self.log(map_index=map_index)[-4000:]
             pytest.fail(f"the log of {self.dag_id} did not say {words!r} within {seconds} s:\n{said}")
 
-    def await_trigger(self) -> None:
+    def await_trigger(self, map_index: int = -1) -> None:
         """Wait until the task is deferred, its trigger at work and its job running.
 
         Airflow has a gap here: a task that is marked after it was deferred and before a triggerer took its
         trigger (a second or so) is ended without anybody being called.
         """
-        self.await_task("deferred")
-        self.await_log("the job is active")
+        task = "job" if map_index < 0 else f"job[{map_index}]"
+        self.site.await_task(self.dag_id, self.run_id, task, "deferred", timeout=150)
+        self.await_log("the job is active", map_index=map_index)
 
     def await_reference(self) -> None:
         """Wait until the worker knows its job, and so what to cancel."""
@@ -171,8 +172,8 @@ class Run:
     def wait(self, seconds: float = 180.0) -> str:
         return self.site.wait(self.dag_id, self.run_id, timeout=seconds)
 
-    def log(self, try_number: int = 1) -> str:
-        return self.site.log(self.dag_id, self.run_id, "job", try_number=try_number)
+    def log(self, try_number: int = 1, map_index: int = -1) -> str:
+        return self.site.log(self.dag_id, self.run_id, "job", try_number=try_number, map_index=map_index)
 
     def remembered(self) -> dict[str, Any] | None:
         """What the task's state store holds."""

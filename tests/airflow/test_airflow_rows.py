@@ -96,8 +96,7 @@ def test_jobs_of_a_second_are_taken_for_what_they_are(rows) -> None:
 def test_an_element_that_a_person_ends_takes_no_other_along(rows, wait_until) -> None:
     run = rows["one of two"]
     for index in (0, 1):
-        run.site.await_task(run.dag_id, run.run_id, f"job[{index}]", "deferred", timeout=90)
-        wait_until(lambda each=index: "the job is active" in element_log(run, each), 90, "its trigger")
+        run.await_trigger(index)
     run.site.mark(run.dag_id, run.run_id, "job", "failed", map_index=1)
     wait_until(lambda: element_states(run, 1) == ["canceled"], 60, "the end of its job")
     assert element_states(run, 0) == ["active"]
@@ -168,7 +167,3 @@ def elements(run: Any) -> list[dict[str, Any]]:
 
 def element_states(run: Any, index: int) -> list[str]:
     return [job["state"] for job in run.jobs() if job["name"].startswith(f"{run.name}.{index}.")]
-
-
-def element_log(run: Any, index: int) -> str:
-    return run.site.log(run.dag_id, run.run_id, "job", map_index=index)

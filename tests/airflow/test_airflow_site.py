@@ -164,22 +164,28 @@ def test_jobs_and_what_they_write_survive_components_that_end_or_are_killed(star
 
 def test_a_triggerer_that_slept_while_another_took_over_cancels_nothing(start, site, wait_until) -> None:
     """Airflow 3.3 calls on_kill for every trigger of such a triggerer, 3.4 does not (thread 73454)."""
-    run = start("once", "until [ -e go ]; do sleep 0.1; done")
-    run.await_trigger()
+    run = start("pair", "until [ -e go ]; do sleep 0.1; done")
+    for index in (0, 1):
+        run.await_trigger(index)
+
+    def logs() -> list[str]:
+        return [run.log(map_index=index) for index in (0, 1)]
+
     (supervisor,) = psutil.Process(site.keeper_pid("triggerer")).children()
     supervisor.suspend()
     site.start_component("triggerer", "triggerer-2")
     try:
-        wait_until(lambda: run.log().count("the job is active") == 2, 60, "the takeover")
+        wait_until(lambda: all(log.count("the job is active") == 2 for log in logs()), 60, "the takeover")
         supervisor.resume()
         if ON_KILL:
-            wait_until(lambda: _noticed(run), 60, "the end of its sleep")
+            told = run.site.home / "triggerer.log"
+            wait_until(lambda: all(_noticed(log + told.read_text()) for log in logs()), 60, "its awakening")
         run.place("go").touch()
         assert run.wait() == "success"
     finally:
         supervisor.resume()
         site.stop_component("triggerer-2")
-    assert run.states() == ["completed"]
+    assert run.states() == ["completed", "completed"]
 
 
 def test_execution_timeout_counts_while_deferred(start) -> None:
@@ -307,9 +313,8 @@ def test_the_example_draws_its_picture(site, tmp_path) -> None:
     assert (output / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
-def _noticed(run) -> bool:
+def _noticed(said: str) -> bool:
     """Whether a triggerer knows by now that another has taken its triggers over; Airflow 3.4 tells itself."""
-    said = run.log() + (run.site.home / "triggerer.log").read_text(errors="replace")
     return "left alone: its task is deferred" in said or "releasing them without on_kill" in said
 
 
