@@ -52,3 +52,20 @@ def test_airflow_gets_what_was_written_down(task, monkeypatch) -> None:
     operator = IriJobOperator(task_id="task", job={"executable": "/bin/true"})
     told = [each.get_link(operator, ti_key=task.ti) for each in operator.operator_extra_links]
     assert told == ["https://portal.example.org/1", ""]
+
+
+def test_airflow_is_asked_for_nothing_that_was_not_written_down(task, demo, monkeypatch) -> None:
+    """It would log an error for each button of each process of a task."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    def asked(**_: Any) -> None:
+        raise AssertionError("no XCom")
+
+    monkeypatch.setattr(XCom, "get_value", asked)
+    operator = IriJobOperator(task_id="task", job={"executable": "/bin/true"})
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator)
+    assert [each.get_link(operator, ti_key=task.ti) for each in operator.operator_extra_links] == ["", ""]
+    later = IriJobOperator(task_id="task", job={"executable": "/bin/true"})
+    task.resume(later, deferred.value)
+    assert [each.get_link(later, ti_key=task.ti) for each in later.operator_extra_links] == ["", ""]

@@ -131,6 +131,7 @@ class IriJobOperator(JobLineage, BaseOperator):
             from airflow_provider_iri.retries import RetryByCause
 
             self.retry_policy = RetryByCause()
+        self.addresses: Mapping[str, str] | None = None
         self._attempt: Attempt | None = None
         self._running: tuple[Any, Facility, JobRef] | None = None
         self._killed = False
@@ -148,6 +149,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         """Find or submit the job; wait for it, here or in the triggerer."""
         from airflow_provider_iri.attempt import Attempt
         from airflow_provider_iri.errors import told_to_airflow
+        from airflow_provider_iri.guard import require_wanted
 
         self._take_given()
         with told_to_airflow(self.iri_conn_id):
@@ -160,7 +162,7 @@ class IriJobOperator(JobLineage, BaseOperator):
             sent = with_parent(context, self._sent)
             attempt = self._attempt = Attempt(context, hook, spec, self.resource, sent, before, more)
             ref, status = attempt.settle()
-            write_down(context["ti"], hook, ref, spec)
+            self.addresses = write_down(context["ti"], hook, ref, spec)
             self._running = (context["ti"], hook.facility, ref)
             if self._killed:
                 self.on_kill()
@@ -168,6 +170,8 @@ class IriJobOperator(JobLineage, BaseOperator):
                 if not self.wait_for_completion:
                     return {"ref": str(ref)}
                 if self.deferrable:
+                    end = partial(hook.facility.jobs.cancel, ref)
+                    require_wanted(context["ti"], "the job is cancelled", end)
                     self._defer(ref, attempt.submitted_at)
                 status = self._wait(context, hook.facility, ref, attempt.submitted_at)
             return self._finish(context, hook.facility, ref, status)
@@ -181,9 +185,10 @@ class IriJobOperator(JobLineage, BaseOperator):
         self._take_given()
         self._told, self._began = event.get("told", False), event.get("began")
         with told_to_airflow(self.iri_conn_id):
-            ref = JobRef.parse(event["ref"])
+            ref, hook = JobRef.parse(event["ref"]), self._hook()
             try:
-                facility = self._hook().facility
+                facility = hook.facility
+                self.addresses = write_down(context["ti"], hook, ref, self._spec())
             except Exception:
                 self._leave(context, ref)
                 raise
