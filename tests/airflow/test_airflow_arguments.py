@@ -46,9 +46,9 @@ def test_what_makes_no_sense_fails_the_parsing_of_the_dag(more: dict[str, Any], 
         operator(job(), **more)
 
 
-def test_none_of_its_last_lines_may_be_wanted(demo, task, caplog) -> None:
+def test_none_of_its_last_lines_may_be_wanted(demo, task, capsys) -> None:
     assert task.execute(operator(job("echo loud"), tail_lines=0))["state"] == "completed"
-    assert "loud" not in caplog.text
+    assert "loud" not in capsys.readouterr().out
 
 
 def test_a_job_that_would_be_refused_takes_no_files_along(demo, task, tmp_path) -> None:

@@ -103,7 +103,7 @@ class IriTrigger(BaseTrigger):
         try:
             await self._believed(self.end)
         except Exception as error:
-            self.log.warning("%s could not be ended: %s", self.what, error)
+            self.log.warning("%s could not be ended; a clear of its task does: %s", self.what, error)
         else:
             self.log.info("ended %s, because its task is %s", self.what, state or "cleared")
 
