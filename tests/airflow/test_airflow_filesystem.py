@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk import ObjectStoragePath
+from airflow_connections import connection_to
 
+from airflow_provider_iri import IriHook
 from airflow_provider_iri.filesystem import get_fs
 from iri_local_facility import LocalFacility
 
+# A connection of its own for each test: Airflow keeps a file system for each in this process.
 pytestmark = pytest.mark.filterwarnings("ignore:UPath 'iri' filesystem not explicitly implemented")
 
 
@@ -41,6 +44,32 @@ def test_by_a_profile(facility: LocalFacility, there: Path, monkeypatch: pytest.
     monkeypatch.setenv("IRI_FACILITY_DESK_URL", facility.base_url)
     monkeypatch.setenv("IRI_FACILITY_DESK_TOKEN", facility.token)
     exercise(ObjectStoragePath(f"iri://desk/scratch{there}"), there)
+
+
+def test_a_connection_that_is_of_no_use_is_not_replaced_by_a_profile(
+    facility: LocalFacility, there: Path, connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow passes over what goes wrong when a path is made, and opens it by its words alone then."""
+    monkeypatch.setenv("IRI_FACILITY_DESK_URL", facility.base_url)
+    monkeypatch.setenv("IRI_FACILITY_DESK_TOKEN", facility.token)
+    connect("iri_strict", {"conn_type": "iri", "extra": {"profile": "desk", "grnat": {"verbs": ["look"]}}})
+    path = ObjectStoragePath(f"iri://iri_strict@desk/scratch{there}/a")
+    with pytest.raises(ValueError, match="unknown extras: grnat"):
+        path.write_text("a")
+    assert list(there.iterdir()) == []
+
+
+def test_a_path_in_a_dag_reads_no_connection(
+    facility: LocalFacility, there: Path, connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(IriHook, "get_connection", read.append)
+    path = ObjectStoragePath(f"iri://iri_later@iri_later/scratch{there}") / "a"
+    assert read == []
+    monkeypatch.undo()
+    connect("iri_later", connection_to(facility))
+    path.write_text("a")
+    assert (there / "a").read_text() == "a"
 
 
 def test_by_a_connection(there: Path, demo: LocalFacility) -> None:

@@ -8,6 +8,7 @@ ObjectStoragePath("iri://iri_default@iri_default/scratch/a/alice/runs.csv")  # a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fsspec import get_filesystem_class
@@ -16,6 +17,8 @@ from airflow_provider_iri.hooks import IriHook
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+    from iri_common import Facility
 
 schemes = ["iri"]
 
@@ -27,4 +30,9 @@ def get_fs(conn_id: str | None, storage_options: dict[str, Any] | None = None) -
         return kind(**(storage_options or {}))
     if storage_options:
         raise ValueError(f"settings of the facility belong into the connection {conn_id!r}")
-    return kind.over(IriHook(conn_id).facility)
+    # Opened when it is used: Airflow passes over an error here, and would go on with a profile of that name.
+    return kind.over(partial(_facility, conn_id))
+
+
+def _facility(conn_id: str) -> Facility:
+    return IriHook(conn_id).facility

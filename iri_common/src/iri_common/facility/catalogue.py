@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from iri_common.facility.facility import Facility
@@ -23,14 +24,20 @@ class Catalogue:
     Args:
         url: Of the one API that is meant; without, the first part names a profile.
         words: Settings beside it, or stronger than the profile's.
-        only: One that is open already; the first part is its name.
+        only: Opens the one that is meant, when it is needed; the first part is its name.
     """
 
-    def __init__(self, url: str | None, words: Mapping[str, Any], only: Facility | None = None) -> None:
+    def __init__(
+        self, url: str | None, words: Mapping[str, Any], only: Callable[[], Facility] | None = None
+    ) -> None:
         self._url = url
         self._words = words
-        self._only = only
-        self._open: dict[str, Facility] = {only.name: only} if only else {}
+        self._opens = only
+        self._open: dict[str, Facility] = {}
+
+    @cached_property
+    def _only(self) -> Facility | None:
+        return self._opens() if self._opens else None
 
     def at(self, path: str) -> Place:
         """Where a path leads.
@@ -45,9 +52,11 @@ class Catalogue:
         return self._facility(profile), resource or None, f"/{place}"
 
     def _facility(self, name: str) -> Facility:
+        if (only := self._only) is not None:
+            if name != only.name:
+                raise UsageError(f"these are the files of {only.name!r}, not of {name!r}")
+            return only
         if name not in self._open:
-            if self._only:
-                raise UsageError(f"these are the files of {self._only.name!r}, not of {name!r}")
             self._open[name] = (
                 Facility(self._url, name=name, **self._words)
                 if self._url

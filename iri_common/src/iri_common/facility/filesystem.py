@@ -69,15 +69,15 @@ class IriFileSystem(AbstractFileSystem):
             )
         self._secret = not words.keys().isdisjoint(_SECRETS)
         self._allow_job = allow_job
-        self._only: Facility | None = None
+        self._only: Facility | Callable[[], Facility] | None = None
         self._catalogue = Catalogue(url, words)
 
     @classmethod
-    def over(cls, facility: Facility, *, allow_job: bool = False) -> Self:
-        """The files of this Facility, with its credential; paths begin with its name."""
+    def over(cls, facility: Facility | Callable[[], Facility], *, allow_job: bool = False) -> Self:
+        """The files of this Facility, or of that which is opened at first use; paths begin with its name."""
         made = cls(skip_instance_cache=True, allow_job=allow_job)
         made._only = facility
-        made._catalogue = Catalogue(None, {}, facility)
+        made._catalogue = Catalogue(None, {}, facility if callable(facility) else lambda: facility)
         return made
 
     def __reduce__(self) -> Any:
@@ -312,7 +312,9 @@ class IriFileSystem(AbstractFileSystem):
         raise NotImplementedError("a facility removes a directory with all that is in it: rm(recursive=True)")
 
 
-def _over(kind: type[IriFileSystem], facility: Facility, allow_job: bool) -> IriFileSystem:
+def _over(
+    kind: type[IriFileSystem], facility: Facility | Callable[[], Facility], allow_job: bool
+) -> IriFileSystem:
     return kind.over(facility, allow_job=allow_job)
 
 
