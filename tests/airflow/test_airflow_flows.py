@@ -153,20 +153,12 @@ def test_a_run_is_cancelled_if_a_person_ends_its_task_while_it_is_started(
 ) -> None:
     """No trigger has it yet; whoever cleared the task gets another one."""
     from airflow_provider_iri import guard
-    from iri_common import Flows
 
-    flow, start = made(RESTS), Flows.start
-    first = operator(flow)
-
-    def starting(*words: Any, **more: Any) -> str:
-        first.on_kill()
-        return start(*words, **more)
-
+    flow = made(RESTS)
     with monkeypatch.context() as patch:
         patch.setattr(guard, "task_state", lambda ti: state)
-        patch.setattr(Flows, "start", starting)
         with pytest.raises(AirflowFailException if ended else TaskDeferred):
-            task.begin(first)
+            task.begin(operator(flow))
     assert ("ACTIVE" not in runs(places, flow)) is ended
     with pytest.raises(TaskDeferred) as deferred:
         task.begin(operator(flow))

@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow_connections import connection_to
 from airflow_versions import needs_store
 
@@ -187,6 +187,17 @@ def test_a_job_that_is_asked_for_while_its_task_is_ended(
     (asked,) = jobs(slow_facility, words)
     assert bool(asked["ended"]) is cancels
     IriHook().facility.jobs.cancel(task.ti.xcoms["iri_job"])
+
+
+def test_a_job_is_cancelled_if_its_task_is_ended_before_it_is_deferred(
+    demo, task, airflow_says, wait_until
+) -> None:
+    """Airflow refuses the deferral then, and calls nobody."""
+    airflow_says("failed")
+    words = job("sleep 60")
+    with pytest.raises(AirflowFailException, match="the job is cancelled, because the task is failed"):
+        task.begin(operator(words))
+    wait_until(lambda: jobs(demo, words)[0]["state"] == "canceled")
 
 
 def test_on_kill_returns_though_airflow_never_answers(demo, task, airflow_says, wait_until) -> None:

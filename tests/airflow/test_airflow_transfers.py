@@ -176,24 +176,16 @@ async def test_a_transfer_is_ended_if_a_person_ends_its_task(
 def test_a_transfer_is_ended_if_a_person_ends_its_task_while_it_is_asked_for(
     places, task, scan, monkeypatch, state: str, left: str
 ) -> None:
-    """No trigger has it yet; a worker that goes away meanwhile is no reason."""
+    """No trigger has it yet."""
     from airflow_provider_iri import guard
-    from iri_common import EntrustedTransfers
 
     places.site.order("transfer_inactive", "*")
     monkeypatch.setattr(guard, "task_state", lambda ti: state)
-    made, submit = there(places), EntrustedTransfers.submit
-
-    def submitting(*words: Any) -> str:
-        made.on_kill()
-        return submit(*words)
-
-    monkeypatch.setattr(EntrustedTransfers, "submit", submitting)
     with pytest.raises(AirflowFailException if left == "FAILED" else TaskDeferred) as ended:
-        task.begin(made)
+        task.begin(there(places))
     _until_all_are(places, left)
     if left == "FAILED":
-        assert "ended what was asked for, because the task is failed" in str(ended.value)
+        assert "of Globus is cancelled, because the task is failed" in str(ended.value)
     else:
         asyncio.run(ended.value.trigger.end())
 

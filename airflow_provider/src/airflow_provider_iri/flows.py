@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_iri.guard import HandsOver
-
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 STORE_KEY = "iri_flow"
 
 
-class IriFlowOperator(HandsOver, BaseOperator):
+class IriFlowOperator(BaseOperator):
     """Starts a flow that Globus runs, once, and waits for its end in the triggerer.
 
     A retry goes on with the run of the try before while that is not over, a clear cancels it and starts a new
@@ -69,6 +67,7 @@ class IriFlowOperator(HandsOver, BaseOperator):
         from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.globus_triggers import IriFlowTrigger
+        from airflow_provider_iri.guard import require_wanted
         from iri_common import Flows
 
         with told_to_airflow():
@@ -80,7 +79,8 @@ class IriFlowOperator(HandsOver, BaseOperator):
                 self.flow, body, key=errand.key, label=self.run_label, tags=self.run_tags
             )
             errand.note(ref=run_id)
-            self._require_wanted(context["ti"], partial(self._end, flows, errand, run_id))
+            end = partial(self._end, flows, errand, run_id)
+            require_wanted(context["ti"], f"run {run_id} is cancelled", end)
         context["ti"].xcom_push(key="iri_flow_run", value=run_id)
         self.log.info("run %s of flow %s", run_id, self.flow)
         limit = self.execution_timeout

@@ -37,7 +37,9 @@ def task_state(ti: Any) -> str | None:
 
 
 def require_wanted(ti: Any, done: str, end: Callable[[], object] | None = None) -> None:
-    """Go on with a task whose worker was told to stop, unless a person has ended it.
+    """Go on with a task, unless a person has ended it meanwhile.
+
+    Its worker learns of that seconds later. If it defers before, Airflow refuses, and calls nobody.
 
     Args:
         ti: The task instance.
@@ -112,26 +114,3 @@ class JobKiller(threading.Thread):
             log.warning("%s could not be cancelled: %s", self._what, error)
         else:
             log.info("cancelled %s, because its task is %s", self._what, state or "cleared")
-
-
-class HandsOver:
-    """An operator that hands to a trigger what it has asked for; until then, it alone can end that."""
-
-    _told_to_end = False
-
-    def on_kill(self) -> None:
-        """Remember it: this may have interrupted a message to Airflow's supervisor, and asks it nothing."""
-        self._told_to_end = True
-
-    def _require_wanted(self, ti: Any, end: Callable[[], object]) -> None:
-        """Go on, unless a person has ended the task meanwhile: then what it asked for is ended as well.
-
-        Args:
-            ti: The task instance.
-            end: Ends that.
-
-        Raises:
-            AirflowFailException: if a person has.
-        """
-        if self._told_to_end:
-            require_wanted(ti, "ended what was asked for", end)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_iri.ends import moving_words
-from airflow_provider_iri.guard import HandsOver
 from airflow_provider_iri.lineage import TransferLineage
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ SAY_EVERY = 30.0  # seconds between two lines of the log about bytes that run th
 CANCEL_PATIENCE = 60.0  # for a transfer of before to end, which writes to the same paths
 
 
-class IriTransferOperator(HandsOver, TransferLineage, BaseOperator):
+class IriTransferOperator(TransferLineage, BaseOperator):
     """Moves a file, a directory with all that is in it, or what a pattern names; the core picks the road.
 
     What Globus moves by itself, from one collection to the other, is waited for in the triggerer: it is asked
@@ -97,6 +96,7 @@ class IriTransferOperator(HandsOver, TransferLineage, BaseOperator):
         """Have Globus move it where that is the road, and wait in the triggerer; else move it here."""
         from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import told_to_airflow
+        from airflow_provider_iri.guard import require_wanted
         from iri_common import UsageError
 
         with told_to_airflow():
@@ -107,7 +107,8 @@ class IriTransferOperator(HandsOver, TransferLineage, BaseOperator):
             task = self._entrusted(errand, source, target) if source.far and target.far else None
             if task is None:
                 return self._carried(errand, source, target)
-            self._require_wanted(context["ti"], partial(self._end, errand, task))
+            end = partial(self._end, errand, task)
+            require_wanted(context["ti"], f"task {task} of Globus is cancelled", end)
         context["ti"].xcom_push(key="iri_transfer", value=task)
         return self._wait(source, target, task)
 
