@@ -10,6 +10,7 @@ from airflow.sdk import BaseNotifier, BaseOperator
 from airflow_connections import EXAMPLES
 
 import airflow_provider_iri
+from airflow_provider_iri.connection import KNOWN_EXTRAS
 from airflow_provider_iri.watchers import IriWatcher
 
 FOLDER = EXAMPLES.parent / "docs" / "airflow"
@@ -47,6 +48,11 @@ def test_each_has_a_page_that_tells_its_arguments(name: str) -> None:
     taken = inspect.signature(classes()[name].__init__).parameters.values()
     own = {each.name for each in taken if each.kind is not each.VAR_KEYWORD}
     assert own - told <= {"self", "iri_conn_id"}  # the index tells that one of all
+
+
+def test_the_readme_tells_every_field_of_a_connection() -> None:
+    text = FENCED.sub("", (EXAMPLES.parent / "airflow_provider" / "README.md").read_text())
+    assert set(KNOWN_EXTRAS) - set(re.findall(r"`(\w+)`", text)) == set()
 
 
 def test_every_page_is_in_the_index_and_every_picture_on_a_page() -> None:
