@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow_versions import needs_store
 
-from airflow_provider_iri import IriPathOperator, IriPathReleaseOperator, errands
+from airflow_provider_iri import IriPathOperator, IriPathReleaseOperator, errands, guard
 from airflow_provider_iri.record import remember
 from iri_local_facility import LocalFacility
 
@@ -90,6 +90,21 @@ def test_a_retry_asks_anew_where_another_host_has_given_back(
             task.resume(setup(net, name), deferred.value)
     assert asked(net, name) == [GIVEN_BACK]
     net.clear_faults()
+    up = task.execute(setup(net, name))
+    assert asked(net, name) == [GIVEN_BACK, STANDS]
+    task.execute(release(up["ref"]))
+
+
+@needs_store
+def test_a_path_is_given_back_if_a_person_ends_its_task_while_it_is_asked_for(
+    net, task, name: str, monkeypatch
+) -> None:
+    """No trigger has it yet."""
+    with monkeypatch.context() as patch:
+        patch.setattr(guard, "task_state", lambda ti: "failed")
+        with pytest.raises(AirflowFailException, match="given back, because the task is failed"):
+            task.begin(setup(net, name))
+    assert asked(net, name) == [GIVEN_BACK]
     up = task.execute(setup(net, name))
     assert asked(net, name) == [GIVEN_BACK, STANDS]
     task.execute(release(up["ref"]))

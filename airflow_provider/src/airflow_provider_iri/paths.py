@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_iri.errands import Errand
-    from iri_common import PathIntent
+    from iri_common import JobRef, PathIntent
 
 STORE_KEY = "iri_path"
 LIMIT = timedelta(minutes=20)  # paths over several domains take minutes
@@ -65,6 +65,7 @@ class IriPathOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Ask for it, or find what an earlier try has asked for; wait until it is up."""
         from airflow_provider_iri.errors import told_to_airflow
+        from airflow_provider_iri.guard import require_wanted
         from airflow_provider_iri.hooks import IriHook
         from airflow_provider_iri.triggers import IriPathTrigger
 
@@ -73,11 +74,16 @@ class IriPathOperator(BaseOperator):
             errand = _errand(context)
             # The trigger of before a clear gives its path back, too, maybe after this try has begun.
             if (before := errand.record.before) is not None:
-                networks.cancel(before)
-                networks.delete(before)
+                _give_back(networks, before)
                 errand.note(before=None)
             path = networks.provision(intent, key=errand.key)
             errand.note(ref=str(path.ref))
+
+            def end() -> None:
+                _give_back(networks, path.ref)
+                errand.again()
+
+            require_wanted(context["ti"], "the path is given back", end)
         context["ti"].xcom_push(key="iri_path", value=str(path.ref))
         self.log.info("asked for %s", path.ref)
         deadline = time.time() + self.limit.total_seconds()
@@ -142,6 +148,11 @@ class IriPathReleaseOperator(BaseOperator):
 
         if "trouble" in event:
             tell_again(event["trouble"], event["message"], self.iri_conn_id)
+
+
+def _give_back(networks: Any, path: str | JobRef) -> None:
+    networks.cancel(path)
+    networks.delete(path)
 
 
 def _errand(context: Context) -> Errand:
