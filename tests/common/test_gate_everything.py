@@ -60,7 +60,14 @@ DOES: Mapping[Verb, str] = {
         reservations.create reservations.delete""",
 }
 VERB = {name: verb for verb, names in DOES.items() for name in names.split()}
-FREE = {"jobs.submit_request", "flows.origin", "compute.origin"}  # which asks nobody
+FREE = {  # which asks nobody
+    "jobs.submit_request",
+    "networks.provision_requests",
+    "networks.modify_request",
+    "streaming.provision_request",
+    "flows.origin",
+    "compute.origin",
+}
 
 PLACES = ("machine-a", "machine-b")
 FOLDERS = ("/zone-a", "/zone-b")

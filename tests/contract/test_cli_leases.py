@@ -71,12 +71,21 @@ def test_a_path_is_planned_opened_changed_and_closed(
     words = (*net, a, f"{b}=3600-3650", "--mbps", "100", "--key", key)
     seen = iri("path", "open", *words, "--dry-run")
     assert (seen.code, "VLAN 3600-3650" in seen.out, asked(place, "senseProvision")) == (0, True, 0)
+    assert f"PUT {place.sense_url}/instance/ID/provision?sync=false&intent=last" in seen.out
+    assert "Authorization: Bearer ********" in seen.out
+    compute, provision = iri("path", "open", *words, "--dry-run", "--json").document["requests"]
+    assert (compute["url"], provision["method"]) == (f"{place.sense_url}/instance/ID", "PUT")
+    assert "3600-3650" in json.dumps(compute["body"])
     opened = iri("path", "open", *words)
     ref = JobRef.parse(opened.out.strip())
     assert (opened.code, ref.profile) == (0, "net")
     assert "up, CREATE - READY, STABLE" in opened.err
     again = iri("path", "open", *words, "--json").document
     assert (again["id"], again["up"], asked(place, "senseProvision")) == (ref.job_id, True, 1)
+    (modify,) = iri("path", "change", str(ref), a, b, "--mbps", "200", "--dry-run", "--json").document[
+        "requests"
+    ]
+    assert modify["url"] == f"{place.sense_url}/instance/{ref.job_id}/modify"
     changed = iri("path", "change", str(ref), a, b, "--mbps", "200")
     assert (changed.code, asked(place, "senseModify")) == (0, 1)
     shown = iri("path", "show", *net, "--key", key, "--json").document
@@ -119,7 +128,11 @@ def test_a_stream_is_provisioned_used_and_released(iri: Shell, place: LocalFacil
     key, mesh = f"stream/{tmp_path.name}", ("-f", "mesh")
     assert "cpus: 1 to 4, 2 if not said" in iri("stream", "backends", *mesh).out
     words = ("rabbitmq", "--set", "cpus=1", "--key", key, *mesh)
-    assert iri("stream", "provision", *words, "--dry-run").code == asked(place, "s3mProvision") == 0
+    (seen,) = iri("stream", "provision", *words, "--dry-run", "--json").document["requests"]
+    assert (seen["method"], seen["url"].partition("/olcf/")[0]) == ("POST", place.s3m_url)
+    assert (seen["body"]["resourceSettings"], seen["headers"]) == ({"cpus": 1}, {"Authorization": "********"})
+    shown = iri("stream", "provision", *words, "--dry-run")
+    assert (shown.code, seen["url"] in shown.out, asked(place, "s3mProvision")) == (0, True, 0)
     told = iri("stream", "provision", *words)
     ref = told.out.strip()
     assert (told.code, told.err.splitlines()[-1].split(maxsplit=1)[1]) == (0, "up, Synced, Healthy")

@@ -12,6 +12,7 @@ from iri_common.cli.jobspec import pairs
 from iri_common.cli.leasing import lease_words, limit_of, meant, told
 from iri_common.cli.options import DoorWords
 from iri_common.cli.path_app import PathWords
+from iri_common.cli.preview import request_words, show_requests
 from iri_common.cli.speak import Screen
 from iri_common.facility.networks import LIMIT
 from iri_common.model.errors import IriError, UsageError
@@ -82,7 +83,7 @@ def change(
     ref, intent, limit = JobRef.parse(reference), intent_of(ends, words), limit_of(timeout, LIMIT)
     facility = open_facility(door, ref)
     if dry_run:
-        return _previewed(screen, facility, intent, ref.key, named=True)
+        return _previewed(screen, facility, intent, ref.key, named=True, change=ref)
     path = facility.networks.modify(ref, intent, timeout=limit)
     screen.say(f"path {path.id} at {facility.name}: the change was asked for", "dim")
     return _until_up(screen, facility, door, path, limit)
@@ -218,7 +219,16 @@ def _end(word: str) -> PathEnd:
     return PathEnd(uri, vlan) if equals else PathEnd(word)
 
 
-def _previewed(screen: Screen, facility: Facility, intent: PathIntent, key: JobKey, *, named: bool) -> int:
+def _previewed(
+    screen: Screen,
+    facility: Facility,
+    intent: PathIntent,
+    key: JobKey,
+    *,
+    named: bool,
+    change: JobRef | None = None,
+) -> int:
+    seen = facility.networks.preview(intent, key=key, change=change)
     bandwidth = f"{intent.mbps} Mbit/s, {intent.quality}" if intent.mbps else str(intent.quality)
     lasts = f"from {intent.start} " + (f"to {intent.end}" if intent.end else "until it is closed")
     if screen.as_json:
@@ -233,7 +243,8 @@ def _previewed(screen: Screen, facility: Facility, intent: PathIntent, key: JobK
             "name": key.job_name(intent.name),
             "key": key.identity,
         }
-        screen.document({"ok": True, "exit": 0, "dry_run": True, "path": asked})
+        requests = [request_words(each) for each in seen]
+        screen.document({"ok": True, "exit": 0, "dry_run": True, "path": asked, "requests": requests})
         return Exit.OK
     screen.heading("Path")
     ends = [(f"end {number}", f"{each.uri} VLAN {each.vlan}") for number, each in enumerate(intent.ends, 1)]
@@ -251,7 +262,7 @@ def _previewed(screen: Screen, facility: Facility, intent: PathIntent, key: JobK
             ("key", shown),
         ]
     )
-    screen.say("Nothing was sent.", "dim")
+    show_requests(screen, seen)
     return Exit.OK
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from iri_common.cli.asking import Ask
 from iri_common.cli.exits import Exit
@@ -14,6 +15,7 @@ from iri_common.cli.speak import Screen
 if TYPE_CHECKING:
     from iri_common.facility.facility import Facility
     from iri_common.facility.preview import Preview
+    from iri_common.model.ports import WireRequest
 
 _SCRIPT = "The script"
 
@@ -66,6 +68,24 @@ def show(
         screen.code(seen.script, "sh")
     screen.say("Nothing was sent.", "dim")
     return Exit.OK
+
+
+def show_requests(screen: Screen, seen: Sequence[WireRequest]) -> None:
+    """Show requests that are not sent."""
+    screen.heading("Request" if len(seen) == 1 else "Requests")
+    for each in seen:
+        query = f"?{urlencode(each.params)}" if each.params else ""
+        headers = "".join(f"{name}: {value}\n" for name, value in each.headers.items())
+        screen.code(f"{each.method} {each.url}{query}\n{headers}")
+        if each.json is not None:
+            screen.code(json.dumps(each.json, indent=2, ensure_ascii=False), "json")
+    screen.say("Nothing was sent.", "dim")
+
+
+def request_words(seen: WireRequest) -> dict[str, Any]:
+    """A request, for a program."""
+    words = {"method": seen.method, "url": seen.url, "headers": dict(seen.headers), "body": seen.json}
+    return {**words, "params": dict(seen.params)}
 
 
 def _resource_name(facility: Facility, resource_id: str) -> str:

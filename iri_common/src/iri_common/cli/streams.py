@@ -13,6 +13,7 @@ from iri_common.cli.exits import Exit
 from iri_common.cli.jobspec import pairs
 from iri_common.cli.leasing import lease_words, limit_of, meant, told
 from iri_common.cli.options import DoorWords
+from iri_common.cli.preview import request_words, show_requests
 from iri_common.cli.speak import Screen, elapsed
 from iri_common.jobs.streamleases import LIMIT
 from iri_common.model.errors import UsageError
@@ -194,10 +195,12 @@ def intent_of(words: Asked) -> StreamIntent:
 
 
 def _previewed(screen: Screen, facility: Facility, intent: StreamIntent, key: JobKey, *, named: bool) -> int:
+    seen = facility.streams.preview(intent, key=key)
     if screen.as_json:
         asked = {"engine": intent.engine, "kind": intent.kind, "settings": dict(intent.settings)}
         asked |= {"name": intent.cluster_name(key), "key": key.identity}
-        screen.document({"ok": True, "exit": 0, "dry_run": True, "cluster": asked})
+        requests = [request_words(each) for each in seen]
+        screen.document({"ok": True, "exit": 0, "dry_run": True, "cluster": asked, "requests": requests})
         return Exit.OK
     chosen = ", ".join(f"{name}={value}" for name, value in intent.settings.items())
     screen.heading("Cluster")
@@ -210,7 +213,7 @@ def _previewed(screen: Screen, facility: Facility, intent: StreamIntent, key: Jo
             ("key", key.identity if named else "a new one for every cluster, as no --key was given"),
         ]
     )
-    screen.say("Nothing was sent.", "dim")
+    show_requests(screen, seen)
     return Exit.OK
 
 

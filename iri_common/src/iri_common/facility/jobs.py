@@ -9,7 +9,7 @@ from typing import Any
 
 from iri_common.facility.canceling import job_id_of
 from iri_common.facility.placing import JobPlacing
-from iri_common.facility.preview import MASK, Preview, masked, preview
+from iri_common.facility.preview import Preview, credential_of, masked, preview
 from iri_common.facility.settings import on_outage_of, seconds_of
 from iri_common.jobs.generations import Newest, newest
 from iri_common.jobs.outages import Gate
@@ -23,7 +23,6 @@ from iri_common.model.errors import (
 )
 from iri_common.model.job import JobResult, JobStatus
 from iri_common.model.key import JobKey
-from iri_common.model.ports import Token
 from iri_common.model.ref import JobRef
 from iri_common.model.spec import JobSpec
 from iri_common.policy.arrays import accounted
@@ -150,8 +149,7 @@ class JobService(JobPlacing):
         where = await self._where(resource)
         submission = masked(await self._submission(checked, where, resource, key, False, guard))
         request = self._submitter(submission).request(submission)
-        carried = self.settings.kind.credential(self.settings.words)(Token(MASK))
-        return preview(submission, request, carried if self.settings.token is not None else {})
+        return preview(submission, request, credential_of(self.settings))
 
     async def find(self, key: JobKey, *, resource: str | None = None) -> JobRef | None:
         """The job of a key whose id was never learned, by the key in its name; None if there is none.

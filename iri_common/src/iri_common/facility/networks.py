@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from iri_common.facility.granted import speak_for
 from iri_common.facility.leasing import LeaseService
+from iri_common.facility.preview import shown
 from iri_common.jobs.leasechange import LeaseChange
-from iri_common.jobs.leases import Leases, OnChange
+from iri_common.jobs.leases import Leases, OnChange, id_of
 from iri_common.model.errors import IriError, NotOffered, UsageError
 from iri_common.model.key import JobKey
 from iri_common.model.network import (
@@ -21,9 +22,11 @@ from iri_common.model.network import (
     Quality,
 )
 from iri_common.model.networkports import NetworkDialect, NetworksApi
+from iri_common.model.ports import WireRequest
 from iri_common.model.ref import JobRef
 from iri_common.policy.operations import ask_of
 
+NEW_ID = "ID"
 LIMIT = 1200.0  # seconds: paths over several domains take minutes
 
 
@@ -56,6 +59,25 @@ class NetworkService(LeaseService):
             GrantExceeded: saying what would be allowed.
         """
         await self.door.gate.admit(ask_of("networks", "compute", {"intent": intent}))
+
+    async def preview(
+        self, intent: PathIntent, *, key: JobKey | None = None, change: JobRef | None = None
+    ) -> Sequence[WireRequest]:
+        """What :meth:`provision` would send, or :meth:`modify` of a path; nothing is sent.
+
+        In the place of the id that the network gives for a new path they have :data:`NEW_ID`. The second one
+        may name what the first was answered with.
+
+        Raises:
+            GrantExceeded: if it may not be sent.
+        """
+        await self.admit(intent)
+        alias = (key or JobKey.random()).job_name(intent.name)
+        if change is not None:
+            known = await self.book.of(change)
+            alias = known.name if known else change.key.job_name(intent.name)
+            return shown(self.settings, self._api.modify_request(id_of(change), intent, alias))
+        return shown(self.settings, *self._api.provision_requests(NEW_ID, intent, alias))
 
     async def provision(self, intent: PathIntent, *, key: JobKey | None = None) -> NetworkPath:
         """Ask for a path, once for a key until it is given back; :meth:`wait` waits until it is up.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from iri_common.facility.settings import FacilitySettings
 from iri_common.model.key import JobKey
-from iri_common.model.ports import WireRequest
+from iri_common.model.ports import Token, WireRequest
 from iri_common.model.submission import Submission
 
 MASK = "********"
@@ -46,6 +47,20 @@ def masked(submission: Submission) -> Submission:
     return replace(submission, spec=spec.model_copy(update={"environment": environment}), asked=asked)
 
 
+def credential_of(settings: FacilitySettings) -> Mapping[str, str]:
+    """The headers that would carry the token, masked."""
+    if settings.token is None:
+        return {}
+    carried = settings.kind.credential(settings.words)(Token(MASK))
+    return {name.title(): value for name, value in carried.items()}
+
+
+def shown(settings: FacilitySettings, *requests: WireRequest) -> Sequence[WireRequest]:
+    """Requests as they would be sent, with the credential masked."""
+    carried = credential_of(settings)
+    return [replace(each, headers={**each.headers, **carried}) for each in requests]
+
+
 def preview(submission: Submission, request: WireRequest, credential: Mapping[str, str]) -> Preview:
     """Show a submission.
 
@@ -62,7 +77,7 @@ def preview(submission: Submission, request: WireRequest, credential: Mapping[st
         name=submission.name,
         method=request.method,
         url=request.url,
-        headers={**request.headers, **{name.title(): value for name, value in credential.items()}},
+        headers={**request.headers, **credential},
         body=body,
         script=max(scripts, key=len, default=""),
     )

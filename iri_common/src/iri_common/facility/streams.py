@@ -9,10 +9,12 @@ from iri_common.auth.vault import FileVault
 from iri_common.facility.facing import Face, awaited, awaited_watch, blocking, blocking_watch
 from iri_common.facility.granted import speak_for
 from iri_common.facility.leasing import LeaseService, alent, lent
+from iri_common.facility.preview import shown
 from iri_common.jobs.streamleases import LIMIT, OnChange, StreamLeases
 from iri_common.model.errors import NotOffered
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import Stage
+from iri_common.model.ports import WireRequest
 from iri_common.model.ref import JobRef
 from iri_common.model.streamports import StreamDialect, StreamingApi
 from iri_common.model.streams import (
@@ -23,6 +25,7 @@ from iri_common.model.streams import (
     StreamLease,
     engine_of,
 )
+from iri_common.policy.operations import ask_of
 
 
 class StreamService(LeaseService):
@@ -63,6 +66,16 @@ class StreamService(LeaseService):
         asker = key or JobKey.random()
         speak_for(asker)
         return await self._leases.provision(intent, asker)
+
+    async def preview(self, intent: StreamIntent, *, key: JobKey | None = None) -> Sequence[WireRequest]:
+        """What :meth:`provision` would send; nothing is sent but the question for the kinds there are.
+
+        Raises:
+            GrantExceeded: if it may not be sent.
+        """
+        await self.door.gate.admit(ask_of("streaming", "provision", {"settings": intent.settings}))
+        kind, name = await self._leases.kind_of(intent), intent.cluster_name(key or JobKey.random())
+        return shown(self.settings, self._api.provision_request(intent.engine, kind, name, intent.settings))
 
     async def status(self, stream: StreamLease | JobRef | str) -> StreamLease:
         """How a cluster stands; state MISSING if there is none."""
@@ -147,6 +160,7 @@ class Streams(Face[StreamService]):
     clusters = blocking(StreamService.clusters)
     mine = blocking(StreamService.mine)
     provision = blocking(StreamService.provision)
+    preview = blocking(StreamService.preview)
     status = blocking(StreamService.status)
     wait = blocking_watch(StreamService.wait)
     access = blocking(StreamService.access)
@@ -181,6 +195,7 @@ class AsyncStreams(Face[StreamService]):
     clusters = awaited(StreamService.clusters)
     mine = awaited(StreamService.mine)
     provision = awaited(StreamService.provision)
+    preview = awaited(StreamService.preview)
     status = awaited(StreamService.status)
     wait = awaited_watch(StreamService.wait)
     access = awaited(StreamService.access)

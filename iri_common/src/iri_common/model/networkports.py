@@ -14,6 +14,7 @@ from iri_common.model.network import (
     PathProof,
 )
 from iri_common.model.outcome import Done
+from iri_common.model.ports import WireRequest
 
 
 class NetworksApi(Protocol):
@@ -39,6 +40,14 @@ class NetworksApi(Protocol):
 
         Asked again for the same it is the same path; raises Conflict if it is not ready.
         """
+        ...
+
+    def provision_requests(self, lease_id: str, intent: PathIntent, alias: str) -> Sequence[WireRequest]:
+        """What :meth:`compute` and :meth:`provision` send, without the credential."""
+        ...
+
+    def modify_request(self, lease_id: str, intent: PathIntent, alias: str) -> WireRequest:
+        """What :meth:`modify` sends, likewise."""
         ...
 
     async def status(self, lease_id: str) -> Done[LeaseStatus]:

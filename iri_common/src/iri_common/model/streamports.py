@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from iri_common.model.outcome import Done
+from iri_common.model.ports import WireRequest
 from iri_common.model.streams import StreamAccess, StreamBackend, StreamCluster
 
 
@@ -23,6 +24,12 @@ class StreamingApi(Protocol):
 
         Raises Conflict if there is one of that name, and AmbiguousReply if the answer was lost.
         """
+        ...
+
+    def provision_request(
+        self, engine: str, kind: str, name: str, settings: Mapping[str, int]
+    ) -> WireRequest:
+        """What :meth:`provision` sends, without its credential."""
         ...
 
     async def access(self, engine: str, name: str) -> Done[StreamAccess | None]:

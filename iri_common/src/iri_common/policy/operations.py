@@ -93,6 +93,7 @@ OPERATIONS: Mapping[str, Mapping[str, Row]] = {
     "networks": {
         **dict.fromkeys(("new", "provision", "cancel", "delete"), _LEASE),
         **dict.fromkeys(("compute", "modify"), _LINK),
+        **dict.fromkeys(("provision_requests", "modify_request"), _FREE),
         **dict.fromkeys(("status", "find", "verification", "manifest", "profiles"), _LOOK_ROUND),
     },
     "flows": {
@@ -113,6 +114,7 @@ OPERATIONS: Mapping[str, Mapping[str, Row]] = {
     },
     "streaming": {
         "provision": Row(Verb.LEASE, resource="", stream="settings"),
+        "provision_request": _FREE,
         **dict.fromkeys(("access", "extend", "release"), _LEASE),
         **dict.fromkeys(("backends", "clusters", "cluster"), _LOOK_ROUND),
     },

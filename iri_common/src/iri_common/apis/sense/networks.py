@@ -35,6 +35,7 @@ from iri_common.model.network import (
     PathProof,
 )
 from iri_common.model.outcome import Done
+from iri_common.model.ports import WireRequest
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
 
@@ -56,9 +57,7 @@ class SenseNetworks:
 
     async def compute(self, lease_id: str, intent: PathIntent, alias: str) -> Done[PathOffer]:
         """The same instance may be computed again and again; the last one counts."""
-        path = f"/instance/{segment(lease_id, 'lease')}"
-        request = Request(operation="compute", method="POST", path=path, json=document(intent, alias))
-        reply = await self._session.send(request)
+        reply = await self._session.send(_compute(lease_id, intent, alias))
         reading = self._reading("compute")
         computed = reading.one(ComputedReply, reply.value)
         queries = [] if computed.queries is None else reading.many(QueryReply, computed.queries)
@@ -72,23 +71,22 @@ class SenseNetworks:
 
     async def provision(self, lease_id: str, intent_id: str | None) -> Done[None]:
         """Taken from the phase COMPILED only, which it ends."""
-        # sync=true holds the request for minutes, and tells no more than the status does.
-        params = [("sync", "false"), ("intent", intent_id or "last")]
-        await self._act("provision", lease_id, params)
+        await self._session.send(_provision(lease_id, intent_id))
         return Done(None)
+
+    def provision_requests(self, lease_id: str, intent: PathIntent, alias: str) -> Sequence[WireRequest]:
+        """What :meth:`compute` and :meth:`provision` send, without the credential."""
+        both = (_compute(lease_id, intent, alias), _provision(lease_id, None))
+        return [self._session.wire(each) for each in both]
 
     async def modify(self, lease_id: str, intent: PathIntent, alias: str) -> Done[None]:
         """Taken in the phase READY only; no path for it leaves the one that there is."""
-        request = Request(
-            operation="modify",
-            method="POST",
-            path=f"/instance/{segment(lease_id, 'lease')}/modify",
-            replay=Replay.ONCE,
-            params=[("sync", "false"), ("proceed", "true")],
-            json=document(intent, alias),
-        )
-        await self._session.send(request)
+        await self._session.send(_modify(lease_id, intent, alias))
         return Done(None)
+
+    def modify_request(self, lease_id: str, intent: PathIntent, alias: str) -> WireRequest:
+        """What :meth:`modify` sends, likewise."""
+        return self._session.wire(_modify(lease_id, intent, alias))
 
     async def status(self, lease_id: str) -> Done[LeaseStatus]:
         """State and configuration in one request, so that they belong together."""
@@ -162,13 +160,38 @@ class SenseNetworks:
         params: Sequence[tuple[str, str]],
         replay: Replay = Replay.ONCE,
     ) -> Reply:
-        path = f"/instance/{segment(lease_id, 'lease')}/{operation}"
-        return await self._session.send(
-            Request(operation=operation, method="PUT", path=path, replay=replay, params=params)
-        )
+        return await self._session.send(_action(operation, lease_id, params, replay))
 
     def _reading(self, operation: str) -> Reading:
         return Reading(self._session.label, operation)
+
+
+def _compute(lease_id: str, intent: PathIntent, alias: str) -> Request:
+    path = f"/instance/{segment(lease_id, 'lease')}"
+    return Request(operation="compute", method="POST", path=path, json=document(intent, alias))
+
+
+def _provision(lease_id: str, intent_id: str | None) -> Request:
+    # sync=true holds the request for minutes, and tells no more than the status does.
+    return _action("provision", lease_id, [("sync", "false"), ("intent", intent_id or "last")])
+
+
+def _modify(lease_id: str, intent: PathIntent, alias: str) -> Request:
+    return Request(
+        operation="modify",
+        method="POST",
+        path=f"/instance/{segment(lease_id, 'lease')}/modify",
+        replay=Replay.ONCE,
+        params=[("sync", "false"), ("proceed", "true")],
+        json=document(intent, alias),
+    )
+
+
+def _action(
+    operation: str, lease_id: str, params: Sequence[tuple[str, str]], replay: Replay = Replay.ONCE
+) -> Request:
+    path = f"/instance/{segment(lease_id, 'lease')}/{operation}"
+    return Request(operation=operation, method="PUT", path=path, replay=replay, params=params)
 
 
 def _id_of(row: InstanceReply) -> str:

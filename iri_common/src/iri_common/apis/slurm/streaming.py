@@ -14,6 +14,7 @@ from iri_common.apis.slurm.wire import field, number, text
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import AmbiguousReply, NotFound, UsageError
 from iri_common.model.outcome import Done
+from iri_common.model.ports import WireRequest
 from iri_common.model.streams import (
     LONGEST,
     StreamAccess,
@@ -85,25 +86,32 @@ class S3mStreaming:
             Conflict: if there is one of that name.
             AmbiguousReply: if the answer was lost, and the credentials with it.
         """
+        request = self._provision(engine, kind, name, settings)
+        reply = await self._session.send(request)
+        access = _access(engine, name, _unmasked(reply.value))
+        if access is None:
+            raise self._lost(request.operation)
+        return Done(access)
+
+    def provision_request(
+        self, engine: str, kind: str, name: str, settings: Mapping[str, int]
+    ) -> WireRequest:
+        """What :meth:`provision` sends, without its credential."""
+        return self._session.wire(self._provision(engine, kind, name, settings))
+
+    def _provision(self, engine: str, kind: str, name: str, settings: Mapping[str, int]) -> Request:
         if not _NAME.fullmatch(name):
             raise UsageError(
                 f"a cluster's name has at most 40 lower-case letters, digits and dashes, not {name!r}"
             )
-        operation = "provisionCluster"
-        reply = await self._session.send(
-            Request(
-                operation=operation,
-                method="POST",
-                path=f"{self._engine(engine)}/provision_cluster",
-                replay=Replay.ONCE,
-                json={"kind": kind, "name": name, "resourceSettings": dict(settings)},
-                raw=True,  # what cannot be read is shown to nobody: there are passwords in it
-            )
+        return Request(
+            operation="provisionCluster",
+            method="POST",
+            path=f"{self._engine(engine)}/provision_cluster",
+            replay=Replay.ONCE,
+            json={"kind": kind, "name": name, "resourceSettings": dict(settings)},
+            raw=True,  # what cannot be read is shown to nobody: there are passwords in it
         )
-        access = _access(engine, name, _unmasked(reply.value))
-        if access is None:
-            raise self._lost(operation)
-        return Done(access)
 
     async def clusters(self, engine: str) -> Done[Sequence[StreamCluster]]:
         """Those of the project."""
