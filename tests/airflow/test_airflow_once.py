@@ -156,7 +156,7 @@ def test_a_task_that_was_cleared_while_its_job_was_asked_for_has_another_one(dem
 
 @needs_store
 def test_a_job_of_a_place_where_the_connection_does_not_lead_any_more(
-    demo, slow_facility, task, connect
+    demo, slow_facility, task, connect, caplog
 ) -> None:
     """Left alone once, with what to do; who clears the task again means another job."""
     words = job("exec sleep 60")
@@ -167,8 +167,9 @@ def test_a_job_of_a_place_where_the_connection_does_not_lead_any_more(
     with pytest.raises(AirflowFailException, match="belongs to iri at"):
         task.resume(operator(words, iri_conn_id="iri_test"), deferred.value)
     task.ti.max_tries += 1
-    with pytest.raises(AirflowFailException, match="clear it as it is, to have another one here"):
+    with pytest.raises(AirflowFailException, match="belongs to iri at"):
         task.begin(operator(words, iri_conn_id="iri_test"))
+    assert "clear it as it is: it asks for another one" in caplog.text
     assert (len(jobs(demo, words)), len(jobs(slow_facility, words))) == (1, 0)
     before = dict(task.store)
     task.ti.max_tries += 1
@@ -183,6 +184,23 @@ def test_a_job_of_a_place_where_the_connection_does_not_lead_any_more(
         task.begin(operator(words, iri_conn_id="iri_test"))
     assert [each["ended"] for each in jobs(demo, words)] == [None]
     IriHook("iri_test").facility.jobs.cancel(deferred.value.trigger.ref)
+
+
+@needs_store
+def test_a_job_that_may_not_be_looked_at_any_more_is_not_in_the_way_for_ever(orders, task) -> None:
+    words = job("exec sleep 60")
+    with pytest.raises(TaskDeferred) as first:
+        task.begin(operator(words))
+    orders.order("status", ["getJob", "cancelJob"], status=403, times=None)
+    with pytest.raises(AirflowFailException, match="lacks the right"):  # the retry of a worker that died
+        task.begin(operator(words))
+    task.ti.max_tries += 1
+    with pytest.raises(TaskDeferred) as second:
+        task.begin(operator(words))
+    orders.clear_faults()
+    assert [each["ended"] for each in jobs(orders, words)] == [None, None]
+    for deferred in (first, second):
+        IriHook().facility.jobs.cancel(deferred.value.trigger.ref)
 
 
 @needs_store

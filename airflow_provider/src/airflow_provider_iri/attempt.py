@@ -25,7 +25,6 @@ from iri_common import (
     JobState,
     JobStatus,
     NotOffered,
-    PermissionDenied,
     Refused,
     SubmitUncertain,
     UsageError,
@@ -180,20 +179,23 @@ class Attempt:
         """Whether to go on with the job of before."""
         try:
             status = self._hook.facility.jobs.status(ref)
-        except UsageError as error:  # the connection leads elsewhere now, by mistake or to stay
+        except AuthError:
+            self._memory.write(replace(record, left=True))
+            raise
+        except IriError as error:
+            if error.transient:
+                what = ref.describe()
+                log.warning("%s cannot be looked at now (%s); waiting for it all the same", what, error)
+                return GenerationStep.ATTACH, None
             if record.astray and self._cleared(record):
                 return GenerationStep.REPLACE, None
             self._memory.write(replace(record, max_tries=self._ti.max_tries, left=True, astray=True))
-            raise UsageError(
-                f"{error}. {ref.describe()} is left alone. Have the connection lead there again and clear "
-                "this task, to go on with that job; clear it as it is, to have another one here"
-            ) from None
-        except IriError as error:
-            if not error.transient:
-                self._memory.write(replace(record, left=True))
-                raise
-            log.warning("%s cannot be looked at now (%s); waiting for it all the same", ref.describe(), error)
-            return GenerationStep.ATTACH, None
+            log.warning(
+                "%s is left alone. Once the cause below is mended, clear this task: it goes on with that "
+                "job. Where it is not to be, clear it as it is: it asks for another one",
+                ref.describe(),
+            )
+            raise
         if status.state is not JobState.CANCELED or record.left:
             return GenerationStep.ATTACH, status
         # Nobody was told, and yet the task is to run: it was cleared while a worker held it (which cancels
@@ -203,19 +205,23 @@ class Attempt:
 
     def _end(self, record: JobRecord) -> None:
         """Cancel the job of the time before if it lives, and see it end: it may write to the same files."""
-        try:
-            end_asked(self._facility(record), record.key(self._ti), record.job, record.resource)
-        except self._passed_over(record) as error:
-            log.warning("the job of the time before is left as it is: %s", error)
-
-    def _passed_over(self, record: JobRecord) -> tuple[type[Exception], ...]:
-        """What keeps a job of before from being ended, and is no reason to go without one for ever."""
         from airflow.sdk.exceptions import AirflowNotFoundException
 
-        always = (UsageError, Refused, JobLost, WaitTimeout, SubmitUncertain)
-        if record.iri_conn_id == self._hook.iri_conn_id:
-            return always
-        return (*always, AuthError, PermissionDenied, AirflowNotFoundException)
+        try:
+            end_asked(self._facility(record), record.key(self._ti), record.job, record.resource)
+        except (IriError, AirflowNotFoundException) as error:
+            if not self._passed_over(record, error):
+                raise
+            log.warning("the job of the time before is left as it is: %s", error)
+
+    def _passed_over(self, record: JobRecord, error: Exception) -> bool:
+        """Whether what keeps a job of before from being ended is no reason to go without one for ever."""
+        if isinstance(error, UsageError | Refused | JobLost | WaitTimeout | SubmitUncertain):
+            return True
+        other = record.iri_conn_id != self._hook.iri_conn_id
+        if isinstance(error, AuthError):
+            return other
+        return (other or record.astray) and not getattr(error, "transient", False)
 
     def _facility(self, record: JobRecord) -> Facility:
         same = record.iri_conn_id == self._hook.iri_conn_id

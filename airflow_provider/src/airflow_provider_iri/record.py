@@ -34,7 +34,7 @@ class JobRecord:
         ref: The job's reference, once there is one.
         reported: The end of the job that a try ended on.
         left: The last try ended with a trouble of its own and left its job alive.
-        astray: That trouble was that the connection leads elsewhere now, and somebody was told so.
+        astray: That trouble was that the job cannot be looked at, and somebody was told so.
         unwanted: The job was to be cancelled when its limit had passed, and may live all the same.
         submitted_at: When the job was asked for, in seconds since the epoch.
         grown: How often jobs of before ended for want of more, by the word of the spec.
