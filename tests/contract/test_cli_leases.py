@@ -175,10 +175,13 @@ def test_a_flow_is_started_watched_and_released(iri: Shell, world: World, tmp_pa
     (tmp_path / "in.json").write_text('{"x": 1, "y": 2}')
     words = (flow, "-i", str(tmp_path / "in.json"), "-s", "y=[3]", "-s", "z=a text", "--key", key)
     body = {"x": 1, "y": [3], "z": "a text"}
-    assert iri("flow", "start", *words, "--dry-run", "--json").document["run"]["input"] == body
+    dry = iri("flow", "start", *words, "--dry-run", "--json").document
+    assert (dry["run"]["input"], dry["request"]["path"]) == (body, f"/flows/{flow}/run")
     run = iri("flow", "start", *words).out.strip()
     ended = iri("flow", "start", *words, "--wait")
-    assert (ended.code, json.loads(ended.out), len(world.began(flow))) == (0, body, 1)
+    (began,) = world.began(flow)
+    assert (ended.code, json.loads(ended.out)) == (0, body)
+    assert (dry["request"]["body"]["label"], dry["request"]["body"]["body"]) == (began["label"], body)
     assert iri("flow", "wait", run, "--json").document["runs"][0]["output"] == body
     assert "state      succeeded, FlowSucceeded" in iri("flow", "show", run).out
     assert [line.split()[1] for line in iri("flow", "log", run, "-n", "1").out.splitlines()] == [

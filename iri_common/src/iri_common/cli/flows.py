@@ -20,6 +20,7 @@ from iri_common.model.counts import many
 from iri_common.model.errors import UsageError
 from iri_common.model.flows import FlowRun, RunState
 from iri_common.model.key import JobKey
+from iri_common.policy.globus_tasks import run_label
 
 DONE = {"resume": "it goes on", "cancel": "cancelled", "release": "forgotten"}
 CANCELED = "FlowCanceled"
@@ -176,16 +177,21 @@ def _value(text: str) -> Any:
 
 
 def _previewed(screen: Screen, flow: str, body: Mapping[str, Any], key: JobKey, words: FlowWords) -> int:
+    # Globus' own SDK makes the request: where its service is and who asks is its affair.
+    sent = {"body": dict(body), "tags": list(words.tag or ()), "label": run_label(key, words.label)}
+    request = {"method": "POST", "path": f"/flows/{flow}/run", "body": sent}
     if screen.as_json:
         asked = {"flow_id": flow, "input": dict(body), "label": words.label, "tags": list(words.tag or ())}
-        screen.document({"ok": True, "exit": 0, "dry_run": True, "run": {**asked, "key": key.identity}})
+        run = {**asked, "key": key.identity}
+        screen.document({"ok": True, "exit": 0, "dry_run": True, "run": run, "request": request})
         return Exit.OK
     screen.heading("Run")
     facts = [("flow", flow), ("label", words.label), ("tags", ", ".join(words.tag or ()))]
     named = key.identity if words.key else "a new one for every run, as no --key was given"
     screen.facts([each for each in [*facts, ("key", named)] if each[1]])
-    screen.heading("Input")
-    screen.code(_text(body), "json")
+    screen.heading("Request")
+    screen.code(f"{request['method']} {request['path']}  (Globus Flows)\n")
+    screen.code(_text(sent), "json")
     screen.say("Nothing was sent.", "dim")
     return Exit.OK
 
