@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow_connections import connection_to
-from airflow_versions import needs_store
+from airflow_versions import needs_on_kill, needs_store
 
 from airflow_provider_iri import IriHook, IriJobOperator, guard
 from airflow_provider_iri.record import STORE_KEY
@@ -93,6 +93,28 @@ async def test_a_trigger_that_is_cancelled_again_and_again_ends_its_job(demo, ta
     may_answer.set()
     assert (await running.jobs.wait(trigger.ref, timeout=60)).state == "canceled"
     await asyncio.wait([ending])
+
+
+@needs_on_kill
+@pytest.mark.parametrize("by_airflow", [True, False])
+async def test_a_trigger_whose_on_kill_is_never_called(
+    demo, task, airflow_says, wait_until, by_airflow
+) -> None:
+    """Airflow cancels it again before it gets there; a triggerer that shuts down says nothing."""
+    from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG
+
+    trigger, running = _deferred(task)
+    airflow_says("failed")
+    demo.reset_requests()
+    waiting = asyncio.create_task(anext(trigger.run()))
+    await asyncio.to_thread(wait_until, lambda: sent(demo), 60)
+    waiting.cancel(_USER_ACTION_CANCEL_MSG if by_airflow else None)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    if not by_airflow:
+        assert trigger._ending is None
+        await running.jobs.cancel(trigger.ref)
+    assert (await running.jobs.wait(trigger.ref, timeout=60)).state == "canceled"
 
 
 async def test_a_mapped_task_is_known_by_its_index(demo, task, airflow_says) -> None:

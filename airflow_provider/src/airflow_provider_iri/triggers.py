@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_iri import lasting
 from airflow_provider_iri.guard import HELD_BY_A_WORKER, STILL_WANTED, task_state
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from iri_common import Facility, JobStatus
 
 T = TypeVar("T")
+
+TASK_ENDED = "__airflow_user_action__"
+"""What Airflow 3.3 says when it cancels a trigger whose task is over, or another triggerer's."""
 
 
 class IriTrigger(BaseTrigger):
@@ -49,6 +52,7 @@ class IriTrigger(BaseTrigger):
         self.iri_conn_id = iri_conn_id
         self._hook: IriHook | None = None
         self._fired = False
+        self._ending: asyncio.Task[None] | None = None
 
     def words(self) -> dict[str, Any]:
         """What to make this trigger from."""
@@ -60,6 +64,16 @@ class IriTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; an outage of the facility is waited out."""
+        try:
+            payload = await self._payload()
+        except asyncio.CancelledError as error:
+            if TASK_ENDED in error.args:
+                self._begin_to_end()
+            raise
+        self._fired = True
+        yield TriggerEvent({**self.about, **payload})
+
+    async def _payload(self) -> dict[str, Any]:
         started = time.monotonic()
         try:
             payload = await self._believed(self.come_about)
@@ -67,8 +81,7 @@ class IriTrigger(BaseTrigger):
             # An exception that left here would fail the task without a word to its operator.
             payload = {"trouble": type(error).__name__, "message": str(error)}
         await asyncio.sleep(max(0.0, started + self.minimum_deferral - time.monotonic()))
-        self._fired = True
-        yield TriggerEvent({**self.about, **payload})
+        return payload
 
     @property
     def about(self) -> dict[str, Any]:
@@ -86,8 +99,19 @@ class IriTrigger(BaseTrigger):
         (apache/airflow thread 73454). A job that is wrongly left alone ends with its time limit; one that
         is wrongly cancelled has lost its place in the queue.
         """
-        if not self._fired and self.owned and self.task_instance is not None:
-            await _see_through(self._end_unless_wanted())
+        self._begin_to_end()
+        if self._ending is not None:
+            await lasting.see_through(self._ending)
+
+    def _begin_to_end(self) -> None:
+        """Begin with it once, and go on whatever Airflow does.
+
+        Airflow 3.3.2 cancels a trigger that is being ended anew at each turn of its loop, about every second:
+        also before it has come to ``on_kill``, and then that is called no more. What is slow, or one of
+        hundreds, would never be ended.
+        """
+        if self._ending is None and not self._fired and self.owned and self.task_instance is not None:
+            self._ending = lasting.begin(self._end_unless_wanted())
 
     async def _end_unless_wanted(self) -> None:
         try:
@@ -336,24 +360,6 @@ class IriSightTrigger(IriTrigger):
                 self.log.info("%s; looking again every %g s", found.why, self.seconds)
                 said = found.why
             await asyncio.sleep(self.seconds)
-
-
-_unfinished: set[asyncio.Task[None]] = set()  # an event loop does not keep its tasks
-
-
-async def _see_through(work: Coroutine[Any, Any, None]) -> None:
-    """Do it to its end, however often whoever waits for that is cancelled; only the end of the loop stops it.
-
-    Airflow 3.3.2 cancels a trigger that is being ended anew at each turn of its loop, a second or so apart,
-    and its ``on_kill`` with it: what is slow, or one of hundreds, would never be ended.
-    """
-    task = asyncio.create_task(work)
-    _unfinished.add(task)
-    task.add_done_callback(_unfinished.discard)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
-    task.result()
 
 
 def _told(status: JobStatus, began: float | None) -> dict[str, Any]:
