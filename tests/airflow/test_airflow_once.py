@@ -99,6 +99,17 @@ def test_a_clear_ends_a_job_that_is_not_shown_yet(
 
 
 @needs_store
+def test_a_clear_of_a_success_that_the_facility_forgot_takes_no_key(orders, task) -> None:
+    words = job()
+    task.execute(operator(words))
+    orders.order("missing", job=jobs(orders, words)[0]["id"])
+    orders.reset_requests()
+    task.ti.max_tries += 1
+    assert task.execute(operator(words))["state"] == "completed"
+    assert not {each["operation"] for each in orders.requests()} & {"mkdir", "cancelJob"}
+
+
+@needs_store
 @pytest.mark.parametrize("ending", ["time", "person"])
 def test_a_job_that_is_on_its_way_when_its_task_ends_is_ended(
     slow_facility, task, connect, wait_until, monkeypatch, ending: str

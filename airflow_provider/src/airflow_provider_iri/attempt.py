@@ -208,7 +208,11 @@ class Attempt:
         from airflow.sdk.exceptions import AirflowNotFoundException
 
         try:
-            end_asked(self._facility(record), record.key(self._ti), record.job, record.resource)
+            facility = self._facility(record)
+            if record.reported is None or record.job is None:
+                end_asked(facility, record.key(self._ti), record.job, record.resource)
+            else:
+                end_job(facility, record.job)  # over, unless its scheduler has queued it again
         except (IriError, AirflowNotFoundException) as error:
             if not self._passed_over(record, error):
                 raise
