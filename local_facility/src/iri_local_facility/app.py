@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,29 +25,36 @@ from .superfacility import face as superfacility
 
 
 def make_app(facility: Facility) -> ASGIApp:
-    """The ASGI application of a facility."""
-    iri = at_site(iri_v2.make_app(facility), facility.settings.site)
-    faces: dict[str, ASGIApp] = {
+    """The ASGI application of a facility; each face is made when asked for, as nobody asks for all."""
+
+    def iri_of(face: ModuleType) -> Callable[[], ASGIApp]:
+        return cache(lambda: at_site(face.make_app(facility), facility.settings.site))
+
+    def app_of(face: ModuleType) -> Callable[[], ASGIApp]:
+        return cache(lambda: face.make_app(facility))
+
+    iri = iri_of(iri_v2)
+    faces: dict[str, Callable[[], ASGIApp]] = {
         iri_v2.PREFIX: iri,
-        **dict.fromkeys(iri_v1.PATHS, at_site(iri_v1.make_app(facility), facility.settings.site)),
-        oauth.PREFIX: oauth.make_app(facility),
-        globus.PREFIX: globus.make_app(facility),
-        firecrest.PREFIX: firecrest.make_app(facility),
-        superfacility.PREFIX: superfacility.make_app(facility),
-        sense.PREFIX: sense.make_app(facility),
+        **dict.fromkeys(iri_v1.PATHS, iri_of(iri_v1)),
+        oauth.PREFIX: app_of(oauth),
+        globus.PREFIX: app_of(globus),
+        firecrest.PREFIX: app_of(firecrest),
+        superfacility.PREFIX: app_of(superfacility),
+        sense.PREFIX: app_of(sense),
         # Its paths begin as slurmrestd's do.
-        **dict.fromkeys(s3m.PREFIXES, s3m.make_app(facility)),
-        **dict.fromkeys(slurm.PREFIXES, slurm.make_app(facility)),
-        control.PREFIX: control.make_app(facility),
+        **dict.fromkeys(s3m.PREFIXES, app_of(s3m)),
+        **dict.fromkeys(slurm.PREFIXES, app_of(slurm)),
+        control.PREFIX: app_of(control),
     }
 
     def face(scope: Scope) -> ASGIApp:
         path = scope.get("path", "")
         for prefix, candidate in faces.items():
             if path == prefix or path.startswith(f"{prefix}/"):
-                return candidate
+                return candidate()
         # Outside all prefixes there is nothing; the main face says so in its own words.
-        return iri
+        return iri()
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         await face(scope)(scope, receive, send)
