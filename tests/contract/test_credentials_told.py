@@ -321,6 +321,7 @@ def test_doctor_sends_nobody_to_another_resource_where_the_url_is_wrong(
         monkeypatch.setenv(f"IRI_FACILITY_ASTRAY_{name}", value)
     findings = iri("doctor", "-f", "astray", "--json").document["findings"]
     assert [each for each in findings if "--resource" in each["remedy"]] == []
+    assert "is the base URL right?" in iri("whoami", "astray", "--json").document["profiles"][0]["why"]
 
 
 def test_whoami_and_doctor_mend_a_readable_file_by_its_mode(iri: Shell, monkeypatch, place, tmp_path) -> None:

@@ -237,8 +237,8 @@ class Standing:
             await self._judged(dialect)
         except (AuthError, PermissionDenied) as error:
             accepted, (words, mend) = False, _said(error)
-        except NotOffered:
-            words, silent = "this API judges no token before it is used", True
+        except NotOffered as error:
+            words, silent = str(error), True
         except IriError as error:
             words = str(error)
         else:
