@@ -76,7 +76,7 @@ $(LOAD_READY): $(UV) pyproject.toml constraints.txt $(MEMBERS:%=%/pyproject.toml
 	  $(UV) pip install --quiet --python $(LOAD)/bin/python -c constraints.txt --group bench-airflow \
 	    -e ./iri_common -e ./local_facility -e ./airflow_provider && touch $@
 
-bench-airflow: $(LOAD_READY)  ## a thousand mapped jobs through one triggerer of Airflow (a quarter of an hour)
+bench-airflow: $(LOAD_READY)  ## a thousand mapped jobs through one triggerer of Airflow, 240 through two (half an hour)
 	@$(LOAD)/bin/python benchmarks/airflow $(BENCH_OPTIONS)
 
 docs: $(READY)  ## the tables of docs/ that are made from the code
