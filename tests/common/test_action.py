@@ -292,11 +292,12 @@ def test_a_cancelled_workflow_cancels_the_job(
 def test_a_runner_that_is_shut_down_leaves_the_job_to_the_re_run(
     place: LocalFacility, work: Path, tmp_path: Path, run_id: str
 ) -> None:
-    words = given(place, work, command="echo $$ >>began; sleep 5")
+    words = given(place, work, command="echo $$ >>began; until [ -e left ]; do sleep 0.1; done")
     stop = after((work / "began").exists, signal.SIGINT)
     first = Runner(tmp_path / "first", run_id=run_id).action(words, during=stop, then="shut down")
     assert first.code == 130
     assert state_of(place, work) == "active"
+    (work / "left").touch()
     second = Runner(tmp_path / "second", run_id=run_id, run_attempt="2").action(words)
     assert second.code == 0, second.log
     assert second.outputs["job-id"] == first.outputs["job-id"]

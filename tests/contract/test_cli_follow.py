@@ -23,7 +23,9 @@ def place() -> Iterator[LocalFacility]:
 
 
 def test_logs_come_as_they_are_written_and_ctrl_c_leaves_the_job(iri: Shell, place: LocalFacility) -> None:
-    ref = iri("submit", "sh", "-c", "echo begun; echo err >&2; sleep 3; printf end").out.strip()
+    left = place.home / "left"
+    waits = f"echo begun; echo err >&2; until [ -e {left} ]; do sleep 0.05; done; printf end"
+    ref = iri("submit", "sh", "-c", waits).out.strip()
     with iri.process("logs", "-F", ref) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
@@ -31,6 +33,7 @@ def test_logs_come_as_they_are_written_and_ctrl_c_leaves_the_job(iri: Shell, pla
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
+    left.touch()
     (back,) = [line.strip() for line in err.splitlines() if line.strip().startswith("iri logs --follow")]
     again = iri(*back.split()[1:])
     assert (again.code, again.out, again.err) == (0, "begun\nend", "err\n")

@@ -161,11 +161,14 @@ def test_a_guarded_request_is_asked_again_and_the_wait_follows_the_job_that_work
             ledger=FileLedger(tmp_path / "ledger"),
         )
         everything = {"node_count": 16}
-        blocker = {"executable": "/bin/sleep", "arguments": ["2"], "resources": everything}
+        asked = tmp_path / "asked"
+        waits = ["-c", f"until [ -e {asked} ]; do sleep 0.05; done"]
+        blocker = {"executable": "/bin/sh", "arguments": waits, "resources": everything}
         first = facility.jobs.submit(blocker)
         relay.faults += [page(SUBMIT, status), told(LIST, [], times=6)]
         one_by_one = {**work.spec, "resources": everything}  # side by side, either may be first at the file
         ref = facility.jobs.submit(one_by_one, key=work.key)
+        asked.touch()
         result = facility.jobs.result(ref)
         assert facility.jobs.wait(first).succeeded
     assert work.ran() == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +84,18 @@ def test_it_outlives_the_facility_and_slurmctld(
     slurm.start_controller()
     status = facility.jobs.wait(ref, timeout=60)
     assert (status.reported, status.exit_code) == (JobState.FAILED, 5)
-    assert in_slurm(slurm, str(ref.job_id))["exit_code"] >> 8 == 5
+    _until(slurm, str(ref.job_id), lambda job: job["exit_code"] >> 8 == 5)  # which slurmctld may learn later
 
 
 def _until_running(slurm: RealSlurm, number: str) -> None:
+    _until(slurm, number, lambda job: job["job_state"] == "RUNNING")
+
+
+def _until(slurm: RealSlurm, number: str, true: Callable[[dict[str, Any]], bool]) -> None:
     deadline = time.monotonic() + 60
     while True:
         found = [job for job in slurm.jobs("local-") if job["name"].endswith(f"-{number}-0")]
-        if found and found[0]["job_state"] == "RUNNING":
+        if found and true(found[0]):
             return
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
