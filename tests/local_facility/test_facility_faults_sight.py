@@ -139,14 +139,14 @@ def test_a_clock_that_is_wrong(client, upset, seconds) -> None:
 
 def test_all_tokens_are_refused_for_a_while(client, upset) -> None:
     job = client.launch("/bin/true")
-    upset.order("refuse_tokens", lasts=0.4)
+    upset.order("refuse_tokens", lasts=2.0)
     upset.order("status", "getJob", status=403, skip=1)
     refused = client.http.get(f"/compute/status/{client.cluster}/{job}")
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
     assert client.http.get("/facility").status_code == 200
     fresh = {"Authorization": f"Bearer {upset.new_token()}"}
     assert httpx.get(f"{upset.base_url}/account/whoami", headers=fresh, trust_env=False).status_code == 401
-    time.sleep(0.5)
+    time.sleep(2.0)
     assert [look(client, job) for _ in range(2)] == [403, 200]
 
 
@@ -169,14 +169,16 @@ def test_maintenance_holds_jobs_and_refuses_new_ones(client, upset) -> None:
 
 
 def test_maintenance_that_is_announced(client, upset) -> None:
-    upset.order("maintenance", starts_in=1.0, seconds=0.5)
+    upset.order("maintenance", starts_in=2.0, seconds=2.0)
     (incident,) = client.http.get("/status/incidents", params={"resolution": "pending"}).json()
     assert incident["start"] < incident["end"]
-    short = client.launch("/bin/true", attributes={"duration": 1})
+    short = client.launch("/bin/true", attributes={"duration": 3})
     assert client.status(short)["state"] in ("new", "queued")  # it would not be over in time
     assert client.http.get(f"/status/resources/{client.cluster}").json()["current_status"] == "up"
-    time.sleep(1.1)
-    assert client.http.get(f"/status/resources/{client.cluster}").json()["current_status"] == "down"
+    deadline = time.monotonic() + 60
+    while client.http.get(f"/status/resources/{client.cluster}").json()["current_status"] != "down":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert client.status(short)["message"] == "waiting for the end of maintenance"
     assert client.wait(short)["state"] == "completed"
     assert [order["live"] for order in upset.faults()] == [False]
