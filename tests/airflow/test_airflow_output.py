@@ -157,6 +157,9 @@ async def test_how_far_it_was_told_is_kept_when_the_log_has_it(demo, task, monke
     await told.tell(facility)
     assert asked[-1] == "set"
     assert asked.count("get") > 1 + 100 * output.AROUND // output.TURN
+    asked.clear()
+    await output.TriggerBookmark(task.ti, ref).write({}, 2**30)
+    assert len(asked) < 100
 
 
 async def test_what_airflow_does_not_keep_is_told_all_the_same(demo, task, caplog) -> None:

@@ -22,6 +22,7 @@ AT_ONCE = 200  # lines, before others on the loop have their turn
 BAD = "\ufffd"  # stands for one to three bytes
 REST = 60.0  # seconds after the end of the job for what it wrote last
 TURN = 2**12  # bytes of its triggers' logs that a triggerer takes between two of their requests
+UNDERWAY = 2**18  # bytes, at most, that wait between the two: a socket of Linux takes no more
 AROUND = 2**9  # bytes, at most, that Airflow puts around a line of a log
 
 
@@ -100,7 +101,7 @@ class TriggerBookmark:
 
         # Lines and requests take two ways to the process that writes the log, which looks at both by turns.
         # What overtook its lines would have the next triggerer leave them out, if this one was killed then.
-        for _ in range(1 + told // TURN):
+        for _ in range(1 + min(told, UNDERWAY) // TURN):
             await self.read()
         kept = {"ref": self._ref, "offsets": dict(offsets)}
         await asyncio.to_thread(XCom.set, TOLD_KEY, kept, **self._where)
