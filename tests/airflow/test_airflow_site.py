@@ -241,7 +241,7 @@ def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site,
     words = connection_to(facility, password=token)
     words["extra"] = json.dumps({**words["extra"], "job_page": "https://portal.example.org/{job}"})
     site.call("POST", "/connections", {"connection_id": "iri_rotating", **words})
-    run = start("retried", "sleep 50; echo still there", connection="iri_rotating")
+    run = start("retried", "until [ -e go ]; do sleep 0.1; done", connection="iri_rotating")
     run.await_task("deferred")
     links = site.call("GET", f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/job/links")
     job_id = run.jobs()[0]["id"]
@@ -255,6 +255,7 @@ def test_a_refused_token_leaves_the_job_and_a_clear_goes_on_with_it(start, site,
     words["password"] = facility.new_token()
     site.call("PATCH", "/connections/iri_rotating", {"connection_id": "iri_rotating", **words})
     site.clear(run.dag_id, run.run_id, "job", keep=True)
+    run.place("go").touch()
     assert run.wait() == "success", run.log(run.instance()["try_number"])
     assert run.states() == ["completed"]
 
