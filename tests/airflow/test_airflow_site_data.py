@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import globus_sdk
-import psutil
 import pytest
 from airflow_versions import needs_on_kill, needs_store
 from globus_sdk import AccessTokenAuthorizer, FlowsClient
@@ -110,7 +109,7 @@ def test_a_triggerer_killed_while_data_move_loses_nothing_and_asks_nothing_twice
     _await_waits(staged, "the job is active")
     _await_waits(followed, "line-3-")
     wait_until(lambda: set(site.task_states(each.dag_id, each.run_id).values()) == {"deferred"}, 60)
-    _kill(site, "triggerer")
+    site.kill_component("triggerer")
     for run in (staged, followed):
         (facility.scratch / run.name / "go").touch()
         run.await_job(0, "completed")
@@ -169,13 +168,6 @@ def _await_waits(run, words: str) -> None:
     """Wait until the task's trigger has said this: before that nobody is called when a person ends it."""
     run.await_task("deferred")
     run.await_log(words)
-
-
-def _kill(site, component: str) -> None:
-    """End it with no time to say a word."""
-    for each in psutil.Process(site.keeper_pid(component)).children(recursive=True):
-        each.kill()
-    site.stop_component(component)
 
 
 def _struck(facility: LocalFacility, fault: str) -> int:
