@@ -335,13 +335,6 @@ def demo(facility: LocalFacility, connect: Callable[..., None]) -> LocalFacility
     return facility
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One site for all who need it, also under xdist: its start costs more than most tests."""
-    for item in items:
-        if HERE in item.path.parents and "site" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("airflow"))
-
-
 def pytest_unconfigure() -> None:
     """Also of the process that has others run the tests."""
     shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
