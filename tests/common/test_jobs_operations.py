@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from jobs_world import ScriptedDialect, Tasks, ref, seconds, timeless
 
-from iri_common import AuthError, JobKey, NotFound, Refused, Unreachable, WaitTimeout
+from iri_common import AuthError, FacilityTask, JobKey, NotFound, Refused, Unreachable, WaitTimeout
 from iri_common.apis.superfacility.rules import TASK_SECONDS
 from iri_common.jobs.operations import Patience, settled
 from iri_common.jobs.output import tail
@@ -106,6 +107,25 @@ def test_its_failure_is_raised() -> None:
 def test_patience_has_an_end_and_says_what_goes_on(monkeypatch) -> None:
     with pytest.raises(WaitTimeout, match=r"still works on checksum after 0 s .its task t."):
         settle(pending(), *[None] * 5, patience=Patience(total=0.05))
+
+
+def test_an_end_of_patience_says_what_to_wait_for_again() -> None:
+    with pytest.raises(WaitTimeout) as late:
+        settle(pending(), patience=Patience.of(0.0))
+    assert late.value.task == FacilityTask("t", "checksum")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "patience"),
+    [
+        (0.0, Patience(total=0.0)),
+        (300.0, Patience()),
+        (301.0, Patience(longest=30.0, total=301.0)),
+        (None, Patience(longest=30.0, total=math.inf)),
+    ],
+)
+def test_who_waits_for_long_looks_seldom(timeout: float | None, patience: Patience) -> None:
+    assert Patience.of(timeout) == patience
 
 
 class Output:

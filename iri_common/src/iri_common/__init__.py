@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from iri_common.model.ledger import Stage
     from iri_common.model.logs import LogChunk
     from iri_common.model.network import LeaseState, NetworkPath, PathEnd, PathIntent, PathOffer, Quality
+    from iri_common.model.outcome import FacilityTask
     from iri_common.model.pathandnodes import PathAndNodesIntent, PathAndNodesLease, PathAndNodesOffer
     from iri_common.model.ports import TokenSource
     from iri_common.model.reason import JobReason
@@ -114,6 +115,7 @@ _HOMES = {
     "model.flows": ("FlowRun", "RunEvent", "RunState"),
     "model.compute": ("ComputeEndpoint", "ComputeTask", "ComputeState", "ShellResult"),
     "model.files": ("FileEntry", "FileStat"),
+    "model.outcome": ("FacilityTask",),
     "model.transfer": ("Road", "Progress", "TransferResult"),
     "model.network": ("PathEnd", "PathIntent", "PathOffer", "Quality", "NetworkPath", "LeaseState"),
     "model.streams": ("StreamIntent", "StreamLease", "StreamAccess", "StreamState"),
@@ -215,6 +217,7 @@ __all__ = [
     "ComputeState",
     "ComputeEndpoint",
     "ShellResult",
+    "FacilityTask",
     "TransferResult",
     "Progress",
     "Plan",

@@ -25,7 +25,7 @@ from iri_common.model.facility import AccessEndpoint
 from iri_common.model.flows import FlowRun, FlowsApi
 from iri_common.model.grades import Grades
 from iri_common.model.grant import Audit, Grant
-from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.outcome import Answer, Done, FacilityTask, Pending
 from iri_common.model.ports import ByteWire, Dialect, OperationsApi
 from iri_common.model.streamports import StreamDialect
 from iri_common.model.transfer import CollectionEnd, TransferTask
@@ -245,8 +245,15 @@ class _Operations:
 
     async def check(self, pending: Pending[T]) -> Answer[T]:
         """Look once."""
-        return await (self._globus if pending.operation.startswith("globus ") else self._api).check(pending)
+        return await self._of(pending.operation).check(pending)
+
+    def promised(self, task: FacilityTask) -> Pending[object]:
+        """What it was promised to give."""
+        return self._of(task.operation).promised(task)
 
     async def forget(self, task_id: str) -> Done[None]:
         """The facility's own; Globus keeps its history."""
         return await self._api.forget(task_id)
+
+    def _of(self, operation: str) -> OperationsApi:
+        return self._globus if operation.startswith("globus ") else self._api

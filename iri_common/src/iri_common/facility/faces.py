@@ -96,6 +96,7 @@ class Files(Face[FileService]):
     file_type = blocking(FileService.file_type)
     compress = blocking(FileService.compress)
     extract = blocking(FileService.extract)
+    finish = blocking(FileService.finish)
 
     def at(self, path: str, *, storage: str | None = None) -> FacilityEnd:
         """The path as an end of a transfer: ``Transfers().copy(here.files.at(…), there.files.at(…))``."""
@@ -123,6 +124,7 @@ class AsyncFiles(Face[FileService]):
     file_type = awaited(FileService.file_type)
     compress = awaited(FileService.compress)
     extract = awaited(FileService.extract)
+    finish = awaited(FileService.finish)
 
     def at(self, path: str, *, storage: str | None = None) -> FacilityEnd:
         """The path as an end of a transfer: ``Transfers().copy(here.files.at(…), there.files.at(…))``."""

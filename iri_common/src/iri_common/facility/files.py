@@ -9,18 +9,25 @@ from typing import TypeVar, Unpack
 from iri_common.facility.farreach import FacilityEnd
 from iri_common.facility.services import Service
 from iri_common.facility.transferring import TransferService, TransferWords
-from iri_common.jobs.operations import settled
+from iri_common.jobs.operations import Patience, settled
 from iri_common.model.errors import NotOffered, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
-from iri_common.model.outcome import Answer
+from iri_common.model.outcome import Answer, FacilityTask
 from iri_common.model.transfer import TransferResult
 from iri_common.transfers.ends import LocalEnd
 
 T = TypeVar("T")
 
 
+LIMIT = 300.0  # seconds for which a caller who says nothing else waits for what the facility does
+
+
 class FileService(Service):
-    """Files at the facility; ``storage`` names the file system where the facility has several."""
+    """Files at the facility; ``storage`` names the file system where the facility has several.
+
+    What grows with the data takes a ``timeout`` in seconds, None for no limit. When it is over, WaitTimeout
+    says what goes on at the facility; :meth:`finish` waits for that again.
+    """
 
     async def put(
         self,
@@ -91,9 +98,13 @@ class FileService(Service):
         async with ranges.read(await self._id(storage), path, start=start, end=end) as pieces:
             return b"".join([piece async for piece in pieces])
 
-    async def checksum(self, path: str, *, storage: str | None = None) -> Checksum:
+    async def checksum(
+        self, path: str, *, storage: str | None = None, timeout: float | None = LIMIT
+    ) -> Checksum:
         """The facility's digest of one file."""
-        return await self._settled(await self.door.dialect.files.checksum(await self._id(storage), path))
+        return await self._settled(
+            await self.door.dialect.files.checksum(await self._id(storage), path), timeout
+        )
 
     async def head(
         self, path: str, *, lines: int | None = None, size: int | None = None, storage: str | None = None
@@ -115,17 +126,26 @@ class FileService(Service):
             await self.door.dialect.files.mkdir(await self._id(storage), path, parents=parents)
         )
 
-    async def rm(self, path: str, *, storage: str | None = None) -> None:
+    async def rm(self, path: str, *, storage: str | None = None, timeout: float | None = LIMIT) -> None:
         """Remove a file, or a directory with all that is in it."""
-        await self._settled(await self.door.dialect.files.rm(await self._id(storage), path))
+        answer = await self.door.dialect.files.rm(await self._id(storage), path)
+        await self._settled(answer, timeout)
 
-    async def mv(self, source: str, target: str, *, storage: str | None = None) -> None:
+    async def mv(
+        self, source: str, target: str, *, storage: str | None = None, timeout: float | None = LIMIT
+    ) -> None:
         """Rename."""
-        await self._settled(await self.door.dialect.files.mv(await self._id(storage), source, target))
+        await self._settled(
+            await self.door.dialect.files.mv(await self._id(storage), source, target), timeout
+        )
 
-    async def cp(self, source: str, target: str, *, storage: str | None = None) -> None:
+    async def cp(
+        self, source: str, target: str, *, storage: str | None = None, timeout: float | None = LIMIT
+    ) -> None:
         """Copy within the facility."""
-        await self._settled(await self.door.dialect.files.cp(await self._id(storage), source, target))
+        await self._settled(
+            await self.door.dialect.files.cp(await self._id(storage), source, target), timeout
+        )
 
     async def chmod(self, path: str, mode: int, *, storage: str | None = None) -> None:
         """Set permissions, e.g. ``0o750``."""
@@ -154,6 +174,7 @@ class FileService(Service):
         pattern: str | None = None,
         compression: Compression | str = Compression.GZIP,
         storage: str | None = None,
+        timeout: float | None = LIMIT,
     ) -> None:
         """Pack a file or a directory into a tar archive there.
 
@@ -163,11 +184,12 @@ class FileService(Service):
             pattern: A regular expression; only files whose names fit it.
             compression: none, gzip, bzip2 or xz.
             storage: Where; the default file system if None.
+            timeout: As for all that may take long.
         """
         dialect, how = self.door.dialect, _compression(compression)
         where = await self._id(storage)
         await self._settled(
-            await dialect.files.compress(where, source, target, pattern=pattern, compression=how)
+            await dialect.files.compress(where, source, target, pattern=pattern, compression=how), timeout
         )
 
     async def extract(
@@ -177,18 +199,40 @@ class FileService(Service):
         *,
         compression: Compression | str = Compression.GZIP,
         storage: str | None = None,
+        timeout: float | None = LIMIT,
     ) -> None:
         """Unpack an archive into a directory there."""
         dialect, how = self.door.dialect, _compression(compression)
         where = await self._id(storage)
-        await self._settled(await dialect.files.extract(where, source, target, compression=how))
+        await self._settled(await dialect.files.extract(where, source, target, compression=how), timeout)
+
+    async def finish(self, task: FacilityTask, *, timeout: float | None = None) -> Checksum | None:
+        """Wait for what the facility still worked on when an earlier wait was over, in another process maybe.
+
+        Args:
+            task: Which; the earlier wait's ``WaitTimeout.task``.
+            timeout: Seconds; None for no limit.
+
+        Returns:
+            What the method would have given that asked for it.
+
+        Raises:
+            WaitTimeout: if it is still at work by then.
+            TransientError: if the facility has forgotten it, and the same may be asked for again.
+            AmbiguousReply: if it has forgotten it: look what came of it before that is asked for again.
+            IriError: what it failed with.
+        """
+        operations = self.door.dialect.operations
+        answer = await operations.check(operations.promised(task))
+        value = await settled(answer, operations, Patience.of(timeout))
+        return value if isinstance(value, Checksum) else None
 
     async def _id(self, storage: str | None) -> str:
         settings = self.settings
         return (await self.door.file_system(storage or settings.storage, settings.resource)).id
 
-    async def _settled(self, answer: Answer[T]) -> T:
-        return await settled(answer, self.door.dialect.operations)
+    async def _settled(self, answer: Answer[T], timeout: float | None = LIMIT) -> T:
+        return await settled(answer, self.door.dialect.operations, Patience.of(timeout))
 
 
 def _compression(word: Compression | str) -> Compression:

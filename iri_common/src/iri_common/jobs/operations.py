@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +17,7 @@ from iri_common.policy.pace import task_pauses
 T = TypeVar("T")
 
 _SOONEST = 0.1  # seconds
+_SELDOM = 30.0  # seconds between two looks at what may take hours
 # Seconds that the last operation of each name took, by the door that it went through.
 _TOOK: MutableMapping[OperationsApi, dict[str, float]] = WeakKeyDictionary()
 
@@ -31,6 +33,14 @@ class Patience:
     growth: float = 1.6
     longest: float = 3.0
     total: float = 300.0
+
+    @classmethod
+    def of(cls, timeout: float | None) -> Patience:
+        """For a caller's limit in seconds, None for none; who waits for long looks seldom."""
+        usual = cls()
+        if timeout is not None and timeout <= usual.total:
+            return cls(total=timeout)
+        return cls(longest=_SELDOM, total=math.inf if timeout is None else timeout)
 
 
 async def settled(answer: Answer[T], operations: OperationsApi, patience: Patience | None = None) -> T:
@@ -53,7 +63,8 @@ async def settled(answer: Answer[T], operations: OperationsApi, patience: Patien
         if clock() + pause > began + patience.total:
             raise WaitTimeout(
                 f"the facility still works on {answer.operation} after {patience.total:.0f} s "
-                f"(its task {answer.task_id}); it may still finish there"
+                f"(its task {answer.task_id}); it may still finish there",
+                task=answer.task,
             )
         await asyncio.sleep(pause)
         answer = await operations.check(answer)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from iri_common.model.job import JobStatus
     from iri_common.model.key import JobKey
     from iri_common.model.network import NetworkPath
+    from iri_common.model.outcome import FacilityTask
     from iri_common.model.reason import JobReason
     from iri_common.model.ref import JobRef
 
@@ -298,17 +299,26 @@ class ComputeFailed(IriError):
 
 
 class WaitTimeout(IriError):
-    """The caller's limit on a wait was reached; the job itself was left alone.
+    """The caller's limit on a wait was reached; what was waited for was left alone.
 
     Attributes:
         ref: Which job; wait for it again with this.
+        task: Which operation on files; finish it with this.
     """
 
     transient = True
 
-    def __init__(self, message: str, *, ref: JobRef | None = None, facility: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        ref: JobRef | None = None,
+        task: FacilityTask | None = None,
+        facility: str | None = None,
+    ) -> None:
         super().__init__(message, facility=facility)
         self.ref = ref
+        self.task = task
 
 
 class PathFailed(IriError):

@@ -21,6 +21,19 @@ class Done(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class FacilityTask:
+    """Something that a facility works on in its own time; plain texts, which another process can wait by.
+
+    Attributes:
+        task_id: The facility's id of it.
+        operation: What it does, in the API's words.
+    """
+
+    task_id: str
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pending(Generic[T]):
     """The facility has taken the request and works on it; ask the dialect's operations for the end.
 
@@ -37,6 +50,11 @@ class Pending(Generic[T]):
     read: Callable[[object], T]
     soonest: float = 0.0
     secrets: Sequence[str] = field(default=(), repr=False)
+
+    @property
+    def task(self) -> FacilityTask:
+        """What may be kept of it."""
+        return FacilityTask(self.task_id, self.operation)
 
 
 Answer = Done[T] | Pending[T]

@@ -28,7 +28,7 @@ from iri_common.model.grades import Grades
 from iri_common.model.job import Accepted, JobEntry, JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.ledger import LedgerRecord
-from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.outcome import Answer, Done, FacilityTask, Pending
 
 T = TypeVar("T")
 
@@ -85,6 +85,15 @@ class OperationsApi(Protocol):
 
     async def forget(self, task_id: str) -> Done[None]:
         """Tell the facility that the result is not needed any more; not a cancel."""
+        ...
+
+    def promised(self, task: FacilityTask) -> Pending[object]:
+        """What an operation on files was promised to give, in another process maybe; nothing is sent.
+
+        Raises:
+            UsageError: if no operation of this API is called so.
+            NotOffered: if it answers all at once.
+        """
         ...
 
 

@@ -24,7 +24,7 @@ from iri_common.model.errors import (
 )
 from iri_common.model.files import FileText
 from iri_common.model.job import JobStatus
-from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.outcome import Answer, Done, FacilityTask, Pending
 from iri_common.model.state import JobState
 from iri_common.policy.classify import Outcome
 
@@ -164,6 +164,12 @@ class FirecrestTransfers:
             with contextlib.suppress(IriError):
                 await self._logs.rm(job.system, job.alias)
         raise self._failure(pending.operation, status, await self._log(job, job.errors))
+
+    def promised(self, task: FacilityTask) -> Pending[object]:
+        """What an operation on files was promised to give: that it is done."""
+        if task.operation not in SAYS_DONE:
+            raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+        return pending(TransferJob.parse(task.task_id), task.operation, lambda: None)
 
     async def forget(self, task_id: str) -> Done[None]:
         """Remove the logs of a transfer that is over, and the link that it read through."""

@@ -25,7 +25,7 @@ from iri_common.model.errors import (
     UsageError,
 )
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
-from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.outcome import Answer, Done, FacilityTask, Pending
 from iri_common.model.transfer import CollectionEnd, TaskState
 from iri_common.policy.classify import Outcome
 from iri_common.policy.collections import to_collection
@@ -298,6 +298,12 @@ class GlobusOperations:
                 operation=pending.operation,
             )
         return pending
+
+    def promised(self, task: FacilityTask) -> Pending[object]:
+        """What an operation on files was promised to give: that it is done."""
+        if task.operation != DELETE:
+            raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+        return Pending(task.task_id, DELETE, lambda _: None)
 
     async def forget(self, task_id: str) -> Done[None]:
         """Nothing to do: Globus keeps its history."""

@@ -18,7 +18,7 @@ from iri_common.apis.reading import Reading, kind, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import ReplyError, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
-from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.outcome import Answer, Done, FacilityTask, Pending
 from iri_common.policy.retry import Replay
 
 T = TypeVar("T")
@@ -194,6 +194,15 @@ class IriFiles:
         return _begun(reading, reply.value, read, replay)
 
 
+def promised(task: FacilityTask, label: str) -> Pending[object]:
+    """What an operation that may take long was promised to give; see the port of operations."""
+    read = _LONG.get(task.operation)
+    if read is None:
+        raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+    reading = Reading(label, task.operation)
+    return Pending(task.task_id, task.operation, lambda result: read(reading, result))
+
+
 def _begun(reading: Reading, value: object, read: _Read[T], replay: Replay) -> Answer[T]:
     fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     try:
@@ -269,3 +278,10 @@ def _changed(reading: Reading, result: object) -> FileEntry | None:
         return _entry(reading.one(FileReply, unwrap.structure(result)))
     except ReplyError:
         return None
+
+
+_LONG: Mapping[str, _Read[object]] = {
+    "rm": _nothing,
+    **dict.fromkeys(("cp", "mv", "compress", "extract"), _changed),
+    "checksum": _checksum,
+}

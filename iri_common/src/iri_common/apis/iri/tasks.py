@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TypeVar, cast
 
 from iri_common.apis.iri import unwrap
+from iri_common.apis.iri.files import promised
 from iri_common.apis.iri.rules import FILE_REPLAYS
 from iri_common.apis.iri.states import TaskState, task_state
 from iri_common.apis.iri.wire import TaskReply
@@ -23,7 +24,7 @@ from iri_common.model.errors import (
     TooLarge,
     TransientError,
 )
-from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.outcome import Answer, Done, FacilityTask, Pending
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
 from iri_common.policy.telling import bounded, told
@@ -77,6 +78,10 @@ class IriTasks:
             # A download is megabytes of base64: decoding leaves the loop that every wait lives on.
             return Done(await in_turn(lambda: pending.read(task.result)))
         raise self._failure(pending, state, task.result)
+
+    def promised(self, task: FacilityTask) -> Pending[object]:
+        """What an operation on files was promised to give."""
+        return promised(task, self._session.label)
 
     async def forget(self, task_id: str) -> Done[None]:
         """Drop the result. A task that is gone already is as good; some facilities answer NotOffered."""

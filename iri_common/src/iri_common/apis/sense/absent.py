@@ -57,3 +57,7 @@ class NoOperations(_Absent):
     _words = "SENSE has no operations to wait for; facility.networks.wait waits for a path"
 
     check = forget = _Absent._none
+
+    def promised(self, *_: Any, **__: Any) -> NoReturn:
+        """Nothing was."""
+        raise self._lacks()

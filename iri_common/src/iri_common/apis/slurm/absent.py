@@ -47,3 +47,7 @@ class NoOperations:
         raise NotOffered("Slurm's API has no operations to wait for", facility=self._label)
 
     check = forget = _none
+
+    def promised(self, *_: Any, **__: Any) -> NoReturn:
+        """Nothing was."""
+        raise NotOffered("Slurm's API has no operations to wait for", facility=self._label)

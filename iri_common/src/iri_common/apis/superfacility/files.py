@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from iri_common.apis.reading import Reading, segment
@@ -18,7 +18,7 @@ from iri_common.apis.superfacility.wire import AcceptedReply, DirectoryReply, Do
 from iri_common.http.session import LARGE, Request, Session
 from iri_common.model.errors import NotOffered, ReplyError, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
-from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.outcome import Answer, Done, FacilityTask, Pending
 
 T = TypeVar("T")
 
@@ -248,6 +248,15 @@ async def run_command(
     )
 
 
+def promised(task: FacilityTask, label: str) -> Pending[object]:
+    """What an operation that may take long was promised to give; see the port of operations."""
+    read = _LONG.get(task.operation)
+    if read is None:
+        raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+    reading = Reading(label, task.operation)
+    return Pending(task.task_id, task.operation, lambda result: read(reading, output_of(reading, result)))
+
+
 def _extent(lines: int | None, size: int | None) -> str:
     option, count = ("-n", lines) if size is None else ("-c", size)
     if count is None or (lines is not None and size is not None):
@@ -294,3 +303,10 @@ def _nothing(reading: Reading, output: bytes) -> None:
 
 def _changed(reading: Reading, output: bytes) -> FileEntry | None:
     return None
+
+
+_LONG: Mapping[str, Callable[[Reading, bytes], object]] = {
+    "rm": _nothing,
+    **dict.fromkeys(("cp", "mv", "compress", "extract"), _changed),
+    "checksum": _checksum,
+}

@@ -6,12 +6,13 @@ import asyncio
 from typing import TypeVar
 
 from iri_common.apis.reading import Reading, segment
+from iri_common.apis.superfacility.files import promised
 from iri_common.apis.superfacility.rules import REPLAYS
 from iri_common.apis.superfacility.states import TaskState, task_state
 from iri_common.apis.superfacility.wire import TaskReply, broken_off
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import AmbiguousReply, IriError, NotFound, TransientError
-from iri_common.model.outcome import Answer, Done, Pending
+from iri_common.model.outcome import Answer, Done, FacilityTask, Pending
 from iri_common.policy.classify import Outcome
 from iri_common.policy.retry import Replay
 
@@ -50,6 +51,10 @@ class SuperfacilityTasks:
         lead = "the facility canceled the task" if canceled else "the task failed"
         reading = Reading(self._session.label, pending.operation, self._session.hiding(pending.secrets))
         raise broken_off(reading, lead, task.result)
+
+    def promised(self, task: FacilityTask) -> Pending[object]:
+        """What an operation on files was promised to give."""
+        return promised(task, self._session.label)
 
     async def forget(self, task_id: str) -> Done[None]:
         """Nothing to do: results vanish by themselves, and to delete a task may be to cancel it."""
