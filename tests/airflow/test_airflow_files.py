@@ -146,6 +146,7 @@ def test_options_may_come_from_another_task(own: Path, task) -> None:
         ("head", {"lines": "few"}, "lines is a number, not 'few'"),
         ("chmod", {"mode": "rwx"}, "mode is a number"),
         ("stat", {"storage": "scratch"}, "storage"),
+        ("checksum", {"timeout": "5"}, "timeout"),
     ],
 )
 def test_an_option_that_makes_no_sense_fails_for_good(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,17 +16,24 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_iri.errands import Errand
-    from iri_common import FileStat
+    from iri_common import FacilityTask, FileStat
 
 STORE_KEY = "iri_file"
 READS = frozenset({"stat", "checksum", "ls", "head", "tail", "file_type"})
 CHANGES = frozenset({"mkdir", "rm", "chmod", "chown"})
 BETWEEN = frozenset({"cp", "mv", "compress", "extract"})
 OPERATIONS = READS | CHANGES | BETWEEN
+LASTING = BETWEEN | {"rm", "checksum"}
+"""What takes the longer the more there is."""
+
+AT_ONCE = 10.0  # seconds for which a worker waits: most are over by then, and a deferral takes as long
 
 
 class IriFileOperator(BaseOperator):
     """Does one thing with a facility's files, in the words of ``facility.files``; a retry does no harm.
+
+    What takes the facility long is asked for once, whatever becomes of workers and tries, and is waited for
+    in the triggerer. No API ends it: it goes on though a person ends the task, and a clear goes on with it.
 
     What an earlier try may have done, its reply lost, is no error of the next one: a directory that is
     there, a file that is gone or has been moved. A directory that it may have copied in part is copied again.
@@ -45,7 +54,9 @@ class IriFileOperator(BaseOperator):
             Templated; a text means the same: ``"750"``, ``"20"``, ``"true"``.
         storage: Name or id of the file system; the connection's if None. Templated.
         iri_conn_id: The connection. Templated.
-        kwargs: Of every operator.
+        deferrable: Wait in the triggerer for what is not over within seconds. Otherwise the worker's slot is
+            held until the facility is done.
+        kwargs: Of every operator. ``execution_timeout`` counts while the task is deferred, too.
 
     Returns:
         What was asked for, as plain JSON; None of what only changes something.
@@ -64,6 +75,7 @@ class IriFileOperator(BaseOperator):
         options: Mapping[str, Any] | None = None,
         storage: str | None = None,
         iri_conn_id: str = "iri_default",
+        deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -78,22 +90,40 @@ class IriFileOperator(BaseOperator):
         self.options = options  # maybe what another task gives: there is nothing in it yet
         self.storage = storage
         self.iri_conn_id = iri_conn_id
+        self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
-        """Do it, unless an earlier try has done it."""
+        """Do it, unless an earlier try has done it; wait here for a moment, then in the triggerer."""
+        from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.hooks import IriHook
 
         with told_to_airflow(self.iri_conn_id):
             files = IriHook(self.iri_conn_id).facility.files
-            if self.operation in {"cp", "mv"}:
-                return self._do_once(context, files)
-            if self.operation == "rm" and self._seen(files, self.path) is None:
-                self.log.info("%s is not there", self.path)
-                return None
-            return _plain(self._call(files))
+            if self.operation not in LASTING:
+                return _plain(self._call(files))
+            asked = [self.operation, self.path, self.target, self.storage, self.options, self.iri_conn_id]
+            return self._do_once(Errand(context, STORE_KEY, asked), files)
 
-    def _call(self, files: Any) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Tell what came of it; called when the trigger has fired."""
+        from airflow_provider_iri.errands import Errand
+        from airflow_provider_iri.errors import tell_again, told_to_airflow
+
+        with told_to_airflow(self.iri_conn_id):
+            errand = Errand(context, STORE_KEY)
+            if event.get("trouble") == "WaitTimeout":
+                told = self._at_last(errand, event["facility_task"], event["message"])
+            elif "trouble" in event:
+                if event.get("over"):
+                    errand.note(ref=self.operation)
+                tell_again(event["trouble"], event["message"], self.iri_conn_id)
+            else:
+                told = event["told"]
+            errand.note(left=False)
+        return told
+
+    def _call(self, files: Any, **more: Any) -> Any:
         from iri_common import UsageError
 
         paths = [each for each in (self.path, self.target) if each is not None]
@@ -101,23 +131,105 @@ class IriFileOperator(BaseOperator):
         taken = inspect.signature(call)
         try:
             words = {name: _meant(name, each, taken) for name, each in (self.options or {}).items()}
-            asked = taken.bind(*paths, **words, storage=self.storage)
+            asked = taken.bind(*paths, **words, storage=self.storage, **more)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{self.operation} of {self.path} makes no sense: {error}") from None
         return call(*asked.args, **asked.kwargs)
 
-    def _do_once(self, context: Context, files: Any) -> None:
-        """Copy or move it, unless an earlier try has done it."""
-        from airflow_provider_iri.errands import Errand
+    def _do_once(self, errand: Errand, files: Any) -> Any:
+        """What it gives; asked for unless an earlier try has, and that goes on or is done."""
+        from iri_common import IriError
 
-        errand = Errand(context, STORE_KEY, [self.operation, self.path, self.target, self.storage])
-        if not self._done_before(errand, files):
-            # Left until it is done: a clear after a try that failed goes on where that was, as a retry does.
+        told, task = None, _task_of(errand)
+        # Left until it is done: a clear after a try that failed goes on where that was, as a retry does.
+        if task is not None:
+            errand.note(left=True)
+            self.log.info("an earlier try has asked for it")
+            try:
+                told = self._awaited(errand, files, task)
+            except IriError as error:
+                if _task_of(errand) is not None:
+                    raise
+                self.log.info("what an earlier try has asked for came to nothing: %s", error)
+                task = None
+        if task is None and not self._done_before(errand, files):
             errand.note(ref=self.operation, left=True)
-            self._call(files)
+            told = self._asked(errand, files)
         errand.note(left=False)
+        return told
+
+    def _asked(self, errand: Errand, files: Any) -> Any:
+        from iri_common import WaitTimeout
+
+        try:
+            # Before any wait: a worker that dies in it leaves the task to the next try.
+            return _plain(self._call(files, timeout=0.0))
+        except WaitTimeout as error:
+            if (task := error.task) is None:
+                raise
+        errand.note(ref=json.dumps(asdict(task)))
+        return self._awaited(errand, files, task)
+
+    def _awaited(self, errand: Errand, files: Any, task: FacilityTask) -> Any:
+        """What the facility's task gives; where that takes long, the triggerer waits for it."""
+        from iri_common import IriError
+
+        try:
+            return self._finished(errand, files, task, AT_ONCE)
+        except IriError as error:
+            if not error.transient or _task_of(errand) is None:
+                raise
+            self.log.info("%s", error)
+        if self.deferrable:
+            self._defer(task)
+        return self._finished(errand, files, task, None)
+
+    def _defer(self, task: FacilityTask) -> None:
+        from airflow_provider_iri.file_triggers import IriFileTrigger
+
+        limit = self.execution_timeout
+        deadline = time.time() + limit.total_seconds() if limit else None
+        trigger = IriFileTrigger(self.iri_conn_id, asdict(task), deadline)
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _finished(self, errand: Errand, files: Any, task: FacilityTask, seconds: float | None) -> Any:
+        """What the facility's task gives within so many seconds; one that came to nothing is forgotten."""
+        from airflow_provider_iri.file_triggers import is_end_of
+        from iri_common import IriError
+
+        try:
+            return _plain(files.finish(task, timeout=seconds))
+        except IriError as error:
+            if is_end_of(task, error):
+                errand.note(ref=self.operation)
+            raise
+
+    def _at_last(self, errand: Errand, task: dict[str, str], why: str) -> Any:
+        """What it gives, if it is over by now though nobody looked in time.
+
+        Raises:
+            AirflowTaskTimeout: if it is not; it goes on, and the next try goes on with it.
+        """
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
+        from airflow_provider_iri.hooks import IriHook
+        from iri_common import FacilityTask, WaitTimeout
+
+        files = IriHook(self.iri_conn_id).facility.files
+        try:
+            return self._finished(errand, files, FacilityTask(**task), 0.0)
+        except WaitTimeout:
+            raise AirflowTaskTimeout(why) from None
 
     def _done_before(self, errand: Errand, files: Any) -> bool:
+        """Whether there is nothing left to do."""
+        if self.operation == "rm":
+            if gone := self._seen(files, self.path) is None:
+                self.log.info("%s is not there", self.path)
+            return gone
+        return self.operation in {"cp", "mv"} and self._moved_before(errand, files)
+
+    def _moved_before(self, errand: Errand, files: Any) -> bool:
         """Whether an earlier try has moved it; what it has copied in part is taken away."""
         from iri_common import UsageError
 
@@ -136,7 +248,7 @@ class IriFileOperator(BaseOperator):
             return self._seen(files, self.path) is None
         if stat.S_ISDIR(there.mode):
             self.log.info("%s may be half a copy, of an earlier try: copying it again", self.target)
-            files.rm(self.target, storage=self.storage)
+            files.rm(self.target, storage=self.storage, timeout=None)
         return False
 
     def _seen(self, files: Any, path: str) -> FileStat | None:
@@ -146,6 +258,14 @@ class IriFileOperator(BaseOperator):
             return files.stat(path, storage=self.storage)
         except NotFound:
             return None
+
+
+def _task_of(errand: Errand) -> FacilityTask | None:
+    """What the facility works on, as far as it is remembered; else it is only known what was asked for."""
+    from iri_common import FacilityTask
+
+    ref = errand.record.ref
+    return FacilityTask(**json.loads(ref)) if ref is not None and ref not in OPERATIONS else None
 
 
 def _meant(name: str, value: Any, taken: inspect.Signature) -> Any:

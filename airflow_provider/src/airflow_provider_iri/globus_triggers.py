@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_iri.outages import left_until, outlasted
 from airflow_provider_iri.triggers import IriTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_iri.ends import End
     from iri_common import FlowRun
-
-PATIENCE = 30.0  # seconds between two looks at a facility that does not answer
 
 
 class IriFlowTrigger(IriTrigger):
@@ -100,28 +98,16 @@ class IriTransferTrigger(IriTrigger):
 
     async def come_about(self) -> dict[str, Any]:
         """Wait until all has arrived; a facility that does not answer is asked again."""
-        from iri_common import EntrustedTransfers, IriError, WaitTimeout
+        from iri_common import EntrustedTransfers
 
         transfers = EntrustedTransfers().aio
-        while True:
-            try:
-                ends = await self._ends()
-                done = await transfers.wait(
-                    *ends, self.transfer, timeout=left_until(self.deadline), on_change=self._say
-                )
-            except WaitTimeout:
-                raise
-            except IriError as error:
-                if not error.transient:
-                    raise
-                if left_until(self.deadline) == 0.0:
-                    raise WaitTimeout(
-                        f"the transfer was not over in time, and cannot be seen: {error}"
-                    ) from None
-                self.log.info("the transfer cannot be seen now: %s", error)
-                await asyncio.sleep(PATIENCE)
-            else:
-                return {"files": done.files_done, "bytes": done.bytes_done}
+
+        async def wait(seconds: float | None) -> Any:
+            ends = await self._ends()
+            return await transfers.wait(*ends, self.transfer, timeout=seconds, on_change=self._say)
+
+        done = await outlasted(wait, self.deadline, self.what, self.log)
+        return {"files": done.files_done, "bytes": done.bytes_done}
 
     async def end(self) -> None:
         """Cancel the transfer; what has arrived stays."""
@@ -141,8 +127,3 @@ class IriTransferTrigger(IriTrigger):
         self.log.info(
             "the transfer is %s: %d files, %d bytes%s", task.state, task.files_done, task.bytes_done, words
         )
-
-
-def left_until(deadline: float | None) -> float | None:
-    """Seconds."""
-    return max(0.0, deadline - time.time()) if deadline is not None else None
