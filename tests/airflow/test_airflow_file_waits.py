@@ -173,8 +173,9 @@ def test_another_try_goes_on_with_what_was_asked_for(
             patch.setattr(IriFileOperator, "_awaited", _die)
         with pytest.raises(KeyboardInterrupt if killed else TaskDeferred):
             task.begin(site.copy())
-    task.ti.max_tries += cleared
-    waiting = deferred(task, site.copy())
+    for _ in range(2):
+        task.ti.max_tries += cleared
+        waiting = deferred(task, site.copy())
     site.let_go()
     assert task.resume(site.copy(), waiting) is None
     assert site.arrived
@@ -182,11 +183,20 @@ def test_another_try_goes_on_with_what_was_asked_for(
 
 
 @needs_store
-def test_a_clear_after_the_end_does_all_again(site: Site, task) -> None:
-    site.let_go()
+@pytest.mark.parametrize("waits", [0.0, 60.0], ids=["triggerer", "worker"])
+def test_a_clear_after_the_end_does_all_again(demo, own: Path, pipe, task, monkeypatch, waits: float) -> None:
+    monkeypatch.setattr(files, "AT_ONCE", waits)
     for number in (1, 2):
-        assert task.execute(site.copy()) is None
-        assert site.asked == number
+        giver = threading.Thread(target=pipe)
+        if waits:
+            giver.start()
+            assert task.begin(checksum(own)) == DIGEST
+            giver.join()
+        else:
+            waiting = deferred(task, checksum(own))
+            pipe()
+            assert task.resume(checksum(own), waiting) == DIGEST
+        assert len(demo.requests("checksum")) == number
         task.ti.max_tries += 1
 
 

@@ -54,7 +54,7 @@ class IriFileTrigger(IriTrigger):
         except IriError as error:
             if not is_end_of(task, error):
                 raise
-            return {"over": True, "trouble": type(error).__name__, "message": str(error)}
+            return {"trouble": type(error).__name__, "message": str(error)}
         return {"told": asdict(told) if told else None}
 
 

@@ -113,10 +113,8 @@ class IriFileOperator(BaseOperator):
         with told_to_airflow(self.iri_conn_id):
             errand = Errand(context, STORE_KEY)
             if event.get("trouble") == "WaitTimeout":
-                told = self._at_last(errand, event["facility_task"], event["message"])
+                told = self._at_last(event["facility_task"], event["message"])
             elif "trouble" in event:
-                if event.get("over"):
-                    errand.note(ref=self.operation)
                 tell_again(event["trouble"], event["message"], self.iri_conn_id)
             else:
                 told = event["told"]
@@ -138,25 +136,31 @@ class IriFileOperator(BaseOperator):
 
     def _do_once(self, errand: Errand, files: Any) -> Any:
         """What it gives; asked for unless an earlier try has, and that goes on or is done."""
-        from iri_common import IriError
-
-        told, task = None, _task_of(errand)
         # Left until it is done: a clear after a try that failed goes on where that was, as a retry does.
-        if task is not None:
+        if errand.record.ref is not None:
             errand.note(left=True)
-            self.log.info("an earlier try has asked for it")
-            try:
-                told = self._awaited(errand, files, task)
-            except IriError as error:
-                if _task_of(errand) is not None:
-                    raise
-                self.log.info("what an earlier try has asked for came to nothing: %s", error)
-                task = None
-        if task is None and not self._done_before(errand, files):
+        going_on, told = self._gone_on(errand, files)
+        if not going_on and not self._done_before(errand, files):
             errand.note(ref=self.operation, left=True)
             told = self._asked(errand, files)
         errand.note(left=False)
         return told
+
+    def _gone_on(self, errand: Errand, files: Any) -> tuple[bool, Any]:
+        """Whether there is a task of the facility from an earlier try that comes to something; to what."""
+        from airflow_provider_iri.file_triggers import is_end_of
+        from iri_common import IriError
+
+        if (task := _task_of(errand)) is None:
+            return False, None
+        self.log.info("an earlier try has asked for it")
+        try:
+            return True, self._awaited(files, task)
+        except IriError as error:
+            if not is_end_of(task, error):
+                raise
+            self.log.info("what an earlier try has asked for came to nothing: %s", error)
+            return False, None
 
     def _asked(self, errand: Errand, files: Any) -> Any:
         from iri_common import WaitTimeout
@@ -168,21 +172,22 @@ class IriFileOperator(BaseOperator):
             if (task := error.task) is None:
                 raise
         errand.note(ref=json.dumps(asdict(task)))
-        return self._awaited(errand, files, task)
+        return self._awaited(files, task)
 
-    def _awaited(self, errand: Errand, files: Any, task: FacilityTask) -> Any:
+    def _awaited(self, files: Any, task: FacilityTask) -> Any:
         """What the facility's task gives; where that takes long, the triggerer waits for it."""
+        from airflow_provider_iri.file_triggers import is_end_of
         from iri_common import IriError
 
         try:
-            return self._finished(errand, files, task, AT_ONCE)
+            return _plain(files.finish(task, timeout=AT_ONCE))
         except IriError as error:
-            if not error.transient or _task_of(errand) is None:
+            if not error.transient or is_end_of(task, error):
                 raise
             self.log.info("%s", error)
         if self.deferrable:
             self._defer(task)
-        return self._finished(errand, files, task, None)
+        return _plain(files.finish(task))
 
     def _defer(self, task: FacilityTask) -> None:
         from airflow_provider_iri.file_triggers import IriFileTrigger
@@ -192,19 +197,7 @@ class IriFileOperator(BaseOperator):
         trigger = IriFileTrigger(self.iri_conn_id, asdict(task), deadline)
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _finished(self, errand: Errand, files: Any, task: FacilityTask, seconds: float | None) -> Any:
-        """What the facility's task gives within so many seconds; one that came to nothing is forgotten."""
-        from airflow_provider_iri.file_triggers import is_end_of
-        from iri_common import IriError
-
-        try:
-            return _plain(files.finish(task, timeout=seconds))
-        except IriError as error:
-            if is_end_of(task, error):
-                errand.note(ref=self.operation)
-            raise
-
-    def _at_last(self, errand: Errand, task: dict[str, str], why: str) -> Any:
+    def _at_last(self, task: dict[str, str], why: str) -> Any:
         """What it gives, if it is over by now though nobody looked in time.
 
         Raises:
@@ -217,7 +210,7 @@ class IriFileOperator(BaseOperator):
 
         files = IriHook(self.iri_conn_id).facility.files
         try:
-            return self._finished(errand, files, FacilityTask(**task), 0.0)
+            return _plain(files.finish(FacilityTask(**task), timeout=0.0))
         except WaitTimeout:
             raise AirflowTaskTimeout(why) from None
 
