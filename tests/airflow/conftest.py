@@ -99,6 +99,7 @@ def site(
         "iri_default": connection_to(facility),
         "iri_slow": connection_to(slow_facility),
         "iri_bob": connection_to(facility, password=facility.new_token("bob")),
+        "iri_firecrest": connection_to(facility, host=facility.firecrest_url, extra={"dialect": "firecrest"}),
         "iri_net": connection_to(facility, host=facility.sense_url, extra={"dialect": "sense"}),
     }
     env = {

@@ -97,6 +97,8 @@ def test_a_triggerer_killed_while_data_move_loses_nothing_and_asks_nothing_twice
     source, target = between
     facility.reset_requests()
     stuck = facility.order("transfer_stuck", "*", times=None)
+    held = facility.order("hold", job="CopyFiles")
+    copied = start("copied", "", source=str(source), target=f"{source}-copied")
     whole = start("moved", "", source=str(source), target=f"{target}/whole")
     each = start("moved_each", "", source=str(source), target=str(target))
     flowing = start("flowing", "", flow=flow, target=f"{target}/flown")
@@ -108,16 +110,17 @@ def test_a_triggerer_killed_while_data_move_loses_nothing_and_asks_nothing_twice
     _await_waits(flowing, "the run is")
     _await_waits(staged, "the job is active")
     _await_waits(followed, "line-3-")
+    _await_waits(copied, "the facility still works on transfer/cp")
     wait_until(lambda: set(site.task_states(each.dag_id, each.run_id).values()) == {"deferred"}, 60)
     site.kill_component("triggerer")
     for run in (staged, followed):
         (facility.scratch / run.name / "go").touch()
         run.await_job(0, "completed")
-    facility.clear_faults(stuck)
+    facility.clear_faults(stuck, held)
     wait_until(lambda: set(tasks().values()) == {"SUCCEEDED"}, 60, "the transfers")
     assert not (tmp_path / "out").exists()
     site.start_component("triggerer")
-    for run in (whole, each, flowing, staged, followed):
+    for run in (copied, whole, each, flowing, staged, followed):
         assert run.wait() == "success", run.log()
 
     told = site.xcom(whole.dag_id, whole.run_id, "job")
@@ -128,6 +131,8 @@ def test_a_triggerer_killed_while_data_move_loses_nothing_and_asks_nothing_twice
     assert len(facility.requests("globusSubmitTransfer")) == 4
     assert len(tasks()) == 5  # with that of the flow
     assert _digests(target / "whole") == _digests(source)
+    assert len(facility.requests("firecrestTransferCp")) == 1
+    assert _digests(source.with_name(f"{source.name}-copied")) == _digests(source)
     (ran,) = [one for one in facility.flow_runs() if one["flow"] == flow]
     told = site.xcom(flowing.dag_id, flowing.run_id, "job")
     assert (told["run_id"], told["output"]["target"]) == (ran["id"], f"{target}/flown")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from airflow_provider_iri import IriFlowOperator, IriJobOperator, IriTransferOperator
+from airflow_provider_iri import IriFileOperator, IriFlowOperator, IriJobOperator, IriTransferOperator
 
 WORDS = ("name", "dir", "script", "source", "target", "flow")
 PARAMS = {word: Param("", type="string") for word in WORDS}
@@ -44,6 +44,16 @@ with DAG("moved_each", schedule=None, params=PARAMS):
             {"source": f"{{{{ params.source }}}}/{name}", "target": f"{{{{ params.target }}}}/{name}"}
             for name in ("a", "b", "c")
         ]
+    )
+
+with DAG("copied", schedule=None, params=PARAMS):
+    IriFileOperator(
+        task_id="job",
+        operation="cp",
+        path="{{ params.source }}",
+        target="{{ params.target }}",
+        iri_conn_id="iri_firecrest",
+        **AGAIN,
     )
 
 with DAG("flowing", schedule=None, params=PARAMS):
