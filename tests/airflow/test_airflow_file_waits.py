@@ -229,27 +229,67 @@ def test_a_copy_that_failed_is_asked_for_again_by_a_retry(site: Site, task) -> N
     assert site.asked == 2
 
 
-FORGOTTEN = asdict(FacilityTask("987654", "cp"))
+def forget(task, operation: str) -> TaskDeferred:
+    """The facility knows nothing of what is remembered; gives the wait for that."""
+    words = asdict(FacilityTask("987654", operation))
+    kept = {**task.store["iri_file"], "ref": json.dumps(words), "left": True}
+    dict.__setitem__(task.store, "iri_file", kept)
+    trigger = IriFileTrigger("iri_default", words)
+    return TaskDeferred(trigger=trigger, method_name="execute_complete")
+
+
+BY = pytest.mark.parametrize("by", ["triggerer", "worker"])
 
 
 @needs_store
-@pytest.mark.parametrize("by", ["trigger", "worker"])
+@BY
 def test_a_copy_that_the_facility_has_forgotten_is_looked_for(demo, own: Path, task, by: str) -> None:
     (own / "run").mkdir()
     (own / "run" / "a").write_text("a")
     where = {"path": str(own / "run"), "target": str(own / "out")}
     copy = IriFileOperator(task_id="task", operation="cp", **where)
     task.execute(copy)
-    kept = {**task.store["iri_file"], "ref": json.dumps(FORGOTTEN), "left": True}
-    dict.__setitem__(task.store, "iri_file", kept)
+    waiting = forget(task, "cp")
     (own / "out" / "half").write_text("")
-    if by == "trigger":
-        trigger = IriFileTrigger("iri_default", FORGOTTEN)
+    if by == "triggerer":
         with pytest.raises(AirflowException, match="no longer knows task 987654"):
-            task.resume(copy, TaskDeferred(trigger=trigger, method_name="execute_complete"))
+            task.resume(copy, waiting)
     task.execute(copy)
     assert [each.name for each in (own / "out").iterdir()] == ["a"]
     assert len(demo.requests("cp")) == 2
+
+
+@needs_store
+@BY
+def test_a_digest_that_the_facility_has_forgotten_is_asked_for_again(
+    demo, own: Path, task, monkeypatch, by: str
+) -> None:
+    monkeypatch.setattr(files, "AT_ONCE", 60.0)
+    digest = IriFileOperator(task_id="task", operation="checksum", path=str(own / "in"))
+    assert task.begin(digest) == DIGEST
+    waiting = forget(task, "checksum")
+    if by == "triggerer":
+        with pytest.raises(AirflowException, match="ask for the operation again"):
+            task.resume(digest, waiting)
+    assert task.begin(digest) == DIGEST
+    assert len(demo.requests("checksum")) == 2
+
+
+@needs_store
+@BY
+def test_a_task_that_may_not_be_looked_at_is_not_asked_for_again(
+    demo, own: Path, pipe, task, by: str
+) -> None:
+    waiting = deferred(task, checksum(own))
+    refused = demo.order("status", "getTask", status=403, times=None)
+    with pytest.raises(AirflowFailException, match="'iri_default'"):
+        task.resume(checksum(own), waiting) if by == "triggerer" else task.begin(checksum(own))
+    demo.clear_faults(refused)
+    task.ti.max_tries += 1
+    waiting = deferred(task, checksum(own))
+    pipe()
+    assert task.resume(checksum(own), waiting) == DIGEST
+    assert len(demo.requests("checksum")) == 1
 
 
 @needs_store
