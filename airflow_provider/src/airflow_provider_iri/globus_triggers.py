@@ -25,6 +25,7 @@ class IriFlowTrigger(IriTrigger):
 
     owned = True
     what = "the run"
+    known_as = "iri_flow_run"
 
     def __init__(self, run_id: str, deadline: float | None = None) -> None:
         super().__init__("")  # Globus is spoken to by the profiles of this machine
@@ -72,6 +73,7 @@ class IriTransferTrigger(IriTrigger):
 
     owned = True
     what = "the transfer"
+    known_as = "iri_transfer"
 
     def __init__(
         self, source: dict[str, Any], target: dict[str, Any], transfer: str, deadline: float | None = None

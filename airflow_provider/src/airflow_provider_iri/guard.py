@@ -36,6 +36,28 @@ def task_state(ti: Any) -> str | None:
     return states.get(ti.run_id, {}).get(name)
 
 
+def has_another(ti: Any, key: str, mine: str) -> bool:
+    """Whether a task that waits has named another one than this in an XCom.
+
+    Airflow 3.4 forgets at a clear what a task remembers: its next try asks anew at once, and may wait by the
+    time that anybody asks for the task's state.
+
+    Args:
+        ti: The task instance.
+        key: Of the XCom.
+        mine: What it named when this was asked for.
+
+    Raises:
+        Exception: whatever keeps Airflow from telling.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    named = XCom.get_one(
+        key=key, dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index
+    )
+    return named is not None and named != mine
+
+
 def require_wanted(ti: Any, done: str, end: Callable[[], object] | None = None) -> None:
     """Go on with a task, unless a person has ended it meanwhile.
 

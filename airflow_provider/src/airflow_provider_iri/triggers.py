@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_iri import lasting
-from airflow_provider_iri.guard import HELD_BY_A_WORKER, STILL_WANTED, task_state
+from airflow_provider_iri.guard import HELD_BY_A_WORKER, STILL_WANTED, has_another, task_state
 
 if TYPE_CHECKING:
     from airflow_provider_iri.hooks import IriHook
@@ -36,11 +36,13 @@ class IriTrigger(BaseTrigger):
         owned: Something at the facility is the task's own: it is ended when a person ends the task.
         what: That, for the log.
         wanted: States of the task in which it is not.
+        known_as: The XCom in which the task names it.
     """
 
     owned: bool = False
     what: ClassVar[str] = ""
     wanted: ClassVar[frozenset[str]] = STILL_WANTED
+    known_as: ClassVar[str] = ""
 
     minimum_deferral: ClassVar[float] = 8.0
     """Seconds. The executor reports up to 5 s late that the deferring process has ended. If the task is
@@ -96,8 +98,7 @@ class IriTrigger(BaseTrigger):
         """End what the task has at the facility, but only if the task is really over.
 
         Airflow 3.3 also calls this for a triggerer that slept while another took its triggers over
-        (apache/airflow thread 73454). A job that is wrongly left alone ends with its time limit; one that
-        is wrongly cancelled has lost its place in the queue.
+        (apache/airflow thread 73454). A job left alone has its time limit; one cancelled has lost its place.
         """
         self._begin_to_end()
         if self._ending is not None:
@@ -115,7 +116,7 @@ class IriTrigger(BaseTrigger):
 
     async def _end_unless_wanted(self) -> None:
         try:
-            state = await asyncio.to_thread(task_state, self.task_instance)
+            state = await asyncio.to_thread(self._state)
         except Exception as error:
             self.log.warning(
                 "%s is left alone: Airflow does not tell the state of its task (%s)", self.what, error
@@ -130,6 +131,14 @@ class IriTrigger(BaseTrigger):
             self.log.warning("%s could not be ended; a clear of its task does: %s", self.what, error)
         else:
             self.log.info("ended %s, because its task is %s", self.what, state or "cleared")
+
+    def _state(self) -> str | None:
+        """Of the task; None, too, if it was cleared and waits for another one by now."""
+        state = task_state(self.task_instance)
+        waits = state in self.wanted and bool(self.known_as)
+        return (
+            None if waits and has_another(self.task_instance, self.known_as, *self.about.values()) else state
+        )
 
     async def end(self) -> None:
         """End what the task has at the facility."""
@@ -174,6 +183,7 @@ class IriJobTrigger(IriTrigger):
     """
 
     what = "the job"
+    known_as = "iri_job"
 
     def __init__(
         self,
