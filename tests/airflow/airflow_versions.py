@@ -1,15 +1,18 @@
-"""What a test needs of Airflow that the oldest supported one, 3.2, has not."""
+"""What a test needs of Airflow that not every supported one has."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
+import airflow
 import airflow.sdk
 import pytest
 from airflow.triggers.base import BaseTrigger
 
 STORE = hasattr(airflow.sdk, "NEVER_EXPIRE")
 ON_KILL = hasattr(BaseTrigger, "on_kill")
+FORGETS = tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 4)
+"""A clear discards what the task remembers: its next try does not wait for the end of the job before."""
 
 
 def _needs(there: bool, what: str) -> pytest.MarkDecorator:

@@ -92,6 +92,29 @@ async def test_a_trigger_ends_its_job_if_its_task_waits_for_another(
     assert cancelled is cancels
 
 
+@pytest.mark.parametrize(
+    ("words", "cancels"), [("Task instance is not a live attempt", True), ("No right to read XComs", False)]
+)
+async def test_a_trigger_whose_try_is_over_is_told_so(
+    demo, task, airflow_says, monkeypatch, words: str, cancels: bool
+) -> None:
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse
+    from airflow.sdk.execution_time.xcom import XCom
+
+    def refused(**_: Any) -> None:
+        said = {"status_code": 403, "detail": {"detail": {"reason": "access_denied", "message": words}}}
+        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=said))
+
+    trigger, running = _deferred(task)
+    airflow_says("deferred")
+    monkeypatch.setattr(XCom, "get_one", refused)
+    await trigger.on_kill()
+    cancelled = "cancelJob" in sent(demo)
+    await running.jobs.cancel(trigger.ref)
+    assert cancelled is cancels
+
+
 async def test_a_trigger_that_is_cancelled_again_and_again_ends_its_job(demo, task, airflow_says) -> None:
     """So Airflow does at each turn of its loop until the trigger is gone."""
     trigger, running = _deferred(task)

@@ -36,8 +36,12 @@ def task_state(ti: Any) -> str | None:
     return states.get(ti.run_id, {}).get(name)
 
 
+NOT_LIVE = "not a live attempt"
+"""What Airflow 3.4 answers a try that another one has followed."""
+
+
 def has_another(ti: Any, key: str, mine: str) -> bool:
-    """Whether a task that waits has named another one than this in an XCom.
+    """Whether a task that waits has another try by now, which has named another one than this in an XCom.
 
     Airflow 3.4 forgets at a clear what a task remembers: its next try asks anew at once, and may wait by the
     time that anybody asks for the task's state.
@@ -50,11 +54,17 @@ def has_another(ti: Any, key: str, mine: str) -> bool:
     Raises:
         Exception: whatever keeps Airflow from telling.
     """
+    from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time.xcom import XCom
 
-    named = XCom.get_one(
-        key=key, dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index
-    )
+    try:
+        named = XCom.get_one(
+            key=key, dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index
+        )
+    except AirflowRuntimeError as error:
+        if NOT_LIVE in str(error):
+            return True
+        raise
     return named is not None and named != mine
 
 
