@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from iri_common.model.errors import AmbiguousReply, ReplyError, UsageError
+from iri_common.model.outcome import FacilityTask
 from iri_common.policy.classify import Outcome
 from iri_common.policy.telling import Hide, bounded
 
@@ -42,6 +43,7 @@ class WireModel(BaseModel):
 
 
 M = TypeVar("M", bound=WireModel)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,17 @@ def _reasons(error: ValidationError) -> str:
 def secrets_of(spec: Mapping[str, Any]) -> list[str]:
     """Values of a job's environment: a service that refuses a spec may repeat what it was sent."""
     return list(spec.get("environment", {}).values())
+
+
+def of_task(task: FacilityTask, operations: Mapping[str, V]) -> V:
+    """What belongs to the operation of a task.
+
+    Raises:
+        UsageError: if it is none of these.
+    """
+    if task.operation not in operations:
+        raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+    return operations[task.operation]
 
 
 def segment(text: str, what: str) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from iri_common.apis.firecrest.rules import SAYS_DONE
 from iri_common.apis.firecrest.wire import TransferReply
-from iri_common.apis.reading import Reading
+from iri_common.apis.reading import Reading, of_task
 from iri_common.model.errors import (
     AmbiguousReply,
     IriError,
@@ -167,8 +167,7 @@ class FirecrestTransfers:
 
     def promised(self, task: FacilityTask) -> Pending[object]:
         """What an operation on files was promised to give: that it is done."""
-        if task.operation not in SAYS_DONE:
-            raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+        of_task(task, SAYS_DONE)
         return pending(TransferJob.parse(task.task_id), task.operation, lambda: None)
 
     async def forget(self, task_id: str) -> Done[None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from iri_common.apis.globus.client import LABEL, GlobusClient
 from iri_common.apis.globus.tasks import task_of
 from iri_common.apis.globus.web import CollectionRanges
+from iri_common.apis.reading import of_task
 from iri_common.model.errors import (
     AmbiguousReply,
     Conflict,
@@ -301,8 +302,7 @@ class GlobusOperations:
 
     def promised(self, task: FacilityTask) -> Pending[object]:
         """What an operation on files was promised to give: that it is done."""
-        if task.operation != DELETE:
-            raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+        of_task(task, {DELETE: None})
         return Pending(task.task_id, DELETE, lambda _: None)
 
     async def forget(self, task_id: str) -> Done[None]:

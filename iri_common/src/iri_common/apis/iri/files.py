@@ -14,7 +14,7 @@ from iri_common.apis.iri.rules import FILE_REPLAYS
 from iri_common.apis.iri.states import file_type
 from iri_common.apis.iri.versions import Version
 from iri_common.apis.iri.wire import FileReply, TaskSubmitReply
-from iri_common.apis.reading import Reading, kind, segment
+from iri_common.apis.reading import Reading, kind, of_task, segment
 from iri_common.http.session import Request, Session
 from iri_common.model.errors import ReplyError, UsageError
 from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, FileText
@@ -196,9 +196,7 @@ class IriFiles:
 
 def promised(task: FacilityTask, label: str) -> Pending[object]:
     """What an operation that may take long was promised to give; see the port of operations."""
-    read = _LONG.get(task.operation)
-    if read is None:
-        raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+    read = of_task(task, _LONG)
     reading = Reading(label, task.operation)
     return Pending(task.task_id, task.operation, lambda result: read(reading, result))
 

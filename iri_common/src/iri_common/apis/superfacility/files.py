@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from iri_common.apis.reading import Reading, segment
+from iri_common.apis.reading import Reading, of_task, segment
 from iri_common.apis.superfacility import listing
 from iri_common.apis.superfacility.commands import command_line, output_of, word
 from iri_common.apis.superfacility.paths import utility
@@ -250,9 +250,7 @@ async def run_command(
 
 def promised(task: FacilityTask, label: str) -> Pending[object]:
     """What an operation that may take long was promised to give; see the port of operations."""
-    read = _LONG.get(task.operation)
-    if read is None:
-        raise UsageError(f"{task.operation!r} is no operation on files that is waited for")
+    read = of_task(task, _LONG)
     reading = Reading(label, task.operation)
     return Pending(task.task_id, task.operation, lambda result: read(reading, output_of(reading, result)))
 
