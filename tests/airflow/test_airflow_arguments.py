@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -10,18 +9,11 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_versions import needs_store
+from job_tasks import job, operator
 
-from airflow_provider_iri import IriArrayOperator, IriCancelOperator, IriHook, IriJobOperator
+from airflow_provider_iri import IriArrayOperator, IriCancelOperator, IriHook
 from airflow_provider_iri.errors import TaskFailed
 from iri_common import UsageError
-
-
-def job(script: str = "true", **words: Any) -> dict[str, Any]:
-    return {"executable": "/bin/sh", "arguments": ["-c", script], "name": f"t{uuid.uuid4().hex[:8]}", **words}
-
-
-def operator(words: Any, **more: Any) -> IriJobOperator:
-    return IriJobOperator(task_id="task", job=words, **more)
 
 
 def states(facility, words: dict[str, Any]) -> list[str]:

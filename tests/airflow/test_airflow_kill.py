@@ -7,32 +7,16 @@ import contextlib
 import dataclasses
 import threading
 import time
-import uuid
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow_connections import connection_to
 from airflow_versions import needs_on_kill, needs_store
+from job_tasks import job, jobs, operator, sent
 
 from airflow_provider_iri import IriHook, IriJobOperator, guard
 from airflow_provider_iri.record import STORE_KEY
-
-
-def job(script: str = "true", **words: Any) -> dict[str, Any]:
-    return {"executable": "/bin/sh", "arguments": ["-c", script], "name": f"t{uuid.uuid4().hex[:8]}", **words}
-
-
-def operator(words: Any, **more: Any) -> IriJobOperator:
-    return IriJobOperator(task_id="task", job=words, **more)
-
-
-def jobs(facility, words: dict[str, Any]) -> list[dict[str, Any]]:
-    return [each for each in facility.jobs() if each["name"].startswith(words["name"] + ".")]
-
-
-def sent(facility) -> list[str]:
-    return [each["operation"] for each in facility.requests()]
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferred
 from airflow_versions import needs_policies, needs_store
+from job_tasks import job, jobs, operator
 
 from airflow_provider_iri import IriHook, IriJobOperator
 from airflow_provider_iri.errors import TaskFailed
@@ -16,18 +16,6 @@ from airflow_provider_iri.escalation import grown
 from airflow_provider_iri.limits import AGAIN, Limits, Patience
 from airflow_provider_iri.record import STORE_KEY
 from iri_common import JobSpec, JobState, JobStatus, UsageError, WaitTimeout
-
-
-def job(script: str = "true", **words: Any) -> dict[str, Any]:
-    return {"executable": "/bin/sh", "arguments": ["-c", script], "name": f"t{uuid.uuid4().hex[:8]}", **words}
-
-
-def operator(words: Any, **more: Any) -> IriJobOperator:
-    return IriJobOperator(task_id="task", job=words, **more)
-
-
-def jobs(facility, words: dict[str, Any]) -> list[dict[str, Any]]:
-    return [each for each in facility.jobs() if each["name"].startswith(words["name"] + ".")]
 
 
 def decision(task: IriJobOperator, error: BaseException) -> tuple[str, timedelta | None]:

@@ -13,23 +13,12 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow_connections import connection_to
 from airflow_versions import needs_store
+from job_tasks import job, jobs, operator
 
-from airflow_provider_iri import IriHook, IriJobOperator, guard
+from airflow_provider_iri import IriHook, guard
 from airflow_provider_iri.record import STORE_KEY
 from iri_common import Conflict, IriError, JobKey
 from iri_common.facility.faces import Jobs
-
-
-def job(script: str = "true", **words: Any) -> dict[str, Any]:
-    return {"executable": "/bin/sh", "arguments": ["-c", script], "name": f"t{uuid.uuid4().hex[:8]}", **words}
-
-
-def operator(words: Any, **more: Any) -> IriJobOperator:
-    return IriJobOperator(task_id="task", job=words, **more)
-
-
-def jobs(facility, words: dict[str, Any]) -> list[dict[str, Any]]:
-    return [each for each in facility.jobs() if each["name"].startswith(words["name"] + ".")]
 
 
 def place(facility) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -16,26 +15,11 @@ from airflow.sdk.exceptions import (
 )
 from airflow_versions import needs_store
 from doors import DOORS
+from job_tasks import job, jobs, operator, sent
 
-from airflow_provider_iri import IriHook, IriJobOperator
+from airflow_provider_iri import IriHook
 from airflow_provider_iri.record import STORE_KEY
 from iri_common import UsageError
-
-
-def job(script: str = "true", **words: Any) -> dict[str, Any]:
-    return {"executable": "/bin/sh", "arguments": ["-c", script], "name": f"t{uuid.uuid4().hex[:8]}", **words}
-
-
-def operator(words: Any, **more: Any) -> IriJobOperator:
-    return IriJobOperator(task_id="task", job=words, **more)
-
-
-def jobs(facility, words: dict[str, Any]) -> list[dict[str, Any]]:
-    return [each for each in facility.jobs() if each["name"].startswith(words["name"] + ".")]
-
-
-def sent(facility) -> list[str]:
-    return [each["operation"] for each in facility.requests()]
 
 
 class Crash(BaseException):

@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 from airflow_connections import connection_to
+from job_tasks import sent
 
 from airflow_provider_iri import (
     IriCancelOperator,
@@ -41,10 +42,6 @@ def submitted(script: str) -> JobRef:
 
 def state_of(facility, ref: JobRef) -> str:
     return next(each["state"] for each in facility.jobs() if str(each["id"]) == ref.job_id)
-
-
-def sent(facility) -> list[str]:
-    return [each["operation"] for each in facility.requests()]
 
 
 @pytest.fixture
