@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import stat
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -191,9 +190,9 @@ class IriFileOperator(BaseOperator):
 
     def _defer(self, task: FacilityTask) -> None:
         from airflow_provider_iri.file_triggers import IriFileTrigger
+        from airflow_provider_iri.limits import deadline_of
 
-        limit = self.execution_timeout
-        deadline = time.time() + limit.total_seconds() if limit else None
+        deadline = deadline_of(self.execution_timeout)
         trigger = IriFileTrigger(self.iri_conn_id, asdict(task), deadline)
         self.defer(trigger=trigger, method_name="execute_complete")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -68,6 +67,7 @@ class IriFlowOperator(BaseOperator):
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.globus_triggers import IriFlowTrigger
         from airflow_provider_iri.guard import require_wanted
+        from airflow_provider_iri.limits import deadline_of
         from iri_common import Flows
 
         with told_to_airflow():
@@ -83,8 +83,7 @@ class IriFlowOperator(BaseOperator):
             require_wanted(context["ti"], f"run {run_id} is cancelled", end)
         context["ti"].xcom_push(key="iri_flow_run", value=run_id)
         self.log.info("run %s of flow %s", run_id, self.flow)
-        limit = self.execution_timeout
-        deadline = time.time() + limit.total_seconds() if limit else None
+        deadline = deadline_of(self.execution_timeout)
         self.defer(trigger=IriFlowTrigger(run_id, deadline), method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:

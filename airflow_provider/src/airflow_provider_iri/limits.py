@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from iri_common import IriError, JobState, JobStatus, WaitTimeout
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from iri_common import AsyncFacility, Facility
 
 WAITING = frozenset({JobState.NEW, JobState.QUEUED, JobState.HELD})
@@ -29,6 +31,11 @@ class Limits:
     deadline: float | None = None
     queue_deadline: float | None = None
     run_seconds: float | None = None
+
+
+def deadline_of(limit: timedelta | None) -> float | None:
+    """When an ``execution_timeout`` that begins now is over, in seconds since the epoch; None for never."""
+    return time.time() + limit.total_seconds() if limit else None
 
 
 class Patience:

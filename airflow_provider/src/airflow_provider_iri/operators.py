@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import posixpath
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -279,12 +278,12 @@ class IriJobOperator(JobLineage, BaseOperator):
         return IriHook(self.iri_conn_id)
 
     def _defer(self, ref: JobRef, submitted_at: float) -> None:
+        from airflow_provider_iri.limits import deadline_of
         from airflow_provider_iri.triggers import IriJobTrigger
 
         # Not defer(timeout=…): when that is over, Airflow fails the task without asking it, and the job runs
         # on with nobody to know. Nor does Airflow look at execution_timeout while a task is deferred.
-        limit = self.execution_timeout
-        deadline = time.time() + limit.total_seconds() if limit else None
+        deadline = deadline_of(self.execution_timeout)
         limits = self._limits(submitted_at, deadline)
         trigger = IriJobTrigger(self.iri_conn_id, str(ref), **asdict(limits), follow=self.follow)
         self.defer(trigger=trigger, method_name="execute_complete")

@@ -201,9 +201,9 @@ class IriTransferOperator(TransferLineage, BaseOperator):
 
     def _wait(self, source: End, target: End, task: str) -> Any:
         from airflow_provider_iri.globus_triggers import IriTransferTrigger
+        from airflow_provider_iri.limits import deadline_of
 
-        limit = self.execution_timeout
-        deadline = time.time() + limit.total_seconds() if limit else None
+        deadline = deadline_of(self.execution_timeout)
         trigger = IriTransferTrigger(asdict(source), asdict(target), task, deadline)
         return self.defer(trigger=trigger, method_name="execute_complete")
 
