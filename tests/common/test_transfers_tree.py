@@ -13,6 +13,7 @@ from iri_common.model.files import FileEntry, FileStat
 from iri_common.model.outcome import Done
 from iri_common.policy import descent
 from iri_common.transfers.ends import GlobusEnd, LocalEnd, ProfileEnd, parse_end
+from iri_common.transfers.farnames import FarNames
 from iri_common.transfers.tree import FarListing, Tree, local_tree
 
 DIRECTORY, FILE = 0o040755, 0o100644
@@ -322,6 +323,40 @@ def test_directories_that_look_alike_are_no_circle() -> None:
     tree = listed(Shelf(*entries, *runs, FileEntry(f"{name}/x.h5", "file", 1), deep=False))
     assert names(tree) == [f"{name}/x.h5"]
     assert len(tree.directories) == 8 + 120
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected", "listings"),
+    [
+        ("*.h5", ["a.h5"], ["/data"]),
+        ("a.h5", ["a.h5"], ["/data"]),
+        ("*", ["a.h5", "sub"], ["/data"]),
+        ("*/*", ["sub/b.h5", "sub/deep"], ["/data", "/data/sub"]),
+        ("sub/*.h5", ["sub/b.h5"], ["/data/sub"]),
+        ("**/*.h5", ["a.h5", "sub/b.h5"], ["all /data"]),
+        ("s*/**/c?d", ["sub/deep/c\nd"], ["/data", "all /data/sub"]),
+        ("nothing*", [], ["/data"]),
+    ],
+)
+def test_what_a_pattern_means_is_listed_where_it_leads(
+    pattern: str, expected: list[str], listings: list[str]
+) -> None:
+    shelf = Shelf(*ENTRIES)
+    found = asyncio.run(FarNames(shelf, None, "fs").named(f"/data/{pattern}"))  # type: ignore[arg-type]
+    assert sorted(each.name for each in found) == [f"/data/{name}" for name in expected]
+    assert shelf.listings == listings
+
+
+def test_a_pattern_through_many_directories_costs_one_listing() -> None:
+    runs = [
+        FileEntry(f"r{n}{name}", kind)
+        for n in range(40)
+        for name, kind in (("", "directory"), ("/x", "file"))
+    ]
+    shelf = Shelf(*runs)
+    found = asyncio.run(FarNames(shelf, None, "fs").named("/data/r*/x"))  # type: ignore[arg-type]
+    assert len(found) == 40
+    assert shelf.listings == ["/data", "all /data"]
 
 
 def test_one_file_is_one_question() -> None:

@@ -265,6 +265,10 @@ def test_looking_around_among_files(filing: Facility, folder: Path) -> None:
     filing.files.mkdir(str(folder / "d"))
     entries = {each.name.rpartition("/")[2].rstrip("/"): each for each in filing.files.ls(str(folder))}
     assert {name: each.type for name, each in entries.items()} == {"log": "file", "d": "directory"}
+    (folder / "d" / "raw").write_text("12345")
+    for pattern in ("?/r*", "**/raw"):
+        found = [(each.name, each.type, each.size) for each in filing.files.glob(f"{folder}/{pattern}")]
+        assert found == [(str(folder / "d" / "raw"), "file", 5)]
     assert filing.files.stat(str(folder / "log")).size == 14
     assert filing.files.tail(str(folder / "log"), lines=1).content == "three\n"
     assert filing.files.head(str(folder / "log"), lines=1).content == "one\n"

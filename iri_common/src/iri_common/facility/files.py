@@ -15,6 +15,7 @@ from iri_common.model.files import Checksum, Compression, FileEntry, FileStat, F
 from iri_common.model.outcome import Answer, FacilityTask
 from iri_common.model.transfer import TransferResult
 from iri_common.transfers.ends import LocalEnd
+from iri_common.transfers.farnames import FarNames
 
 T = TypeVar("T")
 
@@ -78,6 +79,17 @@ class FileService(Service):
         return await self._settled(
             await files.ls(await self._id(storage), path, hidden=hidden, recursive=recursive)
         )
+
+    async def glob(self, path: str, *, storage: str | None = None) -> Sequence[FileEntry]:
+        """What a pattern (``*``, ``?``, ``[…]``, ``**`` for any directories) means, by whole paths.
+
+        It lists as few directories as will do; links are listed, not followed.
+
+        Raises:
+            NotFound: if the directory that the pattern begins in is not there.
+        """
+        dialect = self.door.dialect
+        return await FarNames(dialect.files, dialect.operations, await self._id(storage)).named(path)
 
     async def stat(self, path: str, *, dereference: bool = False, storage: str | None = None) -> FileStat:
         """Size, mode and times of one file; with ``dereference``, of what a link points to."""

@@ -10,22 +10,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from iri_common.jobs.operations import settled
-from iri_common.model.dataports import FilesApi
-from iri_common.model.errors import NotFound, NotOffered, TooLarge, UsageError, WaitTimeout
+from iri_common.model.errors import NotFound, UsageError
 from iri_common.model.files import FileEntry
-from iri_common.model.ports import OperationsApi
 from iri_common.model.transfer import Move
 from iri_common.policy import globs
 from iri_common.policy.descent import Descent
 from iri_common.policy.inside import inside
 from iri_common.policy.unchanged import told_time
 from iri_common.transfers.abreast import abreast
+from iri_common.transfers.farnames import AT_ONCE, FarNames
 from iri_common.transfers.local import is_aside
 
 Links = Literal["follow", "skip"]
 
-_AT_ONCE = 4  # listings
-_FEW = 16  # directories that are listed one by one: of more, one listing of all costs less
 _HELP = 'leave such files out with links="skip"'
 
 
@@ -251,19 +248,8 @@ def _gathered(found: Iterator[_Found]) -> Tree:
 # ------------------------------------------------------------------------------------------ a facility
 
 
-class FarListing:
-    """Looks at a file system of a facility, or at a collection.
-
-    Args:
-        files: Its file operations.
-        operations: Tells when they are over.
-        file_system: Its id.
-    """
-
-    def __init__(self, files: FilesApi, operations: OperationsApi, file_system: str) -> None:
-        self._files = files
-        self._operations = operations
-        self._id = file_system
+class FarListing(FarNames):
+    """Finds what a path of a facility, or of a collection, names."""
 
     async def tree(self, path: str, links: Links = "follow") -> Tree:
         """What a path names there. Links are followed where they lead to a file of the tree.
@@ -282,65 +268,16 @@ class FarListing:
                 raise
             return await self._matching(path, base, pattern, links)
         if stat.S_ISDIR(facts.mode):
-            return await self._filled(_judged(path, await self._everything(path), links))
+            return await self._filled(_judged(path, await self.everything(path), links))
         return Tree((Entry("", path, facts.size, facts.mtime),), single=True)
 
     async def _matching(self, path: str, base: str, pattern: str, links: Links) -> Tree:
-        entries = await self._reached(base, pattern)
+        entries = await self.reached(base, pattern)
         tops = {each.name for each in entries if globs.matches(pattern, each.name)}
         if not tops:
             raise NotFound(f"nothing there is named {path}")
         wanted = [each for each in entries if not tops.isdisjoint(_and_above(each.name))]
         return await self._filled(_judged(base, wanted, links))
-
-    async def _reached(self, base: str, pattern: str) -> Sequence[FileEntry]:
-        """All entries where a pattern leads, and what is below the directories that it means."""
-        pieces, found, below = pattern.split("/"), list[FileEntry](), [""]
-        for depth, piece in enumerate(pieces, 1):
-            if piece == "**":
-                break
-            if len(below) > _FEW:
-                return await self._everything(base)
-            listed: list[FileEntry] = []
-            await abreast(below, lambda name, to=listed: self._listed(base, name, to), _AT_ONCE)
-            found += listed
-            so_far = "/".join(pieces[:depth])
-            directories = [each.name for each in listed if each.type == "directory"]
-            below = [name for name in directories if globs.matches(so_far, name)]
-        if len(below) > _FEW:
-            return await self._everything(base)
-        await abreast(below, lambda name: self._listed(base, name, found, deep=True), _AT_ONCE)
-        return found
-
-    async def _listed(self, base: str, below: str, found: list[FileEntry], *, deep: bool = False) -> None:
-        place = inside(base, below) if below else base
-        entries = await (self._everything(place) if deep else self._level(place))
-        found += [replace(each, name=posixpath.join(below, each.name)) for each in entries]
-
-    async def _everything(self, path: str) -> Sequence[FileEntry]:
-        """All entries below a directory, at once where the facility can, else level by level."""
-        try:
-            return await self._level(path, recursive=True)
-        except (NotOffered, TooLarge, WaitTimeout):
-            return await self._descend(path)
-
-    async def _descend(self, root: str) -> Sequence[FileEntry]:
-        found, left, descent = list[FileEntry](), [""], Descent(root)
-
-        async def look(name: str) -> None:
-            named: list[FileEntry] = []
-            await self._listed(root, name, named)
-            found.extend(named)
-            left.extend(descent.below(name, named))
-
-        while left:  # the deepest first: what leads round is found before it has led to many
-            some = [left.pop() for _ in left[:_AT_ONCE]]
-            await abreast(some, look, _AT_ONCE)
-        return found
-
-    async def _level(self, path: str, *, recursive: bool = False) -> Sequence[FileEntry]:
-        answer = await self._files.ls(self._id, path, hidden=True, recursive=recursive)
-        return await settled(answer, self._operations)
 
     async def _filled(self, tree: Tree) -> Tree:
         """The tree, with the sizes that its listing did not tell."""
@@ -352,7 +289,7 @@ class FarListing:
             )
             sizes[entry.name] = replace(entry, size=facts.size, mtime=facts.mtime)
 
-        await abreast([each for each in tree.files if each.size < 0], look, _AT_ONCE)
+        await abreast([each for each in tree.files if each.size < 0], look, AT_ONCE)
         return (
             replace(tree, files=tuple(sizes.get(each.name, each) for each in tree.files)) if sizes else tree
         )
