@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,11 +27,12 @@ from airflow_provider_iri import (
     IriHook,
     IriJobSensor,
     IriResourceSensor,
+    sights,
     triggers,
 )
-from airflow_provider_iri.sights import NotYet, Sight
+from airflow_provider_iri.sights import SIGHTS, FileThere, NotYet, Sight
 from airflow_provider_iri.triggers import IriJobTrigger, IriSightTrigger
-from iri_common import IriError, JobRef, PermissionDenied, Unreachable
+from iri_common import FileEntry, IriError, JobRef, PermissionDenied, Unreachable
 from iri_common.facility.faces import Jobs
 
 
@@ -125,6 +127,155 @@ def test_a_file_that_never_comes_ends_in_a_timeout(demo, task) -> None:
     with pytest.raises(TaskDeferred) as deferred:
         task.begin(IriFileSensor(task_id="task", path=missing, timeout=90))
     assert deferred.value.timeout == timedelta(seconds=90)
+
+
+@pytest.fixture
+def place(demo):
+    """A directory of its own."""
+    made = demo.scratch / uuid.uuid4().hex
+    made.mkdir()
+    return made
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_so_many_files_that_match_are_waited_for(demo, task, wait_until, place, deferrable: bool) -> None:
+    for name in ("b/raw_1.h5", "b/deep/raw_2.h5", "b/raw_3.txt", "c/.raw_4.h5"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text("123")
+    (place / "b" / "raw_dir.h5").mkdir()
+    (place / "b" / "raw_link.h5").symlink_to("raw_1.h5")
+    sensor = IriFileSensor(
+        task_id="task", path=f"{place}/?/**/raw_*.h5", at_least=3, deferrable=deferrable, poke_interval=0.2
+    )
+    demo.reset_requests()
+    arrives = threading.Thread(
+        target=lambda: (wait_until(lambda: len(sent(demo)) > 6), (place / "c" / "raw_5.h5").write_text("12"))
+    )
+    arrives.start()
+    found = task.execute(sensor)
+    arrives.join()
+    assert [(each["path"], each["size"]) for each in found] == [
+        (f"{place}/b/deep/raw_2.h5", 3),
+        (f"{place}/b/raw_1.h5", 3),
+        (f"{place}/c/raw_5.h5", 2),
+    ]
+    assert all(each["last_modified"] for each in found)
+
+
+def test_a_look_for_files_in_a_directory_is_one_listing(demo, task, place) -> None:
+    IriHook().facility.files.ls(str(place))
+    demo.reset_requests()
+    with pytest.raises(TaskDeferred):
+        task.begin(IriFileSensor(task_id="task", path=f"{place}/*.h5"))
+    assert [each for each in sent(demo) if each != "getTask"] == ["ls"]
+
+
+def test_a_directory_that_is_not_there_yet_has_no_files(demo, task, place) -> None:
+    with pytest.raises(TaskDeferred):
+        task.begin(IriFileSensor(task_id="task", path=f"{place}/later/*.h5"))
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("name", ["raw.h5", "*.h5"])
+def test_a_file_that_is_still_written_is_not_told(
+    demo, task, wait_until, place, deferrable: bool, name: str
+) -> None:
+    raw = place / "raw.h5"
+    raw.write_text("1")
+    sensor = IriFileSensor(
+        task_id="task",
+        path=f"{place}/{name}",
+        settled=timedelta(seconds=2),
+        deferrable=deferrable,
+        poke_interval=0.2,
+    )
+
+    def write() -> None:
+        for size in range(2, 6):
+            looks = len(sent(demo))
+            wait_until(lambda looks=looks: len(sent(demo)) > looks)
+            raw.write_text("1" * size)
+
+    writes = threading.Thread(target=write)
+    writes.start()
+    found = task.execute(sensor)
+    writes.join()
+    found = found[0] if name != "raw.h5" else found
+    assert found["size"] == 5
+
+
+def shown(*looks: list[tuple[str, int]]) -> Any:
+    """A facility that shows these files, one look after the other."""
+    each = iter(looks)
+
+    def glob(path: str, storage: str | None) -> list[FileEntry]:
+        return [FileEntry(name, "file", size) for name, size in next(each)]
+
+    return SimpleNamespace(files=SimpleNamespace(glob=glob))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [[("/a", 2)], [("/a", 1), ("/b", 1)], [("/b", 1)], []],
+    ids=["grown", "one more", "another", "gone"],
+)
+def test_whatever_changes_begins_the_time_anew(monkeypatch, change: list[tuple[str, int]]) -> None:
+    now = [0.0]
+    monkeypatch.setattr(sights.time, "monotonic", lambda: now[0])
+    sight = FileThere("/*", settled=60.0)
+    facility = shown([("/a", 1)], change, [("/a", 1)], [("/a", 1)])
+    told = []
+    for now[0] in (0.0, 59.0, 61.0, 121.0):
+        told.append(sight.look(facility))
+    assert [isinstance(each, NotYet) for each in told] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"path": ""}, "a text"),
+        ({"path": None}, "a text"),
+        ({"path": "raw/*.h5"}, "absolute path"),
+        ({"path": "/raw/*/"}, "plain names"),
+        ({"path": "/raw/../*.h5"}, "plain names"),
+        ({"path": "/raw//*.h5"}, "plain names"),
+        ({"path": "/raw/[ab.h5"}, "has no ]"),
+        ({"path": "/raw/[]"}, "has no ]"),
+        ({"path": "/raw", "at_least": 2}, "one path"),
+        ({"path": "/raw*", "at_least": 0}, "number of files"),
+        ({"path": "/raw*", "at_least": "2"}, "number of files"),
+        ({"path": "/raw", "settled": 60}, "a timedelta"),
+        ({"path": "/raw", "settled": timedelta(0)}, "a timedelta"),
+        ({"path": "/raw", "settled": timedelta(1), "deferrable": False, "mode": "reschedule"}, "mode='poke'"),
+    ],
+)
+def test_a_wait_for_files_that_makes_no_sense_is_refused_when_its_dag_is_read(words: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        IriFileSensor(task_id="task", **words)
+
+
+@pytest.mark.parametrize(
+    "path", ["/raw/[[]1].h5", "/raw/[!]a].h5", "/raw/[]a].h5", "raw", "/raw/{{ ds }}/[*"]
+)
+def test_a_path_that_makes_sense_or_is_filled_in_later_is_taken(path: str) -> None:
+    IriFileSensor(task_id="task", path=path)
+
+
+def test_a_pattern_that_a_template_hides_fails_for_good(demo, task) -> None:
+    sensor = IriFileSensor(task_id="task", path="{{ params.path }}")
+    sensor.path = "/raw/[ab.h5"
+    with pytest.raises(AirflowFailException, match="has no ]"):
+        task.execute(sensor)
+
+
+def test_a_wait_of_an_older_version_goes_on() -> None:
+    """Its trigger lies in Airflow's database by fewer words."""
+    assert SIGHTS["file"](path="/raw", storage=None).words() == {
+        "path": "/raw",
+        "storage": None,
+        "at_least": 1,
+        "settled": 0.0,
+    }
 
 
 class Away(Sight):

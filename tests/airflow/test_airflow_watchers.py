@@ -28,9 +28,9 @@ from airflow_provider_iri import (
     IriMaintenanceWatcher,
     IriResourceWatcher,
 )
-from airflow_provider_iri.happenings import MaintenanceOver
+from airflow_provider_iri.happenings import FileArrived, MaintenanceOver
 from airflow_provider_iri.watchers import IriWatcher, Look
-from iri_common import Availability, Incident, Resource
+from iri_common import Availability, FileEntry, Incident, Resource
 
 OFTEN = 0.05  # seconds between two looks
 START = datetime(2026, 7, 1, tzinfo=UTC)
@@ -187,6 +187,24 @@ async def test_files_that_match_are_told_one_by_one(demo, place) -> None:
             await until(lambda name=name: any(each["path"].endswith(name) for each in one.told))
         await looked(demo)
         assert sorted(one.told, key=str) == [{"path": f"{place}/{name}.h5", "size": 3} for name in "ab"]
+
+
+async def test_files_of_any_directory_are_told(demo, place) -> None:
+    watcher = IriFileWatcher(path=f"{place}/**/*.h5", every=OFTEN)
+    async with triggerer(watcher, store=Store()) as one:
+        for name in ("a", "deep/a"):
+            (place / name).mkdir(parents=True)
+            arrive(place / name / "raw.h5", "123")
+            await until(lambda name=name: {"path": f"{place}/{name}/raw.h5", "size": 3} in one.told)
+        await looked(demo)
+        assert len(one.told) == 2
+
+
+def test_what_was_told_by_an_older_version_is_not_told_again() -> None:
+    """It remembers the files of a pattern by size and name."""
+    listed = [FileEntry("/raw/a.h5", "file", 3), FileEntry("/raw/b/c.h5", "file", 4)]
+    facility: Any = SimpleNamespace(files=SimpleNamespace(glob=lambda path, storage: listed))
+    assert list(FileArrived("/raw/*.h5").look(facility)) == ["3 a.h5", "4 b/c.h5"]
 
 
 @needs_shared_looks
@@ -432,7 +450,7 @@ async def test_without_shared_looks_a_watcher_looks_alone(demo, place, monkeypat
     ("words", "said"),
     [
         ({"path": "raw/*.h5"}, "absolute path.*'raw/"),
-        ({"path": "/scratch/*/raw.h5"}, "last part may be a pattern"),
+        ({"path": "/scratch/[a/raw.h5"}, "has no ]"),
         ({"path": "/raw", "every": 0}, "some time, not 0"),
         ({"path": "/raw", "every": timedelta(seconds=-1)}, "some time"),
     ],

@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_iri.sights import FileThere, NotYet, ResourceUsable
-from iri_common import Availability, NotFound
+from airflow_provider_iri.patterns import directory_of, is_pattern
+from airflow_provider_iri.sights import FileThere, NotYet, ResourceUsable, files_that_match
+from iri_common import Availability
 
 if TYPE_CHECKING:
     from iri_common import Facility, Incident, MyJob
@@ -67,8 +67,8 @@ class FileArrived(Happening):
     """A file is there that was not, or it has changed.
 
     Attributes:
-        path: At the facility; its last part may be a pattern. Of files that match one, only name and size
-            count: facilities spell times in a list as they like, and differently as files age.
+        path: At the facility, or a pattern. Of files that match one, only name and size count: facilities
+            spell times in a list as they like, and differently as files age.
         storage: Name or id of the file system; the connection's if None.
     """
 
@@ -79,24 +79,16 @@ class FileArrived(Happening):
 
     def look(self, facility: Facility) -> Seen:
         """The file, or those that match."""
-        directory, name = posixpath.split(self.path)
-        if any(mark in name for mark in "*?["):
-            return self._matching(facility, directory, name)
+        if is_pattern(self.path):
+            return self._matching(facility)
         found = FileThere(self.path, self.storage).look(facility)
         return {} if isinstance(found, NotYet) else {f"{found['size']} {found['mtime']}": found}
 
-    def _matching(self, facility: Facility, directory: str, pattern: str) -> Seen:
-        try:
-            entries = facility.files.ls(directory, storage=self.storage)
-        except NotFound:
-            return {}
-        sizes = {
-            posixpath.basename(each.name): each.size for each in entries if each.type in {"file", "unknown"}
-        }
+    def _matching(self, facility: Facility) -> Seen:
+        top = directory_of(self.path)
         return {
-            f"{size} {name}": {"path": posixpath.join(directory, name), "size": size}
-            for name, size in sorted(sizes.items())
-            if fnmatchcase(name, pattern)
+            f"{each.size} {posixpath.relpath(each.name, top)}": {"path": each.name, "size": each.size}
+            for each in files_that_match(facility, self.path, self.storage)
         }
 
 

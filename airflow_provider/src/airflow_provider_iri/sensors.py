@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_iri.arguments import final
+from airflow_provider_iri.patterns import require_wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -83,20 +85,30 @@ class IriSensor(BaseSensorOperator):
 
 class _SightSensor(IriSensor):
     kind: str
+    _looked_at: Sight | None = None  # one for all looks of a process: it may compare them
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Tell what the trigger found."""
+        return self._result(super().execute_complete(context, event))
 
     def _look(self, facility: Facility) -> PokeReturnValue:
         from airflow_provider_iri.sights import NotYet
 
-        found = self._sight().patiently(facility)
+        if self._looked_at is None:
+            self._looked_at = self._sight()
+        found = self._looked_at.patiently(facility)
         if isinstance(found, NotYet):
             self.log.info("%s", found.why)
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=found)
+        return PokeReturnValue(is_done=True, xcom_value=self._result(found))
 
     def _trigger(self) -> IriTrigger:
         from airflow_provider_iri.triggers import IriSightTrigger
 
-        return IriSightTrigger(self.iri_conn_id, self.kind, asdict(self._sight()), self.poke_interval)
+        return IriSightTrigger(self.iri_conn_id, self.kind, self._sight().words(), self.poke_interval)
+
+    def _result(self, found: dict[str, Any]) -> Any:
+        return found
 
     @abstractmethod
     def _sight(self) -> Sight:
@@ -104,34 +116,66 @@ class _SightSensor(IriSensor):
 
 
 class IriFileSensor(_SightSensor):
-    """Waits until a file or a directory is there.
+    """Waits until a file or a directory is there, or files that match a pattern.
 
-    It fires when the path exists: whoever writes the file should do so aside and rename it at the end.
+    It fires when they exist: whoever writes a file should do so aside and rename it at the end. Where nobody
+    does, ``settled`` waits until it is whole.
 
     Example:
         >>> IriFileSensor(task_id="raw", path="/scratch/alice/{{ ds }}/raw.h5", timeout=6 * 3600)
+        >>> IriFileSensor(
+        ...     task_id="scan", path="/scratch/alice/*/raw_*.h5", at_least=4, settled=timedelta(minutes=5)
+        ... )
 
     Args:
-        path: At the facility. Templated.
+        path: At the facility; with ``*``, ``?``, ``[…]`` or ``**`` for any directories a pattern, of files.
+            Templated.
+        at_least: So many files that match.
+        settled: For so long none has come, gone, or changed in size or time, as looks at them show. In a
+            worker only with ``mode="poke"``.
         storage: Name or id of the file system; the connection's if None. Templated.
         kwargs: Of :class:`IriSensor`.
 
     Returns:
-        ``{"path": …, "size": …, "mtime": …}``.
+        ``{"path": …, "size": …, "mtime": …}``; for a pattern a list of ``{"path": …, "size": …,
+        "last_modified": …}``, sorted by path, the time as the facility spells it.
     """
 
     template_fields: Sequence[str] = ("path", "storage", "iri_conn_id")
     kind = "file"
 
-    def __init__(self, *, path: str, storage: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        path: str,
+        at_least: int = 1,
+        settled: timedelta | None = None,
+        storage: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.path = path
+        self.at_least = at_least
+        self.settled = settled
         self.storage = storage
+        if final(path):
+            require_wait(path, at_least, settled)
+        if settled is not None and not self.deferrable and self.mode != "poke":
+            raise ValueError("settled compares looks: with deferrable=False it takes mode='poke'")
 
     def _sight(self) -> Sight:
         from airflow_provider_iri.sights import FileThere
+        from iri_common import UsageError
 
-        return FileThere(self.path, self.storage)
+        try:
+            require_wait(self.path, self.at_least, self.settled)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        settled = self.settled.total_seconds() if self.settled is not None else 0.0
+        return FileThere(self.path, self.storage, self.at_least, settled)
+
+    def _result(self, found: dict[str, Any]) -> Any:
+        return found.get("files", found)
 
 
 class IriResourceSensor(_SightSensor):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import posixpath
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from airflow_provider_iri.patterns import require_path
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer
@@ -175,8 +176,8 @@ class IriFileWatcher(IriWatcher):
         >>> raw = Asset("raw", watchers=[AssetWatcher("arrived", IriFileWatcher(path="/scratch/alice/*.h5"))])
 
     Args:
-        path: At the facility; its last part may be a pattern, whose files are told one by one, by name and
-            size.
+        path: At the facility, or a pattern (``*``, ``?``, ``[…]``, ``**`` for any directories), whose files
+            are told one by one, by name and size.
         storage: Name or id of the file system; the connection's if None.
         words: Of :class:`IriWatcher`.
 
@@ -188,8 +189,7 @@ class IriFileWatcher(IriWatcher):
     def __init__(self, path: str, storage: str | None = None, **words: Any) -> None:
         super().__init__(**words)
         # No task could fail of it later: the watcher would look for ever, and never find anything.
-        if not path.startswith("/") or set("*?") & set(posixpath.dirname(path)):
-            raise ValueError(f"watched is an absolute path, whose last part may be a pattern, not {path!r}")
+        require_path(path, whole=True)
         self.path = path
         self.storage = storage
 
