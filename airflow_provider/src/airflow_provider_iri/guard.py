@@ -32,8 +32,12 @@ def task_state(ti: Any) -> str | None:
     states = RuntimeTaskInstance.get_task_states(
         dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
     )
-    name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
-    return states.get(ti.run_id, {}).get(name)
+    return states.get(ti.run_id, {}).get(name_of(ti))
+
+
+def name_of(ti: Any) -> str:
+    """By which Airflow tells the state of a task instance."""
+    return ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
 
 
 NOT_LIVE = "not a live attempt"

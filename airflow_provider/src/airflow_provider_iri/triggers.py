@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_iri import lasting
 from airflow_provider_iri.guard import HELD_BY_A_WORKER, STILL_WANTED, has_another, task_state
+from airflow_provider_iri.states import state_of
 
 if TYPE_CHECKING:
     from airflow_provider_iri.hooks import IriHook
@@ -116,7 +117,7 @@ class IriTrigger(BaseTrigger):
 
     async def _end_unless_wanted(self) -> None:
         try:
-            state = await asyncio.to_thread(self._state)
+            state = await self._state()
         except Exception as error:
             self.log.warning(
                 "%s is left alone: Airflow does not tell the state of its task (%s)", self.what, error
@@ -132,13 +133,14 @@ class IriTrigger(BaseTrigger):
         else:
             self.log.info("ended %s, because its task is %s", self.what, state or "cleared")
 
-    def _state(self) -> str | None:
+    async def _state(self) -> str | None:
         """Of the task; None, too, if it was cleared and waits for another one by now."""
-        state = task_state(self.task_instance)
-        waits = state in self.wanted and bool(self.known_as)
-        return (
-            None if waits and has_another(self.task_instance, self.known_as, *self.about.values()) else state
-        )
+        ti = self.task_instance
+        state = await state_of(ti, task_state)
+        if state not in self.wanted or not self.known_as:
+            return state
+        another = await asyncio.to_thread(has_another, ti, self.known_as, *self.about.values())
+        return None if another else state
 
     async def end(self) -> None:
         """End what the task has at the facility."""
