@@ -90,7 +90,7 @@ def test_the_operators_add_little_to_the_parsing_of_a_dag() -> None:
     """A few modules of ours, whose import takes milliseconds; nothing of the wire."""
     done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
     imported, made = json.loads(done.stdout.splitlines()[-1])
-    own = ("arguments", "ends", "lineage", "links", "operators", "sensors")
+    own = ("arguments", "ends", "job_files", "lineage", "links", "operators", "patterns", "sensors")
     # Of itself, each version of Airflow loads something else.
     others = [name for name in imported if not name.startswith("airflow.sdk.")]
     assert others == [f"airflow_provider_iri.{each}" for each in own]

@@ -19,6 +19,7 @@ from iri_local_facility import LocalFacility
 pytestmark = [pytest.mark.timeout(300), needs_store]
 
 SIZE = 1_000_000
+WAITED_OUT = "it is waited out in the triggerer"
 COUNTING = "n=0; until [ -e go ]; do n=$((n+1)); echo line-$n-; sleep 0.2; done; echo $n > count"
 
 
@@ -89,6 +90,38 @@ def test_a_worker_killed_in_the_midst_of_staging_costs_one_file(
     assert len(sent) == len(fetched) == len(names)  # what was cut short was not of a file that had arrived
     assert sum(sent) < (len(names) + 1) * SIZE
     assert _digests(target) == _digests(source)
+
+
+def test_a_facility_that_goes_away_while_files_move_holds_no_worker(
+    start, site, facility, tmp_path, wait_until
+) -> None:
+    """In the midst of what goes in, and again of what comes out; all of it is one try, and one job."""
+    names = [f"{number}.dat" for number in range(5)]
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for each in names:
+        (source / each).write_bytes(os.urandom(SIZE))
+    facility.reset_requests()
+    target_there = facility.scratch / f"put-{os.urandom(4).hex()}"
+    away = facility.order("status", "upload", status=503, times=None, skip=2)
+    put = start("put", "", source=str(source), target=str(target_there))
+    staged = start("staged", "cp -r in out", source=str(source), target=str(target))
+    for run in (put, staged):
+        run.await_task("deferred")
+        run.await_log(WAITED_OUT)
+    assert staged.jobs() == []
+    facility.clear_faults(away)
+    away = facility.order("status", "download", status=503, times=None, skip=2)
+    assert put.wait() == "success", put.log()
+    wait_until(lambda: staged.log().count(WAITED_OUT) > 1, 120, "another outage")
+    staged.await_task("deferred")
+    facility.clear_faults(away)
+    assert staged.wait() == "success", staged.log()
+    assert [run.instance()["try_number"] for run in (put, staged)] == [1, 1]
+    assert len(facility.requests("launchJob")) == 1
+    sent = [each["bytes_in"] for each in facility.requests("upload") if each["acted"]]
+    assert sum(sent) < (2 * len(names) + 1) * SIZE
+    assert _digests(target) == _digests(target_there) == _digests(source)
 
 
 def test_a_triggerer_killed_while_data_move_loses_nothing_and_asks_nothing_twice(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
+
+    from iri_common import Facility
 
 OF_THE_CORE = frozenset({"", "file", "iri", "globus"})
 OF_THE_TASK = frozenset({"key", "on_progress"})
@@ -64,11 +67,45 @@ class End:
 
         return (await IriHook(str(self.conn_id)).open()).files.at(self.path, storage=self.storage)
 
+    @property
+    def whom(self) -> str | None:
+        """The facility that it is at, for people; None for what is at none."""
+        if self.conn_id is not None:
+            return f"the facility of connection {self.conn_id}" if self.scheme == "" else None
+        return f"the facility of profile {self._parts[0]}" if self.scheme == "iri" else None
+
+    async def facility(self) -> Facility:
+        """That facility, for event loops; nothing is sent to open it."""
+        if self._at_connection:
+            from airflow_provider_iri.hooks import IriHook
+
+            return await IriHook(str(self.conn_id)).open()
+        from iri_common import Facility
+
+        return await asyncio.to_thread(Facility.from_profile, self._parts[0])
+
+    @property
+    def place(self) -> str:
+        """The path at that facility."""
+        return self.path if self.conn_id else f"/{self._parts[2].lstrip('/')}"
+
+    @property
+    def file_system(self) -> str | None:
+        """Its name or id there; None for the facility's own."""
+        return self.storage if self.conn_id else self._parts[1] or None
+
     def object(self) -> ObjectStoragePath:
         """As Airflow takes what is in an object store."""
         from airflow.sdk import ObjectStoragePath
 
         return ObjectStoragePath(self.path, conn_id=self.conn_id)
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        """Of ``iri://<profile>/<file system>/<path>``."""
+        profile, _, rest = self.path.partition("://")[2].partition("/")
+        storage, _, path = rest.partition("/")
+        return profile, storage, path
 
     @property
     def _at_connection(self) -> bool:

@@ -19,7 +19,7 @@ def get_provider_info() -> dict[str, Any]:
             _modules("operators", "arrays", "tending", "outlook", "paths", "transfers", "files", "flows")
         ],
         "sensors": [_modules("sensors")],
-        "triggers": [_modules("triggers", "globus_triggers", "file_triggers", "watchers")],
+        "triggers": [_modules("triggers", "globus_triggers", "file_triggers", "outage_triggers", "watchers")],
         "notifications": ["airflow_provider_iri.notifier.IriNotifier"],
         "filesystems": ["airflow_provider_iri.filesystem"],
         "asset-uris": [

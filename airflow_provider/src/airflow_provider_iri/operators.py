@@ -11,10 +11,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_iri.arguments import final, given, included, require_sense
 from airflow_provider_iri.ends import moving_words
+from airflow_provider_iri.job_files import JobFiles
 from airflow_provider_iri.lineage import JobLineage, with_parent
 from airflow_provider_iri.links import LINKS, write_down
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 KILL_SECONDS = 2.0  # to learn the state, and again to cancel: Airflow kills 5 s after its first signal
 
 
-class IriJobOperator(JobLineage, BaseOperator):
+class IriJobOperator(JobLineage, JobFiles):
     """Submits a job, waits for its end and tells how it went.
 
     The job outlives the processes of Airflow: a retry goes on with the job of the try before while that is
@@ -58,7 +57,8 @@ class IriJobOperator(JobLineage, BaseOperator):
         transfer: Words for these moves: ``allow_job``, ``road``, ``checksum`` … of
             :meth:`iri_common.Transfers.sync`.
         iri_conn_id: The connection. Templated.
-        deferrable: Wait in the triggerer. Otherwise the worker's slot is held until the job ends.
+        deferrable: Wait in the triggerer, also for a facility that is away while files move. Otherwise the
+            worker's slot is held until the job ends, and such an outage fails the try.
         follow: Tell what the job writes in the task's log while it runs.
         tail_lines: So many last lines of the job's stdout go to the task's log, where it was not followed.
         queue_limit: A job that has not begun so long after it was submitted is cancelled, and the try failed.
@@ -135,7 +135,7 @@ class IriJobOperator(JobLineage, BaseOperator):
         self._running: tuple[Any, Facility, JobRef] | None = None
         self._killed = False
         self._told = False
-        self._began: float | None = None
+        self._began = None
         # A DAG with a typo in it fails when it is read.
         require_sense(self)
         if final((job, self.script)):
@@ -146,6 +146,9 @@ class IriJobOperator(JobLineage, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find or submit the job; wait for it, here or in the triggerer."""
+        return self._run(context)
+
+    def _run(self, context: Context) -> dict[str, Any]:
         from airflow_provider_iri.attempt import Attempt
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.guard import require_wanted
@@ -171,7 +174,7 @@ class IriJobOperator(JobLineage, BaseOperator):
                 if self.deferrable:
                     end = partial(hook.facility.jobs.cancel, ref)
                     require_wanted(context["ti"], "the job is cancelled", end)
-                    self._defer(ref, attempt.submitted_at)
+                    self._defer(context, ref, attempt.submitted_at)
                 status = self._wait(context, hook.facility, ref, attempt.submitted_at)
             return self._finish(context, hook.facility, ref, status)
 
@@ -247,43 +250,22 @@ class IriJobOperator(JobLineage, BaseOperator):
     def _prepare(self, context: Context, facility: Facility, spec: JobSpec) -> None:
         from airflow_provider_iri.guard import require_wanted
 
-        self._stage(context, facility, "in", spec)
+        self._bring(context, facility, spec)
         if self._killed:
             require_wanted(context["ti"], "no job is asked for")
-
-    def _stage(self, context: Context, facility: Facility, way: str, spec: JobSpec) -> None:
-        """Move the files that go in, or come out; the XCom ``iri_staged_in`` or ``_out`` tells of them."""
-        pairs = self._staged(way)
-        if not pairs:
-            return
-        from airflow_provider_iri.staging import Staging
-
-        if way == "in":  # a job that would be refused takes no files along
-            facility.jobs.preview(spec, resource=self.resource)
-        staging = Staging(context["ti"], facility, spec.directory, self.transfer)
-        told = staging.put(pairs) if way == "in" else staging.fetch(pairs)
-        context["ti"].xcom_push(key=f"iri_staged_{way}", value=told)
-
-    def _staged(self, way: str) -> list[tuple[str, str]]:
-        given = self.stage_in if way == "in" else self.stage_out
-        if not given:
-            return []
-        from airflow_provider_iri.staging import pairs_of
-
-        return pairs_of(f"stage_{way}", given)
 
     def _hook(self) -> IriHook:
         from airflow_provider_iri.hooks import IriHook
 
         return IriHook(self.iri_conn_id)
 
-    def _defer(self, ref: JobRef, submitted_at: float) -> None:
-        from airflow_provider_iri.limits import deadline_of
+    def _defer(self, context: Context, ref: JobRef, submitted_at: float) -> None:
+        from airflow_provider_iri.rounds import end_of_try
         from airflow_provider_iri.triggers import IriJobTrigger
 
         # Not defer(timeout=…): when that is over, Airflow fails the task without asking it, and the job runs
         # on with nobody to know. Nor does Airflow look at execution_timeout while a task is deferred.
-        deadline = deadline_of(self.execution_timeout)
+        deadline = end_of_try(context, self.execution_timeout)
         limits = self._limits(submitted_at, deadline)
         trigger = IriJobTrigger(self.iri_conn_id, str(ref), **asdict(limits), follow=self.follow)
         self.defer(trigger=trigger, method_name="execute_complete")
@@ -348,7 +330,7 @@ class IriJobOperator(JobLineage, BaseOperator):
             more = f"{failed}\nthe next try asks for {self.escalate[word]:g} times the {word}"
             raise TaskFailed(more, retry_sensible=True) from None
         self.log.info("%s: %s", ref.describe(), status.describe())
-        self._fetch(context, facility)
+        self._fetch(context, facility, self._spec(), ref, status)
         return {**told, "owner": principal.owner if principal else None}
 
     def _tell_last(self, facility: Facility, ref: JobRef) -> None:
@@ -357,19 +339,6 @@ class IriJobOperator(JobLineage, BaseOperator):
         said = facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
         if said.strip():
             self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
-
-    def _fetch(self, context: Context, facility: Facility) -> None:
-        from airflow_provider_iri.record import Memory
-
-        try:
-            self._stage(context, facility, "out", self._spec())
-        except BaseException:
-            Memory(context).note(left=True)
-            self.log.warning(
-                "the job has succeeded, and not all of its files have come: a retry, or a clear, fetches "
-                "them and runs no other job"
-            )
-            raise
 
     def _outcome(self, record: JobRecord | None, ref: JobRef, status: JobStatus) -> dict[str, Any]:
         from airflow_provider_iri.outcome import began_at, outcome

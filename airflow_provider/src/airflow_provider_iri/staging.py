@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import posixpath
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from iri_common import JobKey, UsageError
@@ -43,14 +43,23 @@ class Staging:
         facility: Where its job runs.
         directory: Of the job; paths at the facility that do not begin with a slash are meant from there.
         words: Of each transfer, as :meth:`iri_common.Transfers.sync` takes them.
+        saw: Called with how far each is.
     """
 
-    def __init__(self, ti: Any, facility: Facility, directory: str | None, words: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        ti: Any,
+        facility: Facility,
+        directory: str | None,
+        words: Mapping[str, Any],
+        saw: Callable[[Progress], object],
+    ) -> None:
         # The same in every try of the task, and another one than that of any task that moves the same files.
         self._key = JobKey.of("airflow", ti.dag_id, ti.run_id, ti.task_id, ti.map_index, "files")
         self._facility = facility
         self._directory = directory or facility.directory or ""
         self._words = words
+        self._saw = saw
 
     def put(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """From here, or anywhere, to the facility; tells what came of each."""
@@ -66,7 +75,13 @@ class Staging:
     def _move(self, source: Any, target: Any) -> dict[str, Any]:
         from iri_common import Transfers  # it loads the wire, which the reading of a DAG does without
 
-        words = {**self._words, "key": self._key, "on_progress": _Teller(f"{source} to {target}")}
+        tell = _Teller(f"{source} to {target}")
+
+        def saw(now: Progress) -> None:
+            self._saw(now)
+            tell(now)
+
+        words = {**self._words, "key": self._key, "on_progress": saw}
         result = Transfers().sync(source, target, **words)
         for caution in result.cautions:
             log.warning("%s", caution)

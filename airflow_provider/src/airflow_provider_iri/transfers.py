@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_iri.ends import End
     from airflow_provider_iri.errands import Errand
+    from airflow_provider_iri.rounds import Turn
     from iri_common import EntrustedTransfers, Progress
 
 STORE_KEY = "iri_transfer"
@@ -32,7 +33,8 @@ class IriTransferOperator(TransferLineage, BaseOperator):
 
     What Globus moves by itself, from one collection to the other, is waited for in the triggerer: it is asked
     for once however often the task is tried, a clear or a mark ends it. All else runs through the worker,
-    whose slot is held meanwhile; a retry on a worker with the same home goes on where the last one was.
+    whose slot is held while bytes move: a facility that goes away meanwhile is waited for in the triggerer.
+    Then, as in a retry, a worker with the same home goes on where the last one was.
 
     Example:
         >>> IriTransferOperator(
@@ -54,6 +56,8 @@ class IriTransferOperator(TransferLineage, BaseOperator):
         target_storage: Likewise. Templated.
         options: In the words of :meth:`iri_common.Transfers.copy`: ``{"road": "globus"}``,
             ``{"allow_job": True}``, ``{"checksum": True}`` …
+        deferrable: Wait in the triggerer for a facility that goes away. Otherwise that fails the try. What
+            Globus moves by itself is waited for there in any case.
         kwargs: Of every operator. ``execution_timeout`` counts while the task is deferred, too.
 
     Returns:
@@ -81,6 +85,7 @@ class IriTransferOperator(TransferLineage, BaseOperator):
         source_storage: str | None = None,
         target_storage: str | None = None,
         options: Mapping[str, Any] | None = None,
+        deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -91,12 +96,13 @@ class IriTransferOperator(TransferLineage, BaseOperator):
         self.source_storage = source_storage
         self.target_storage = target_storage
         self.options = moving_words("options", options)
+        self.deferrable = deferrable
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Have Globus move it where that is the road, and wait in the triggerer; else move it here."""
         from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import told_to_airflow
-        from airflow_provider_iri.guard import require_wanted
+        from airflow_provider_iri.rounds import Turn
         from iri_common import UsageError
 
         with told_to_airflow():
@@ -104,13 +110,19 @@ class IriTransferOperator(TransferLineage, BaseOperator):
             if not (source.far or target.far):
                 raise UsageError(f"neither {source} nor {target} is at a facility or in a Globus collection")
             errand = Errand(context, STORE_KEY, [asdict(source), asdict(target), self.options])
-            task = self._entrusted(errand, source, target) if source.far and target.far else None
-            if task is None:
-                return self._carried(errand, source, target)
-            end = partial(self._end, errand, task)
-            require_wanted(context["ti"], f"task {task} of Globus is cancelled", end)
-        context["ti"].xcom_push(key="iri_transfer", value=task)
-        return self._wait(source, target, task)
+            return self._move(context, errand, Turn(self, context), source, target)
+
+    def go_on(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on where an outage ended the last round, in another worker maybe."""
+        from airflow_provider_iri.ends import End
+        from airflow_provider_iri.errands import Errand
+        from airflow_provider_iri.errors import told_to_airflow
+        from airflow_provider_iri.rounds import Turn
+
+        with told_to_airflow():
+            turn, kept = Turn(self, context, event), event["kept"]
+            source, target = End(**kept["source"]), End(**kept["target"])
+            return self._move(context, Errand(context, STORE_KEY), turn, source, target)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Tell what came of it; called when the trigger has fired."""
@@ -124,7 +136,25 @@ class IriTransferOperator(TransferLineage, BaseOperator):
             if "trouble" in event:
                 errand.note(left=event["trouble"] in {"AuthError", "PermissionDenied"})
                 tell_again(event["trouble"], event["message"])
-        return self._told("globus", event["files"], event["bytes"], task=event["task"])
+        return self._told(*self._ends(), "globus", event["files"], event["bytes"], task=event["task"])
+
+    def _move(self, context: Context, errand: Errand, turn: Turn, source: End, target: End) -> dict[str, Any]:
+        from airflow_provider_iri.guard import require_wanted
+        from iri_common import IriError
+
+        try:
+            task = self._entrusted(errand, source, target) if source.far and target.far else None
+            if task is None:
+                return self._carried(errand, turn, source, target)
+        except IriError as error:
+            # What Globus was asked for under a submission that nothing remembers would be asked for twice.
+            if context.get("task_state_store") is not None or errand.record.submission is None:
+                turn.wait_out(error, (source, target), {"source": asdict(source), "target": asdict(target)})
+            raise
+        end = partial(self._end, errand, task)
+        require_wanted(context["ti"], f"task {task} of Globus is cancelled", end)
+        context["ti"].xcom_push(key="iri_transfer", value=task)
+        return self._wait(context, source, target, task)
 
     def _give_up(self, errand: Errand, task: str, why: str) -> dict[str, Any]:
         """End it, unless it is over by now: then that counts, and this is what came of it.
@@ -144,7 +174,7 @@ class IriTransferOperator(TransferLineage, BaseOperator):
             raise AirflowTaskTimeout(why)
         self.log.info("task %s of Globus has ended after all, by the end of its time", task)
         done = transfers.wait(*ends, task)
-        return self._told("globus", done.files_done, done.bytes_done, task=task)
+        return self._told(source, target, "globus", done.files_done, done.bytes_done, task=task)
 
     def _end(self, errand: Errand, task: str) -> None:
         from iri_common import EntrustedTransfers
@@ -199,34 +229,48 @@ class IriTransferOperator(TransferLineage, BaseOperator):
             self.log.warning("task %s of Globus, asked for before: %s", before, error)
         errand.note(before=None)
 
-    def _wait(self, source: End, target: End, task: str) -> Any:
+    def _wait(self, context: Context, source: End, target: End, task: str) -> Any:
         from airflow_provider_iri.globus_triggers import IriTransferTrigger
-        from airflow_provider_iri.limits import deadline_of
+        from airflow_provider_iri.rounds import end_of_try
 
-        deadline = deadline_of(self.execution_timeout)
+        deadline = end_of_try(context, self.execution_timeout)
         trigger = IriTransferTrigger(asdict(source), asdict(target), task, deadline)
         return self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _carried(self, errand: Errand, source: End, target: End) -> dict[str, Any]:
+    def _carried(self, errand: Errand, turn: Turn, source: End, target: End) -> dict[str, Any]:
         """Move it through this worker."""
         from iri_common import Transfers
+
+        tell = _Teller(self.log)
+
+        def saw(now: Progress) -> None:
+            turn.saw(now)
+            tell(now)
 
         with tempfile.TemporaryDirectory(prefix="iri-transfer-") as stage:
             from_ = _fetched(source, Path(stage)) if source.stored else source.open()
             to = _staged(target, source, Path(stage)) if target.stored else target.open()
             self.log.info("the bytes run through this worker, whose slot is held meanwhile")
-            done = Transfers().copy(from_, to, key=errand.key, on_progress=_Teller(self.log), **self.options)
+            done = Transfers().copy(from_, to, key=errand.key, on_progress=saw, **self.options)
             if target.stored:
                 _stored(to, target)
-        self.log.info("moved %d files, %d bytes, by the road %s", done.files, done.bytes, done.road)
-        return self._told(str(done.road), done.files, done.bytes, sha256=done.sha256, task=done.task_id)
+        files, size = turn.moved if turn.resumed else (done.files, done.bytes)
+        self.log.info("moved %d files, %d bytes, by the road %s", files, size, done.road)
+        return self._told(source, target, done.road, files, size, sha256=done.sha256, task=done.task_id)
 
     def _told(
-        self, road: str, files: int, size: int, *, sha256: str | None = None, task: str | None = None
+        self,
+        source: End,
+        target: End,
+        road: str,
+        files: int,
+        size: int,
+        *,
+        sha256: str | None = None,
+        task: str | None = None,
     ) -> dict[str, Any]:
-        source, target = self._ends()
         self._note_move(source, target)
-        words = {"road": road, "files": files, "bytes": size, "sha256": sha256, "task": task}
+        words = {"road": str(road), "files": files, "bytes": size, "sha256": sha256, "task": task}
         return {"source": str(source), "target": str(target), **words}
 
 

@@ -241,7 +241,7 @@ class IriJobTrigger(IriTrigger):
     async def _waited(self, facility: Facility, patience: Patience) -> dict[str, Any]:
         waiting = patience.wait_awaited(facility.aio, self.ref)
         if not self.follow:
-            return _told(await waiting, patience.began)
+            return told_of(await waiting, patience.began)
         from airflow_provider_iri.output import JobOutput, TriggerBookmark
 
         # The triggerer of Airflow 3.2.0, which tells triggers of no end either, dies of what a thread asks of
@@ -250,7 +250,7 @@ class IriJobTrigger(IriTrigger):
         bookmark = TriggerBookmark(self.task_instance, self.ref) if kept else None
         output = JobOutput(self.ref, self.log, bookmark)
         status = await output.beside(facility.aio, waiting)
-        return {**_told(status, patience.began), "told": output.complete}
+        return {**told_of(status, patience.began), "told": output.complete}
 
     async def _cancel_in_time(self) -> None:
         """Cancel it here: it may be long until a worker is free, who sees to the rest."""
@@ -374,7 +374,7 @@ class IriSightTrigger(IriTrigger):
             await asyncio.sleep(self.seconds)
 
 
-def _told(status: JobStatus, began: float | None) -> dict[str, Any]:
+def told_of(status: JobStatus, began: float | None) -> dict[str, Any]:
     """The end of a job, and its beginning as far as it was seen, as JSON values."""
     from airflow_provider_iri.outcome import began_at
 

@@ -35,6 +35,15 @@ for dag_id, deferrable in (("staged", True), ("staged_in_worker", False)):
             **AGAIN,
         )
 
+with DAG("put", schedule=None, params=PARAMS):
+    IriTransferOperator(
+        task_id="job",
+        source="{{ params.source }}",
+        target="{{ params.target }}",
+        target_conn_id="iri_default",
+        options={"parallel": 1},
+    )
+
 with DAG("moved", schedule=None, params=PARAMS):
     IriTransferOperator(task_id="job", source="{{ params.source }}", target="{{ params.target }}", **BETWEEN)
 
