@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow_versions import needs_store
 
 from airflow_provider_iri import IriFileOperator
+from airflow_provider_iri.errors import TaskFailed
 
 
 @pytest.fixture
@@ -100,6 +101,49 @@ def test_half_a_copy_is_copied_again(own: Path, task, demo, cleared: bool) -> No
     assert [each.name for each in (own / "copy").iterdir()] == ["a"]
 
 
+@needs_store
+@pytest.mark.parametrize("operation", ["cp", "mv"])
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        pytest.param("in", "name the new path itself", id="of-a-file"),
+        pytest.param("nothing", "No such file", id="of-what-is-gone"),
+    ],
+)
+def test_a_directory_that_can_be_no_half_copy_is_left_alone(
+    own: Path, task, demo, operation: str, source: str, says: str
+) -> None:
+    demo.order("status", operation, status=403, times=1)
+    with pytest.raises(AirflowException):
+        task.execute(operator(operation, own / source, own / "out"))
+    (own / "out").mkdir()
+    (own / "out" / "precious").write_text("")
+    if (operation, source) == ("mv", "nothing"):
+        assert (
+            task.execute(operator(operation, own / source, own / "out")) is None
+        )  # it may be what was moved
+    else:
+        with pytest.raises(AirflowFailException, match=says):
+            task.execute(operator(operation, own / source, own / "out"))
+    assert [each.name for each in (own / "out").iterdir()] == ["precious"]
+
+
+@needs_store
+def test_a_move_that_may_go_on_is_not_asked_for_again(own: Path, task, demo) -> None:
+    """It would put what is left of the directory into that which is there already."""
+    demo.order("status", "mv", status=403, times=1)
+    with pytest.raises(AirflowException):
+        task.execute(operator("mv", own / "run", own / "out"))
+    (own / "out").mkdir()  # as a facility begins that has to copy
+    with pytest.raises(TaskFailed, match="may go on yet"):
+        task.execute(operator("mv", own / "run", own / "out"))
+    (own / "run" / "a").rename(own / "out" / "a")
+    (own / "run").rmdir()
+    assert task.execute(operator("mv", own / "run", own / "out")) is None
+    assert [each.name for each in (own / "out").iterdir()] == ["a"]
+    assert len(demo.requests("mv")) == 1
+
+
 @pytest.mark.parametrize("operation", ["cp", "mv"])
 def test_nothing_goes_into_a_directory_that_is_there(own: Path, task, operation: str) -> None:
     with pytest.raises(AirflowFailException, match="name the new path itself"):
@@ -155,6 +199,45 @@ def test_an_option_that_makes_no_sense_fails_for_good(
     with pytest.raises(AirflowFailException, match=says):
         task.execute(operator(operation, own / "in", options=options))
     assert demo.requests() == []
+
+
+NOTHING = pytest.mark.parametrize("nothing", [None, "", " ", "None"])
+
+
+@NOTHING
+@pytest.mark.parametrize("operation", ["rm", "mkdir", "mv", "stat"])
+def test_a_path_that_comes_to_nothing_is_not_asked_for(
+    own: Path, task, demo, operation: str, nothing: str | None
+) -> None:
+    made: Any = operator(operation, own / "in", own / "out" if operation == "mv" else None)
+    made.path = nothing  # as rendered
+    with pytest.raises(AirflowFailException, match="has come to nothing"):
+        task.execute(made)
+    assert demo.requests() == []
+
+
+@NOTHING
+def test_nothing_is_moved_to_a_target_that_comes_to_nothing(
+    own: Path, task, demo, nothing: str | None
+) -> None:
+    made = operator("mv", own / "in", own / "out")
+    made.target = nothing
+    with pytest.raises(AirflowFailException, match="the target of mv has come to nothing"):
+        task.execute(made)
+    assert demo.requests() == []
+
+
+def test_a_path_may_be_one_of_pythons(own: Path, task) -> None:
+    made: Any = operator("cp", "/", "/")
+    made.path, made.target = own / "in", own / "out"
+    task.execute(made)
+    assert (own / "out").read_text() == "first\nlast\n"
+
+
+@pytest.mark.parametrize("options", [["lines"], "{'lines': 1}"])
+def test_options_that_are_no_words_fail_for_good(own: Path, task, options: Any) -> None:
+    with pytest.raises(AirflowFailException, match="words and their values"):
+        task.execute(operator("tail", own / "in", options=options))
 
 
 def test_an_option_that_was_a_template_is_what_its_text_says(own: Path, task) -> None:

@@ -98,6 +98,7 @@ class IriFileOperator(BaseOperator):
         from airflow_provider_iri.hooks import IriHook
 
         with told_to_airflow(self.iri_conn_id):
+            self._require_paths()
             files = IriHook(self.iri_conn_id).facility.files
             if self.operation not in LASTING:
                 return _plain(self._call(files))
@@ -120,14 +121,25 @@ class IriFileOperator(BaseOperator):
             errand.note(left=False)
         return told
 
+    def _require_paths(self) -> None:
+        from iri_common import UsageError
+
+        for word in ("path", "target") if self.operation in BETWEEN else ("path",):
+            # A template that comes to nothing is the text "None", which would be a file beside others.
+            if str(given := getattr(self, word)).strip() in {"", "None"}:
+                raise UsageError(f"the {word} of {self.operation} has come to nothing: it is {given!r}")
+
     def _call(self, files: Any, **more: Any) -> Any:
         from iri_common import UsageError
 
-        paths = [each for each in (self.path, self.target) if each is not None]
+        paths = [str(each) for each in (self.path, self.target) if each is not None]
+        options = self.options or {}
+        if not isinstance(options, Mapping):
+            raise UsageError(f"the options of {self.operation} are words and their values, not {options!r}")
         call = getattr(files, self.operation)
         taken = inspect.signature(call)
         try:
-            words = {name: _meant(name, each, taken) for name, each in (self.options or {}).items()}
+            words = {name: _meant(name, each, taken) for name, each in options.items()}
             asked = taken.bind(*paths, **words, storage=self.storage, **more)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{self.operation} of {self.path} makes no sense: {error}") from None
@@ -222,32 +234,49 @@ class IriFileOperator(BaseOperator):
         return self.operation in {"cp", "mv"} and self._moved_before(errand, files)
 
     def _moved_before(self, errand: Errand, files: Any) -> bool:
-        """Whether an earlier try has moved it; what it has copied in part is taken away."""
-        from iri_common import UsageError
+        """Whether an earlier try has moved it; what it has copied in part is taken away.
+
+        Raises:
+            UsageError: if the target is somebody's directory.
+            TransientError: if nobody can tell whether an earlier try still moves it.
+        """
+        from iri_common import TransientError
 
         there = self._seen(files, str(self.target))
-        if errand.record.ref is None:
-            # cp would put it into that directory, under its name there: the next try could not tell this
-            # directory from half a copy.
-            if there is not None and stat.S_ISDIR(there.mode):
-                raise UsageError(
-                    f"{self.target} is a directory that is there already: name the new path itself"
-                )
-            return False
         if there is None:
             return False
+        if errand.record.ref is None:
+            self._require_no_directory(there)
+            return False
+        source = self._seen(files, self.path)
+        if source is None:
+            return self.operation == "mv"  # what was copied may be all that is left of it
+        if stat.S_ISREG(source.mode):
+            self._require_no_directory(there)
+        if not stat.S_ISDIR(there.mode):
+            return False
         if self.operation == "mv":
-            return self._seen(files, self.path) is None
-        if stat.S_ISDIR(there.mode):
-            self.log.info("%s may be half a copy, of an earlier try: copying it again", self.target)
-            files.rm(self.target, storage=self.storage, timeout=None)
+            raise TransientError(
+                f"{self.path} and the directory {self.target} are both there: the move that an earlier try "
+                "has asked for may go on yet; if it does not, take away what of the two is not wanted"
+            )
+        self.log.info("%s may be half a copy, of an earlier try: copying it again", self.target)
+        files.rm(str(self.target), storage=self.storage, timeout=None)
         return False
+
+    def _require_no_directory(self, there: FileStat) -> None:
+        from iri_common import UsageError
+
+        # cp and mv would put it into that directory, under its name there: the next try could not tell this
+        # directory from half a copy. No copy of a file is one.
+        if stat.S_ISDIR(there.mode):
+            raise UsageError(f"{self.target} is a directory that is there already: name the new path itself")
 
     def _seen(self, files: Any, path: str) -> FileStat | None:
         from iri_common import NotFound
 
         try:
-            return files.stat(path, storage=self.storage)
+            return files.stat(str(path), storage=self.storage)
         except NotFound:
             return None
 
