@@ -95,6 +95,25 @@ def test_what_failed_is_done_again_alone(demo, task, door, place: Path) -> None:
 
 
 @needs_store
+@pytest.mark.parametrize("by_then", [("a", "bad", "more", "and more"), ("a",)], ids=["more", "fewer"])
+@pytest.mark.parametrize("second", ["b", "bad"])
+def test_inputs_that_change_while_the_job_runs_are_not_the_jobs(
+    task, door, place: Path, by_then: tuple[str, ...], second: str
+) -> None:
+    """Whoever goes on after the wait reads the DAG anew, and somebody may have edited it."""
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(place, "a", second))
+    edited = operator(place, *by_then)
+    if second == "b":
+        assert task.resume(edited, deferred.value)["exit_codes"] == [0, 0]
+    else:
+        with pytest.raises(TaskFailed):
+            task.resume(edited, deferred.value)
+        assert task.ti.xcoms["iri_elements"] == [0, 3]
+    assert task.store[STORE_KEY]["done"] == [0, 1] if second == "b" else [0]
+
+
+@needs_store
 def test_a_clear_does_all_of_them_again(demo, task, door, place: Path) -> None:
     array = operator(place, "a", "bad")
     with pytest.raises(TaskFailed):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_iri.record import JobRecord
     from iri_common import Facility, JobRef, JobSpec, JobStatus
 
+STORE_KEY = "iri_inputs"
 SAID_AFTER = 40  # lines of a pack's output, its own word among them: a site may add some of its own
 
 
@@ -68,7 +69,8 @@ class IriArrayOperator(IriJobOperator):
         from airflow_provider_iri.elements import packed, spread, words_of
         from iri_common import GrantExceeded, UsageError
 
-        one, words, left = super()._sent(facility, record), words_of(self.inputs), self._left(record)
+        one, words = super()._sent(facility, record), words_of(self.inputs)
+        left = self._left(record, len(words))
         array = spread(one, words, left, self.parallel)
         try:
             facility.jobs.preview(array, resource=record.resource)
@@ -78,6 +80,20 @@ class IriArrayOperator(IriJobOperator):
             self.log.info("the elements go as one job: %s", error)
             return packed(one, words, left, self.parallel, f"{record.nonce}.{record.generation}")
         return array
+
+    def _prepare(self, context: Context, facility: Facility, spec: JobSpec) -> None:
+        from airflow_provider_iri.record import remember
+
+        super()._prepare(context, facility, spec)
+        store: Any = context.get("task_state_store")
+        if store is not None:
+            remember(store, STORE_KEY, {"count": len(self.inputs)})
+
+    def _count(self, context: Context) -> int:
+        """How many elements were asked for: the inputs of a DAG that was edited meanwhile may be others."""
+        store: Any = context.get("task_state_store")
+        known = store.get(STORE_KEY) if store is not None else None
+        return known["count"] if known else len(self.inputs)
 
     def _finish(self, context: Context, facility: Facility, ref: JobRef, status: JobStatus) -> dict[str, Any]:
         from iri_common import JobState, JobStatus
@@ -107,19 +123,19 @@ class IriArrayOperator(IriJobOperator):
         memory = Memory(context)
         record = memory.read()
         codes = dict.fromkeys(record.done, 0) if record else {}
-        left = self._left(record)
+        count = self._count(context)
+        left = self._left(record, count)
         codes |= dict.fromkeys(left, 0) if status.succeeded else self._codes(facility, ref, status, left)
-        done = [each for each in range(len(self.inputs)) if codes.get(each) == 0]
-        memory.note(done=done)
-        told = [codes.get(each) for each in range(len(self.inputs))]
+        told = [codes.get(each) for each in range(count)]
+        memory.note(done=[each for each, code in enumerate(told) if code == 0])
         context["ti"].xcom_push(key="iri_elements", value=told)
         if missing := [each for each, code in enumerate(told) if code != 0]:
             self.log.warning("%d of %d elements have not succeeded: %s", len(missing), len(told), missing)
         return told
 
-    def _left(self, record: JobRecord | None) -> list[int]:
+    def _left(self, record: JobRecord | None, count: int) -> list[int]:
         done = set(record.done) if record else set()
-        return [each for each in range(len(self.inputs)) if each not in done]
+        return [each for each in range(count) if each not in done]
 
     def _codes(
         self, facility: Facility, ref: JobRef, status: JobStatus, left: Sequence[int]
