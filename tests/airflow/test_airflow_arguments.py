@@ -130,6 +130,18 @@ def test_a_teardown_whose_setup_has_no_job_cancels_none(demo, task, none: str | 
     assert demo.requests() == []
 
 
+def test_the_jobs_of_mapped_tasks_are_cancelled_all(demo, task) -> None:
+    words = job("exec sleep 60")
+    refs = [str(IriHook().facility.jobs.submit(words)) for _ in range(3)]
+    lost = demo.order("status", "cancelJob", status=403, times=1)
+    with pytest.raises(AirflowFailException, match="lacks the right"):
+        task.begin(IriCancelOperator(task_id="stop", job=[refs[0], None, *refs[1:]]))
+    demo.clear_faults(lost)
+    assert sorted(states(demo, words)) == ["active", "canceled", "canceled"]
+    task.begin(IriCancelOperator(task_id="stop", job=refs))
+    assert states(demo, words) == ["canceled"] * 3
+
+
 def test_a_job_that_the_facility_forgot_is_over(demo, task) -> None:
     ref = IriHook().facility.jobs.submit(job("true"))
     task.begin(IriCancelOperator(task_id="stop", job=str(ref.with_job("4711"))))

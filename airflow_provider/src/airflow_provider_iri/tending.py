@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_iri.arguments import given
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class IriCancelOperator(BaseOperator):
-    """Cancels a job and sees it end.
+    """Cancels a job, or each of several, and sees it end.
 
     One that is over already, that the facility forgot, or that there never was, is no error.
 
@@ -21,7 +23,8 @@ class IriCancelOperator(BaseOperator):
         >>> IriCancelOperator(task_id="stop", job="{{ ti.xcom_pull('serve', key='iri_job') }}")
 
     Args:
-        job: Its reference (``iri+job://…``), as the XCom ``iri_job`` holds it; None for none. Templated.
+        job: Its reference (``iri+job://…``), as the XCom ``iri_job`` holds it; None for none; a list of them,
+            as mapped tasks give. Templated.
         iri_conn_id: The connection. Templated.
         kwargs: Of every operator.
     """
@@ -29,23 +32,40 @@ class IriCancelOperator(BaseOperator):
     template_fields: Sequence[str] = ("job", "iri_conn_id")
     ui_color = "#f3e3df"
 
-    def __init__(self, *, job: str | None, iri_conn_id: str = "iri_default", **kwargs: Any) -> None:
+    def __init__(
+        self, *, job: str | Sequence[str | None] | None, iri_conn_id: str = "iri_default", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.job = job
         self.iri_conn_id = iri_conn_id
 
     def execute(self, context: Context) -> None:
-        """Cancel it."""
+        """Cancel it; one that cannot be does not keep the others alive."""
         from airflow_provider_iri.attempt import end_job
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.hooks import IriHook
-        from iri_common import JobRef
+        from iri_common import IriError, JobRef
 
-        if self.job in {None, "", "None"}:  # as a teardown finds it whose setup submitted none
+        jobs = given(self.job)
+        named = [
+            each
+            for each in (jobs if isinstance(jobs, list) else [jobs])
+            if each not in (None, "", "None")  # as a teardown finds it whose setup submitted none
+        ]
+        if not named:
             self.log.info("there is no job to cancel")
             return
+        failed: list[IriError] = []
         with told_to_airflow(self.iri_conn_id):
-            end_job(IriHook(self.iri_conn_id).facility, JobRef.parse(self.job))
+            refs, facility = [JobRef.parse(str(each)) for each in named], IriHook(self.iri_conn_id).facility
+            for ref in refs:
+                try:
+                    end_job(facility, ref)
+                except IriError as error:
+                    self.log.warning("%s could not be cancelled: %s", ref.describe(), error)
+                    failed.append(error)
+            if failed:
+                raise failed[0]
 
 
 class IriCredentialOperator(BaseOperator):
