@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_connections import connection_to
 
 from airflow_provider_iri import IriHook
 from iri_common import AuthError, Facility, GrantExceeded, ProfileError, UsageError
@@ -63,6 +64,15 @@ def test_survives_airflows_own_uri(facility, connect) -> None:
 def test_a_base_url_may_be_given_in_parts_and_with_blanks(connect, words: dict[str, Any], url: str) -> None:
     connect("iri_test", {"conn_type": "iri", **words, "extra": {"account": " m1 "}})
     assert (opened().url, opened().account) == (url, "m1")
+
+
+def test_a_name_may_be_a_number(facility, connect) -> None:
+    words = {"account": 1234, "queue": 7, "resource": 5}
+    connect("iri_test", {**connection_to(facility), "extra": words})
+    assert opened().account == "1234"
+    with pytest.raises(UsageError, match="no resource '5'"):
+        opened().jobs.preview({"executable": "x"})
+    assert "'7'" in repr(opened().jobs.preview({"executable": "x"}, resource="cluster"))
 
 
 def test_another_api_than_iris(facility, connect) -> None:
@@ -159,6 +169,11 @@ def test_a_profile_that_does_not_exist_names_those_that_do(facility, connect, mo
         ({"host": "example.org", "extra": {"poll_seconds": "often"}}, "number of seconds, not 'often'"),
         ({"host": "example.org", "extra": {"poll_seconds": -1}}, "more than 0"),
         ({"host": "example.org", "extra": "[1]"}, "no JSON object"),
+        (
+            {"host": "example.org", "extra": {"resource": ["cluster"]}},
+            r"resource is a text, not \['cluster'\]",
+        ),
+        ({"host": "example.org", "extra": {"profile": True}}, "profile is a text, not True"),
         (
             {"host": "example.org", "extra": {"job_page": "javascript:x"}},
             "job_page is a URL, not 'javascript",

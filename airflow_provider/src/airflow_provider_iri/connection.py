@@ -16,6 +16,7 @@ _API = ("dialect", "user", "site", "api_version")
 _WORDS = ("resource", "storage", "account", "queue", "directory", "ca_file", "grant", "audit", *_API)
 _CLIENT = ("token_url", "scope", "subject", "audience")
 _PAGES = ("job_page", "file_page")
+_NO_TEXTS = ("grant", "share", "poll_seconds")
 KNOWN_EXTRAS = (*_WORDS, "profile", "credential", "client_id", *_CLIENT, "share", "poll_seconds", *_PAGES)
 
 # What login and password are, by the kind of credential.
@@ -73,11 +74,22 @@ def _extra(connection: Connection) -> dict[str, Any]:
             f"the connection {connection.conn_id!r} has unknown extras: {', '.join(unknown)} "
             f"(known: {', '.join(KNOWN_EXTRAS)})"
         )
-    extra = {name: value.strip() if isinstance(value, str) else value for name, value in extra.items()}
+    extra = {name: _text(connection, name, value) for name, value in extra.items()}
     for name in _PAGES:
         if not str(extra.get(name) or "https://").startswith(("https://", "http://")):
             raise UsageError(f"the connection {connection.conn_id!r}: {name} is a URL, not {extra[name]!r}")
     return {name: value for name, value in extra.items() if value not in ("", None)}
+
+
+def _text(connection: Connection, name: str, value: object) -> object:
+    """The value without blanks around it; an account that is written as a number is a name all the same."""
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or name in _NO_TEXTS:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"the connection {connection.conn_id!r}: {name} is a text, not {value!r}")
+    return str(value)
 
 
 def _url(connection: Connection) -> str:
