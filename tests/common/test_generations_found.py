@@ -7,7 +7,7 @@ from guard_world import PaperFiles
 from jobs_world import MemoryLedger, ScriptedDialect, failing, status
 
 from iri_common import JobKey, JobRef, JobState, PermissionDenied, TransientError
-from iri_common.jobs.generations import Newest, newest, tag_of
+from iri_common.jobs.generations import Newest, newest, newest_anywhere, tag_of
 from iri_common.jobs.guards import GuardFiles, Place
 from iri_common.model.ledger import LedgerRecord, Stage
 from iri_common.policy.generation import GenerationStep, generation_step
@@ -42,6 +42,9 @@ class Scene:
 
     async def newest(self) -> Newest | None:
         return await newest(KEY, "machine", self.dialect, self.ledger, self.guards)
+
+    async def anywhere(self) -> Newest | None:
+        return await newest_anywhere(KEY, "machine", self.dialect, self.ledger, self.guards)
 
     async def step(self, digest: str = "", *, again: bool = False) -> GenerationStep:
         known = await self.newest()
@@ -180,3 +183,52 @@ async def test_a_journal_that_cannot_be_read_leaves_the_end_open() -> None:
 
     scene.files.view = view
     assert await scene.newest() == Newest(1)
+
+
+HERE = LedgerRecord(
+    KEY.identity,
+    2,
+    Stage.ACCEPTED,
+    str(JobRef("facility.example", "iri", "machine", KEY, "7", array="0-3")),
+    "d",
+    0.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("listed", "known", "ref"),
+    [
+        ([], Newest(2, job_id="7", spec_digest="d"), True),
+        ([("7", 2, "failed", 3)], Newest(2, job_id="7", reported=JobState.FAILED), True),
+        ([("7", 2, "failed", 3), ("9", 3, "active", None)], Newest(3, job_id="9"), False),
+        ([("5", 1, "failed", 3)], Newest(2, job_id="7", spec_digest="d"), True),  # not listed yet
+    ],
+)
+async def test_another_home_may_have_asked_for_a_newer_one(listed, known: Newest, ref: bool) -> None:
+    scene = Scene()
+    await scene.ledger.write(HERE)
+    for each in listed:
+        scene.listed(*each)
+    found = await scene.anywhere()
+    assert found == known
+    assert (found.ref is not None) is ref
+    assert not ref or found.ref.array == "0-3"
+
+
+async def test_what_a_guard_alone_tells_does_not_hide_the_job_on_record() -> None:
+    scene = Scene()
+    await scene.ledger.write(HERE)
+    scene.began(2, "started 7 0 5", "ended 7 0 0 9")
+    assert await scene.anywhere() == Newest(2, job_id="7", reported=JobState.COMPLETED, spec_digest="d")
+
+
+@pytest.mark.parametrize(("error", "told"), [(TransientError, False), (PermissionDenied, True)])
+async def test_a_record_is_not_believed_alone_while_the_facility_is_away(error, told: bool) -> None:
+    scene = Scene(readable=False)
+    await scene.ledger.write(HERE)
+    scene.dialect.jobs.looking = [failing(error, "no", "getJobs")]
+    if told:
+        assert await scene.anywhere() == Newest(2, job_id="7", spec_digest="d")
+    else:
+        with pytest.raises(TransientError):
+            await scene.anywhere()

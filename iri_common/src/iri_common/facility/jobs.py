@@ -11,7 +11,8 @@ from iri_common.facility.canceling import job_id_of
 from iri_common.facility.placing import JobPlacing
 from iri_common.facility.preview import Preview, credential_of, masked, preview
 from iri_common.facility.settings import on_outage_of, seconds_of
-from iri_common.jobs.generations import Newest, newest
+from iri_common.jobs.generations import Newest, newest, newest_anywhere
+from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.outages import Gate
 from iri_common.jobs.search import find_jobs, the_one
 from iri_common.jobs.watch import OnChange
@@ -21,6 +22,7 @@ from iri_common.model.errors import (
     NotOffered,
     UsageError,
 )
+from iri_common.model.facility import Resource
 from iri_common.model.job import JobResult, JobStatus
 from iri_common.model.key import JobKey
 from iri_common.model.ref import JobRef
@@ -182,10 +184,32 @@ class JobService(JobPlacing):
             IriError: if it is not on record and the facility cannot be looked at, or shows no names.
         """
         where = await self._where(resource)
-        guards = self.door.guards(where.id, self._guard_root(where), self.settings.storage)
-        if known := await newest(key, where.id, self.door.dialect, self.ledger, guards):
+        if known := await newest(key, where.id, self.door.dialect, self.ledger, self._guards(where)):
             return known.generation >= key.generation
         return await self.find(key, resource=resource) is not None
+
+    async def newest(self, key: JobKey, *, resource: str | None = None) -> Newest | None:
+        """What was asked for last in the name of a key, whatever its generation; None if nothing was.
+
+        For an engine that has forgotten it: this home and the facility are asked, as the last one may have
+        been asked for from another home.
+
+        Args:
+            key: Who asked.
+            resource: As in :meth:`submit`.
+
+        Raises:
+            NotOffered: if nothing is known, and this facility does not show the names of its jobs.
+            IriError: if the facility cannot be looked at.
+        """
+        where = await self._where(resource)
+        known = await newest_anywhere(key, where.id, self.door.dialect, self.ledger, self._guards(where))
+        if known is None:
+            await self.find(key, resource=resource)  # which tells whether that means anything
+        if known is None or known.ref is not None or known.job_id is None:
+            return known
+        asked = JobKey(key.identity, known.generation)
+        return replace(known, ref=self._new_ref(where.id, asked).with_job(known.job_id))
 
     async def status(self, job: JobRef | str) -> JobStatus:
         """Look at a job once; state ``missing`` if the facility does not know it, or not all of its tasks."""
@@ -294,6 +318,9 @@ class JobService(JobPlacing):
         return (await self.door.dialect.jobs.update(ref.resource_id, job_id_of(ref), words, None)).value
 
     # -- how it is done
+
+    def _guards(self, where: Resource) -> GuardFiles | None:
+        return self.door.guards(where.id, self._guard_root(where), self.settings.storage)
 
     async def _sent(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from iri_common.jobs.guards import GuardFiles
 from iri_common.jobs.search import pages, the_one
@@ -36,6 +36,7 @@ class Newest:
         reported: How it ended, if whoever asked was told so. Without a ledger nobody knows who was told
             what, and an end that the facility shows counts as told.
         spec_digest: Of what was asked; "" where that is not known.
+        ref: The job's, with all that was noted when it was asked for, where that is on record.
     """
 
     generation: int
@@ -43,6 +44,7 @@ class Newest:
     job_id: str | None = None
     reported: JobState | None = None
     spec_digest: str = ""
+    ref: JobRef | None = field(default=None, compare=False)
 
     def facts(self, spec_digest: str, *, again: bool) -> GenerationFacts:
         """What the rule wants to know, for an ask with this spec."""
@@ -67,16 +69,46 @@ async def newest(
         IriError: if there is no record and the facility cannot be looked at: starting again at 1 could
             run done work twice.
     """
+    return await _recorded(identity, ledger) or await _rediscovered(identity, resource_id, dialect, guards)
+
+
+async def newest_anywhere(
+    identity: JobKey, resource_id: str, dialect: Dialect, ledger: Ledger, guards: GuardFiles | None
+) -> Newest | None:
+    """The same, though the newest may have been asked for with another ledger than this one.
+
+    Raises:
+        IriError: if the facility cannot be looked at now; or not at all, and there is no record either.
+    """
+    recorded = await _recorded(identity, ledger)
+    try:
+        seen = await _rediscovered(identity, resource_id, dialect, guards)
+    except IriError as error:
+        if recorded is None or error.transient:
+            raise
+        return recorded
+    if recorded is None or (seen is not None and seen.generation > recorded.generation):
+        return seen
+    if seen is None or seen.generation < recorded.generation:
+        return recorded
+    if seen.job_id is None and recorded.job_id is not None:  # its guard alone tells of it yet, or still
+        return replace(recorded, reported=recorded.reported or seen.reported)
+    return replace(seen, ref=recorded.ref if recorded.job_id == seen.job_id else None)
+
+
+async def _recorded(identity: JobKey, ledger: Ledger) -> Newest | None:
     record = await ledger.read(identity)
-    if record is not None:
-        return Newest(
-            record.generation,
-            ran=record.stage not in {Stage.INTENT, Stage.REFUSED},
-            job_id=JobRef.parse(record.ref).job_id,
-            reported=JobState(record.state) if record.state else None,
-            spec_digest=record.spec_digest,
-        )
-    return await _rediscovered(identity, resource_id, dialect, guards)
+    if record is None:
+        return None
+    ref = JobRef.parse(record.ref)
+    return Newest(
+        record.generation,
+        ran=record.stage not in {Stage.INTENT, Stage.REFUSED},
+        job_id=ref.job_id,
+        reported=JobState(record.state) if record.state else None,
+        spec_digest=record.spec_digest,
+        ref=ref if ref.job_id else None,
+    )
 
 
 async def _rediscovered(
