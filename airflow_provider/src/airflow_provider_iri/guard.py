@@ -18,6 +18,9 @@ STILL_WANTED = frozenset({"deferred", "up_for_retry", "up_for_reschedule"})
 HELD_BY_A_WORKER = STILL_WANTED | {"scheduled", "queued", "running"}
 """The same for a task whose worker is being stopped: one of these is a shutdown, or the next try."""
 
+TASK_ENDED = "__airflow_user_action__"
+"""What Airflow 3.3 says when it cancels a trigger whose task is over, or another triggerer's."""
+
 
 def task_state(ti: Any) -> str | None:
     """The state that Airflow has for a task instance now; None for none, as right after a clear.

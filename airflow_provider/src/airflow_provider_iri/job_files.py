@@ -73,8 +73,8 @@ class JobFiles(BaseOperator):
         """Move the files that come out of a job that has succeeded; ``iri_staged_out`` tells of them."""
         from airflow.sdk.exceptions import TaskDeferred
 
+        from airflow_provider_iri.outcome import told_of
         from airflow_provider_iri.record import Memory
-        from airflow_provider_iri.triggers import told_of
 
         memory, resumed = Memory(context), self._turn is not None
         ended = {**told_of(status, self._began), "ref": str(ref), "told": True}

@@ -181,7 +181,7 @@ class IriJobOperator(JobLineage, JobFiles):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Tell how it went; called when the trigger has fired."""
         from airflow_provider_iri.errors import tell_again, told_to_airflow
-        from airflow_provider_iri.triggers import status_of
+        from airflow_provider_iri.outcome import status_of
         from iri_common import JobRef
 
         self._take_given()

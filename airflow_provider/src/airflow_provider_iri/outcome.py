@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,32 @@ def outcome(
         "ended_at": _moment(status.time),
         "node_hours": round(nodes * max(status.time - began, 0.0) / 3600.0, 4) if known else None,
     }
+
+
+def told_of(status: JobStatus, began: float | None) -> dict[str, Any]:
+    """The end of a job, and its beginning as far as it was seen, as JSON values."""
+    return {
+        "began": began_at(status, began),
+        "state": str(status.state),
+        "exit_code": status.exit_code,
+        "message": status.message,
+        "time": status.time,
+        "reason": str(status.reason) if status.reason else None,
+    }
+
+
+def status_of(event: Mapping[str, Any]) -> JobStatus:
+    """The status that a trigger told; an older version of it told less."""
+    from iri_common import JobReason, JobState, JobStatus
+
+    reason = event.get("reason")
+    return JobStatus(
+        JobState(event["state"]),
+        event.get("exit_code"),
+        event.get("message"),
+        event.get("time"),
+        reason=JobReason(reason) if reason else None,
+    )
 
 
 def _moment(seconds: float | None) -> str | None:

@@ -237,7 +237,7 @@ class IriJobSensor(IriSensor):
         """Tell how the job ended."""
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.hooks import IriHook
-        from airflow_provider_iri.triggers import status_of
+        from airflow_provider_iri.outcome import status_of
 
         super().execute_complete(context, event)
         with told_to_airflow(self.iri_conn_id):

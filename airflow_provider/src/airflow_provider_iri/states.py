@@ -87,7 +87,7 @@ class Roll:
         tis = [ti for ti, _ in asking]
         waiting = [answer for _, answer in asking]
         try:
-            states = await asyncio.to_thread(self._told, tis, run, alone)
+            states = await lasting.ask_airflow(self._told, tis, run, alone)
         except Exception as error:
             for answer in waiting:
                 if not answer.done():

@@ -6,14 +6,21 @@ import asyncio
 import contextvars
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_iri import lasting
-from airflow_provider_iri.guard import HELD_BY_A_WORKER, STILL_WANTED, has_another, task_state
+from airflow_provider_iri.guard import (
+    HELD_BY_A_WORKER,
+    STILL_WANTED,
+    TASK_ENDED,
+    has_another,
+    task_state,
+)
+from airflow_provider_iri.outcome import told_of
 from airflow_provider_iri.states import state_of
 
 if TYPE_CHECKING:
@@ -23,8 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TASK_ENDED = "__airflow_user_action__"
-"""What Airflow 3.3 says when it cancels a trigger whose task is over, or another triggerer's."""
+TELLS = hasattr(BaseTrigger, "on_kill")
+"""Whether Airflow tells a trigger that its task is over; 3.2 only cancels it, as when a triggerer stops."""
 
 
 class IriTrigger(BaseTrigger):
@@ -72,6 +79,8 @@ class IriTrigger(BaseTrigger):
         except asyncio.CancelledError as error:
             if TASK_ENDED in error.args:
                 self._begin_to_end()
+            elif not TELLS:
+                await self.on_kill()
             raise
         self._fired = True
         yield TriggerEvent({**self.about, **payload})
@@ -139,7 +148,7 @@ class IriTrigger(BaseTrigger):
         state = await state_of(ti, task_state)
         if state not in self.wanted or not self.known_as:
             return state
-        another = await asyncio.to_thread(has_another, ti, self.known_as, *self.about.values())
+        another = await lasting.ask_airflow(has_another, ti, self.known_as, *self.about.values())
         return None if another else state
 
     async def end(self) -> None:
@@ -372,31 +381,3 @@ class IriSightTrigger(IriTrigger):
                 self.log.info("%s; looking again every %g s", found.why, self.seconds)
                 said = found.why
             await asyncio.sleep(self.seconds)
-
-
-def told_of(status: JobStatus, began: float | None) -> dict[str, Any]:
-    """The end of a job, and its beginning as far as it was seen, as JSON values."""
-    from airflow_provider_iri.outcome import began_at
-
-    return {
-        "began": began_at(status, began),
-        "state": str(status.state),
-        "exit_code": status.exit_code,
-        "message": status.message,
-        "time": status.time,
-        "reason": str(status.reason) if status.reason else None,
-    }
-
-
-def status_of(event: Mapping[str, Any]) -> JobStatus:
-    """The status that a trigger told; an older version of it told less."""
-    from iri_common import JobReason, JobState, JobStatus
-
-    reason = event.get("reason")
-    return JobStatus(
-        JobState(event["state"]),
-        event.get("exit_code"),
-        event.get("message"),
-        event.get("time"),
-        reason=JobReason(reason) if reason else None,
-    )
