@@ -233,6 +233,7 @@ class Ti:
     task_id: str = "task"
     map_index: int = -1
     max_tries: int = 0
+    try_number: int = 1
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     xcoms: dict[str, Any] = field(default_factory=dict)
 
@@ -256,10 +257,12 @@ class Surroundings:
 
     ti: Ti = field(default_factory=Ti)
     store: Store | None = field(default_factory=Store if STORE else lambda: None)
+    dag_run: Any = None
 
     @property
     def context(self) -> dict[str, Any]:
-        return {"ti": self.ti} | ({"task_state_store": self.store} if self.store is not None else {})
+        told = {"task_state_store": self.store, "dag_run": self.dag_run}
+        return {"ti": self.ti} | {name: each for name, each in told.items() if each is not None}
 
     def execute(self, operator: Any) -> Any:
         """One try, through deferral and back."""

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 from airflow_connections import connection_to
-from airflow_versions import FORGETS, ON_KILL, needs_bookmarks, needs_on_kill, needs_policies, needs_store
+from airflow_versions import FORGETS, ON_KILL, needs_bookmarks, needs_policies, needs_store
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -66,7 +66,6 @@ def test_a_worker_killed_between_request_and_reply_costs_nothing(start, slow_fac
     assert len(slow_facility.requests("launchJob")) == 1
 
 
-@needs_store
 def test_a_worker_killed_while_it_waits_is_followed_by_one_that_attaches(start) -> None:
     run = start("in_worker", "sleep 9; echo once")
     run.await_job(0, "active")
@@ -78,7 +77,6 @@ def test_a_worker_killed_while_it_waits_is_followed_by_one_that_attaches(start) 
     assert "going on with job" in run.log(2)
 
 
-@needs_store
 def test_a_worker_asked_to_end_leaves_its_job(start) -> None:
     run = start("in_worker", "sleep 8")
     run.await_job(0, "active")
@@ -114,7 +112,6 @@ def test_clearing_a_running_task_replaces_its_job(start) -> None:
     assert run.states() == ["canceled", "completed"]
 
 
-@needs_on_kill
 def test_a_person_who_ends_a_deferred_task_or_its_run_ends_its_job(start, site) -> None:
     failed, succeeded, whole = runs = [start("once", "sleep 90; touch ran") for _ in range(3)]
     for run in runs:
@@ -131,7 +128,6 @@ def test_a_person_who_ends_a_deferred_task_or_its_run_ends_its_job(start, site) 
     succeeded.await_log("because its task is success")
 
 
-@needs_on_kill
 def test_clearing_a_deferred_task_cancels_and_asks_anew(start) -> None:
     run = start("once", "if [ -e ran ]; then exit 0; fi; touch ran; sleep 60")
     run.await_trigger()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_iri.hooks import IriHook
 from airflow_provider_iri.record import JobRecord, Memory, new_ask
+from airflow_provider_iri.storeless import first_ask, looked_at, recalled
 from iri_common import (
     AuthError,
     Conflict,
@@ -66,12 +67,15 @@ class Attempt:
         before: Callable[[JobSpec], object],
         more: str = "",
     ) -> None:
+        self._context = context
         self._ti: Any = context["ti"]
         self._memory = Memory(context)
         self._hook = hook
         self._sent = sent
         self._before = before
         self._ask = new_ask(self._ti, spec, resource, hook.iri_conn_id, more)
+        if not self._memory.lasts:
+            self._ask = first_ask(context, self._ask)
         self._asked: JobKey | None = None
         self.submitted_at = time.time()
 
@@ -98,12 +102,21 @@ class Attempt:
             self._asked = None
 
     def _settled(self) -> tuple[JobRef, JobStatus | None]:
-        record = self._memory.read()
+        record = self._recall()
         step = generation_step(self._facts(record))
         status = None
         if record is not None and record.job is not None and step is GenerationStep.ATTACH:
             step, status = self._look(record, record.job)
         return self._act(step, record, status)
+
+    def _recall(self) -> JobRecord | None:
+        if self._memory.lasts:
+            return self._memory.read()
+        facility = self._hook.facility
+        record, self._ask = recalled(self._context, facility, self._ask)
+        if record is None:
+            return None
+        return self._memory.write(looked_at(facility, record, self._sent))
 
     def _abandon(self) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -12,8 +11,6 @@ from iri_common import JobKey, JobRef, JobSpec, JobState
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-log = logging.getLogger(__name__)
-
 STORE_KEY = "iri_job"
 
 
@@ -22,8 +19,9 @@ class JobRecord:
     """One task instance's ask, written before it is sent and kept over retries and clears.
 
     Attributes:
-        nonce: Makes the ask unique: the id of the task instance's first try. Run ids are not enough, since
-            two deployments, or a run that was deleted and made again, have the same ones.
+        nonce: Makes the ask unique: the id of the task instance's first try, or what tries share where
+            nothing is kept (:mod:`airflow_provider_iri.storeless`). Run ids are not enough, since two
+            deployments, or a run that was deleted and made again, have the same ones.
         generation: Of the key.
         max_tries: Airflow's at the latest try. A clear sets it anew, a retry does not.
         digest: Of what is asked: spec, resource and connection. A mapped task's index can come to mean
@@ -84,7 +82,7 @@ class JobRecord:
         same = ask.digest == self.digest and ask.max_tries == self.max_tries
         kept = {
             "nonce": self.nonce,
-            "generation": self.generation + 1,
+            "generation": max(self.generation + 1, ask.generation),
             "grown": self.grown if same else {},
             "done": self.done if same else [],
         }
@@ -107,23 +105,29 @@ def new_ask(ti: Any, spec: JobSpec, resource: str | None, iri_conn_id: str, more
 class Memory:
     """The record in Airflow's task state store (Airflow 3.3 and newer).
 
-    XCom would not do: it is emptied when a new try begins. Without a store, every try asks anew.
+    XCom would not do: it is emptied when a new try begins. Without a store, it lasts as long as this object.
+
+    Attributes:
+        lasts: The tries after this one find it.
     """
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
-        if self._store is None:
-            log.warning("this Airflow has no task state store (3.3 has): a retry will ask for a new job")
+        self._held: JobRecord | None = None
+        self.lasts = self._store is not None
 
     def read(self) -> JobRecord | None:
         """What is remembered."""
-        found = self._store.get(STORE_KEY) if self._store is not None else None
+        if self._store is None:
+            return self._held
+        found = self._store.get(STORE_KEY)
         # Another version of this package may have written it, with words that this one does not know.
         known = {each.name for each in fields(JobRecord)}
         return JobRecord(**{name: found[name] for name in known & found.keys()}) if found else None
 
     def write(self, record: JobRecord) -> JobRecord:
         """Remember."""
+        self._held = record
         if self._store is not None:
             remember(self._store, STORE_KEY, asdict(record))
         return record
