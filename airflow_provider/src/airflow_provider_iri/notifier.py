@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from airflow_provider_iri.asked import ASKED, in_words
+from airflow_provider_iri.recipients import Recipient, name_of, require_recipient, tell, told_by
 
+if TYPE_CHECKING:
     from airflow.sdk import Context
 
-LONGEST = 2000  # characters of a cause: a failed job's stderr may be long
+    from airflow_provider_iri.lateness import Late
 
-# What a task asked for, by the names under which its tries remember it, and those of its XComs.
-_ASKED: Mapping[str, tuple[str, str]] = {
-    "iri_job": ("iri_job", "job"),
-    "iri_flow": ("iri_flow_run", "run"),
-    "iri_transfer": ("iri_transfer", "task of Globus"),
-    "iri_path": ("iri_path", "path"),
-}
+LONGEST = 2000  # characters of a cause: a failed job's stderr may be long
 
 # Why a run failed, in Airflow's words and in others.
 _REASONS: Mapping[str, str] = {
@@ -69,23 +66,32 @@ class Notice:
 class IriNotifier(BaseNotifier):
     """Tells what a task ran into, for ``on_failure_callback`` and ``on_retry_callback``.
 
-    Of a DAG, it tells why a run failed, and by which task. It goes to the log and, in their own ways, to
-    other notifiers, whose templates find it as ``iri``: ``{{ iri.text }}``, or one of the words of
-    :class:`Notice`. Airflow masks the secrets that it knows in it.
+    Of a DAG, it tells why a run failed, and by which task; in a deadline alert, what a run waits for that is
+    late. It goes to the log and, in their own ways, to other notifiers, whose templates find it as ``iri``:
+    ``{{ iri.text }}``, or one of the words of :class:`Notice`. Airflow masks the secrets that it knows in it.
 
     Example:
         >>> tell = IriNotifier(
         ...     to=[SmtpNotifier(to="me@a.org", subject="{{ iri.subject }}", html_content="{{ iri.text }}")]
         ... )
         >>> IriCredentialOperator(task_id="nersc", lasts=timedelta(days=3), on_failure_callback=tell)
+        >>> late = AsyncCallback(IriNotifier, {"to": ["our_site.alerts.page"], "iri_conn_id": "nersc"})
+        >>> DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(hours=6), late)
 
     Args:
-        to: Notifiers, or functions of Airflow's context.
+        to: Notifiers, or functions of Airflow's context; their import paths; or pairs of such a path and of a
+            dictionary of words. A deadline alert takes only the last two.
+        iri_conn_id: In a deadline alert that runs in the triggerer: by this connection the jobs of the late
+            run are looked at. Without one, Airflow's word has to do.
+        kwargs: Of every notifier: ``context``, which Airflow gives.
     """
 
-    def __init__(self, to: Sequence[Callable[[Context], object]] = ()) -> None:
-        super().__init__()
+    def __init__(self, to: Sequence[Recipient] = (), iri_conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.to = list(to)
+        self.iri_conn_id = iri_conn_id
+        for each in self.to:
+            require_recipient(each)
 
     def notify(self, context: Context) -> None:
         """Tell it; one of ``to`` that fails keeps it from none of the others."""
@@ -94,16 +100,52 @@ class IriNotifier(BaseNotifier):
         failed: list[str] = []
         for each in self.to:
             try:
-                # A context of its own for each: a notifier puts its fields into it.
-                each({**context, "iri": {**asdict(notice), "text": notice.text}})  # type: ignore[typeddict-unknown-key]
+                told_by(each)(_with(context, notice))
             except Exception as error:
-                failed.append(f"{type(each).__name__}: {error}")
-        if failed:
-            raise RuntimeError(f"it could not be told to {'; '.join(failed)}")
+                failed.append(f"{name_of(each)}: {error}")
+        _require_told(failed)
+
+    async def async_notify(self, context: Context) -> None:
+        """Tell it in a triggerer, where Airflow calls back of a missed deadline."""
+        known: Any = context
+        late = None
+        if _of_a_deadline(context):
+            from airflow_provider_iri.lateness import look
+
+            run = known["dag_run"]
+            late = await look(run["dag_id"], run["dag_run_id"], self.iri_conn_id)
+        # In a thread: it may ask Airflow.
+        notice = await asyncio.to_thread(notice_of, context, late, self.iri_conn_id)
+        self.log.warning("%s", notice.text)
+        failed: list[str] = []
+        for each in self.to:
+            try:
+                await tell(each, _with(context, notice))
+            except Exception as error:
+                failed.append(f"{name_of(each)}: {error}")
+        _require_told(failed)
 
 
-def notice_of(context: Context) -> Notice:
-    """What there is to tell of a task, or a run, that did not succeed."""
+def _with(context: Context, notice: Notice) -> Any:
+    """A context of its own for each that is told: a notifier puts its fields into it."""
+    return {**context, "iri": {**asdict(notice), "text": notice.text}}
+
+
+def _require_told(failed: Sequence[str]) -> None:
+    if failed:
+        raise RuntimeError(f"it could not be told to {'; '.join(failed)}")
+
+
+def notice_of(context: Context, late: Late | None = None, conn_id: str | None = None) -> Notice:
+    """What there is to tell of a task, or a run, that did not succeed.
+
+    Args:
+        context: Airflow's.
+        late: What a run that is late waits for, where that was asked.
+        conn_id: By which connection.
+    """
+    if _of_a_deadline(context):
+        return Notice(**_masked(_of_late(context, late, conn_id)))
     ti: Any = context.get("ti")
     error: Any = context.get("exception")
     retried = not _of_a_run(context) and _state(ti) == "up_for_retry"
@@ -124,6 +166,37 @@ def notice_of(context: Context) -> Notice:
 def _of_a_run(context: Context) -> bool:
     """Whether Airflow calls back for a DAG, with one of its tasks or with none."""
     return "reason" in context
+
+
+def _of_a_deadline(context: Context) -> bool:
+    """Whether Airflow calls back for a run that is late; it gives the run as the REST API shows it."""
+    return "deadline" in context and isinstance(context.get("dag_run"), Mapping)
+
+
+def _of_late(context: Context, late: Late | None, conn_id: str | None) -> dict[str, str]:
+    known: Any = context
+    run, due = known["dag_run"], known["deadline"].get("deadline_time")
+    waiting = late.waiting if late is not None else ()
+    begun = f" since {_minute(run['start_date'])}" if run.get("start_date") else ""
+    causes = [f"it was to be over by {_minute(due)}, and is {run.get('state')}{begun}"]
+    return {
+        "subject": f"{run['dag_id']} is late (run {run['dag_run_id']})",
+        "cause": "; ".join([*causes, late.tasks] if late is not None else causes),
+        "job": late.jobs if late is not None else "",
+        "ref": waiting[0].ref if len(waiting) == 1 else "",
+        "connection": conn_id or "",
+        "advice": "nothing, if it may take longer; a task that is marked as failed ends its job",
+        "log_url": "",
+    }
+
+
+def _minute(time: object) -> str:
+    """A time of Airflow's, which may come as text."""
+    try:
+        known = datetime.fromisoformat(str(time)).astimezone(UTC)
+    except ValueError:
+        return str(time)
+    return f"{known:%Y-%m-%d %H:%M} UTC"
 
 
 def _subject(context: Context, verb: str) -> str:
@@ -156,16 +229,13 @@ def _connection(context: Context) -> str:
 
 def _asked(context: Context) -> tuple[str, str, bool]:
     """What the task has at the facility: its reference, in words, and whether it was left alive."""
-    from iri_common import JobRef, UsageError
+    from iri_common import UsageError
 
-    for key, (xcom_key, what) in _ASKED.items():
+    for key, kind in ASKED.items():
         try:
-            kept = _kept(context, key, xcom_key)
-            ref = kept.get("ref")
-            if ref and "://" in ref:
-                return ref, JobRef.parse(ref).describe().replace("job", what, 1), bool(kept.get("left"))
-            if ref:
-                return ref, f"{what} {ref}", bool(kept.get("left"))
+            kept = _kept(context, key, kind.xcom)
+            if ref := kept.get("ref"):
+                return ref, in_words(ref, kind.what), bool(kept.get("left"))
         except UsageError:
             continue
         except Exception:  # Airflow does not tell: then what is known is told all the same

@@ -39,8 +39,11 @@ async def state_of(ti: Any, alone: Alone) -> str | None:
     return await _rolls[loop].state_of(ti, alone)
 
 
-def states_of(dag_id: str, run_id: str, task_ids: Sequence[str]) -> Mapping[str, str | None]:
-    """The states of tasks of a run, each with all that it is mapped to, by :func:`guard.name_of`; blocks."""
+def states_of(dag_id: str, run_id: str, task_ids: Sequence[str] = ()) -> Mapping[str, str | None]:
+    """The states of these tasks of a run, or of all, by :func:`~airflow_provider_iri.guard.name_of`; blocks.
+
+    A mapped task is told with all that it is mapped to.
+    """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, task_ids=list(task_ids), run_ids=[run_id])
