@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import UserList
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import globus_sdk
@@ -16,6 +17,7 @@ from globus_sdk import AccessTokenAuthorizer, FlowsClient
 from globus_sdk.scopes import FlowsScopes
 
 from airflow_provider_iri import IriFlowOperator
+from iri_common import Flows
 
 QUIET = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
 FAILS = {"StartAt": "No", "States": {"No": {"Type": "Fail", "Error": "BadScan", "Cause": "all dark"}}}
@@ -82,6 +84,42 @@ def test_a_flow_that_failed_is_run_again_by_a_retry(places, task, made) -> None:
         with pytest.raises(AirflowException, match="all dark"):
             task.execute(operator(flow))
         assert runs(places, flow) == ["FAILED"] * count
+
+
+@pytest.fixture
+def forgetful(task, monkeypatch, tmp_path):
+    """Begins the tries of a task for which nothing is kept, each on a host of its own (Airflow 3.2)."""
+    task.store, task.ti.try_number = None, 0
+    begun = datetime(2026, 11, 23, 6, 0, 0, 123456, UTC)
+    task.dag_run = SimpleNamespace(run_type="scheduled", run_after=begun, start_date=begun)
+
+    def begin(one: IriFlowOperator) -> str:
+        task.ti.try_number += 1
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / str(task.ti.try_number)))
+        with pytest.raises(TaskDeferred):
+            task.begin(one)
+        return task.ti.xcoms["iri_flow_run"]
+
+    return begin
+
+
+def test_a_retry_finds_the_run_where_nothing_is_kept(places, task, made, forgetful) -> None:
+    flow = made(RESTS)
+    first = forgetful(operator(flow))
+    assert [forgetful(operator(flow)) for _ in range(2)] == [first, first]
+    assert runs(places, flow) == ["ACTIVE"]
+    task.ti.max_tries += 1  # a clear
+    anew = forgetful(operator(flow))
+    assert anew != first
+    for run_id in (first, anew):
+        Flows().cancel(run_id)
+
+
+def test_a_retry_starts_another_run_after_those_that_failed(places, made, forgetful, wait_until) -> None:
+    flow = made(FAILS)
+    for count in (1, 2, 3):
+        forgetful(operator(flow))
+        wait_until(lambda: runs(places, flow) == ["FAILED"] * count)  # noqa: B023
 
 
 @needs_store

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_iri.record import remember
+from airflow_provider_iri.storeless import nonce_of
 from iri_common import GenerationFacts, GenerationStep, JobKey, JobState, generation_step
 
 if TYPE_CHECKING:
@@ -51,16 +53,32 @@ class Errand:
         name: Under which it is remembered.
         what: Is asked for, plain JSON; something else is another ask. None for what this try has asked for:
             its fields are rendered anew after a deferral, and may say something else by then.
-        lasting: Without a store (Airflow 3.2), all tries are about the same ask; else each asks anew.
+        lasting: Without a store (Airflow 3.2), all tries are about the same ask, also after a clear.
+        found: Without a store, what came of an ask by its key, and whether it ended without success; None if
+            nothing came of it. Where this is not told, each try asks anew.
     """
 
-    def __init__(self, context: Context, name: str, what: object = None, *, lasting: bool = False) -> None:
+    def __init__(
+        self,
+        context: Context,
+        name: str,
+        what: object = None,
+        *,
+        lasting: bool = False,
+        found: Callable[[JobKey], tuple[str, bool] | None] | None = None,
+    ) -> None:
         self._ti: Any = context["ti"]
         self._store: Any = context.get("task_state_store")
         self._name = name
         digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
-        nonce = "lasting" if lasting and self._store is None else str(self._ti.id)
-        first = ErrandRecord(nonce, 1, self._ti.max_tries, digest)
+        first = ErrandRecord(str(self._ti.id), 1, self._ti.max_tries, digest)
+        run = nonce_of(context) if self._store is None else None
+        if self._store is None and lasting:
+            first = replace(first, nonce=run or "lasting")
+        elif run and found is not None:  # after a clear, or for something else, nothing is found
+            first = replace(first, nonce=f"{run}.{self._ti.max_tries}.{digest}")
+            self.record = self._found(first, found)
+            return
         kept = self._kept()
         if kept is not None and what is None:
             self.record = kept
@@ -89,6 +107,19 @@ class Errand:
         self.record = replace(self.record, **changes)
         if self._store is not None:
             remember(self._store, self._name, asdict(self.record))
+
+    def _found(self, asked: ErrandRecord, found: Callable[[JobKey], tuple[str, bool] | None]) -> ErrandRecord:
+        """What the tries of before have asked for, or the next ask; a first try looks for nothing."""
+        for _ in range(1, self._ti.try_number):
+            self.record = asked
+            came = found(self.key)
+            if came is None:
+                return asked
+            known = _next(replace(asked, ref=came[0], ended=came[1]), asked)
+            if known.ref is not None:
+                return known
+            asked = known
+        return asked
 
     def _kept(self) -> ErrandRecord | None:
         found = self._store.get(self._name) if self._store is not None else None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_iri.errands import Errand
-    from iri_common import Flows
+    from iri_common import Flows, JobKey
 
 STORE_KEY = "iri_flow"
 
@@ -73,7 +73,8 @@ class IriFlowOperator(BaseOperator):
         with told_to_airflow():
             body = _plain(self.body)
             asked = [self.flow, body, self.run_label, self.run_tags]
-            errand, flows = Errand(context, STORE_KEY, asked), Flows()
+            flows = Flows()
+            errand = Errand(context, STORE_KEY, asked, found=partial(self._found, flows))
             self._end_before(flows, errand)
             run_id = errand.record.ref or flows.start(
                 self.flow, body, key=errand.key, label=self.run_label, tags=self.run_tags
@@ -113,6 +114,12 @@ class IriFlowOperator(BaseOperator):
                 why = ": ".join(each for each in (run.code, run.words) if each) or "no reason is told"
                 raise FlowFailed(f"run {run_id} of flow {self.flow} {run.state}: {why}", run=run)
         return {"run_id": run_id, "output": run.output}
+
+    def _found(self, flows: Flows, key: JobKey) -> tuple[str, bool] | None:
+        from iri_common import RunState
+
+        run = flows.find(self.flow, key, label=self.run_label)
+        return run and (run.run_id, run.state.over and run.state is not RunState.SUCCEEDED)
 
     def _end(self, flows: Flows, errand: Errand, run_id: str) -> None:
         flows.cancel(run_id)
