@@ -44,6 +44,7 @@ class Making:
         top: The directory at the source that all of it is below.
         tree: The two directories, where all that is in the one is moved.
         known: All files at the source, moved or not.
+        wait: Seconds for what a facility does by itself; None for as long as it takes.
     """
 
     transfer: str
@@ -53,6 +54,7 @@ class Making:
     top: str = ""
     tree: tuple[str, str] | None = None
     known: Sequence[Move] = ()
+    wait: float | None = None
 
 
 def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carrier:
@@ -62,8 +64,8 @@ def carrier(quote: Quote, source: Reach, target: Reach, making: Making) -> Carri
             return _relay(quote, source, target, making)
         case Road.WITHIN, _, FacilityReach():
             if quote.tree and making.tree is not None:
-                return WithinTree(target.dialect, target.file_system, *making.tree)
-            return WithinRoad(target.dialect, target.file_system)
+                return WithinTree(target.dialect, target.file_system, *making.tree, wait=making.wait)
+            return WithinRoad(target.dialect, target.file_system, wait=making.wait)
         case Road.GLOBUS, FacilityReach() | CollectionReach(), FacilityReach() | CollectionReach():
             return globus_road(source, target, making.tree)
         case _, HereReach(), FacilityReach() | CollectionReach():
@@ -102,11 +104,12 @@ def _between_here_and(
                 root = making.root if up else None
                 return ArchiveRoad(dialect, file_system, up=up, root=root, known=making.known)
             case Road.CHUNKS:
+                runner = _runner(far, making.wait)
                 if quote.packed:
                     return PacksRoad(
-                        dialect, file_system, _runner(far), source=making.top, target=making.root or ""
+                        dialect, file_system, runner, source=making.top, target=making.root or ""
                     )
-                return ChunksRoad(dialect, file_system, _runner(far), up=up)
+                return ChunksRoad(dialect, file_system, runner, up=up)
             case Road.PARTS if far.parts is not None:
                 whose = dialect if far.parts is dialect.parts else _Store(dialect)
                 checksum = making.checksum
@@ -168,8 +171,8 @@ def _relay(quote: Quote, source: Reach, target: Reach, making: Making) -> Carrie
     return RelayRoad(carrier(down, source, between, making), carrier(up, between, target, making), stage)
 
 
-def _runner(far: FacilityReach) -> RunScript:
-    """Runs scripts as small jobs of the user's allocation, each asked for once."""
+def _runner(far: FacilityReach, wait: float | None) -> RunScript:
+    """Runs scripts as small jobs of the user's allocation, each asked for once and waited for so long."""
     service = JobService(far.settings, far.ledger)
 
     async def run(script: str, key: JobKey, output: str) -> JobResult:
@@ -183,7 +186,7 @@ def _runner(far: FacilityReach) -> RunScript:
             attributes=JobAttributes(duration=JOB_SECONDS),
         )
         asked = await service.ask(spec, key=key)
-        return await service.result(asked.ref)
+        return await service.result(asked.ref, timeout=wait)
 
     return run
 

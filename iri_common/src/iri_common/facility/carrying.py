@@ -228,6 +228,7 @@ async def _conducted(
         top="" if task.tree.single else globs.split(source.path)[0],
         tree=(source.path, target.path) if whole and len(task.plan.legs) == 1 else None,
         known=[*task.moves, *task.unchanged],
+        wait=said.wishes.wait,
     )
     stretches = [
         Stretch(

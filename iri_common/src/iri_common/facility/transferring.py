@@ -43,6 +43,8 @@ class TransferWords(TypedDict, total=False):
         checksum: Compare SHA-256 where it is told; True: make it also of what comes from an object store, or
             a collection, that tells none, False: do not even compare.
         links: "follow" links that stay in the tree and refuse others, or "skip" those others.
+        wait: Seconds for a copy that the facility makes by itself, or a job of a road. One that takes longer
+            goes on, the WaitTimeout names it, and the same transfer, asked for again, goes on with it.
         on_progress: Called on the caller's side a few times a second.
         key: Who asks; another one is another transfer.
     """
@@ -53,6 +55,7 @@ class TransferWords(TypedDict, total=False):
     rate: float | None
     checksum: bool | None
     links: Links
+    wait: float | None
     on_progress: OnProgress | None
     key: JobKey | None
 
@@ -74,6 +77,7 @@ class TransferService:
             NotOffered: if there is no road; says what would help.
             TooLarge: if no road takes a file of this size.
             TransferError: if a file did not arrive whole; those that did stay.
+            WaitTimeout: if ``wait`` was over.
         """
         said = said_of(words)
         from_, to, task = await copying(source, target, said)
@@ -140,6 +144,8 @@ def said_of(words: TransferWords) -> Said:
         raise UsageError(f"parallel is 1 or more, not {parallel}")
     if rate is not None and rate <= 0:
         raise UsageError(f"rate is a number of bytes per second, not {rate}")
+    if (wait := words.get("wait")) is not None and wait < 0:
+        raise UsageError(f"wait is a number of seconds, not {wait}")
     key = words.get("key")
     return Said(
         Wishes(
@@ -148,6 +154,7 @@ def said_of(words: TransferWords) -> Said:
             words.get("checksum"),
             parallel,
             rate,
+            wait,
         ),
         links,
         words.get("on_progress"),

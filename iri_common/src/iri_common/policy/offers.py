@@ -123,6 +123,7 @@ class Wishes:
             even compared.
         parallel: Files or parts at once.
         rate: Bytes per second at most.
+        wait: Seconds for one thing that a facility does by itself; None for as long as it takes.
     """
 
     road: Road | None = None
@@ -130,6 +131,7 @@ class Wishes:
     checksum: bool | None = None
     parallel: int = 4
     rate: float | None = None
+    wait: float | None = None
 
 
 NOTHING_SAID = Wishes()

@@ -18,7 +18,7 @@ from iri_common.model.errors import (
     UsageError,
 )
 from iri_common.model.files import FileEntry
-from iri_common.model.outcome import Answer
+from iri_common.model.outcome import Answer, FacilityTask
 from iri_common.model.ports import Dialect
 from iri_common.transfers.abreast import tried
 
@@ -48,6 +48,14 @@ class FarEnd:
     async def over(self, answer: Answer[T], patience: Patience | None = None) -> T:
         """The value, when the facility has done it."""
         return await settled(answer, self._operations, patience)
+
+    async def finish(self, task: FacilityTask, patience: Patience | None = None) -> None:
+        """Return when the facility is done with what an earlier try has asked for.
+
+        Raises:
+            IriError: of the task's own operation if that has failed or is forgotten; else of the look at it.
+        """
+        await self.over(await self._operations.check(self._operations.promised(task)), patience)
 
     async def listing(self, path: str, *, recursive: bool = False) -> Sequence[FileEntry]:
         """All entries of a directory, hidden ones too; links are what they lead to."""

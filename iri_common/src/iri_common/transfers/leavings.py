@@ -35,6 +35,7 @@ _ROADS = "roads"  # the note that names those of the last try
 _NOTED: dict[
     Road, tuple[str, ...]
 ] = {  # what the names of notes begin with, a relay's behind "up" and "down"
+    Road.WITHIN: ("within:",),
     Road.CHUNKS: ("chunks:",),
     Road.PARTS: ("parts:",),
     Road.HTTPS: ("https:",),
