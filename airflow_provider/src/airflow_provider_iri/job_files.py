@@ -108,11 +108,12 @@ class JobFiles(BaseOperator):
         from iri_common import IriError
 
         turn, self._turn = self._turn or Turn(self, context), None
-        staging = Staging(context["ti"], facility, spec.directory, self.transfer, turn.saw)
+        words = {"wait": turn.wait, **self.transfer}
+        staging = Staging(context["ti"], facility, spec.directory, words, turn.saw)
         try:
             told = staging.put(pairs) if way == "in" else staging.fetch(pairs)
         except IriError as error:
             here = End(spec.directory or facility.directory or "/", self.iri_conn_id)
-            turn.wait_out(error, [here, *(End(path) for pair in pairs for path in pair)], kept)
+            turn.wait_out(error, [*(End(path) for pair in pairs for path in pair), here], kept)
             raise
         context["ti"].xcom_push(key=f"iri_staged_{way}", value=told)

@@ -1,4 +1,4 @@
-"""Waits in the triggerer for a facility that is away."""
+"""Waits in the triggerer for a facility without which a transfer cannot go on."""
 
 from __future__ import annotations
 
@@ -102,6 +102,67 @@ class IriAnswerTrigger(IriTrigger):
             return
         await asyncio.sleep(left)
         raise WaitTimeout(f"the task's execution_timeout was over before {what}; what has arrived stays")
+
+
+class IriWorkTrigger(IriAnswerTrigger):
+    """Fires once when a facility is done with what it does by itself for a transfer: a copy, or a job.
+
+    Neither is ended when a person ends the task: the next one that is asked for the same goes on with it.
+
+    Args:
+        ends: As of an :class:`IriAnswerTrigger`; the facility is among them, that of the last one for a copy.
+        rounds: Likewise.
+        deadline: Likewise.
+        kept: Likewise.
+        work: ``{"ref": …}`` of the job, or the ``{"task": …}`` of :class:`iri_common.FacilityTask`.
+    """
+
+    what = "what the facility does for the transfer"
+
+    def __init__(
+        self,
+        ends: list[dict[str, Any]],
+        rounds: dict[str, int],
+        deadline: float | None,
+        kept: dict[str, Any],
+        work: dict[str, Any],
+    ) -> None:
+        super().__init__(ends, rounds, deadline, kept)
+        self.work = work
+
+    def words(self) -> dict[str, Any]:
+        """What to make this trigger from."""
+        return {**super().words(), "work": self.work}
+
+    async def come_about(self) -> dict[str, Any]:
+        """Wait for its end; how it ended, the transfer finds out."""
+        await outages.outlasted(self._end_within, self.deadline, self.what, self.log)
+        return {}
+
+    async def _end_within(self, seconds: float | None) -> None:
+        from airflow_provider_iri.file_triggers import is_end_of
+        from iri_common import FacilityTask, IriError, UsageError
+
+        facility = await self._where()
+        if (ref := self.work.get("ref")) is not None:
+            await facility.aio.jobs.wait(ref, timeout=seconds)
+            return
+        task = FacilityTask(**self.work["task"])
+        try:
+            await facility.aio.files.finish(task, timeout=seconds)
+        except IriError as error:
+            # What only another worker can ask for again, as an upload, nobody waits for.
+            if not is_end_of(task, error) and not isinstance(error, UsageError):
+                raise
+
+    async def _where(self) -> Facility:
+        from iri_common import JobRef
+
+        found = [await End(**each).facility() for each in self.ends]
+        if (ref := self.work.get("ref")) is not None:
+            origin = JobRef.parse(ref).origin
+            found = [each for each in found if origin in each.url] or found
+        return found[-1]
 
 
 async def look(end: End) -> Away | None:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_iri.ends import End
+    from airflow_provider_iri.outage_triggers import IriAnswerTrigger
     from iri_common import IriError, Progress
 
+AT_ONCE = 10.0  # seconds for which a worker waits for what a facility does by itself
 MOST_IDLE = 5  # rounds in a row in which nothing moves, though whoever was away answers
 LONGEST_PAUSE = 600.0  # seconds between two of them
 
@@ -86,6 +88,11 @@ class Turn:
         _shorten_alarm(self._deadline)
 
     @property
+    def wait(self) -> float | None:
+        """Seconds for what a facility does by itself; then the triggerer waits for it."""
+        return AT_ONCE if self._operator.deferrable else None
+
+    @property
     def moved(self) -> tuple[int, int]:
         """Files and bytes that have arrived, those of earlier rounds among them."""
         now = self._now
@@ -99,11 +106,11 @@ class Turn:
             self._now = None
 
     def wait_out(self, error: IriError, ends: Iterable[End], kept: Mapping[str, Any]) -> None:
-        """Defer until who is away answers again; return if that makes no sense.
+        """Defer until who is away answers again, or is done with its work; return if that makes no sense.
 
         Args:
             error: What ended the round.
-            ends: Of its transfers.
+            ends: Of its transfers; the last one is where the facility copies by itself.
             kept: What the next round is told, plain JSON.
         """
         log = self._operator.log
@@ -113,12 +120,10 @@ class Turn:
         if rounds.futile:
             log.warning("nothing more has moved in %d rounds, so this try ends", rounds.idle)
             return
-        from airflow_provider_iri.outage_triggers import IriAnswerTrigger
-
         asked = {each.whom: asdict(each) for each in ends if each.whom}
-        trigger = IriAnswerTrigger(list(asked.values()), asdict(rounds), self._deadline, dict(kept))
+        words = (list(asked.values()), asdict(rounds), self._deadline, dict(kept))
         log.warning("%s; it is waited out in the triggerer, and what has arrived stays", error)
-        self._operator.defer(trigger=trigger, method_name="go_on")
+        self._operator.defer(trigger=_trigger(error, words), method_name="go_on")
 
 
 def end_of_try(context: Context, limit: timedelta | None) -> float | None:
@@ -130,6 +135,18 @@ def end_of_try(context: Context, limit: timedelta | None) -> float | None:
 
     began = getattr(context["ti"], "start_date", None)  # over deferrals, that of the first worker
     return began.timestamp() + limit.total_seconds() if began and limit else deadline_of(limit)
+
+
+def _trigger(error: IriError, words: tuple[Any, ...]) -> IriAnswerTrigger:
+    from airflow_provider_iri.outage_triggers import IriAnswerTrigger, IriWorkTrigger
+    from iri_common import WaitTimeout
+
+    if isinstance(error, WaitTimeout):
+        if error.ref is not None:
+            return IriWorkTrigger(*words, {"ref": str(error.ref)})
+        if error.task is not None:
+            return IriWorkTrigger(*words, {"task": asdict(error.task)})
+    return IriAnswerTrigger(*words)
 
 
 def _require_answer(event: Mapping[str, Any]) -> None:

@@ -33,8 +33,9 @@ class IriTransferOperator(TransferLineage, BaseOperator):
 
     What Globus moves by itself, from one collection to the other, is waited for in the triggerer: it is asked
     for once however often the task is tried, a clear or a mark ends it. All else runs through the worker,
-    whose slot is held while bytes move: a facility that goes away meanwhile is waited for in the triggerer.
-    Then, as in a retry, a worker with the same home goes on where the last one was.
+    whose slot is held while bytes move: a facility that goes away, a copy that it makes by itself, a job that
+    a road takes are waited for in the triggerer. Then, as in a retry, a worker with the same home goes on
+    where the last one was.
 
     Example:
         >>> IriTransferOperator(
@@ -56,8 +57,9 @@ class IriTransferOperator(TransferLineage, BaseOperator):
         target_storage: Likewise. Templated.
         options: In the words of :meth:`iri_common.Transfers.copy`: ``{"road": "globus"}``,
             ``{"allow_job": True}``, ``{"checksum": True}`` …
-        deferrable: Wait in the triggerer for a facility that goes away. Otherwise that fails the try. What
-            Globus moves by itself is waited for there in any case.
+        deferrable: Wait in the triggerer for a facility: one that goes away, or does something by itself.
+            Otherwise the worker's slot is held for its work, and going away fails the try. What Globus moves
+            by itself is waited for there in any case.
         kwargs: Of every operator. ``execution_timeout`` counts while the task is deferred, too.
 
     Returns:
@@ -250,8 +252,9 @@ class IriTransferOperator(TransferLineage, BaseOperator):
         with tempfile.TemporaryDirectory(prefix="iri-transfer-") as stage:
             from_ = _fetched(source, Path(stage)) if source.stored else source.open()
             to = _staged(target, source, Path(stage)) if target.stored else target.open()
-            self.log.info("the bytes run through this worker, whose slot is held meanwhile")
-            done = Transfers().copy(from_, to, key=errand.key, on_progress=saw, **self.options)
+            self.log.info("this worker moves it, and its slot is held while bytes run through it")
+            words = {"wait": turn.wait, **self.options}
+            done = Transfers().copy(from_, to, key=errand.key, on_progress=saw, **words)
             if target.stored:
                 _stored(to, target)
         files, size = turn.moved if turn.resumed else (done.files, done.bytes)
