@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from airflow_provider_iri.escalation import grown
 from airflow_provider_iri.limits import AGAIN, Limits, Patience
 from airflow_provider_iri.record import STORE_KEY
 from iri_common import JobSpec, JobState, JobStatus, UsageError, WaitTimeout
+from iri_common.policy.retry import Limits as Attempts
 
 
 def decision(task: IriJobOperator, error: BaseException) -> tuple[str, timedelta | None]:
@@ -211,6 +213,24 @@ def test_the_policy(sensible: bool | None, delay: float | None, action: str) -> 
     after = timedelta(seconds=delay) if delay else None
     assert decision(task, TaskFailed("it failed", retry_sensible=sensible)) == (action, after)
     assert task.retry_policy.evaluate(ValueError(), 1, 3).action.value == "default"
+
+
+@needs_policies
+@pytest.mark.parametrize(
+    ("try_number", "max_tries", "action"),
+    [(1, 3, "retry"), (2, 3, "default"), (4, 3, "default"), (5, 7, "retry"), (6, 7, "default")],
+    ids=["first", "second", "last", "first after a clear", "second after a clear"],
+)
+def test_an_outage_does_not_spend_all_retries_at_once(
+    task, connect, monkeypatch, try_number: int, max_tries: int, action: str
+) -> None:
+    monkeypatch.setattr("iri_common.http.session.Limits", lambda: Attempts(attempts=1))
+    connect("iri_default", {"conn_type": "iri", "host": "http://127.0.0.1:9", "password": uuid.uuid4().hex})
+    late = operator(job(), retries=3, retry_delay=timedelta(hours=1))
+    with pytest.raises(TaskFailed, match="no answer") as caught:
+        task.execute(late)
+    decided = late.retry_policy.evaluate(caught.value, try_number, max_tries, {"task": late})
+    assert decided.action.value == action
 
 
 @needs_policies

@@ -30,11 +30,13 @@ class TaskFailed(AirflowException):
 
     Attributes:
         retry_sensible: Whether the same may well succeed then; None where nobody can tell.
+        outage: It was the facility that failed, and maybe for hours.
     """
 
-    def __init__(self, message: str, *, retry_sensible: bool | None = None) -> None:
+    def __init__(self, message: str, *, retry_sensible: bool | None = None, outage: bool = False) -> None:
         super().__init__(message)
         self.retry_sensible = retry_sensible
+        self.outage = outage
 
 
 @contextmanager
@@ -72,6 +74,6 @@ def _tell(kind: type[IriError], message: str, conn_id: str | None, sensible: boo
         message = f"{message}. The credential is that of the Airflow connection {conn_id!r}"
     mendable = issubclass(kind, Conflict) or not issubclass(kind, _UNMENDABLE)
     # "from None": the message says it all, and a failed job's stderr is not wanted twice in the log.
-    raise (
-        TaskFailed(message, retry_sensible=sensible) if mendable else AirflowFailException(message)
-    ) from None
+    if not mendable:
+        raise AirflowFailException(message) from None
+    raise TaskFailed(message, retry_sensible=sensible, outage=issubclass(kind, TransientError)) from None

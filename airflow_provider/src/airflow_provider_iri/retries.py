@@ -20,8 +20,8 @@ class RetryByCause(RetryPolicy):
     """Decides by why the job failed; where nobody can tell, as the task's ``retries`` say.
 
     A node that died, a job that gave way to another, an outage: again soon, whatever the task's
-    ``retry_delay`` says. A time or memory limit, or a dependency that failed: not at all, unless the next
-    try asks for more (``escalate``).
+    ``retry_delay`` says; after an outage that is not over by then, as the task says. A time or memory limit,
+    or a dependency that failed: not at all, unless the next try asks for more (``escalate``).
 
     Args:
         soon: The delay then, unless that of the task is shorter.
@@ -45,5 +45,10 @@ class RetryByCause(RetryPolicy):
             return RetryDecision.default()
         if not sensible:
             return RetryDecision.fail("the same job would fail again")
-        usual = getattr((context or {}).get("task"), "retry_delay", self.soon)
+        task = (context or {}).get("task")
+        # Tries that follow one another soon would all be spent on an outage of minutes.
+        first = max_tries - getattr(task, "retries", max_tries) + 1
+        if getattr(exception, "outage", False) and try_number > first:
+            return RetryDecision.default()
+        usual = getattr(task, "retry_delay", self.soon)
         return RetryDecision.retry(min(self.soon, usual), "the same may well succeed now")
