@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,15 +12,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
+from airflow_connections import connection_to
 from hypothesis import given
 from hypothesis import strategies as st
 from job_tasks import job, jobs, operator, sent
 
 from airflow_provider_iri import IriArrayOperator, IriHook, lasting, states, triggers
+from airflow_provider_iri.errands import Errand
 from airflow_provider_iri.record import JobRecord
 from airflow_provider_iri.storeless import Why, nonce_of
-from iri_common import NotOffered
+from iri_common import JobRef, JobState, NotOffered
 from iri_common.facility.faces import Jobs
 
 DUE = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -28,7 +32,7 @@ NUMBERS = st.integers(min_value=0, max_value=200)
 
 
 def a_run(kind: str = "scheduled", due: datetime = DUE, begun: datetime | None = BEGUN) -> Any:
-    return SimpleNamespace(run_type=kind, run_after=due, start_date=begun)
+    return SimpleNamespace(run_type=DagRunType(kind), run_after=due, start_date=begun)
 
 
 @pytest.fixture
@@ -248,6 +252,38 @@ def test_elements_do_not_run_again_beside_themselves(demo, forgetful, again) -> 
     second = deferred(forgetful, IriArrayOperator(**pack))
     assert len(jobs(demo, words)) == 2
     IriHook().facility.jobs.cancel(second)
+
+
+def test_elements_that_go_on_are_not_over_with_the_first_that_failed(
+    demo, forgetful, again, connect, monkeypatch
+) -> None:
+    """A list may show one task of an array: it is the whole that counts."""
+    newest = Jobs.newest
+
+    def of_one_task(*given: Any, **more: Any) -> Any:
+        return replace(newest(*given, **more), reported=JobState.FAILED)
+
+    monkeypatch.setattr(Jobs, "newest", of_one_task)
+    connect("iri_default", connection_to(demo, host=demo.firecrest_url, extra={"dialect": "firecrest"}))
+    words = job('[ "$0" = good ] || exit 3; exec sleep 60')
+    array = {"task_id": "task", "job": words, "inputs": ["bad", "good"], "parallel": 2}
+    ref = deferred(forgetful, IriArrayOperator(**array))
+    while not IriHook().facility.jobs.status(ref).failed_tasks:
+        time.sleep(0.2)
+    again()
+    found = JobRef.parse(deferred(forgetful, IriArrayOperator(**array)))
+    assert (found.job_id, found.array) == (JobRef.parse(ref).job_id, "0-1")
+    IriHook().facility.jobs.cancel(ref)
+
+
+def test_what_lasts_is_not_another_deployments(task) -> None:
+    task.store, task.dag_run = None, a_run()
+    keys = [Errand(task.context, "errand", "a", lasting=True).key]
+    task.ti.max_tries += 1
+    keys.append(Errand(task.context, "errand", "a", lasting=True).key)
+    task.dag_run = a_run(begun=BEGUN + timedelta(microseconds=1))
+    keys.append(Errand(task.context, "errand", "a", lasting=True).key)
+    assert [each == keys[0] for each in keys] == [True, True, False]
 
 
 # -- what a trigger does that nobody tells

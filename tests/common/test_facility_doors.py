@@ -126,15 +126,17 @@ def job_service(lab: Door, monkeypatch, tmp_path) -> JobService:
     return JobService(settings, FileLedger(tmp_path))
 
 
-async def test_a_list_without_names_finds_nothing_and_says_so(monkeypatch, tmp_path) -> None:
+@pytest.mark.parametrize("look", [JobService.find, JobService.newest])
+async def test_a_list_without_names_finds_nothing_and_says_so(monkeypatch, tmp_path, look) -> None:
     lab = door(CPU)
 
     async def unnamed(*args, **kwargs):
         return Done([JobEntry("1", JobStatus(JobState.ACTIVE))])
 
     lab.dialect.name, lab.dialect.jobs = "iri", SimpleNamespace(list=unnamed)
+    lab.dialect.grades = SimpleNamespace(readable_files=False)
     with pytest.raises(NotOffered, match="by name"):
-        await job_service(lab, monkeypatch, tmp_path).find(JobKey.of("a"))
+        await look(job_service(lab, monkeypatch, tmp_path), JobKey.of("a"))
 
 
 async def test_output_without_a_file_system_to_read_it_from_is_no_text(monkeypatch, tmp_path) -> None:

@@ -42,7 +42,8 @@ def nonce_of(context: Context) -> str | None:
     run: Any = context.get("dag_run")
     if run is None:
         return None
-    asked: datetime | None = run.run_after if str(run.run_type) in BY_A_MOMENT else None
+    kind = str(getattr(run.run_type, "value", run.run_type))
+    asked: datetime | None = run.run_after if kind in BY_A_MOMENT else None
     moment: datetime | None = asked if asked is not None and asked.microsecond else run.start_date
     if moment is None:
         return None
