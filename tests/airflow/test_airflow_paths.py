@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
-from airflow_versions import needs_store
+from airflow_versions import ON_KILL, needs_store
 
 from airflow_provider_iri import IriPathOperator, IriPathReleaseOperator, errands, guard
 from airflow_provider_iri.record import remember
@@ -176,7 +176,7 @@ def test_a_path_that_does_not_come_up_in_time_is_given_back(net, task, name: str
     ("state", "left"),
     [
         ("failed", GIVEN_BACK),
-        (None, GIVEN_BACK),  # cleared
+        (None, GIVEN_BACK if ON_KILL else STANDS),  # cleared: on 3.2, the next try takes up the same path
         ("deferred", STANDS),
         ("running", STANDS),  # another triggerer has seen it up: this one slept
         ("success", STANDS),

@@ -49,7 +49,7 @@ class IriTrigger(BaseTrigger):
 
     owned: bool = False
     what: ClassVar[str] = ""
-    wanted: ClassVar[frozenset[str]] = STILL_WANTED
+    wanted: ClassVar[frozenset[str | None]] = STILL_WANTED
     known_as: ClassVar[str] = ""
 
     minimum_deferral: ClassVar[float] = 8.0
@@ -133,7 +133,7 @@ class IriTrigger(BaseTrigger):
             )
             return
         if state in self.wanted:
-            self.log.info("%s is left alone: its task is %s", self.what, state)
+            self.log.info("%s is left alone: its task is %s", self.what, state or "cleared")
             return
         try:
             await self._believed(self.end)
@@ -290,7 +290,8 @@ class IriPathTrigger(IriTrigger):
     what = "the path"
     # Unlike a job it stands when the wait is over. A triggerer that slept while another took over finds a
     # task that goes on, or that has succeeded. Where a clear made it go on, its new try gives the path back.
-    wanted = HELD_BY_A_WORKER | {"success"}
+    # Where nothing is kept (3.2), that takes up this path, as the same one.
+    wanted = HELD_BY_A_WORKER | ({"success"} if TELLS else {"success", None})
 
     def __init__(self, iri_conn_id: str, ref: str, deadline: float) -> None:
         super().__init__(iri_conn_id)
