@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from iri_common.jobs.operations import Patience
-from iri_common.model.errors import AmbiguousReply, IriError, NotFound, TransferError
+from iri_common.model.errors import AmbiguousReply, IriError, NotFound, TransferError, WaitTimeout
 from iri_common.model.outcome import FacilityTask, Pending
 from iri_common.model.ports import Dialect
 from iri_common.model.transfer import Move
@@ -44,16 +44,24 @@ class WithinRoad:
             TransferError: if a copy is not what its source is; that target is as it was.
             WaitTimeout: if one takes longer; it goes on.
         """
+        late: list[IriError] = []
 
         async def one(move: Move) -> None:
+            if late:
+                return  # those that are under way end by themselves, in time or not
             try:
                 digest = await self._copied(move, trip.notes)
+            except WaitTimeout as error:
+                late.append(named(error, move) if len(moves) > 1 else error)
+                return
             except IriError as error:
                 raise named(error, move) if len(moves) > 1 else error from None
             trip.meter.moved(move.size, move.name)
             trip.meter.landed(move, digest)
 
         await abreast(moves, one, trip.parallel)
+        if late:
+            raise late[0]
 
     async def _copied(self, move: Move, notes: Notes) -> str | None:
         far, aside = self._far, aside_of(move.target, notes.transfer)
