@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk import DAG, BaseNotifier
-from airflow_versions import needs_on_kill
 
 from airflow_provider_iri import IriHook, IriNotifier, lateness
 from airflow_provider_iri.lateness import SHOWN, Late, Waiting, look
@@ -104,7 +103,6 @@ async def fired(kwargs: dict[str, Any]) -> dict[str, Any]:
     return events[-1]
 
 
-@needs_on_kill
 async def test_a_late_run_is_told_in_the_triggerer(told, airflow_has) -> None:
     airflow_has(
         {"fit_0": "deferred", "fit_1": "success", "prepare_2": "running", "later": None},
@@ -130,7 +128,6 @@ async def test_a_late_run_is_told_in_the_triggerer(told, airflow_has) -> None:
     assert "tasks that are not over: 1 deferred, 1 running, 1 not begun" in text
 
 
-@needs_on_kill
 async def test_jobs_of_a_late_run_are_looked_at_by_a_connection(demo, told, airflow_has) -> None:
     jobs = IriHook().facility.aio.jobs
     ref = await jobs.submit({"executable": "/bin/sleep", "arguments": ["60"]})
@@ -146,7 +143,6 @@ async def test_jobs_of_a_late_run_are_looked_at_by_a_connection(demo, told, airf
     assert "connection: iri_default" in text
 
 
-@needs_on_kill
 async def test_few_of_many_tasks_are_asked_for_what_they_have(airflow_has) -> None:
     states = {f"fit_{n}": "queued" for n in range(1000)} | {f"fit_{n}": "deferred" for n in range(900, 950)}
     asked = airflow_has(states, {("fit", n, "iri_job"): REF for n in range(1000)})
@@ -157,7 +153,6 @@ async def test_few_of_many_tasks_are_asked_for_what_they_have(airflow_has) -> No
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no answer"), TypeError("another version")])
-@needs_on_kill
 async def test_a_late_run_is_told_though_nobody_tells_of_its_tasks(
     monkeypatch, told, error: Exception
 ) -> None:

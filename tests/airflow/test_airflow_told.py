@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow_versions import needs_on_kill
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -33,7 +32,6 @@ def in_executor(context):
 """
 
 
-@needs_on_kill
 def test_a_run_that_is_late_is_told_with_the_job_that_it_waits_for(site, wait_until) -> None:
     (site.home / "late_alerts.py").write_text(ALERTS)  # where its processes are at work, and find modules
     run = site.trigger("late")

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from airflow_provider_iri import lasting
 from airflow_provider_iri.asked import ASKED, in_words
-from airflow_provider_iri.recipients import may_ask_from_threads
 from airflow_provider_iri.states import states_of
 
 SHOWN = 10
@@ -74,10 +74,8 @@ async def look(dag_id: str, run_id: str, conn_id: str | None) -> Late:
 
     Whatever is not told is left out: the word that a run is late has to arrive.
     """
-    if not may_ask_from_threads():
-        return Late({}, asked=False)
     try:
-        late = await asyncio.to_thread(_of_airflow, dag_id, run_id)
+        late = await lasting.ask_airflow(_of_airflow, dag_id, run_id)
     except Exception:
         return Late({}, asked=False)
     if not conn_id or not late.waiting:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
+from airflow_provider_iri import lasting
 from airflow_provider_iri.asked import ASKED, in_words
 from airflow_provider_iri.recipients import Recipient, name_of, require_recipient, tell, told_by
 
@@ -115,7 +115,7 @@ class IriNotifier(BaseNotifier):
             run = known["dag_run"]
             late = await look(run["dag_id"], run["dag_run_id"], self.iri_conn_id)
         # In a thread: it may ask Airflow.
-        notice = await asyncio.to_thread(notice_of, context, late, self.iri_conn_id)
+        notice = await lasting.ask_airflow(notice_of, context, late, self.iri_conn_id)
         self.log.warning("%s", notice.text)
         failed: list[str] = []
         for each in self.to:

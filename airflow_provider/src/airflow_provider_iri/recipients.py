@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
+
+from airflow_provider_iri import lasting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,17 +55,8 @@ async def tell(each: Recipient, context: Context) -> None:
         return
     if inspect.iscoroutinefunction(one):
         await one(context)
-    elif may_ask_from_threads():
-        await asyncio.to_thread(one, context)
     else:
-        raise RuntimeError("in a triggerer of Airflow 3.2, only what can be awaited may tell a person")
-
-
-def may_ask_from_threads() -> bool:
-    """Whether threads of a triggerer may ask Airflow: that of Airflow 3.2.0 dies of it."""
-    from airflow.triggers.base import BaseTrigger
-
-    return hasattr(BaseTrigger, "on_kill")
+        await lasting.ask_airflow(one, context)
 
 
 def name_of(each: Recipient) -> str:
