@@ -290,6 +290,16 @@ async def test_firecrest_shows_tasks_twice() -> None:
     assert sorted(each.job_id for each in listed) == ["5", "7"]
 
 
+async def test_no_output_of_a_whole_array_is_made_up() -> None:
+    gone = firecrest_world.error(404, "Job not found.")
+    row = firecrest_world.job("7_1", "FAILED", name=KEY.job_name("n"))
+    door = firecrest_world.door({"/metadata": gone, "/jobs/7": firecrest_world.jobs(row)})
+    assert (await door.jobs.output_paths("alps", "7")).value == {}
+    assert (
+        (await door.jobs.output_paths("alps", "7_1")).value["stdout"].endswith(f"{KEY.job_name('n')}.1.out")
+    )
+
+
 async def test_firecrest_hides_no_job_whose_name_is_not_told_yet() -> None:
     rows = [firecrest_world.job(each, "PENDING", name="allocation") for each in ("7_[0-2]", "9")]
     door = firecrest_world.door({"/jobs": firecrest_world.jobs(*rows)})

@@ -30,6 +30,7 @@ from iri_common.model.outcome import Done
 from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
 from iri_common.policy.arrays import gathered, told_of
+from iri_common.policy.outputs import filled
 from iri_common.policy.reason import explained
 from iri_common.policy.retry import Replay
 
@@ -41,7 +42,6 @@ _NO_NAME = "allocation"
 
 _ASKABLE = re.compile(r"[A-Za-z0-9]+")  # `42_7` and `42.server` are asked for by their beginning
 _TASK = re.compile(r"[_\[]")
-_LETTER = re.compile(r"%([A-Za-z])")
 _REMEMBERED = 10_000  # jobs
 
 
@@ -103,13 +103,13 @@ class FirecrestJobs:
 
     async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
         """Where the job's output goes: as this process asked for it, or by what the scheduler still knows."""
-        known = self._outputs.get((resource_id, parted(job_id)[0]))
-        if known is not None:
-            return Done(_expanded(known, job_id))
-        told: dict[str, str] = {}
+        asked = self._outputs.get((resource_id, parted(job_id)[0]), {})
+        paths = _expanded(asked, job_id)
+        if asked and len(paths) == len(asked):
+            return Done(paths)
         with contextlib.suppress(NotFound, NotOffered):  # Slurm before 24.05 forgets it soon after the end
-            told = await self._metadata(resource_id, job_id)
-        return Done(told or await self._by_name(resource_id, job_id))
+            paths |= await self._metadata(resource_id, job_id)
+        return Done(paths if paths or asked else await self._by_name(resource_id, job_id))
 
     async def script(self, resource_id: str, job_id: str) -> str:
         """The script of a job of the user, as long as the scheduler keeps it; "" for none."""
@@ -175,6 +175,8 @@ class FirecrestJobs:
         array, index, _ = parted(job_id)
         row = next((each for each in rows if parted(each.job_id)[0] == array), None)
         if row is None or not row.working_directory or not (name := _name(row)):
+            return {}
+        if index is None and row.job_id != array:  # an array, each task of which writes for itself
             return {}
         path = posixpath.join(row.working_directory, name if index is None else f"{name}.{index}")
         return {"stdout": f"{path}.out", "stderr": f"{path}.err"}
@@ -249,12 +251,9 @@ def _status(reading: Reading, row: JobReply) -> JobStatus:
     )
 
 
-def _expanded(paths: Mapping[str, str], job_id: str) -> dict[str, str]:
+def _expanded(patterns: Mapping[str, str], job_id: str) -> dict[str, str]:
     """Paths with what the scheduler puts in the place of letters; without those where it alone can."""
     array, index, _ = parted(job_id)
     letters = {"A": array, **({"j": array} if index is None else {"a": str(index)})}
-    told = {
-        stream: _LETTER.sub(lambda found: letters.get(found[1], found[0]), path)
-        for stream, path in paths.items()
-    }
-    return {stream: path for stream, path in told.items() if path.startswith("/") and "%" not in path}
+    told = {stream: filled(pattern, letters) for stream, pattern in patterns.items()}
+    return {stream: path for stream, path in told.items() if path and path.startswith("/")}

@@ -25,10 +25,10 @@ from iri_common.model.outcome import Done
 from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
 from iri_common.policy.arrays import told_of
+from iri_common.policy.outputs import filled
 from iri_common.policy.retry import Replay
 
 _NUMBER = re.compile(r"[1-9][0-9]*")
-_LETTER = re.compile(r"%([a-zA-Z%]|$)")
 _DEFAULT_OUTPUTS = {False: "slurm-%j.out", True: "slurm-%A_%a.out"}  # of jobs, and of arrays
 _RECORDED_SECONDS = 7 * 86400  # how far back a name is looked for
 
@@ -203,7 +203,6 @@ class SlurmJobs:
 def _place(job: JobReply, index: int | None, *patterns: object) -> str | None:
     """The first path that is told, its letters replaced as Slurm does; None if it alone can do that."""
     pattern = next((text(each) for each in patterns if text(each)), "")
-    known = {**letters(job, index), "x": text(job.name), "u": job.owner, "%": "%"}
-    path = _LETTER.sub(lambda found: known.get(found[1]) or "\0", pattern)
+    path = filled(pattern, {**letters(job, index), "x": text(job.name), "u": job.owner})
     directory = text(job.current_working_directory) or text(job.working_directory)
-    return posixpath.join(directory, path) if path and "\0" not in path else None
+    return posixpath.join(directory, path) if path else None

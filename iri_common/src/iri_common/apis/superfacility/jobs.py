@@ -24,6 +24,7 @@ from iri_common.model.outcome import Done, Pending
 from iri_common.model.ports import WireRequest
 from iri_common.model.state import JobState
 from iri_common.policy.arrays import gathered, told_of
+from iri_common.policy.outputs import filled
 from iri_common.policy.reason import explained
 
 T = TypeVar("T")
@@ -254,14 +255,10 @@ def _output_paths(row: Row, job_id: str) -> Mapping[str, str]:
     named = _of_accounting(row.get("admincomment", "")) or _of_comment(row.get("comment", ""))
     directory = row.get("workdir") or row.get("work_dir") or ""
     array, index, _ = parted(job_id)
-    if index is not None:
-        named = {
-            stream: path.replace("%A", array).replace("%a", str(index)) for stream, path in named.items()
-        }
+    letters = {} if index is None else {"A": array, "a": str(index)}
     # Accounting may show the pattern (`slurm-%j.out`) in place of the name that it made.
-    return {
-        stream: posixpath.join(directory, path) for stream, path in named.items() if path and "%" not in path
-    }
+    told = {stream: filled(pattern, letters) for stream, pattern in named.items()}
+    return {stream: posixpath.join(directory, path) for stream, path in told.items() if path}
 
 
 def _of_accounting(comment: str) -> Mapping[str, str]:
