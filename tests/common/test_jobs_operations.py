@@ -13,7 +13,7 @@ from jobs_world import ScriptedDialect, Tasks, ref, seconds, timeless
 from iri_common import AuthError, FacilityTask, JobKey, NotFound, Refused, Unreachable, WaitTimeout
 from iri_common.apis.superfacility.rules import TASK_SECONDS
 from iri_common.jobs.operations import Patience, settled
-from iri_common.jobs.output import tail
+from iri_common.jobs.output import last_words, tail
 from iri_common.model.files import FileText
 from iri_common.model.outcome import Done, Pending
 
@@ -186,3 +186,31 @@ def test_the_facility_may_take_its_time_for_them() -> None:
 def test_no_text_is_no_error(case, caplog) -> None:
     caplog.set_level(logging.INFO)
     assert read_tail(**case) == ""
+
+
+def read_words(output: Output, *jobs: str) -> list[tuple[str, str]]:
+    dialect = ScriptedDialect(output, output)
+    refs = [ref(each) for each in jobs]
+    return [tuple(each) for each in timeless(lambda: last_words(dialect, refs, "files", 20))]
+
+
+BOTH = {"stderr": "/e", "stdout": "/o"}
+
+
+@pytest.mark.parametrize(
+    ("paths", "content", "words", "files"),
+    [
+        (BOTH, "why\n", ("stderr", "why\n"), ["/e", "/e"]),
+        (BOTH, "\n", ("stderr", ""), ["/e", "/o", "/e", "/o"]),
+        ({"stderr": "/o", "stdout": "/o"}, "", ("stderr", ""), ["/o", "/o"]),
+        ({"stdout": "/o"}, "why", ("stdout", "why"), ["/o", "/o"]),
+        (BOTH, NotFound("no such file"), ("stderr", ""), ["/e", "/o", "/e", "/o"]),
+        (BOTH, Unreachable("no answer"), ("stderr", ""), ["/e"]),
+        (BOTH, AuthError("refused"), ("stderr", ""), ["/e"]),
+    ],
+    ids=["stderr", "neither", "one file", "stdout", "no file", "away", "refused"],
+)
+def test_who_wrote_nothing_is_asked_no_more_than_needed(paths, content, words, files) -> None:
+    output = Output(paths, content)
+    assert read_words(output, "42", "43") == [words, words]
+    assert [path for _, path, _ in output.asked] == files

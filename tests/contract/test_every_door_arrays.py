@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -85,6 +86,48 @@ def test_an_array_is_one_job_that_ends_when_its_last_task_does(
         assert "".join(each.text for each in facility.jobs.follow(ref, index=3)) == "said 3\n"
     with pytest.raises(UsageError, match="none of index 2"):
         facility.jobs.tail(ref, index=2)
+
+
+WHY = """
+case $i in
+    1) echo why one >&2 ;;
+    2) echo why two ;;
+    3) ;;
+esac
+test $i = 0 || exit $i
+"""
+
+
+@pytest.mark.parametrize("name", ["", "%A_%a", "%j", "%A-%3a"], ids=["ours", "usual", "number", "padded"])
+def test_a_failure_tells_of_the_first_tasks_that_failed_in_a_few_requests(
+    place: LocalFacility, facility: Facility, door: Door, key: JobKey, tmp_path: Path, name: str
+) -> None:
+    paths = {f"{each}_path": f"{tmp_path.name}.{name}.{each}" for each in ("stdout", "stderr")}
+    ref = facility.jobs.submit(array(WHY, "0-5") | (paths if name else {}), key=key)
+    status = facility.jobs.wait(ref)
+    later = door.open(place, tmp_path / "another process")
+    gist = replace(status, tasks={}, message=None)  # an engine may have kept no more
+    for other, seen in ((facility, status), (later, gist)):
+        other.jobs.status(ref)
+        place.reset_requests()
+        with pytest.raises(JobFailed) as caught:
+            other.jobs.require_success(ref, seen, names={1: "a.h5", 2: "b.h5", 5: "never told"})
+        requests = [each for each in place.requests() if each["operation"] != "sfGetTask"]
+        assert len(requests) <= 12  # the status, and of three tasks the path and two files
+        _, one, two, three, more = re.split(r"\n(?=task |and )", str(caught.value))
+        assert (one.partition(",")[0], two.partition(",")[0]) == (
+            "task 1 (a.h5): failed",
+            "task 2 (b.h5): failed",
+        )
+        assert ("exit code 1" in one, "exit code 2" in two, "exit code 3" in three) == (True, True, True)
+        assert (three.partition(",")[0], more) == ("task 3: failed", "and 2 more")
+        if facility.grades.files != "none":
+            assert one.endswith("the last lines of its stderr:\nwhy one")
+            assert two.endswith("the last lines of its stdout:\nwhy two")
+            assert "last lines" not in three
+            assert caught.value.stderr_tail == "why one\n"
+        else:
+            assert len(requests) <= 3
 
 
 @pytest.mark.parametrize("door", ["slurm"], indirect=True)

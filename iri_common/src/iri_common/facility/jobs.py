@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from iri_common.facility.canceling import job_id_of
-from iri_common.facility.placing import JobPlacing
+from iri_common.facility.failing import JobFailing
 from iri_common.facility.preview import Preview, credential_of, masked, preview
 from iri_common.facility.settings import on_outage_of, seconds_of
 from iri_common.jobs.generations import Newest, newest, newest_anywhere
@@ -17,7 +17,6 @@ from iri_common.jobs.outages import Gate
 from iri_common.jobs.search import find_jobs, the_one
 from iri_common.jobs.watch import OnChange
 from iri_common.model.errors import (
-    JobFailed,
     NotFound,
     NotOffered,
     UsageError,
@@ -48,7 +47,7 @@ class Asked:
     step: GenerationStep
 
 
-class JobService(JobPlacing):
+class JobService(JobFailing):
     """Jobs at the facility."""
 
     async def submit(
@@ -273,23 +272,6 @@ class JobService(JobPlacing):
         """Submit and wait for success: :meth:`submit`, then :meth:`result`."""
         ref = await self.submit(spec, resource=resource, key=key)
         return await self.result(ref, timeout=timeout, on_change=on_change)
-
-    async def require_success(self, job: JobRef | str, status: JobStatus) -> JobResult:
-        """Raise JobFailed for a status that is not a success, telling exit code and the last of stderr."""
-        ref, principal = self._ref(job), self.door.standing.known
-        if status.succeeded:
-            return JobResult(ref, status, principal)
-        if ref.array and not status.tasks:  # an engine may have kept only the gist of it
-            status = replace(status, tasks=(await self.status(ref)).tasks)
-        last = await self.tail(ref, "stderr", index=next(iter(status.failed_tasks), None))
-        said = f"\nthe last lines of its stderr:\n{last.rstrip()}" if last.strip() else ""
-        raise JobFailed(
-            f"{ref.describe()} ended as {status.describe()}{said}",
-            ref=ref,
-            job_status=status,
-            stderr_tail=last,
-            principal=principal,
-        )
 
     async def update(self, job: JobRef | str, changes: Mapping[str, Any]) -> JobStatus:
         """Change fields of a job that has not started, in the words of JobSpec.
