@@ -59,6 +59,17 @@ def test_files_go_in_before_and_come_out_after(demo, task, place, inputs, tmp_pa
     assert (out["target"], out["bytes"], len(out["sha256"])) == (str(tmp_path / "result"), 4000, 64)
 
 
+def test_directories_that_nobody_has_made_are_made(demo, task, place, inputs, tmp_path) -> None:
+    """As that of a run: the job begins in it."""
+    staged = {
+        "stage_in": [[str(inputs / "a"), "a"], [str(inputs / "b"), "more/b"]],
+        "stage_out": [["out", str(tmp_path / "results" / "today" / "out")]],
+    }
+    result = task.execute(operator(place / "scheduled" / "today", "cat a more/b > out", **staged))
+    assert result["state"] == "completed"
+    assert (tmp_path / "results" / "today" / "out").read_text() == "a" * 1000 + "b" * 1000
+
+
 @pytest.mark.parametrize("worker", ["same", "another"])
 def test_what_is_whole_is_not_moved_again(
     demo, task, place, inputs, tmp_path, monkeypatch, worker: str

@@ -81,7 +81,8 @@ class Staging:
             self._saw(now)
             tell(now)
 
-        words = {**self._words, "key": self._key, "on_progress": saw}
+        # The job's directory is often one of its run, which nobody has made before.
+        words = {"parents": True, **self._words, "key": self._key, "on_progress": saw}
         result = Transfers().sync(source, target, **words)
         for caution in result.cautions:
             log.warning("%s", caution)

@@ -103,6 +103,7 @@ def _options(words: RoadWords) -> dict[str, Any]:
         "rate": amount("--rate", bytes_of, words.rate),
         "checksum": words.checksum,
         "links": words.links,
+        "parents": words.parents,
     }
 
 

@@ -207,4 +207,7 @@ class RoadWords:
         str,
         _road(metavar="follow|skip", help="Links that lead out of a tree are refused, or skipped."),
     ] = "follow"
+    parents: Annotated[
+        bool, _road("--parents", help="Make the directory that a file is to lie in, and those above it.")
+    ] = False
     quiet: Annotated[bool, _road("--quiet", "-q", help="No progress, no result in words.")] = False

@@ -41,6 +41,7 @@ class Said:
     links: Links = "follow"
     on_progress: OnProgress | None = None
     who: str = ""
+    parents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,26 @@ async def _conducted(
         )
         for leg in task.plan.legs
     ]
+    if said.parents and task.tree.single and task.moves:
+        await target.make_above(task.moves[0].target)
     trip = Trip(meter, notes, said.wishes.parallel)
-    await conduct(stretches, trip, notes, meter, directories=directories, make=target.make)
+    try:
+        await conduct(stretches, trip, notes, meter, directories=directories, make=target.make)
+    except NotFound as error:
+        await _require_above(target, task, error)
+        raise
     carriers = [stretch.carrier for stretch in stretches]
     return next((each.task_id for each in carriers if isinstance(each, GlobusRoad)), None)
+
+
+async def _require_above(target: Reach, task: Task, error: NotFound) -> None:
+    """Say it where a file cannot be put for want of its directory: facilities name what lies aside of it."""
+    path = task.moves[0].target if task.tree.single else ""
+    try:
+        there = not path or await target.is_above(path)
+    except IriError:
+        return
+    if not there:
+        missing = f"the directory {posixpath.dirname(path)} is not there"
+        words = f"{missing}: make it, or have it made by parents=True, --parents"
+        raise NotFound(words, facility=error.facility, operation=error.operation) from None

@@ -45,6 +45,7 @@ class Entrusting:
     _moves: Sequence[Move] = field(repr=False)
     _directories: Sequence[str] = field(repr=False)
     _who: str = field(repr=False)
+    _above: bool = field(repr=False)
 
     async def submit(self) -> str:
         """Have Globus make it; gives the task's id."""
@@ -58,6 +59,8 @@ class Entrusting:
             self._target.carrying(Verb.WRITE, [move.target for move in self._moves], told),
         ):
             await self._target.make(self._directories)
+            if self._above:
+                await self._target.make_above(self._moves[0].target)
             task_id = await self._road.entrust(self._moves, name, self.submission)
             told["task"] = task_id
         return task_id
@@ -91,7 +94,8 @@ class EntrustService:
         await from_.admit(Verb.READ, [move.source for move in task.moves])
         await to.admit(Verb.WRITE, [move.target for move in task.moves])
         kept = submission or (await _globus(from_, to).transfers.new_submission()).value
-        return Entrusting(kept, task.plan, from_, to, road, task.moves, leaves(directories), said.who)
+        above = said.parents and task.tree.single
+        return Entrusting(kept, task.plan, from_, to, road, task.moves, leaves(directories), said.who, above)
 
     async def submit(self, prepared: Entrusting) -> str:
         """Have Globus make what was prepared; gives the task's id.

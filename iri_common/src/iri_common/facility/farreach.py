@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import logging
+import posixpath
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -119,6 +120,28 @@ class _FarReach:
         """Make directories, several at once; a store of objects has none."""
         if self._far is not None:
             await abreast(directories, self._far.make_directory, AT_ONCE)
+
+    async def is_above(self, path: str) -> bool:
+        """Whether the directory is there in which a file is to lie; True where nobody can, or may, tell."""
+        directory = posixpath.dirname(path)
+        if self._far is None:  # a store of objects needs none
+            return True
+        # A grant of single files is none of what they lie in.
+        if not await self.gate.lets(Ask(Verb.LOOK, "transfer", (self.file_system,), (directory,))):
+            return True
+        return await self._far.is_directory(directory) is not None
+
+    async def make_above(self, path: str) -> None:
+        """Make that directory, and those above it, unless it is there.
+
+        Raises:
+            GrantExceeded: if it is not there, and may not be made.
+        """
+        if self._far is None or await self.is_above(path):
+            return
+        directory = posixpath.dirname(path)
+        await self.admit(Verb.WRITE, [directory])
+        await self._far.make_directory(directory)
 
     async def digest(self, path: str) -> str | None:
         """SHA-256 of a file as it is told there."""

@@ -54,6 +54,14 @@ class Reach(Protocol):
         """Make directories, and those above them."""
         ...
 
+    async def is_above(self, path: str) -> bool:
+        """Whether the directory is there in which a file is to lie; True where nobody can tell."""
+        ...
+
+    async def make_above(self, path: str) -> None:
+        """Make that directory, and those above it, unless it is there."""
+        ...
+
     async def digest(self, path: str) -> str | None:
         """SHA-256 of a file in hex; None where it is not told."""
         ...
@@ -103,6 +111,15 @@ class HereReach:
     async def make(self, directories: Sequence[str]) -> None:
         """Make directories; none of them through a link that leads out of the target."""
         await asyncio.to_thread(_make_here, self.path, directories)
+
+    async def is_above(self, path: str) -> bool:
+        """Whether the directory is there in which a file is to lie."""
+        return await asyncio.to_thread(os.path.isdir, os.path.dirname(path) or ".")
+
+    async def make_above(self, path: str) -> None:
+        """Make that directory, and those above it, unless it is there."""
+        directory = os.path.dirname(path) or "."
+        await asyncio.to_thread(_make_here, directory, [directory])
 
     async def digest(self, path: str) -> str | None:
         """SHA-256 of a file."""

@@ -43,6 +43,7 @@ class TransferWords(TypedDict, total=False):
         checksum: Compare SHA-256 where it is told; True: make it also of what comes from an object store, or
             a collection, that tells none, False: do not even compare.
         links: "follow" links that stay in the tree and refuse others, or "skip" those others.
+        parents: Make the directory that a file is to lie in, and those above it, as is done for a tree.
         wait: Seconds for a copy that the facility makes by itself, or a job of a road. One that takes longer
             goes on, the WaitTimeout names it, and the same transfer, asked for again, goes on with it.
         on_progress: Called on the caller's side a few times a second.
@@ -55,6 +56,7 @@ class TransferWords(TypedDict, total=False):
     rate: float | None
     checksum: bool | None
     links: Links
+    parents: bool
     wait: float | None
     on_progress: OnProgress | None
     key: JobKey | None
@@ -159,6 +161,7 @@ def said_of(words: TransferWords) -> Said:
         links,
         words.get("on_progress"),
         str(key) if key else "",
+        words.get("parents", False),
     )
 
 
