@@ -6,13 +6,17 @@ import json
 import subprocess
 import sys
 from importlib.resources import files
+from typing import Any
 
 import jsonschema
 import pytest
 
 import airflow_provider_iri
-from airflow_provider_iri.connection import KNOWN_EXTRAS
+from airflow_provider_iri import IriTransferOperator
+from airflow_provider_iri.connection import _CREDENTIALS, KNOWN_EXTRAS
 from airflow_provider_iri.get_provider_info import get_provider_info
+from iri_common.facility.dialects import DIALECTS
+from iri_common.model.grant import Audit
 
 
 @pytest.mark.parametrize("schema", ["provider_info.schema.json", "provider.yaml.schema.json"])
@@ -34,12 +38,27 @@ def test_every_module_named_to_airflow_exists() -> None:
         for entry in info[group]:
             for module in entry["python-modules"]:
                 import_module(module)
+    (transfers,) = info["transfers"]
+    assert import_module(transfers["python-module"]).IriTransferOperator is IriTransferOperator
     module, _, name = info["connection-types"][0]["hook-class-name"].rpartition(".")
     assert getattr(import_module(module), name).conn_type == "iri"
 
 
 def test_the_form_has_a_field_for_every_word_that_is_understood() -> None:
-    assert set(get_provider_info()["connection-types"][0]["conn-fields"]) == set(KNOWN_EXTRAS)
+    assert set(form()) == set(KNOWN_EXTRAS)
+
+
+def form() -> dict[str, Any]:
+    return get_provider_info()["connection-types"][0]["conn-fields"]
+
+
+def test_what_can_be_chosen_in_the_form_is_all_that_is_understood() -> None:
+    choices = {name: field["schema"]["enum"] for name, field in form().items() if "enum" in field["schema"]}
+    assert {name: sorted(each) for name, each in choices.items()} == {
+        "credential": sorted(["token", *_CREDENTIALS]),
+        "dialect": sorted(DIALECTS),
+        "audit": sorted(Audit),
+    }
 
 
 def test_public_names_are_loaded_on_first_use() -> None:

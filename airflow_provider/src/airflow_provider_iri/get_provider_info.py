@@ -15,10 +15,15 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Runs jobs at HPC facilities through the IRI Facility API.",
         "integrations": [{"integration-name": NAME, "tags": ["service"]}],
         "hooks": [_modules("hooks")],
-        "operators": [
-            _modules("operators", "arrays", "tending", "outlook", "paths", "transfers", "files", "flows")
-        ],
+        "operators": [_modules("operators", "arrays", "tending", "outlook", "paths", "files", "flows")],
         "sensors": [_modules("sensors")],
+        "transfers": [
+            {
+                "source-integration-name": NAME,
+                "target-integration-name": NAME,
+                "python-module": "airflow_provider_iri.transfers",
+            }
+        ],
         "triggers": [_modules("triggers", "globus_triggers", "file_triggers", "outage_triggers", "watchers")],
         "notifications": ["airflow_provider_iri.notifier.IriNotifier"],
         "filesystems": ["airflow_provider_iri.filesystem"],
@@ -63,8 +68,9 @@ def _connection_type() -> dict[str, Any]:
                 "A profile of ~/.config/iri/facilities.toml or IRI_FACILITY_<NAME>_URL on the workers, the "
                 "triggerer and the API server; the other fields override it.",
             ),
-            "credential": _text(
+            "credential": _choice(
                 "Credential",
+                ("token", "client", "key", "person", "login", "exchange"),
                 "What login and password are: nothing and a token (if empty); client: the id of an OAuth2 "
                 "client and its secret (if empty, with a token endpoint); key: the id and the private key, "
                 "as PEM or JWK; person: a user and the password; login: the application of a person's login "
@@ -78,6 +84,7 @@ def _connection_type() -> dict[str, Any]:
                 "Subject", "What is exchanged: jwt (if empty), id_token, access_token or a URN."
             ),
             "audience": _text("Audience", "Whom an exchanged token is for, where the endpoint asks."),
+            # No switch: it shows the text "false", which a connection from a URI has, as on.
             "share": _text(
                 "Share", "true: the processes of a worker use one token of the client, which is kept there."
             ),
@@ -102,7 +109,9 @@ def _connection_type() -> dict[str, Any]:
                 "url",
             ),
             "ca_file": _text("CA file", "Certificate authorities in PEM, where the facility has its own."),
-            "dialect": _text("API", "iri (if empty), superfacility, firecrest, slurm or sense."),
+            "dialect": _choice(
+                "API", ("iri", "superfacility", "firecrest", "slurm", "sense"), "iri, if nothing is chosen."
+            ),
             "user": _text("User", "Whose jobs they are, where the API wants to be told: slurmrestd."),
             "site": _text("Site", "Whose oddities the API has, where its address does not tell."),
             "api_version": _text("API version", "Where it shall not be asked for."),
@@ -111,7 +120,11 @@ def _connection_type() -> dict[str, Any]:
                 'Limits of what it may be used for, as JSON: {"verbs": ["submit"], "nodes": 4}; those of a '
                 "profile can only be narrowed.",
             ),
-            "audit": _text("Audit", "What the workers write down of that: acts (if empty), all or off."),
+            "audit": _choice(
+                "Audit",
+                ("acts", "all", "off"),
+                "What the workers write down of that; acts, if nothing is chosen.",
+            ),
         },
     }
 
@@ -121,3 +134,9 @@ def _text(label: str, description: str, text_format: str | None = None) -> dict[
     if text_format:
         schema["format"] = text_format
     return {"label": label, "description": description, "schema": schema}
+
+
+def _choice(label: str, values: tuple[str, ...], description: str) -> dict[str, Any]:
+    """A list to choose from, or to leave alone; a value that is none of these stays until one is chosen."""
+    field = _text(label, description)
+    return {**field, "schema": {**field["schema"], "enum": list(values)}}
