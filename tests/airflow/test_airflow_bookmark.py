@@ -143,6 +143,7 @@ async def test_what_comes_after_a_rest_is_kept_in_small_portions_again(monkeypat
     assert max(steps[kept.index(len(many)) :]) <= output.PORTION // output.AROUND
 
 
+@needs_bookmarks
 async def test_a_mebibyte_at_once_costs_some_dozens_of_requests(task, monkeypatch) -> None:
     from airflow.sdk.execution_time.xcom import XCom
 
@@ -163,6 +164,7 @@ async def test_a_mebibyte_at_once_costs_some_dozens_of_requests(task, monkeypatc
     assert 40 < asked < 65
 
 
+@needs_bookmarks
 @on_linux
 async def test_how_far_it_was_told_is_kept_when_the_log_has_it(task, monkeypatch) -> None:
     """A triggerer takes some KiB of a log and one request at a turn: killed in between, it has told less."""
@@ -215,6 +217,7 @@ async def test_a_burst_does_not_fill_the_socket_that_all_triggers_write_to(monke
     assert 0 < max(seen) < 2**16
 
 
+@needs_bookmarks
 async def test_where_nothing_tells_what_the_log_has_it_is_asked_often_enough(task, monkeypatch) -> None:
     from airflow.sdk.execution_time.xcom import XCom
 
