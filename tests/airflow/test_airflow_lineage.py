@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
 from airflow.providers.openlineage import conf
 from airflow.providers.openlineage.extractors.base import DefaultExtractor
@@ -17,8 +20,9 @@ from airflow.sdk.exceptions import AirflowException
 from airflow_connections import connection_to
 from airflow_versions import needs_store
 from openlineage.client.event_v2 import Dataset
+from openlineage.client.serde import Serde
 
-from airflow_provider_iri import IriHook, IriJobOperator, IriTransferOperator, iri_asset
+from airflow_provider_iri import IriHook, IriJobOperator, IriTransferOperator, __version__, iri_asset
 from airflow_provider_iri.facets import dataset
 from airflow_provider_iri.lineage import enabled, with_parent
 from airflow_provider_iri.record import new_ask
@@ -63,6 +67,13 @@ def test_a_job_is_told_with_its_numbers(demo, traced, listening) -> None:
     assert 0 < facet.nodeHours < 1
     assert facet.nodeHours == result["node_hours"]
     assert demo.token not in repr(facet)
+    told_of = Serde.to_dict(facet)
+    schema = json.loads(files("airflow_provider_iri").joinpath("iri_job.schema.json").read_text())
+    jsonschema.validate(told_of, schema)
+    assert set(told_of) == set(schema["required"])
+    package, _, file = told_of["_schemaURL"].partition("#")
+    assert package == told_of["_producer"] == f"pkg:pypi/airflow-provider-iri@{__version__}"
+    assert file == "airflow_provider_iri/iri_job.schema.json"
 
 
 def test_a_job_that_failed_is_told_too(demo, traced, listening) -> None:
@@ -70,7 +81,7 @@ def test_a_job_that_failed_is_told_too(demo, traced, listening) -> None:
     with pytest.raises(AirflowException):
         traced.execute(operator)
     facet = told(operator, traced).run_facets["iri_job"]
-    assert (facet.state, facet.exitCode, facet.account) == ("failed", 3, None)
+    assert (facet.state, facet.exitCode, facet.account) == ("failed", 3, "demo")
 
 
 def test_a_deferred_job_is_told_by_who_hears_of_its_end(demo, traced, listening, connect) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_iri import IriJobOperator
-from airflow_provider_iri.outcome import began_at, outcome
+from airflow_provider_iri.outcome import began_at, outcome, status_of, told_of
 from iri_common import JobKey, JobReason, JobRef, JobSpec, JobState, JobStatus
 
 REF = JobRef("example.org", "iri", "cluster", JobKey.random(), job_id="7")
@@ -32,6 +33,7 @@ def test_a_task_returns_how_its_job_went(demo, task, deferrable: bool) -> None:
     assert int(ran["ended"]) == ended
     assert told["node_hours"] == pytest.approx(2 * (ran["ended"] - ran["started"]) / 3600, abs=1e-4)
     assert (told["state"], told["exit_code"], told["reason"]) == ("completed", 0, None)
+    assert told["account"] == ran["account"]  # as the facility says: nobody has named one
     assert task.ti.xcoms["iri_end"] == {name: told[name] for name in task.ti.xcoms["iri_end"]}
 
 
@@ -62,6 +64,17 @@ def test_a_failure_leaves_it_behind(demo, task) -> None:
 def test_hours_are_counted_where_its_beginning_and_end_are_known(status, seen, spec, hours) -> None:
     asked = JobSpec.of({"executable": "x", "resources": spec})
     assert outcome(REF, status, asked, None, began_at(status, seen))["node_hours"] == hours
+
+
+def test_the_account_is_the_facility_s_word_before_ours() -> None:
+    asked = JobSpec.of({"executable": "x", "attributes": {"account": "asked"}})
+    charged = JobStatus(JobState.COMPLETED, meta={"account": "charged"})
+    for status, account in ((charged, "charged"), (JobStatus(JobState.COMPLETED), "asked")):
+        event = json.loads(json.dumps(told_of(status, None)))  # as a trigger tells it
+        for each in (status, status_of({**event, "ref": str(REF)})):
+            assert outcome(REF, each, asked, None, None)["account"] == account
+    older = {"state": "completed"}  # of a trigger that began before this was told
+    assert outcome(REF, status_of(older), JobSpec(executable="x"), None, None)["account"] is None
 
 
 def test_an_array_s_nodes_are_not_counted() -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, field
 from openlineage.client.event_v2 import Dataset
 from openlineage.client.generated.base import RunFacet
+
+from airflow_provider_iri import __version__
+
+PACKAGE = f"pkg:pypi/airflow-provider-iri@{__version__}"
+"""Who tells it, as a package URL: Airflow's provider, which sends it, would put its own name there."""
+
+SCHEMA = "airflow_provider_iri/iri_job.schema.json"
+"""Of the facet, in that package."""
 
 
 @define
@@ -16,7 +24,7 @@ class IriJobRunFacet(RunFacet):
         jobId: The facility's id of it.
         facility: Host of its API.
         machine: Name of the resource.
-        account: Charged for it, where the job or the connection names one.
+        account: Charged for it, where the facility, the job or the connection names one.
         state: In which it ended.
         exitCode: Of its process.
         nodeHours: Nodes times the time that it ran; None where nothing tells when it began.
@@ -30,6 +38,11 @@ class IriJobRunFacet(RunFacet):
     state: str
     exitCode: int | None  # noqa: N815
     nodeHours: float | None  # noqa: N815
+    _producer: str = field(default=PACKAGE, kw_only=True)
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{PACKAGE}#{SCHEMA}"
 
 
 def dataset(address: str) -> Dataset:

@@ -85,7 +85,7 @@ class JobLineage:
     def _note_end(self, facility: Facility, ref: JobRef, spec: JobSpec, told: Mapping[str, Any]) -> None:
         """Keep what is to be told: who asks for it is a fork of this process, which should ask nobody."""
         if enabled():
-            self._job_facts = job_facts(facility, ref, spec, told)
+            self._job_facts = job_facts(facility, ref, told)
 
 
 class TransferLineage:
@@ -110,7 +110,7 @@ class TransferLineage:
             self._moved = (_address(source), _address(target))
 
 
-def job_facts(facility: Facility, ref: JobRef, spec: JobSpec, told: Mapping[str, Any]) -> dict[str, Any]:
+def job_facts(facility: Facility, ref: JobRef, told: Mapping[str, Any]) -> dict[str, Any]:
     """A job that has ended, in the words of its facet; ``told`` is what Airflow keeps of it."""
     from iri_common import IriError
 
@@ -122,7 +122,7 @@ def job_facts(facility: Facility, ref: JobRef, spec: JobSpec, told: Mapping[str,
         "jobId": ref.job_id,
         "facility": ref.origin,
         "machine": machine,
-        "account": (spec.attributes.account if spec.attributes else None) or facility.account,
+        "account": told["account"] or facility.account,
         "state": told["state"],
         "exitCode": told["exit_code"],
         "nodeHours": told["node_hours"],

@@ -21,6 +21,12 @@ def began_at(status: JobStatus, seen: float | None = None) -> float | None:
     return float(told) if isinstance(told, int | float) else seen
 
 
+def account_of(status: JobStatus) -> str | None:
+    """What the job was charged to; some facilities tell it with the end, in Slurm's word."""
+    told = status.meta.get("account")
+    return told if isinstance(told, str) and told else None
+
+
 def outcome(
     ref: JobRef, status: JobStatus, spec: JobSpec, submitted: float | None, began: float | None
 ) -> dict[str, Any]:
@@ -36,6 +42,7 @@ def outcome(
         "submitted_at": _moment(submitted),
         "began_at": _moment(began),
         "ended_at": _moment(status.time),
+        "account": account_of(status) or (spec.attributes.account if spec.attributes else None),
         "node_hours": round(nodes * max(status.time - began, 0.0) / 3600.0, 4) if known else None,
     }
 
@@ -48,6 +55,7 @@ def told_of(status: JobStatus, began: float | None) -> dict[str, Any]:
         "exit_code": status.exit_code,
         "message": status.message,
         "time": status.time,
+        "account": account_of(status),
         "reason": str(status.reason) if status.reason else None,
     }
 
@@ -56,12 +64,13 @@ def status_of(event: Mapping[str, Any]) -> JobStatus:
     """The status that a trigger told; an older version of it told less."""
     from iri_common import JobReason, JobState, JobStatus
 
-    reason = event.get("reason")
+    reason, account = event.get("reason"), event.get("account")
     return JobStatus(
         JobState(event["state"]),
         event.get("exit_code"),
         event.get("message"),
         event.get("time"),
+        meta={"account": account} if account else {},
         reason=JobReason(reason) if reason else None,
     )
 
