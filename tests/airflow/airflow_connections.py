@@ -1,13 +1,18 @@
-"""Where the examples are, and connections to local facilities."""
+"""Where examples and sources are, and connections to local facilities."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from iri_local_facility import LocalFacility
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+SOURCES = os.pathsep.join(map(str, [EXAMPLES, *sorted(ROOT.glob("*/src"))]))
+"""PYTHONPATH of Airflow's components: the tree of these tests, whichever the environment has installed."""
 
 
 def connection_to(facility: LocalFacility, **words: Any) -> dict[str, Any]:

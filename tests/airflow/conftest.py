@@ -27,7 +27,7 @@ sys.path.append(str(HERE.parent / "contract"))  # for the doors
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-tests-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
-from airflow_connections import EXAMPLES, connection_to  # noqa: E402
+from airflow_connections import EXAMPLES, SOURCES, connection_to  # noqa: E402
 from airflow_site import AirflowSite  # noqa: E402
 from airflow_versions import STORE  # noqa: E402
 from globus_places import globus_site, places  # noqa: E402, F401 - fixtures
@@ -103,7 +103,7 @@ def site(
         "iri_net": connection_to(facility, host=facility.sense_url, extra={"dialect": "sense"}),
     }
     env = {
-        "PYTHONPATH": str(EXAMPLES),
+        "PYTHONPATH": SOURCES,
         "IRI_TESTS_WATCHED": str(slow_facility.scratch / "watched"),
         **facility.globus_env,
         "IRI_GLOBUS_CLIENT_ID": facility.globus_client_id,
