@@ -24,7 +24,16 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_iri.transfers",
             }
         ],
-        "triggers": [_modules("triggers", "globus_triggers", "file_triggers", "outage_triggers", "watchers")],
+        "triggers": [
+            _modules(
+                "triggers",
+                "globus_triggers",
+                "file_triggers",
+                "outage_triggers",
+                "cancel_triggers",
+                "watchers",
+            )
+        ],
         "notifications": ["airflow_provider_iri.notifier.IriNotifier"],
         "filesystems": ["airflow_provider_iri.filesystem"],
         "asset-uris": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,11 @@ from airflow_provider_iri.arguments import given
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from iri_common import Facility, IriError, JobRef
+
+AT_ONCE = 10.0  # seconds for which a worker waits: most jobs are over by then, and a deferral takes as long
+CANCEL_PATIENCE = 60.0  # the same where it is not to be deferred
 
 
 class IriCancelOperator(BaseOperator):
@@ -26,46 +32,108 @@ class IriCancelOperator(BaseOperator):
         job: Its reference (``iri+job://…``), as the XCom ``iri_job`` holds it; None for none; a list of them,
             as mapped tasks give. Templated.
         iri_conn_id: The connection. Templated.
-        kwargs: Of every operator.
+        deferrable: Wait in the triggerer for those that do not end within seconds. Otherwise a worker waits,
+            for a minute.
+        kwargs: Of every operator. ``execution_timeout`` counts while the task is deferred, too.
     """
 
     template_fields: Sequence[str] = ("job", "iri_conn_id")
     ui_color = "#f3e3df"
 
     def __init__(
-        self, *, job: str | Sequence[str | None] | None, iri_conn_id: str = "iri_default", **kwargs: Any
+        self,
+        *,
+        job: str | Sequence[str | None] | None,
+        iri_conn_id: str = "iri_default",
+        deferrable: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.job = job
         self.iri_conn_id = iri_conn_id
+        self.deferrable = deferrable
 
     def execute(self, context: Context) -> None:
         """Cancel it; one that cannot be does not keep the others alive."""
-        from airflow_provider_iri.attempt import end_job
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.hooks import IriHook
         from iri_common import IriError, JobRef
 
+        if not (named := self._named()):
+            self.log.info("there is no job to cancel")
+            return
+        living, trouble = list[JobRef](), list[IriError]()
+        with told_to_airflow(self.iri_conn_id):
+            refs, facility = [JobRef.parse(each) for each in named], IriHook(self.iri_conn_id).facility
+            for ref in refs:
+                try:
+                    living += [ref] if self._cancel(facility, ref) else []
+                except IriError as error:
+                    self.log.warning("%s could not be cancelled: %s", ref.describe(), error)
+                    trouble.append(error)
+            self._see_end(context, facility, living, trouble)
+            if trouble:
+                raise trouble[0]
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
+        """Tell what went wrong, if anything did; called when the trigger has fired."""
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
+        from airflow_provider_iri.errors import tell_again, told_to_airflow
+
+        if event.get("trouble") == "WaitTimeout":
+            raise AirflowTaskTimeout(event["message"])
+        if "trouble" in event:
+            with told_to_airflow(self.iri_conn_id):
+                tell_again(event["trouble"], event["message"], self.iri_conn_id)
+
+    def _named(self) -> list[str]:
         jobs = given(self.job)
-        named = [
-            each
+        return [
+            str(each)
             for each in (jobs if isinstance(jobs, list) else [jobs])
             if each not in (None, "", "None")  # as a teardown finds it whose setup submitted none
         ]
-        if not named:
-            self.log.info("there is no job to cancel")
-            return
-        failed: list[IriError] = []
-        with told_to_airflow(self.iri_conn_id):
-            refs, facility = [JobRef.parse(str(each)) for each in named], IriHook(self.iri_conn_id).facility
-            for ref in refs:
-                try:
-                    end_job(facility, ref)
-                except IriError as error:
-                    self.log.warning("%s could not be cancelled: %s", ref.describe(), error)
-                    failed.append(error)
-            if failed:
-                raise failed[0]
+
+    def _cancel(self, facility: Facility, ref: JobRef) -> bool:
+        """Cancel it if it lives, and tell whether it did."""
+        from iri_common import JobState
+
+        state = facility.jobs.status(ref).state
+        if state.terminal or state is JobState.MISSING:
+            return False
+        self.log.info("cancelling %s", ref.describe())
+        facility.jobs.cancel(ref)
+        return True
+
+    def _see_end(
+        self, context: Context, facility: Facility, living: list[JobRef], trouble: list[IriError]
+    ) -> None:
+        """Wait for what was cancelled, here for a while, then in the triggerer."""
+        from iri_common import IriError, JobLost, JobRef, WaitTimeout
+
+        until, left = time.monotonic() + (AT_ONCE if self.deferrable else CANCEL_PATIENCE), list[JobRef]()
+        for ref in living:
+            try:
+                facility.jobs.wait(ref, timeout=round(max(0.0, until - time.monotonic()), 1))
+            except JobLost as error:
+                self.log.info("%s", error)
+            except IriError as error:
+                if self.deferrable and (error.transient or isinstance(error, WaitTimeout)):
+                    left.append(ref)
+                else:
+                    trouble.append(error)
+        if left:
+            self._defer(context, left, trouble)
+
+    def _defer(self, context: Context, living: list[JobRef], trouble: list[IriError]) -> None:
+        from airflow_provider_iri.cancel_triggers import IriCancelledTrigger
+        from airflow_provider_iri.rounds import end_of_try
+
+        failed = (type(trouble[0]).__name__, str(trouble[0])) if trouble else None
+        deadline = end_of_try(context, self.execution_timeout)
+        trigger = IriCancelledTrigger(self.iri_conn_id, [str(ref) for ref in living], deadline, failed)
+        self.defer(trigger=trigger, method_name="execute_complete")
 
 
 class IriCredentialOperator(BaseOperator):
