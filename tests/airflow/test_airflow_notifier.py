@@ -179,10 +179,25 @@ def test_an_outage_is_told_before_anything_fails(demo, task) -> None:
     fine = IriOutlookOperator(task_id="task", ahead=timedelta(hours=1))
     try:
         demo.order("maintenance", starts_in=1800.0, seconds=60.0)
-        assert "announced to be away" in told(failed(task, fine))["cause"]
+        notice = told(failed(task, fine))
+        assert "announced to be away" in notice["cause"]
+        assert notice["advice"].startswith("wait until it is back: tasks that wait for jobs go on")
         assert task.execute(IriOutlookOperator(task_id="task", ahead=timedelta(minutes=5)))["status"] == "up"
     finally:
         demo.clear_faults()
+
+
+def test_an_outage_is_to_be_waited_for(demo, task) -> None:
+    demo.order("status", "*", status=503, times=None)
+    try:
+        advice = {
+            type(each).__name__: told(failed(task, each))["advice"]
+            for each in (IriOutlookOperator(task_id="task"), IriCredentialOperator(task_id="task"))
+        }
+    finally:
+        demo.clear_faults()
+    assert advice["IriOutlookOperator"].startswith("wait until it is back: tasks")
+    assert advice["IriCredentialOperator"] == "wait until the facility is back, then clear the task"
 
 
 def _subject(task) -> str:

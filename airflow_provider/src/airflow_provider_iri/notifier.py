@@ -27,6 +27,12 @@ _REASONS: Mapping[str, str] = {
     "all_tasks_deadlocked": "none of its tasks can go on",
 }
 
+_AWAY = "wait until the facility is back, then clear the task"
+_WARNED = (
+    "wait until it is back: tasks that wait for jobs go on by themselves. Only one that fails meanwhile is to be "
+    "cleared then; an IriResourceSensor keeps others from beginning before"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -147,7 +153,6 @@ def notice_of(context: Context, late: Late | None = None, conn_id: str | None = 
     if _of_a_deadline(context):
         return Notice(**_masked(_of_late(context, late, conn_id)))
     ti: Any = context.get("ti")
-    error: Any = context.get("exception")
     retried = not _of_a_run(context) and _state(ti) == "up_for_retry"
     ref, job, left = _asked(context)
     cause = _cause(context)
@@ -157,7 +162,7 @@ def notice_of(context: Context, late: Late | None = None, conn_id: str | None = 
         "job": job,
         "ref": ref,
         "connection": _connection(context),
-        "advice": _advice(error, retried=retried, left=job if left else ""),
+        "advice": _advice(context, retried=retried, left=job if left else ""),
         "log_url": str(getattr(ti, "log_url", None) or ""),
     }
     return Notice(**_masked(words))
@@ -256,15 +261,20 @@ def _kept(context: Context, key: str, xcom_key: str) -> Mapping[str, Any]:
     return (store.get(key) if store is not None else None) or {}
 
 
-def _advice(error: Any, *, retried: bool, left: str) -> str:
+def _advice(context: Context, *, retried: bool, left: str) -> str:
     from airflow.sdk.exceptions import AirflowFailException
 
+    from airflow_provider_iri.outlook import IriOutlookOperator
+
+    error: Any = context.get("exception")
     if left:
         return f"{left} is left alive: mend the cause, then clear the task, and it goes on with that"
     if retried:
         return "nothing, unless it comes again"
     if isinstance(error, AirflowFailException):
         return "no retry mends it: mend the cause, then clear the task"
+    if getattr(error, "outage", False):
+        return _WARNED if isinstance(context.get("task"), IriOutlookOperator) else _AWAY
     return "see the cause, then clear the task to have it tried again"
 
 
