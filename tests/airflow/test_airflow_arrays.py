@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import uuid
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from airflow_connections import connection_to
 from airflow_versions import needs_store
 
 from airflow_provider_iri import IriArrayOperator, IriHook, IriJobOperator
-from airflow_provider_iri.elements import packed, spread, told_by
+from airflow_provider_iri.elements import names_of, packed, seen_before, spread, told_by, unfinished
 from airflow_provider_iri.errors import TaskFailed
 from airflow_provider_iri.record import STORE_KEY
 from iri_common import JobSpec, UsageError
@@ -182,6 +183,98 @@ def test_a_retry_finds_the_job_whose_id_was_never_stored(demo, task, door, place
     assert len(jobs(demo, place)) == 2
 
 
+WHY = 'case $1 in bad*) echo "no such slice: $1" >&2; exit 3 ;; odd) echo "said here"; exit 5 ;; esac'
+
+
+def at_api(demo, api: str, **more: Any) -> dict[str, Any]:
+    """A connection to an API with arrays."""
+    words = {
+        "firecrest": (demo.firecrest_url, demo.new_token(), {}),
+        "superfacility": (
+            demo.superfacility_url,
+            demo.superfacility_key.read_text(),
+            {"credential": "key", "token_url": demo.superfacility_token_url},
+        ),
+        "slurm": (demo.slurm_url, demo.slurm_token, {"user": demo.slurm_user}),
+    }
+    url, password, extra = words[api]
+    extra |= {"dialect": api, "poll_seconds": 0.3, **more}
+    return {"conn_type": "iri", "host": url, "password": password, "extra": extra}
+
+
+@pytest.mark.parametrize("api", ["firecrest", "superfacility", "slurm"])
+def test_the_log_tells_why_the_first_elements_failed(
+    demo, task, connect, capsys, caplog, place: Path, api: str
+) -> None:
+    connect("iri_test", at_api(demo, api))
+    array = operator(place, "good", "bad b.h5", "odd", ["bad", "--dark"], "bad", "bad too")
+    array.job["arguments"][1] = WHY
+    caplog.set_level("INFO")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(array)
+    connect("iri_test", at_api(demo, api, poll_seconds=0.31))  # as in another worker, which knows no paths
+    demo.reset_requests()
+    with pytest.raises(TaskFailed) as failed:
+        task.resume(array, deferred.value)
+    assert "cannot be read" not in caplog.text
+    assert (
+        "5 of 6 elements have not succeeded: 1 ('bad b.h5'), exit code 3; 2 (odd), exit code 5; "
+        "3 (bad --dark), exit code 3; and 2 more: 4-5"
+    ) in capsys.readouterr().out
+    _, one, two, three, more = re.split(r"\n(?=task |and )", str(failed.value))
+    assert [each.partition(":")[0] for each in (one, two, three, more)] == [
+        *("task 1 ('bad b.h5')", "task 2 (odd)", "task 3 (bad --dark)", "and 2 more")
+    ]
+    assert ("exit code 3" in one, "exit code 5" in two, "exit code 3" in three) == (True, True, True)
+    if api != "slurm":  # which shows no files
+        assert one.endswith("its stderr:\nno such slice: bad b.h5")
+        assert two.endswith("its stdout:\nsaid here")
+        assert three.endswith("its stderr:\nno such slice: bad")
+    files = ("firecrestTail", "firecrestMetadata", "sfCommand")
+    asked = [each for each in demo.requests() if each["operation"] in files]
+    assert len(asked) <= 7  # where three wrote, and four files
+
+
+@pytest.mark.parametrize("door", ["array"], indirect=True)
+def test_after_a_success_the_log_has_a_line_of_the_elements_and_no_file_is_read(
+    demo, task, door, capsys, caplog, place: Path
+) -> None:
+    caplog.set_level("INFO")
+    demo.reset_requests()
+    task.execute(operator(place, "a", "b"))
+    assert "2 of 2 elements have succeeded" in capsys.readouterr().out
+    assert not demo.requests("firecrestTail") + demo.requests("firecrestMetadata")
+    assert "cannot be read" not in caplog.text
+
+
+@pytest.mark.parametrize("door", ["pack"], indirect=True)
+def test_a_pack_tells_in_its_stderr_where_an_element_failed(demo, task, door, capsys, place: Path) -> None:
+    array = operator(place, "bad", "noisy", "bad last")
+    array.job["arguments"][1] = f'{WHY}; for i in $(seq 50); do echo "noise $i" >&2; done'
+    with pytest.raises(TaskFailed) as failed:
+        task.execute(array)
+    assert str(failed.value).endswith(
+        "noise 50\nno such slice: bad last\niri-elements: element 2, exit code 3"
+    )
+    said = capsys.readouterr().out
+    assert "2 of 3 elements have not succeeded: 0 (bad), exit code 3; 2 ('bad last'), exit code 3" in said
+    early = "up to where element 0 failed:\nno such slice: bad\niri-elements: element 0, exit code 3"
+    assert early in said
+    assert "up to where element 2 failed" not in said  # that is in the error
+
+
+@needs_store
+@pytest.mark.parametrize("door", ["array"], indirect=True)
+def test_elements_are_not_called_by_the_inputs_of_an_edited_dag(
+    demo, task, door, capsys, place: Path
+) -> None:
+    with pytest.raises(TaskDeferred) as deferred:
+        task.begin(operator(place, "a", "bad"))
+    with pytest.raises(TaskFailed, match=r"\ntask 1: failed"):
+        task.resume(operator(place, "a", "another"), deferred.value)
+    assert "have not succeeded: 1, exit code 3" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("door", ["array"], indirect=True)
 def test_another_input_is_another_ask(demo, task, door, place: Path) -> None:
     task.execute(operator(place, "a"))
@@ -266,3 +359,36 @@ def test_an_array_of_the_author_and_a_launcher_are_refused() -> None:
         spread(JobSpec(executable="x", attributes={"array": "0-1"}), [("a",)], [0], None)
     with pytest.raises(UsageError, match="no launcher"):
         packed(JobSpec(executable="x", launcher="srun"), [("a",)], [0], None, "x.1")
+
+
+def test_what_a_person_knows_elements_by_is_one_short_line() -> None:
+    names = names_of([("a.h5", "--dark"), ("two\nlines",), ("x" * 200,)])
+    assert (names[0], names[1]) == ("a.h5 --dark", "'two lines'")
+    assert (len(names[2]), names[2][-1]) == (80, "…")
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ([0, 0], ""),
+        ([0, None], "1 of 2 elements have not succeeded: 1, no exit code"),
+        ([2, 0], "1 of 2 elements have not succeeded: 0 (a), exit code 2"),
+        ([1] * 9, "9 of 9 elements have not succeeded: 0 (a), exit code 1; 1, exit code 1; "
+         "2, exit code 1; and 6 more: 3-8"),
+    ],
+)  # fmt: skip
+def test_a_line_tells_which_elements_have_not_succeeded(told: list[int | None], says: str) -> None:
+    assert unfinished(told, {0: "a"}) == says
+
+
+def test_what_stood_in_stderr_at_a_failure_is_shown_once() -> None:
+    early = ["old", "why", "iri-elements: element 1, exit code 3"]
+    late = ["iri-elements: element 2, exit code 4", *["noise"] * 3]
+    stderr = "\n".join([*early, *["noise"] * 5, *late])
+    assert seen_before(stderr, [0, 3, 4, None], 2) == {
+        1: "why\niri-elements: element 1, exit code 3",
+        2: "noise\niri-elements: element 2, exit code 4",
+    }
+    assert list(seen_before(stderr, [0, 3, 4, None], 4)) == [1]
+    assert seen_before(stderr, [0, 3, 4, None], 40) == {}
+    assert seen_before("", [3], 2) == {}

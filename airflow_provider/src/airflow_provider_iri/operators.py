@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_iri.hooks import IriHook
     from airflow_provider_iri.limits import Limits, Patience
     from airflow_provider_iri.record import JobRecord
-    from iri_common import Facility, JobRef, JobSpec, JobStatus
+    from iri_common import Facility, JobRef, JobResult, JobSpec, JobStatus
 
 KILL_SECONDS = 2.0  # to learn the state, and again to cancel: Airflow kills 5 s after its first signal
 
@@ -320,7 +320,7 @@ class IriJobOperator(JobLineage, JobFiles):
         context["ti"].xcom_push(key="iri_end", value=told)
         self._note_end(facility, ref, self._spec(), told)
         try:
-            principal = facility.jobs.require_success(ref, status).principal
+            principal = self._require_success(facility, ref, status).principal
         except JobFailed as failed:
             if status.exit_code in self.skip_on_exit_code:
                 raise AirflowSkipException(f"{ref.describe()} ended as {status.describe()}") from None
@@ -339,6 +339,9 @@ class IriJobOperator(JobLineage, JobFiles):
         said = facility.jobs.tail(ref, "stdout", lines=self.tail_lines)
         if said.strip():
             self.log.info("the last lines of the job's stdout:\n%s", said.rstrip())
+
+    def _require_success(self, facility: Facility, ref: JobRef, status: JobStatus) -> JobResult:
+        return facility.jobs.require_success(ref, status)
 
     def _outcome(self, record: JobRecord | None, ref: JobRef, status: JobStatus) -> dict[str, Any]:
         from airflow_provider_iri.outcome import began_at, outcome
