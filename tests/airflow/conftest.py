@@ -30,6 +30,7 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 from airflow_connections import EXAMPLES, SOURCES, connection_to  # noqa: E402
 from airflow_site import AirflowSite  # noqa: E402
 from airflow_versions import STORE  # noqa: E402
+from away_places import away, place, source  # noqa: E402, F401 - fixtures
 from globus_places import globus_site, places  # noqa: E402, F401 - fixtures
 
 from iri_local_facility import LocalFacility  # noqa: E402
