@@ -29,8 +29,8 @@ _REASONS: Mapping[str, str] = {
 
 _AWAY = "wait until the facility is back, then clear the task"
 _WARNED = (
-    "wait until it is back: tasks that wait for jobs go on by themselves. Only one that fails meanwhile is to be "
-    "cleared then; an IriResourceSensor keeps others from beginning before"
+    "wait until it is back: tasks that wait for jobs go on by themselves. Only one that fails meanwhile is "
+    "to be cleared then; an IriResourceSensor keeps others from beginning before"
 )
 
 
