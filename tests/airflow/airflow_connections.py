@@ -8,11 +8,12 @@ from typing import Any
 
 from iri_local_facility import LocalFacility
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 EXAMPLES = ROOT / "examples"
 
-SOURCES = os.pathsep.join(map(str, [EXAMPLES, *sorted(ROOT.glob("*/src"))]))
-"""PYTHONPATH of Airflow's components: the tree of these tests, whichever the environment has installed."""
+SOURCES = os.pathsep.join(map(str, [EXAMPLES, HERE, *sorted(ROOT.glob("*/src"))]))
+"""PYTHONPATH of Airflow's components: the tree of these tests, not what the environment has installed."""
 
 
 def connection_to(facility: LocalFacility, **words: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ def rows(
     killed = start_early("retried", "echo >> ran", at=slow_facility, connection="iri_slow")
     bob = {"connection": "iri_bob", "dir": str(facility.scratch.parent / "bob")}
     # Where Airflow tells no trigger of such an end, its job would stay.
-    told = {"overdue": "overdue", "one of two": "pair"} if ON_KILL else {}
+    told = {"overdue": "overdue", "one of two": "pair", "fired": "lingering"} if ON_KILL else {}
     begun = {row: start_early(dag_id, STAY) for row, dag_id in told.items()} | {
         "killed early": killed,
         "held": start_early("impatient", "true", **bob),
@@ -90,6 +91,20 @@ def test_jobs_of_a_second_are_taken_for_what_they_are(rows) -> None:
     assert tries == [1, 1, 1, 1, 1, 1, 2]
     assert sorted(run.place("ran").read_text().split()) == [*"0123456", "6"]
     assert sorted(run.states()) == ["completed"] * 7 + ["failed"]
+
+
+@needs_on_kill
+def test_a_trigger_that_stays_after_its_event_ends_nothing(rows) -> None:
+    """Airflow ends it, as the task is over by then; the job was left for a person to go on with."""
+    run = rows["fired"]
+    assert run.wait() == "failed"
+    run.await_log("Airflow ends the trigger that has fired")
+    time.sleep(5)  # a cancel takes less
+    assert run.states() == ["active"]
+    run.place("go").touch()
+    run.await_job(0, "completed")
+    assert run.instance()["state"] == "failed"
+    assert "ended the job" not in run.log()
 
 
 @needs_on_kill

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param
+from lingering import LingeringOperator
 
 from airflow_provider_iri import (
     IriArrayOperator,
@@ -64,6 +65,7 @@ dag("once")
 dag("retried", **again)
 dag("in_worker", deferrable=False, **again)
 dag("followed", follow=True)
+dag("lingering", operator=LingeringOperator)
 dag("tidied", operator=TidyingOperator, deferrable=False)
 dag("limited", execution_timeout=timedelta(seconds=6))
 dag("impatient", queue_limit=timedelta(seconds=6))
