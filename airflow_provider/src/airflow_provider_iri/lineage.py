@@ -82,7 +82,7 @@ class JobLineage:
             return OperatorLineage()
         return OperatorLineage(run_facets={"iri_job": IriJobRunFacet(**self._job_facts)})
 
-    def _note_end(self, facility: Facility, ref: JobRef, spec: JobSpec, told: Mapping[str, Any]) -> None:
+    def _note_end(self, facility: Facility, ref: JobRef, told: Mapping[str, Any]) -> None:
         """Keep what is to be told: who asks for it is a fork of this process, which should ask nobody."""
         if enabled():
             self._job_facts = job_facts(facility, ref, told)

@@ -318,7 +318,7 @@ class IriJobOperator(JobLineage, JobFiles):
         memory.note(reported=str(status.reported))
         told = self._outcome(memory.read(), ref, status)
         context["ti"].xcom_push(key="iri_end", value=told)
-        self._note_end(facility, ref, self._spec(), told)
+        self._note_end(facility, ref, told)
         try:
             principal = self._require_success(facility, ref, status).principal
         except JobFailed as failed:
