@@ -235,13 +235,14 @@ def test_the_log_tells_why_the_first_elements_failed(
     assert len(asked) <= 7  # where three wrote, and four files
 
 
+@pytest.mark.parametrize("follow", [True, False])
 @pytest.mark.parametrize("door", ["array"], indirect=True)
 def test_after_a_success_the_log_has_a_line_of_the_elements_and_no_file_is_read(
-    demo, task, door, capsys, caplog, place: Path
+    demo, task, door, capsys, caplog, place: Path, follow: bool
 ) -> None:
     caplog.set_level("INFO")
     demo.reset_requests()
-    task.execute(operator(place, "a", "b"))
+    task.execute(operator(place, "a", "b", follow=follow))
     assert "2 of 2 elements have succeeded" in capsys.readouterr().out
     assert not demo.requests("firecrestTail") + demo.requests("firecrestMetadata")
     assert "cannot be read" not in caplog.text

@@ -103,9 +103,10 @@ class FirecrestJobs:
 
     async def output_paths(self, resource_id: str, job_id: str) -> Done[Mapping[str, str]]:
         """Where the job's output goes: as this process asked for it, or by what the scheduler still knows."""
-        asked = self._outputs.get((resource_id, parted(job_id)[0]), {})
+        array, index, _ = parted(job_id)
+        asked = self._outputs.get((resource_id, array), {})
         paths = _expanded(asked, job_id)
-        if asked and len(paths) == len(asked):
+        if asked and (index is None or len(paths) == len(asked)):  # of a task the scheduler may know more
             return Done(paths)
         with contextlib.suppress(NotFound, NotOffered):  # Slurm before 24.05 forgets it soon after the end
             paths |= await self._metadata(resource_id, job_id)
