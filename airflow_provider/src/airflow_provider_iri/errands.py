@@ -31,6 +31,8 @@ class ErrandRecord:
         unsettled: The generation of an ask before, of which nobody knows whether it came to anything.
         ended: Airflow was told that it ended without success.
         left: The last try ended with a trouble of its own, and left it alive.
+        doubt: It was asked for, and no answer tells whether it was taken; what was there before. A clear is
+            how a person says "ask again".
     """
 
     nonce: str
@@ -43,6 +45,7 @@ class ErrandRecord:
     unsettled: int | None = None
     ended: bool = False
     left: bool = False
+    doubt: str | None = None
 
 
 class Errand:
@@ -100,7 +103,9 @@ class Errand:
     def again(self) -> None:
         """What came of it has ended, and not as it should have: ask another time."""
         record = self.record
-        self.note(generation=record.generation + 1, submission=None, ref=None, ended=False, left=False)
+        self.note(
+            generation=record.generation + 1, submission=None, ref=None, ended=False, left=False, doubt=None
+        )
 
     def note(self, **changes: Any) -> None:
         """Remember it, where there is a store."""
@@ -140,7 +145,8 @@ def _next(kept: ErrandRecord | None, asked: ErrandRecord) -> ErrandRecord:
     )
     step = generation_step(facts)
     if step is GenerationStep.ATTACH:
-        return replace(kept, max_tries=asked.max_tries, left=False)
+        doubt = kept.doubt if asked.max_tries == kept.max_tries else None
+        return replace(kept, max_tries=asked.max_tries, left=False, doubt=doubt)
     following = replace(asked, nonce=kept.nonce, generation=kept.generation + 1)
     if step is not GenerationStep.REPLACE:
         return following

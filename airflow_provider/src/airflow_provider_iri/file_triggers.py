@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_iri.doubts import Doubt, settled, words_of
 from airflow_provider_iri.outages import outlasted
 from airflow_provider_iri.triggers import IriTrigger
 
@@ -56,6 +57,30 @@ class IriFileTrigger(IriTrigger):
                 raise
             return {"trouble": type(error).__name__, "message": str(error)}
         return {"told": asdict(told) if told else None}
+
+
+class IriDoubtTrigger(IriTrigger):
+    """Fires once when a copy or a move whose answer was lost is seen to be done, or nothing tells any more.
+
+    Args:
+        iri_conn_id: The connection.
+        doubt: The ask, as :class:`airflow_provider_iri.doubts.Doubt` has it.
+        deadline: When to give up, in seconds since the epoch; None for never.
+    """
+
+    def __init__(self, iri_conn_id: str, doubt: dict[str, Any], deadline: float | None = None) -> None:
+        super().__init__(iri_conn_id)
+        self.doubt = Doubt(**doubt)
+        self.deadline = deadline
+
+    def words(self) -> dict[str, Any]:
+        """What to make this trigger from."""
+        return {**super().words(), "doubt": words_of(self.doubt), "deadline": self.deadline}
+
+    async def come_about(self) -> dict[str, Any]:
+        """Look until it is done."""
+        await settled((await self.open()).aio, self.doubt, self.deadline, self.log)
+        return {"told": None}
 
 
 def is_end_of(task: FacilityTask, error: IriError) -> bool:

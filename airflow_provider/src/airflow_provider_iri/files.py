@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import stat
@@ -34,8 +35,10 @@ class IriFileOperator(BaseOperator):
     What takes the facility long is asked for once, whatever becomes of workers and tries, and is waited for
     in the triggerer. No API ends it: it goes on though a person ends the task, and a clear goes on with it.
 
-    What an earlier try may have done, its reply lost, is no error of the next one: a directory that is
-    there, a file that is gone or has been moved. A directory that it may have copied in part is copied again.
+    What an earlier try may have done is no error of the next one: a directory that is there, a file that is
+    gone or has been moved. A directory that it may have copied in part is copied again. But a copy or a move
+    whose answer was lost may wait in a queue there: a retry looks until it is done and does not ask again,
+    which is for a person to say, by a clear.
 
     Example:
         >>> IriFileOperator(
@@ -107,18 +110,22 @@ class IriFileOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Tell what came of it; called when the trigger has fired."""
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
         from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import tell_again, told_to_airflow
 
         with told_to_airflow(self.iri_conn_id):
             errand = Errand(context, STORE_KEY)
             if event.get("trouble") == "WaitTimeout":
+                if "facility_task" not in event:
+                    raise AirflowTaskTimeout(event["message"])
                 told = self._at_last(event["facility_task"], event["message"])
             elif "trouble" in event:
                 tell_again(event["trouble"], event["message"], self.iri_conn_id)
             else:
                 told = event["told"]
-            errand.note(left=False)
+            errand.note(left=False, doubt=None)
         return told
 
     def _require_paths(self) -> None:
@@ -151,11 +158,38 @@ class IriFileOperator(BaseOperator):
         if errand.record.ref is not None:
             errand.note(left=True)
         going_on, told = self._gone_on(errand, files)
-        if not going_on and not self._done_before(errand, files):
-            errand.note(ref=self.operation, left=True)
+        if not going_on and errand.record.doubt is not None:
+            self._await_fate(errand.record.doubt)
+        elif not going_on and not self._done_before(errand, files):
+            errand.note(ref=self.operation, left=True, doubt=self._doubt(files))
             told = self._asked(errand, files)
-        errand.note(left=False)
+        errand.note(left=False, doubt=None)
         return told
+
+    def _doubt(self, files: Any) -> str | None:
+        """What to look for if no answer tells whether the facility has taken it, as it is remembered."""
+        from airflow_provider_iri.doubts import Doubt, version_of, words_of
+
+        if self.operation not in {"cp", "mv"}:
+            return None
+        was = version_of(self._seen(files, str(self.target)))
+        return json.dumps(
+            words_of(Doubt(self.operation, str(self.path), str(self.target), self.storage, was))
+        )
+
+    def _await_fate(self, remembered: str) -> None:
+        """Look until it is done, in the triggerer; whatever else is seen, it is not asked for again here."""
+        from airflow_provider_iri.doubts import Doubt, settled, words_of
+        from airflow_provider_iri.file_triggers import IriDoubtTrigger
+        from airflow_provider_iri.hooks import IriHook
+        from airflow_provider_iri.limits import deadline_of
+
+        doubt, deadline = Doubt(**json.loads(remembered)), deadline_of(self.execution_timeout)
+        self.log.info("an earlier try has asked for it, and its answer was lost")
+        if self.deferrable:
+            trigger = IriDoubtTrigger(self.iri_conn_id, words_of(doubt), deadline)
+            self.defer(trigger=trigger, method_name="execute_complete")
+        asyncio.run(settled(IriHook(self.iri_conn_id).facility.aio, doubt, deadline, self.log))
 
     def _gone_on(self, errand: Errand, files: Any) -> tuple[bool, Any]:
         """Whether there is a task of the facility from an earlier try that comes to something; to what."""
@@ -174,15 +208,20 @@ class IriFileOperator(BaseOperator):
             return False, None
 
     def _asked(self, errand: Errand, files: Any) -> Any:
-        from iri_common import WaitTimeout
+        from iri_common import AmbiguousReply, IriError, WaitTimeout
 
         try:
             # Before any wait: a worker that dies in it leaves the task to the next try.
             return _plain(self._call(files, timeout=0.0))
+        except AmbiguousReply:
+            raise
         except WaitTimeout as error:
             if (task := error.task) is None:
                 raise
-        errand.note(ref=json.dumps(asdict(task)))
+        except IriError:
+            errand.note(doubt=None)  # refused, or it never came
+            raise
+        errand.note(ref=json.dumps(asdict(task)), doubt=None)
         return self._awaited(files, task)
 
     def _awaited(self, files: Any, task: FacilityTask) -> Any:
