@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ class Queue:
 
 
 @pytest.fixture
-def queue(demo, connect, monkeypatch) -> Queue:
+def queue(demo, connect, monkeypatch) -> Iterator[Queue]:
     own = demo.scratch / uuid.uuid4().hex
     (own / "in" / "deep").mkdir(parents=True)
     (own / "in" / "deep" / "x").write_text("x")

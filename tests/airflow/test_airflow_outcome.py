@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, TaskDeferred
 
 from airflow_provider_iri import IriJobOperator
+from airflow_provider_iri.hooks import IriHook
 from airflow_provider_iri.outcome import began_at, outcome, status_of, told_of
 from iri_common import JobKey, JobReason, JobRef, JobSpec, JobState, JobStatus
 
@@ -87,3 +88,22 @@ def test_an_array_s_nodes_are_not_counted() -> None:
         "1970-01-01T00:00:50+00:00",
         "1970-01-01T00:01:40+00:00",
     )
+
+
+def test_a_newer_triggerer_may_tell_of_what_is_not_known_here(demo, task) -> None:
+    assert status_of({"state": "failed", "reason": "melted"}).reason is None
+    asked = operator("true")
+    with pytest.raises(TaskDeferred) as caught:
+        task.begin(asked)
+    ref = caught.value.trigger.ref
+    IriHook().facility.jobs.wait(JobRef.parse(ref))
+    event = {"ref": ref, "state": "evaporated", "reason": "melted"}
+    assert asked.execute_complete(task.context, event=event)["state"] == "completed"
+
+
+def test_a_job_is_seen_to_the_end_through_the_connection_it_was_asked_through(demo, task) -> None:
+    """The author has named another one, or a variable has changed, while the task was deferred."""
+    asked, edited = operator("true"), operator("true", iri_conn_id="iri_nowhere")
+    with pytest.raises(TaskDeferred) as caught:
+        task.begin(asked)
+    assert task.resume(edited, caught.value)["state"] == "completed"

@@ -25,6 +25,7 @@ class IriFileTrigger(IriTrigger):
     """
 
     what = "the operation"
+    tells_connection = True
 
     def __init__(
         self, iri_conn_id: str, facility_task: dict[str, str], deadline: float | None = None
@@ -67,6 +68,8 @@ class IriDoubtTrigger(IriTrigger):
         doubt: The ask, as :class:`airflow_provider_iri.doubts.Doubt` has it.
         deadline: When to give up, in seconds since the epoch; None for never.
     """
+
+    tells_connection = True
 
     def __init__(self, iri_conn_id: str, doubt: dict[str, Any], deadline: float | None = None) -> None:
         super().__init__(iri_conn_id)

@@ -115,6 +115,7 @@ class IriFileOperator(BaseOperator):
         from airflow_provider_iri.errands import Errand
         from airflow_provider_iri.errors import tell_again, told_to_airflow
 
+        self.iri_conn_id = event.get("iri_conn_id", self.iri_conn_id)  # where it was asked for
         with told_to_airflow(self.iri_conn_id):
             errand = Errand(context, STORE_KEY)
             if event.get("trouble") == "WaitTimeout":

@@ -185,6 +185,7 @@ class IriJobOperator(JobLineage, JobFiles):
         from iri_common import JobRef
 
         self._take_given()
+        self.iri_conn_id = event.get("iri_conn_id", self.iri_conn_id)  # where the job is
         self._told, self._began = event.get("told", False), event.get("began")
         with told_to_airflow(self.iri_conn_id):
             ref, hook = JobRef.parse(event["ref"]), self._hook()
@@ -201,7 +202,8 @@ class IriJobOperator(JobLineage, JobFiles):
                 if event["trouble"] != "JobLost":
                     self._leave(context, ref)
                 tell_again(event["trouble"], event["message"], self.iri_conn_id)
-            return self._finish(context, facility, ref, status_of(event))
+            status = status_of(event) or facility.jobs.status(ref)  # in the words of a newer version
+            return self._finish(context, facility, ref, status)
 
     def on_kill(self) -> None:
         """Cancel the job, but only if a person ended the task: a worker that goes away is no reason."""

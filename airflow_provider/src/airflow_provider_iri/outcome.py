@@ -60,10 +60,15 @@ def told_of(status: JobStatus, began: float | None) -> dict[str, Any]:
     }
 
 
-def status_of(event: Mapping[str, Any]) -> JobStatus:
-    """The status that a trigger told; an older version of it told less."""
+def status_of(event: Mapping[str, Any]) -> JobStatus | None:
+    """The status that a trigger told; an older version of it told less.
+
+    A newer one may know more reasons, which are none here, and more states: None then, to be asked for.
+    """
     from iri_common import JobReason, JobState, JobStatus
 
+    if event["state"] not in list(JobState):
+        return None
     reason, account = event.get("reason"), event.get("account")
     return JobStatus(
         JobState(event["state"]),
@@ -71,7 +76,7 @@ def status_of(event: Mapping[str, Any]) -> JobStatus:
         event.get("message"),
         event.get("time"),
         meta={"account": account} if account else {},
-        reason=JobReason(reason) if reason else None,
+        reason=JobReason(reason) if reason in list(JobReason) else None,
     )
 
 

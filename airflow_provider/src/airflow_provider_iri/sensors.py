@@ -238,10 +238,12 @@ class IriJobSensor(IriSensor):
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.hooks import IriHook
         from airflow_provider_iri.outcome import status_of
+        from iri_common import JobRef
 
         super().execute_complete(context, event)
         with told_to_airflow(self.iri_conn_id):
-            return self._ended(IriHook(self.iri_conn_id).facility, status_of(event))
+            facility = IriHook(self.iri_conn_id).facility
+            return self._ended(facility, status_of(event) or facility.jobs.status(JobRef.parse(self.job)))
 
     def _look(self, facility: Facility) -> PokeReturnValue:
         from iri_common import IriError, JobRef

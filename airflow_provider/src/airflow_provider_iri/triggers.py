@@ -45,12 +45,14 @@ class IriTrigger(BaseTrigger):
         what: That, for the log.
         wanted: States of the task in which it is not.
         known_as: The XCom in which the task names it.
+        tells_connection: The operator goes on through this one: a template may say another by then.
     """
 
     owned: bool = False
     what: ClassVar[str] = ""
     wanted: ClassVar[frozenset[str | None]] = STILL_WANTED
     known_as: ClassVar[str] = ""
+    tells_connection: ClassVar[bool] = False
 
     minimum_deferral: ClassVar[float] = 8.0
     """Seconds. The executor reports up to 5 s late that the deferring process has ended. If the task is
@@ -83,7 +85,8 @@ class IriTrigger(BaseTrigger):
                 await self.on_kill()
             raise
         self._fired = True
-        yield TriggerEvent({**self.about, **payload})
+        through = {"iri_conn_id": self.iri_conn_id} if self.tells_connection else {}
+        yield TriggerEvent({**through, **self.about, **payload})
 
     async def _payload(self) -> dict[str, Any]:
         started = time.monotonic()
@@ -195,6 +198,7 @@ class IriJobTrigger(IriTrigger):
 
     what = "the job"
     known_as = "iri_job"
+    tells_connection = True
 
     def __init__(
         self,
