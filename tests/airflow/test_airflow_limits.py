@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferred
 from airflow_versions import needs_policies, needs_store
 from job_tasks import job, jobs, operator
 
-from airflow_provider_iri import IriHook, IriJobOperator
+from airflow_provider_iri import IriCredentialOperator, IriHook, IriJobOperator
 from airflow_provider_iri.errors import TaskFailed
 from airflow_provider_iri.escalation import grown
 from airflow_provider_iri.limits import AGAIN, Limits, Patience
@@ -304,3 +304,11 @@ def test_how_a_spec_grows() -> None:
 def test_an_escalation_that_makes_no_sense_fails_the_parsing_of_the_dag(escalate: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         operator(job(attributes={"duration": 60}), escalate=escalate)
+
+
+def test_a_factor_or_a_time_that_is_none_fails_when_its_dag_is_read() -> None:
+    words = {"executable": "x", "attributes": {"duration": 60}}
+    with pytest.raises(UsageError, match="not '2' times as much"):
+        IriJobOperator(task_id="task", job=words, escalate={"duration": "2"})
+    with pytest.raises(TypeError, match="lasts is a timedelta"):
+        IriCredentialOperator(task_id="task", lasts=5)

@@ -27,7 +27,7 @@ def grown(spec: JobSpec, escalate: Mapping[str, float], steps: Mapping[str, int]
     for word, factor in escalate.items():
         if word not in _HOMES:
             raise UsageError(f"escalate knows {' and '.join(_HOMES)}, not {word!r}")
-        if not factor > 1:
+        if not isinstance(factor, int | float) or not factor > 1:  # an author may write a text
             raise UsageError(f"escalate: {word} becomes more, say by 2, not {factor!r} times as much")
         home = getattr(spec, _HOMES[word])
         had = getattr(home, word, None)

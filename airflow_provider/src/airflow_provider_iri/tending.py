@@ -161,6 +161,8 @@ class IriCredentialOperator(BaseOperator):
         self, *, lasts: timedelta = timedelta(0), iri_conn_id: str = "iri_default", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(lasts, timedelta):
+            raise TypeError(f"lasts is a timedelta, as timedelta(days=3), not {lasts!r}")
         self.lasts = lasts
         self.iri_conn_id = iri_conn_id
 
