@@ -135,6 +135,17 @@ def test_a_copy_that_takes_long_holds_no_worker(site: Site, task) -> None:
     assert site.asked == 1
 
 
+def test_an_end_is_looked_for_through_the_connection_that_was_asked_through(
+    demo, own: Path, pipe, task
+) -> None:
+    """The author has named another one meanwhile."""
+    waiting = deferred(task, checksum(own))
+    pipe()
+    event = asyncio.run(anext(again(waiting.trigger).run())).payload
+    late = {**event, "trouble": "WaitTimeout", "message": "not over"}
+    assert checksum(own, iri_conn_id="iri_nowhere").execute_complete(task.context, event=late) == DIGEST
+
+
 def test_what_is_told_after_a_deferral_is_the_tasks(demo, own: Path, pipe, task) -> None:
     waiting = deferred(task, checksum(own))
     pipe()
