@@ -28,7 +28,7 @@ def there(site: LocalFacility, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     own = site.scratch / tmp_path.name
     own.mkdir()
-    site.order("hold")
+    site.order("hold", times=None)
     site.reset_requests()
     yield own
     site.clear_faults()
