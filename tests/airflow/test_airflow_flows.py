@@ -78,6 +78,21 @@ def test_a_retry_goes_on_with_the_run(places, task, made, monkeypatch, tmp_path,
     _end(deferred.value.trigger)
 
 
+@needs_store
+def test_tags_that_another_task_gives_are_the_same_for_a_retry(places, task, made) -> None:
+    class Given(UserList):
+        """As Airflow has what a mapped task gave: its words name an address."""
+
+        __str__ = __repr__ = object.__repr__
+
+    flow = made(RESTS)
+    for _ in range(2):
+        with pytest.raises(TaskDeferred) as deferred:
+            task.begin(operator(flow, run_tags=Given(["a", "b"])))
+    assert runs(places, flow) == ["ACTIVE"]
+    _end(deferred.value.trigger)
+
+
 def test_a_flow_that_failed_is_run_again_by_a_retry(places, task, made) -> None:
     flow = made(FAILS)
     for count in (1, 2):

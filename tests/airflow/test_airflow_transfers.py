@@ -296,6 +296,7 @@ def test_from_an_object_store_to_a_facility_and_back(places, task, bucket: str) 
         ({"source": "/a", "target": "/b", "source_conn_id": "iri_default", "options": {"no": 1}}, "no"),
         ({"source": "", "target": "/b", "target_conn_id": "iri_default"}, "the source of a transfer"),
         ({"source": "/a", "target": None, "source_conn_id": "iri_default"}, "the target of a transfer"),
+        ({"source": "/a", "target": "None", "source_conn_id": "iri_default"}, "the target of a transfer"),
         ({"source": "/a", "target": "globus://x/b", "source_conn_id": "iri_default"}, "Permission denied"),
     ],
 )

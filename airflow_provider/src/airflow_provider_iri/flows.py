@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_iri.arguments import given
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -71,13 +73,13 @@ class IriFlowOperator(BaseOperator):
         from iri_common import Flows
 
         with told_to_airflow():
-            body = _plain(self.body)
-            asked = [self.flow, body, self.run_label, self.run_tags]
+            body, tags = _plain(self.body), given(self.run_tags)
+            asked = [self.flow, body, self.run_label, tags]
             flows = Flows()
             errand = Errand(context, STORE_KEY, asked, found=partial(self._found, flows))
             self._end_before(flows, errand)
             run_id = errand.record.ref or flows.start(
-                self.flow, body, key=errand.key, label=self.run_label, tags=self.run_tags
+                self.flow, body, key=errand.key, label=self.run_label, tags=tags
             )
             errand.note(ref=run_id)
             end = partial(self._end, flows, errand, run_id)

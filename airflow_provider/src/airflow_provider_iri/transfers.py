@@ -295,8 +295,8 @@ class _Teller:
 def _path(word: str, given: Any) -> str:
     from iri_common import UsageError
 
-    # A template may come to nothing, which would be the worker's own directory.
-    if given is None or not str(given):
+    # A template may come to nothing, which would be the worker's own directory, or a file of that name in it.
+    if str(given).strip() in {"", "None"}:
         raise UsageError(f"the {word} of a transfer is a path, not {given!r}")
     return str(given)
 
