@@ -33,9 +33,12 @@ def test_a_worker_is_killed(start, slow_facility, wait_until, when: str) -> None
     slow_facility.reset_requests()
     run = start("retried", "echo once >> ran", at=slow_facility, connection="iri_slow")
     run.await_task("running")
+    worker = wait_until(
+        lambda: _worker(run), 30, "its process"
+    )  # before the reply is under way: Airflow may be slow
     if when == "before it hears":
         wait_until(lambda: slow_facility.requests("launchJob") or run.jobs(), 60, "the request")
-    os.kill(wait_until(lambda: _worker(run), 30, "its process"), signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
     assert run.wait() == "success", run.log(2)
     assert run.instance()["try_number"] == 2
     assert run.states() == ["completed"]
