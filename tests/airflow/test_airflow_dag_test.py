@@ -8,7 +8,9 @@ import subprocess
 import sys
 import uuid
 
+import pytest
 from airflow_connections import connection_to
+from airflow_versions import TRIES_DAGS
 
 DAG = """
 import json
@@ -46,6 +48,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.skipif(not TRIES_DAGS, reason="this Airflow's dag.test() does not work")
 def test_a_dag_may_be_tried_without_an_airflow(facility, tmp_path) -> None:
     (tmp_path / "dags").mkdir()
     file = tmp_path / "dags" / "tried.py"
@@ -54,9 +57,6 @@ def test_a_dag_may_be_tried_without_an_airflow(facility, tmp_path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     env |= {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "HOME": str(tmp_path)}
     env |= {"AIRFLOW_CONN_IRI_DEFAULT": json.dumps(connection_to(facility))}
-    env |= {
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of 32 characters or more"
-    }  # Airflow 3.2.2 runs no task without
     before = len(facility.jobs())
     migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
     subprocess.run(migrate, check=True, capture_output=True, env=env)

@@ -29,16 +29,14 @@ def _refuse(run: Any, facility: Any) -> None:
 
 @pytest.mark.parametrize("when", ["before it asks", "before it hears"])
 def test_a_worker_is_killed(start, slow_facility, wait_until, when: str) -> None:
-    """The facility takes its time to accept a job; its answer finds nobody."""
-    slow_facility.reset_requests()
+    """The facility takes its time to accept a job, and to say so; its answer finds nobody."""
+    late = slow_facility.order("delay", "launchJob", seconds=15.0, when="after", times=1)
     run = start("retried", "echo once >> ran", at=slow_facility, connection="iri_slow")
     run.await_task("running")
-    worker = wait_until(
-        lambda: _worker(run), 30, "its process"
-    )  # before the reply is under way: Airflow may be slow
     if when == "before it hears":
-        wait_until(lambda: slow_facility.requests("launchJob") or run.jobs(), 60, "the request")
-    os.kill(worker, signal.SIGKILL)
+        run.await_job(0, "completed")
+    os.kill(wait_until(lambda: _worker(run), 30, "its process"), signal.SIGKILL)
+    slow_facility.clear_faults(late)
     assert run.wait() == "success", run.log(2)
     assert run.instance()["try_number"] == 2
     assert run.states() == ["completed"]
