@@ -79,7 +79,7 @@ def queue(demo, connect, monkeypatch) -> Iterator[Queue]:
     (own / "in" / "deep" / "x").write_text("x")
     connect("iri_default", connection_to(demo, host=demo.firecrest_url, extra={"dialect": "firecrest"}))
     for job in ("CopyFiles", "MoveFiles"):
-        demo.order("hold", job=job)
+        demo.order("hold", job=job, times=None)
     for operation in ASKS.values():
         demo.order("lose_reply", operation, times=1)
     monkeypatch.setattr(files, "AT_ONCE", 0.0)
