@@ -269,12 +269,24 @@ def end_job(facility: Facility, ref: JobRef) -> JobStatus:
     Raises:
         IriError: if that cannot be done.
     """
-    status = facility.jobs.status(ref)
-    if not status.state.terminal and status.state is not JobState.MISSING:
-        log.info("cancelling %s", ref.describe())
-        facility.jobs.cancel(ref)
+    status, lived = cancel_living(facility, ref)
+    if lived:
         facility.jobs.wait(ref, timeout=CANCEL_PATIENCE)
     return status
+
+
+def cancel_living(facility: Facility, ref: JobRef) -> tuple[JobStatus, bool]:
+    """Cancel a job if it lives; gives what it was found as, and whether it lived.
+
+    Raises:
+        IriError: if that cannot be done.
+    """
+    status = facility.jobs.status(ref)
+    lived = not status.state.terminal and status.state is not JobState.MISSING
+    if lived:
+        log.info("cancelling %s", ref.describe())
+        facility.jobs.cancel(ref)
+    return status, lived
 
 
 def give_up(memory: Memory, facility: Facility, ref: JobRef, why: str) -> JobStatus:

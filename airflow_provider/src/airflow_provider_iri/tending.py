@@ -55,6 +55,7 @@ class IriCancelOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Cancel it; one that cannot be does not keep the others alive."""
+        from airflow_provider_iri.attempt import cancel_living
         from airflow_provider_iri.errors import told_to_airflow
         from airflow_provider_iri.hooks import IriHook
         from iri_common import IriError, JobRef
@@ -67,7 +68,7 @@ class IriCancelOperator(BaseOperator):
             refs, facility = [JobRef.parse(each) for each in named], IriHook(self.iri_conn_id).facility
             for ref in refs:
                 try:
-                    living += [ref] if self._cancel(facility, ref) else []
+                    living += [ref] if cancel_living(facility, ref)[1] else []
                 except IriError as error:
                     self.log.warning("%s could not be cancelled: %s", ref.describe(), error)
                     trouble.append(error)
@@ -94,17 +95,6 @@ class IriCancelOperator(BaseOperator):
             for each in (jobs if isinstance(jobs, list) else [jobs])
             if each not in (None, "", "None")  # as a teardown finds it whose setup submitted none
         ]
-
-    def _cancel(self, facility: Facility, ref: JobRef) -> bool:
-        """Cancel it if it lives, and tell whether it did."""
-        from iri_common import JobState
-
-        state = facility.jobs.status(ref).state
-        if state.terminal or state is JobState.MISSING:
-            return False
-        self.log.info("cancelling %s", ref.describe())
-        facility.jobs.cancel(ref)
-        return True
 
     def _see_end(
         self, context: Context, facility: Facility, living: list[JobRef], trouble: list[IriError]
