@@ -9,7 +9,7 @@ import asyncio
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -148,8 +148,3 @@ async def _tree(
         return None, None
     # The size of a directory says nothing about what is in it.
     return {row.name: None if row.type == "directory" else row.size for row in rows}, version
-
-
-def words_of(doubt: Doubt) -> dict[str, Any]:
-    """As a trigger takes it over a restart."""
-    return asdict(doubt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_iri.doubts import Doubt, settled, words_of
+from airflow_provider_iri.doubts import Doubt, settled
 from airflow_provider_iri.outages import outlasted
 from airflow_provider_iri.triggers import IriTrigger
 
@@ -78,7 +78,7 @@ class IriDoubtTrigger(IriTrigger):
 
     def words(self) -> dict[str, Any]:
         """What to make this trigger from."""
-        return {**super().words(), "doubt": words_of(self.doubt), "deadline": self.deadline}
+        return {**super().words(), "doubt": asdict(self.doubt), "deadline": self.deadline}
 
     async def come_about(self) -> dict[str, Any]:
         """Look until it is done."""

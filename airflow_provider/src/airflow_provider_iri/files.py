@@ -169,18 +169,16 @@ class IriFileOperator(BaseOperator):
 
     def _doubt(self, files: Any) -> str | None:
         """What to look for if no answer tells whether the facility has taken it, as it is remembered."""
-        from airflow_provider_iri.doubts import Doubt, version_of, words_of
+        from airflow_provider_iri.doubts import Doubt, version_of
 
         if self.operation not in {"cp", "mv"}:
             return None
         was = version_of(self._seen(files, str(self.target)))
-        return json.dumps(
-            words_of(Doubt(self.operation, str(self.path), str(self.target), self.storage, was))
-        )
+        return json.dumps(asdict(Doubt(self.operation, str(self.path), str(self.target), self.storage, was)))
 
     def _await_fate(self, remembered: str) -> None:
         """Look until it is done, in the triggerer; whatever else is seen, it is not asked for again here."""
-        from airflow_provider_iri.doubts import Doubt, settled, words_of
+        from airflow_provider_iri.doubts import Doubt, settled
         from airflow_provider_iri.file_triggers import IriDoubtTrigger
         from airflow_provider_iri.hooks import IriHook
         from airflow_provider_iri.limits import deadline_of
@@ -188,7 +186,7 @@ class IriFileOperator(BaseOperator):
         doubt, deadline = Doubt(**json.loads(remembered)), deadline_of(self.execution_timeout)
         self.log.info("an earlier try has asked for it, and its answer was lost")
         if self.deferrable:
-            trigger = IriDoubtTrigger(self.iri_conn_id, words_of(doubt), deadline)
+            trigger = IriDoubtTrigger(self.iri_conn_id, asdict(doubt), deadline)
             self.defer(trigger=trigger, method_name="execute_complete")
         asyncio.run(settled(IriHook(self.iri_conn_id).facility.aio, doubt, deadline, self.log))
 
